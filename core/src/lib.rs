@@ -1,0 +1,4 @@
+//! Sans-IO HTTP/3 and WebTransport.
+#![forbid(unsafe_code)]
+
+pub mod wire;

@@ -1,0 +1,3 @@
+//! Codecs: bytes in any chunking in, typed values out. Nothing here knows a
+//! stream, a session or a clock.
+pub mod qpack;
