@@ -1,4 +1,5 @@
 //! Sans-IO HTTP/3 and WebTransport.
 #![forbid(unsafe_code)]
 
+pub mod code;
 pub mod wire;
