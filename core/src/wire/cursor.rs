@@ -109,6 +109,7 @@ mod tests {
     use super::*;
     use crate::wire::{testing::chunks, varint::MAX};
 
+    // Row B7, row A15.
     #[test]
     fn a_head_in_single_bytes_leaves_the_body_alone() {
         let mut reader = HeadReader::new();

@@ -13,8 +13,10 @@ pub mod datagram;
 pub mod frame;
 pub mod frame_reader;
 pub mod grease;
+pub mod priority;
 pub mod qpack;
 pub mod settings;
+pub mod sf;
 pub mod stream_type;
 pub mod varint;
 

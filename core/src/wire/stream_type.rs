@@ -223,7 +223,7 @@ mod tests {
         varint::MAX,
     };
 
-    // Test-vectors 6.2: stream heads.
+    // Row B7, test-vectors 6.2: stream heads.
     #[test]
     fn session_stream_heads_encode_and_read_as_published() {
         let session = |id| RequestId::new(id).unwrap();
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(uni, b"hi"[..]);
     }
 
-    // Row B5, test-vectors 6.2: 404101 names stream 1.
+    // Row B9, test-vectors 6.2: 404101 names stream 1.
     #[test]
     fn only_client_bidirectional_streams_are_sessions() {
         let mut bidi = Bytes::from(hex("404101"));
