@@ -7,6 +7,7 @@ use super::{
     settings::Settings,
     varint::{Head, VarInt},
 };
+use crate::id::Side;
 
 /// A frame type. Any number is representable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,15 +22,6 @@ pub enum StreamKind {
     Request,
     /// A push stream.
     Push,
-}
-
-/// One end of the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The end that connects.
-    Client,
-    /// The end that accepts.
-    Server,
 }
 
 /// Who may receive a frame type on one kind of stream.

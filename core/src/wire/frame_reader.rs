@@ -14,10 +14,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     cursor::Prefix,
-    frame::{FrameType, Side, StreamKind, Verdict},
+    frame::{FrameType, StreamKind, Verdict},
     varint,
 };
-use crate::code::Code;
+use crate::{code::Code, id::Side};
 
 /// What the stream permits. Borrowed at each read, so that a stream holds no
 /// copy.
