@@ -7,7 +7,7 @@ use super::{
     grease,
     varint::{self, Head, VarInt},
 };
-use crate::code::Code;
+use crate::{code::Code, id::Dir};
 
 /// Longest message of WT_CLOSE_SESSION, bytes of UTF-8.
 pub const MAX_REASON: usize = 1024;
@@ -87,15 +87,6 @@ impl fmt::Debug for CapsuleType {
     }
 }
 
-/// Which streams a stream limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Both ends may send.
-    Bidi,
-    /// Only the opener sends.
-    Uni,
-}
-
 /// A capsule read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Capsule {
@@ -113,11 +104,11 @@ pub enum Capsule {
     /// WT_MAX_DATA: bytes over all streams.
     MaxData(u64),
     /// WT_MAX_STREAMS: streams ever opened.
-    MaxStreams(Direction, u64),
+    MaxStreams(Dir, u64),
     /// WT_DATA_BLOCKED: the limit reached, bytes.
     DataBlocked(u64),
     /// WT_STREAMS_BLOCKED: the limit reached, streams.
-    StreamsBlocked(Direction, u64),
+    StreamsBlocked(Dir, u64),
     /// WT_MAX_STREAM_DATA, which over HTTP/3 is a session error.
     MaxStreamData {
         /// Stream id of the HTTP/2 binding.
@@ -232,10 +223,10 @@ pub fn put_max_data(buf: &mut impl BufMut, bytes: VarInt) {
 }
 
 /// Appends WT_MAX_STREAMS.
-pub fn put_max_streams(buf: &mut impl BufMut, direction: Direction, streams: VarInt) {
-    let ty = match direction {
-        Direction::Bidi => 0x190b_4d3f,
-        Direction::Uni => 0x190b_4d40,
+pub fn put_max_streams(buf: &mut impl BufMut, dir: Dir, streams: VarInt) {
+    let ty = match dir {
+        Dir::Bi => 0x190b_4d3f,
+        Dir::Uni => 0x190b_4d40,
     };
     put_number(buf, ty, streams);
 }
@@ -246,10 +237,10 @@ pub fn put_data_blocked(buf: &mut impl BufMut, limit: VarInt) {
 }
 
 /// Appends WT_STREAMS_BLOCKED.
-pub fn put_streams_blocked(buf: &mut impl BufMut, direction: Direction, limit: VarInt) {
-    let ty = match direction {
-        Direction::Bidi => 0x190b_4d43,
-        Direction::Uni => 0x190b_4d44,
+pub fn put_streams_blocked(buf: &mut impl BufMut, dir: Dir, limit: VarInt) {
+    let ty = match dir {
+        Dir::Bi => 0x190b_4d43,
+        Dir::Uni => 0x190b_4d44,
     };
     put_number(buf, ty, limit);
 }
@@ -299,11 +290,11 @@ impl CapsuleType {
         let number = varint::take(&mut value).ok_or(malformed)?;
         let capsule = match self {
             Self::WT_MAX_DATA => Capsule::MaxData(number),
-            Self::WT_MAX_STREAMS_BIDI => Capsule::MaxStreams(Direction::Bidi, number),
-            Self::WT_MAX_STREAMS_UNI => Capsule::MaxStreams(Direction::Uni, number),
+            Self::WT_MAX_STREAMS_BIDI => Capsule::MaxStreams(Dir::Bi, number),
+            Self::WT_MAX_STREAMS_UNI => Capsule::MaxStreams(Dir::Uni, number),
             Self::WT_DATA_BLOCKED => Capsule::DataBlocked(number),
-            Self::WT_STREAMS_BLOCKED_BIDI => Capsule::StreamsBlocked(Direction::Bidi, number),
-            Self::WT_STREAMS_BLOCKED_UNI => Capsule::StreamsBlocked(Direction::Uni, number),
+            Self::WT_STREAMS_BLOCKED_BIDI => Capsule::StreamsBlocked(Dir::Bi, number),
+            Self::WT_STREAMS_BLOCKED_UNI => Capsule::StreamsBlocked(Dir::Uni, number),
             Self::WT_MAX_STREAM_DATA => {
                 let limit = varint::take(&mut value).ok_or(malformed)?;
                 Capsule::MaxStreamData {
@@ -344,7 +335,7 @@ mod tests {
     // Test-vectors 6.2.
     #[test]
     fn capsules_encode_as_published() {
-        use Direction::{Bidi, Uni};
+        use Dir::{Bi, Uni};
         let n = VarInt::from_u32;
         let close = |code, reason| written(|b| put_close_session(b, code, reason).unwrap());
         let bye = close(17, "bye");
@@ -360,7 +351,7 @@ mod tests {
             hex("0005 800078ae00")
         );
         assert_eq!(
-            written(|b| put_max_streams(b, Bidi, n(100))),
+            written(|b| put_max_streams(b, Bi, n(100))),
             hex("990b4d3f 02 4064")
         );
         assert_eq!(
@@ -388,7 +379,7 @@ mod tests {
             hex("990b4d44 01 03")
         );
         assert_eq!(
-            written(|b| put_streams_blocked(b, Bidi, n(3))),
+            written(|b| put_streams_blocked(b, Bi, n(3))),
             hex("990b4d43 01 03")
         );
         assert_eq!(

@@ -3,11 +3,14 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{
-    stream_type::RequestId,
-    varint::{self, Head, VarInt},
+use super::varint::{self, Head, VarInt};
+use crate::{
+    code::Code,
+    id::{Dir, Side, StreamId},
 };
-use crate::code::Code;
+
+/// Largest quarter stream id, 2^60 - 1.
+pub const MAX_QUARTER_ID: u64 = (1 << 60) - 1;
 
 /// Why a QUIC DATAGRAM cannot be an HTTP Datagram. Both are connection errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +45,20 @@ impl std::error::Error for DatagramError {}
 ///
 /// # Errors
 /// [`DatagramError`] if the front is no quarter stream id.
-pub fn decode(mut datagram: Bytes) -> Result<(RequestId, Bytes), DatagramError> {
+pub fn decode(mut datagram: Bytes) -> Result<(StreamId, Bytes), DatagramError> {
     //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1
     // Stream ids end at 2^62 - 1, so a quarter of one ends at 2^60 - 1.
     let quarter = varint::take(&mut datagram).ok_or(DatagramError::TooShort)?;
-    let id = RequestId::nth(quarter).ok_or(DatagramError::QuarterIdTooLarge(quarter))?;
-    Ok((id, datagram))
+    if quarter > MAX_QUARTER_ID {
+        return Err(DatagramError::QuarterIdTooLarge(quarter));
+    }
+    Ok((StreamId::new(Side::Client, Dir::Bi, quarter), datagram))
 }
 
-/// What precedes the payload of a datagram of `stream`.
+/// What precedes the payload of a datagram of `stream`, a request stream.
 #[must_use]
-pub fn prefix(stream: RequestId) -> Head {
-    // A quarter of 62 bits fits; the stream id itself never stands in for it.
-    Head::one(VarInt::new(stream.number()).unwrap_or_default())
+pub fn prefix(stream: StreamId) -> Head {
+    Head::one(quarter(stream))
 }
 
 /// Takes the context id that some protocols put before the payload (RFC 9298
@@ -66,8 +70,14 @@ pub fn take_context(payload: &mut Bytes) -> Option<u64> {
 
 /// What precedes the payload of a datagram of `stream` in context `context`.
 #[must_use]
-pub fn prefix_with_context(stream: RequestId, context: VarInt) -> Head {
-    Head::two(VarInt::new(stream.number()).unwrap_or_default(), context)
+pub fn prefix_with_context(stream: StreamId, context: VarInt) -> Head {
+    Head::two(quarter(stream), context)
+}
+
+/// The number within the class is a quarter of the id, and fits because it is
+/// smaller than the id.
+fn quarter(stream: StreamId) -> VarInt {
+    VarInt::new(stream.number()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -75,10 +85,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::testing::hex;
+    use crate::wire::{stream_type::request_id, testing::hex};
 
-    fn stream(id: u64) -> RequestId {
-        RequestId::new(id).unwrap()
+    fn stream(id: u64) -> StreamId {
+        request_id(id).unwrap()
     }
 
     // Test-vectors 6.2 and the MASQUE one of 7.
@@ -115,7 +125,7 @@ mod tests {
     proptest! {
         #[test]
         fn round_trips(number in 0..1_u64 << 60, body in prop::collection::vec(any::<u8>(), 0..50)) {
-            let id = RequestId::nth(number).unwrap();
+            let id = StreamId::new(Side::Client, Dir::Bi, number);
             let wire = [&prefix(id), &body[..]].concat();
             prop_assert_eq!(decode(wire.into()), Ok((id, Bytes::from(body))));
         }

@@ -5,7 +5,7 @@ use super::{
     grease,
     varint::{Head, VarInt},
 };
-use crate::code::Code;
+use crate::{code::Code, id::StreamId};
 
 /// First integer of a bidirectional stream that belongs to a WebTransport
 /// session. A session id follows.
@@ -106,69 +106,19 @@ impl fmt::Display for UniType {
     }
 }
 
-/// A stream id, a session id: the id of a client-initiated bidirectional
-/// stream, so a multiple of four below 2^62.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(VarInt);
-
 /// Not the id of a client-initiated bidirectional stream: a connection error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRequestId(pub u64);
 
-impl RequestId {
-    /// Checks an id received as a session id, in GOAWAY or PRIORITY_UPDATE.
-    ///
-    /// # Errors
-    /// [`BadRequestId`] if `id` is not a multiple of four below 2^62.
-    pub const fn new(id: u64) -> Result<Self, BadRequestId> {
-        match VarInt::new(id) {
-            Ok(value) if id.is_multiple_of(4) => Ok(Self(value)),
-            _ => Err(BadRequestId(id)),
-        }
-    }
-
-    /// Id of the stream of this class that is opened after `number` others;
-    /// `None` from 2^60 on.
-    #[must_use]
-    pub const fn nth(number: u64) -> Option<Self> {
-        match number.checked_mul(4) {
-            Some(id) => match Self::new(id) {
-                Ok(id) => Some(id),
-                Err(_) => None,
-            },
-            None => None,
-        }
-    }
-
-    /// The stream id.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0.get()
-    }
-
-    /// How many streams of this class come before it; the quarter stream id.
-    #[must_use]
-    pub const fn number(self) -> u64 {
-        self.0.get() / 4
-    }
-
-    /// The stream id, ready to encode.
-    #[must_use]
-    pub const fn varint(self) -> VarInt {
-        self.0
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.get().fmt(f)
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.get().fmt(f)
-    }
+/// Checks an id received as a session id, in GOAWAY from a server or in
+/// PRIORITY_UPDATE.
+///
+/// # Errors
+/// [`BadRequestId`] if `id` is not a multiple of four below 2^62.
+pub fn request_id(id: u64) -> Result<StreamId, BadRequestId> {
+    StreamId::from_wire(id)
+        .filter(|id| id.is_request())
+        .ok_or(BadRequestId(id))
 }
 
 impl BadRequestId {
@@ -199,14 +149,14 @@ pub fn uni_head(ty: VarInt) -> Head {
 
 /// What a unidirectional stream of `session` begins with.
 #[must_use]
-pub fn wt_uni_head(session: RequestId) -> Head {
-    Head::two(VarInt::from_u32(0x54), session.varint())
+pub fn wt_uni_head(session: StreamId) -> Head {
+    Head::two(VarInt::from_u32(0x54), session.into())
 }
 
 /// What a bidirectional stream of `session` begins with, from its opener only.
 #[must_use]
-pub fn wt_bidi_head(session: RequestId) -> Head {
-    Head::two(VarInt::from_u32(0x41), session.varint())
+pub fn wt_bidi_head(session: StreamId) -> Head {
+    Head::two(VarInt::from_u32(0x41), session.into())
 }
 
 #[cfg(test)]
@@ -214,9 +164,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::id::Side;
     use crate::wire::{
         cursor::HeadReader,
-        frame::{self, Side, StreamKind},
+        frame::{self, StreamKind},
         frame_reader::{FrameEvent, FrameReader, FrameRules},
         settings::{SettingId, Settings},
         testing::hex,
@@ -226,7 +177,7 @@ mod tests {
     // Row B7, test-vectors 6.2: stream heads.
     #[test]
     fn session_stream_heads_encode_and_read_as_published() {
-        let session = |id| RequestId::new(id).unwrap();
+        let session = |id| request_id(id).unwrap();
         assert_eq!(wt_bidi_head(session(4)).as_slice(), hex("4041 04"));
         assert_eq!(wt_uni_head(session(256)).as_slice(), hex("4054 4100"));
 
@@ -242,20 +193,12 @@ mod tests {
         let mut bidi = Bytes::from(hex("404101"));
         let head = HeadReader::new().read(&mut bidi, |ty| ty == WT_BIDI_SIGNAL);
         let id = head.and_then(|(_, id)| id).unwrap();
-        let error = RequestId::new(id).unwrap_err();
+        let error = request_id(id).unwrap_err();
         assert_eq!((error, error.code()), (BadRequestId(1), Code::H3_ID_ERROR));
         for bad in [2, 3, 5, MAX, MAX + 1, u64::MAX] {
-            assert_eq!(RequestId::new(bad), Err(BadRequestId(bad)));
+            assert_eq!(request_id(bad), Err(BadRequestId(bad)));
         }
-        assert_eq!(RequestId::new(MAX - 3).unwrap().number(), (1 << 60) - 1);
-        assert_eq!(
-            RequestId::nth((1 << 60) - 1).map(RequestId::get),
-            Some(MAX - 3)
-        );
-        assert_eq!(
-            (RequestId::nth(1 << 60), RequestId::nth(u64::MAX)),
-            (None, None)
-        );
+        assert_eq!(request_id(MAX - 3).map(StreamId::number), Ok((1 << 60) - 1));
     }
 
     // Test-vectors 5: whole control streams, read from the stream type on.

@@ -3,9 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     code::Code,
+    id::Dir,
     wire::{
-        capsule::{self, Direction},
-        grease,
+        capsule, grease,
         testing::{chunks, hex},
         varint::{self, Head, VarInt},
     },
@@ -58,18 +58,12 @@ fn published_capsules_decode() {
             },
         ),
         ("800078ae00", Capsule::DrainSession),
-        (
-            "990b4d3f 02 4064",
-            Capsule::MaxStreams(Direction::Bidi, 100),
-        ),
-        ("990b4d40 01 03", Capsule::MaxStreams(Direction::Uni, 3)),
+        ("990b4d3f 02 4064", Capsule::MaxStreams(Dir::Bi, 100)),
+        ("990b4d40 01 03", Capsule::MaxStreams(Dir::Uni, 3)),
         ("990b4d3d 04 80010000", Capsule::MaxData(65536)),
         ("990b4d41 04 80010000", Capsule::DataBlocked(65536)),
-        (
-            "990b4d43 01 03",
-            Capsule::StreamsBlocked(Direction::Bidi, 3),
-        ),
-        ("990b4d44 01 03", Capsule::StreamsBlocked(Direction::Uni, 3)),
+        ("990b4d43 01 03", Capsule::StreamsBlocked(Dir::Bi, 3)),
+        ("990b4d44 01 03", Capsule::StreamsBlocked(Dir::Uni, 3)),
         (
             "990b4d3e 02 0409",
             Capsule::MaxStreamData {
@@ -218,9 +212,9 @@ fn any_capsule() -> impl Strategy<Value = Vec<u8>> {
             match which {
                 0 => capsule::put_max_data(&mut out, number),
                 1 => capsule::put_data_blocked(&mut out, number),
-                2 => capsule::put_max_streams(&mut out, Direction::Bidi, number),
-                3 => capsule::put_max_streams(&mut out, Direction::Uni, number),
-                4 => capsule::put_streams_blocked(&mut out, Direction::Uni, number),
+                2 => capsule::put_max_streams(&mut out, Dir::Bi, number),
+                3 => capsule::put_max_streams(&mut out, Dir::Uni, number),
+                4 => capsule::put_streams_blocked(&mut out, Dir::Uni, number),
                 _ => capsule::put_drain_session(&mut out),
             }
             out
