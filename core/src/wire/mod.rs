@@ -10,6 +10,7 @@ pub mod capsule;
 pub mod capsule_reader;
 pub mod cursor;
 pub mod datagram;
+pub mod fields;
 pub mod frame;
 pub mod frame_reader;
 pub mod grease;
