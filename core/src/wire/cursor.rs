@@ -94,6 +94,12 @@ impl HeadReader {
         Some((first, Some(id)))
     }
 
+    /// Whether an integer has begun and is not complete.
+    #[must_use]
+    pub const fn is_mid_integer(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
     /// The type, once read while its id is still incomplete.
     #[must_use]
     pub const fn first(&self) -> Option<u64> {
@@ -109,6 +115,7 @@ mod tests {
     use super::*;
     use crate::wire::{testing::chunks, varint::MAX};
 
+    // Row B7, row A15.
     #[test]
     fn a_head_in_single_bytes_leaves_the_body_alone() {
         let mut reader = HeadReader::new();

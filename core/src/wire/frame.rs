@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(headers_header(0x12).as_slice(), hex("0112"));
     }
 
-    // Row A4's table: every known type on every stream, both receivers.
+    // RFC 9114 section 7.2: every known type on every stream, both receivers.
     #[test]
     fn each_frame_is_legal_where_the_rfc_says() {
         use Side::{Client, Server};

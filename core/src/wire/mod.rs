@@ -6,12 +6,19 @@
 //! never allocated, only what arrived is; skipped payloads are counted, not
 //! kept. Every error is a small `Copy` enum whose `code()` is the wire code the
 //! specification asks for.
+pub mod capsule;
+pub mod capsule_reader;
 pub mod cursor;
+pub mod datagram;
+pub mod fields;
 pub mod frame;
 pub mod frame_reader;
 pub mod grease;
+pub mod priority;
 pub mod qpack;
 pub mod settings;
+pub mod sf;
+pub mod stream_type;
 pub mod varint;
 
 #[cfg(test)]

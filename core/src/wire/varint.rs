@@ -3,6 +3,8 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes};
 
+use crate::id::StreamId;
+
 /// Largest encodable value, 2^62 - 1.
 pub const MAX: u64 = (1 << 62) - 1;
 
@@ -88,6 +90,13 @@ impl TryFrom<u64> for VarInt {
 impl From<u32> for VarInt {
     fn from(value: u32) -> Self {
         Self::from_u32(value)
+    }
+}
+
+impl From<StreamId> for VarInt {
+    fn from(id: StreamId) -> Self {
+        // Stream ids have the same bound, checked where they are made.
+        Self(id.wire())
     }
 }
 

@@ -103,6 +103,7 @@ fn the_datagram_setting_of_the_rfc_outranks_the_draft() {
     assert!(decode("3301 80ffd27700").unwrap().h3_datagram());
 }
 
+// Row A3.
 #[test]
 fn each_broken_rule_has_its_error_and_code() {
     for id in [0, 2, 3, 4, 5] {
