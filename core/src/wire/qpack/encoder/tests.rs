@@ -277,6 +277,29 @@ fn a_new_value_borrows_a_custom_name() {
 }
 
 #[test]
+fn a_name_is_found_while_any_entry_has_it() {
+    let mut pair = Pair::new(220, 16);
+    for (stream, value) in (0..).step_by(8).zip(["1", "2", "3", "4", "5"]) {
+        pair.exchange(stream, &[("x-long-custom-name", value)]);
+        pair.exchange(stream + 4, &[("x-long-custom-name", value)]);
+    }
+    assert_eq!(pair.encoder.table.evicted(), 1);
+    assert_eq!(
+        pair.encode(99, &[("x-long-custom-name", "\u{1}")]),
+        hex("06 00 40 01 01")
+    );
+}
+
+#[test]
+fn a_field_that_would_take_half_the_table_is_not_inserted() {
+    let mut pair = Pair::new(200, 16);
+    for (len, inserted) in [(63, false), (62, true)] {
+        pair.encode(0, &[("server", &"x".repeat(len))]);
+        assert_eq!(!pair.inserts().is_empty(), inserted, "{len} bytes");
+    }
+}
+
+#[test]
 fn instructions_wait_for_credit() {
     let mut pair = Pair::new(4096, 16);
     pair.encoder.set_output_credit(10);
