@@ -94,6 +94,12 @@ impl HeadReader {
         Some((first, Some(id)))
     }
 
+    /// Whether an integer has begun and is not complete.
+    #[must_use]
+    pub const fn is_mid_integer(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
     /// The type, once read while its id is still incomplete.
     #[must_use]
     pub const fn first(&self) -> Option<u64> {
