@@ -341,3 +341,6 @@ fn to_ecn(mark: Ecn) -> EcnCodepoint {
         Ecn::Ce => EcnCodepoint::Ce,
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

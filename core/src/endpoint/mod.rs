@@ -696,3 +696,6 @@ fn to_ecn(mark: Ecn) -> quinn_proto::EcnCodepoint {
         Ecn::Ce => quinn_proto::EcnCodepoint::Ce,
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

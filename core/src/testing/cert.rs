@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ED25519};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -36,7 +36,11 @@ impl Identity {
         )
         .expect("the header is RFC 8410's");
         let names: Vec<String> = names.iter().copied().map(String::from).collect();
-        let params = CertificateParams::new(names).expect("names are ASCII");
+        let mut params = CertificateParams::new(names).expect("names are ASCII");
+        // Different subjects make a stranger's certificate an unknown one rather
+        // than a forged one.
+        let subject = format!("test identity {number}");
+        params.distinguished_name.push(DnType::CommonName, subject);
         let cert = params.self_signed(&pair).expect("the key signs");
         Self {
             cert: cert.der().clone(),
