@@ -1,0 +1,25 @@
+//! The parts of the `aqueduct` program, each of which can be tested without a network.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`args`] | the command line |
+//! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
+//! | [`exit`] | exit codes, and failures that know theirs |
+//! | [`identity`] | the server's certificate and its fingerprints |
+//! | [`logging`] | `-v` and `RUST_LOG` |
+//! | [`output`] | lines for people or JSON for programs |
+//! | [`percent`] | percent-decoding of paths and queries |
+//! | [`progress`] | bars on transfers |
+//! | [`tls`] | rustls configurations and what a client trusts |
+//! | [`units`] | bytes, rates and durations, read and written |
+
+pub mod args;
+pub mod demo;
+pub mod exit;
+pub mod identity;
+pub mod logging;
+pub mod output;
+pub mod percent;
+pub mod progress;
+pub mod tls;
+pub mod units;
