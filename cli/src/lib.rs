@@ -5,6 +5,7 @@
 //! | [`args`] | the command line |
 //! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
 //! | [`exit`] | exit codes, and failures that know theirs |
+//! | [`files`] | from a request path to a range of a file, without a way out of the folder |
 //! | [`identity`] | the server's certificate and its fingerprints |
 //! | [`logging`] | `-v` and `RUST_LOG` |
 //! | [`output`] | lines for people or JSON for programs |
@@ -16,6 +17,7 @@
 pub mod args;
 pub mod demo;
 pub mod exit;
+pub mod files;
 pub mod identity;
 pub mod logging;
 pub mod output;
