@@ -9,6 +9,7 @@
 //! | [`identity`] | the server's certificate and its fingerprints |
 //! | [`logging`] | `-v` and `RUST_LOG` |
 //! | [`output`] | lines for people or JSON for programs |
+//! | [`page`] | the single page behind `--page` |
 //! | [`percent`] | percent-decoding of paths and queries |
 //! | [`progress`] | bars on transfers |
 //! | [`tls`] | rustls configurations and what a client trusts |
@@ -21,6 +22,7 @@ pub mod files;
 pub mod identity;
 pub mod logging;
 pub mod output;
+pub mod page;
 pub mod percent;
 pub mod progress;
 pub mod tls;
