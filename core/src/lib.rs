@@ -1,4 +1,22 @@
 //! Sans-IO HTTP/3 and WebTransport.
 #![forbid(unsafe_code)]
 
+pub mod access;
+pub mod code;
+pub mod config;
+pub mod connection;
+#[cfg(feature = "driver")]
+pub mod driver;
+#[cfg(feature = "quinn")]
+pub mod endpoint;
+pub mod error;
+pub mod event;
+pub mod fault;
+pub mod head;
+pub mod id;
+pub mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod time;
+pub mod transport;
 pub mod wire;

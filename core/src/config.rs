@@ -1,0 +1,118 @@
+//! What an application can choose, and every limit with its default.
+
+use std::time::Duration;
+
+/// Everything that a peer can make grow, and how far.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest encoded field section accepted, in bytes; beyond it the connection
+    /// closes with H3_EXCESSIVE_LOAD before anything is allocated. Default 16 KiB.
+    pub field_section_encoded: u64,
+    /// Largest decoded field section accepted, by the measure of RFC 9114 §4.2.2;
+    /// announced as SETTINGS_MAX_FIELD_SECTION_SIZE. A larger request is answered
+    /// 431, a larger response resets its stream. Default 64 KiB.
+    pub field_section: u64,
+    /// Largest frame payload accepted on the control stream, in bytes. Default 4 KiB.
+    pub control_frame: u64,
+    /// Most settings accepted in one SETTINGS frame. Default 64.
+    pub settings: usize,
+    /// QPACK dynamic table the peer may use towards us, in bytes. Default 4,096.
+    pub qpack_table: u64,
+    /// QPACK dynamic table we use towards the peer at most, in bytes. Default 4,096.
+    pub qpack_encoder_table: u64,
+    /// Streams that may wait for the peer's QPACK insertions. Default 16.
+    pub qpack_blocked_streams: u64,
+    /// Bytes of one message accepted from the application before the transport
+    /// took them: the tail of one DATA frame, so also its largest payload.
+    /// Default 64 KiB.
+    pub frame_payload: usize,
+    /// Sessions per connection. Default 16.
+    pub sessions: usize,
+    /// Streams held for a session that does not exist yet. Default 64.
+    pub early_streams: usize,
+    /// Datagrams held for sessions that do not exist yet. Default 64.
+    pub early_datagrams: usize,
+    /// Bytes of those datagrams. Default 64 KiB.
+    pub early_datagram_bytes: usize,
+    /// How long they are held. Default 5 s.
+    pub early_timeout: Duration,
+    /// Datagrams held per session until the application takes them; the oldest is
+    /// dropped beyond it. Default 256.
+    pub datagrams: usize,
+    /// Bytes of those datagrams. Default 256 KiB.
+    pub datagram_bytes: usize,
+    /// Largest DATAGRAM capsule held in memory, in bytes; larger ones are skipped.
+    /// Default 64 KiB.
+    pub datagram_capsule: u64,
+    /// PRIORITY_UPDATE frames held for requests that have not arrived. Default 64.
+    pub early_priorities: usize,
+    /// Useless things tolerated beyond the useful ones: unknown frames, streams
+    /// and capsules, empty DATA frames, streams reset before use. Useful work, not
+    /// time, wins it back. Default 1,000.
+    pub nuisance: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            field_section_encoded: 16 * 1024,
+            field_section: 64 * 1024,
+            control_frame: 4 * 1024,
+            settings: 64,
+            qpack_table: 4096,
+            qpack_encoder_table: 4096,
+            qpack_blocked_streams: 16,
+            frame_payload: 64 * 1024,
+            sessions: 16,
+            early_streams: 64,
+            early_datagrams: 64,
+            early_datagram_bytes: 64 * 1024,
+            early_timeout: Duration::from_secs(5),
+            datagrams: 256,
+            datagram_bytes: 256 * 1024,
+            datagram_capsule: 64 * 1024,
+            early_priorities: 64,
+            nuisance: 1000,
+        }
+    }
+}
+
+/// How one end of HTTP/3 connections behaves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// What the peer can make grow, and how far.
+    pub limits: Limits,
+    /// Take and send HTTP datagrams (RFC 9297). Default yes.
+    pub datagrams: bool,
+    /// Announce extended CONNECT (RFC 9220) as a server. Default yes.
+    pub connect_protocol: bool,
+    /// Speak WebTransport: announce it, and treat an extended CONNECT for it as a
+    /// session. When off, such a request reaches the application as an ordinary
+    /// one. Default yes.
+    pub webtransport: bool,
+    /// Refuse new local streams in a session that the peer is draining. Default no:
+    /// draining is advice (draft-ietf-webtrans-http3-16 §4.7).
+    pub strict_draining: bool,
+    /// Send reserved settings, frames and stream types, so that peers stay
+    /// tolerant (RFC 9114 §7.2.8). Default yes.
+    pub grease: bool,
+    /// Further settings to send, for extensions above this library. Identifiers
+    /// the library sends itself are left out.
+    pub extra_settings: Vec<(u64, u64)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            datagrams: true,
+            connect_protocol: true,
+            webtransport: true,
+            strict_draining: false,
+            grease: true,
+            extra_settings: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the core tells the application: facts and hints. Bytes are pulled, so
+//! no event carries any; heads are the exception.
+
+use http::StatusCode;
+
+use crate::error::{CloseReason, PeerCode, SessionClose};
+use crate::fault::Violation;
+use crate::head::{ConnectAnswer, ConnectRequest, RequestHead, ResponseHead, Trailers};
+use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::wire::settings::Settings;
+
+/// What happened on a connection.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Event {
+    /// The handshake is complete; requests may be sent.
+    Connected,
+    /// The peer's SETTINGS arrived; sessions may be opened.
+    Settings(Box<Settings>),
+    /// GOAWAY was received (`by` is the peer) or sent: nothing new starts here.
+    Draining {
+        /// Who began it.
+        by: Side,
+    },
+    /// Always the last event of a connection, exactly once.
+    Closed(Box<CloseReason>),
+    /// The peer's stream limit grew; `OpenError::Blocked` may be gone.
+    Available(Dir),
+    /// A request arrived (server).
+    Request {
+        /// Its stream.
+        stream: StreamKey,
+        /// Its head.
+        head: Box<RequestHead>,
+    },
+    /// An interim response, 100 to 199, arrived (client); the final one follows.
+    Interim {
+        /// The request's stream.
+        stream: StreamKey,
+        /// The head.
+        head: Box<ResponseHead>,
+    },
+    /// The final response arrived (client).
+    Response {
+        /// The request's stream.
+        stream: StreamKey,
+        /// The head.
+        head: Box<ResponseHead>,
+    },
+    /// The message's trailers arrived; its content has been read to the end.
+    Trailers {
+        /// The message's stream.
+        stream: StreamKey,
+        /// The fields.
+        trailers: Box<Trailers>,
+    },
+    /// Something happened on a stream.
+    Stream(StreamKey, StreamEvent),
+    /// Something happened in a session.
+    Session(SessionKey, SessionEvent),
+}
+
+/// What happened on a stream, a request's or a session's.
+#[non_exhaustive]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum StreamEvent {
+    /// `recv` has bytes, the end, or an error to give. Told once until a read
+    /// ends `Blocked`.
+    Readable,
+    /// `send` takes bytes again, after a write that took less than offered.
+    Writable,
+    /// The peer has acknowledged everything that was sent, end included.
+    Delivered,
+    /// The peer does not want more of what we send. Writes fail with the same code.
+    Stopped(PeerCode),
+    /// The peer abandoned what it was sending. Told at once, before bytes that
+    /// were received but not read, which are lost.
+    Reset(PeerCode),
+    /// The request was not processed because of a GOAWAY: it may be sent again on
+    /// another connection. The stream is gone.
+    Unprocessed,
+    /// The peer broke a rule on this stream alone; it has been reset and stopped
+    /// with the rule's code. The stream is gone.
+    Malformed(Violation),
+    /// A datagram arrived for this request; told once until drained.
+    Datagrams,
+    /// The stream's session ended, and the stream with it. The stream is gone.
+    SessionGone,
+}
+
+/// What happened in a session.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// A client asks for a session (server): answer with `accept_session` or
+    /// `reject_session`.
+    Requested(Box<ConnectRequest>),
+    /// The server accepted (client): streams and datagrams may be sent.
+    Established(Box<ConnectAnswer>),
+    /// The server answered otherwise than 2xx (client). The session is gone.
+    Rejected {
+        /// The answer's status; a 3xx is reported, never followed.
+        status: StatusCode,
+        /// The answer.
+        answer: Box<ConnectAnswer>,
+    },
+    /// The peer opened a stream in the session.
+    Opened {
+        /// The stream.
+        stream: StreamKey,
+        /// Its direction.
+        dir: Dir,
+    },
+    /// A stream may be opened again after `OpenError::StreamLimit`.
+    StreamsAvailable(Dir),
+    /// Datagrams wait in the session's ring; told once until drained.
+    Datagrams,
+    /// The datagram send buffer has room again after `DatagramError::Blocked`.
+    DatagramsUnblocked,
+    /// The peer asks to wind the session down, by capsule or by GOAWAY. Told once.
+    Draining,
+    /// The session is over; always its last event, exactly once.
+    Closed(Box<SessionClose>),
+}
+
+const _: () = assert!(size_of::<Event>() <= 56, "events are moved often: box what is large");

@@ -1,0 +1,57 @@
+//! Counters of a connection and of a session.
+
+/// What a connection has seen; all counts are cumulative.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests received or sent, sessions included.
+    pub requests: u64,
+    /// Sessions established.
+    pub sessions: u64,
+    /// Frames of unknown type skipped.
+    pub unknown_frames: u64,
+    /// Unidirectional streams of unknown type refused.
+    pub unknown_streams: u64,
+    /// Capsules of unknown type skipped.
+    pub unknown_capsules: u64,
+    /// Datagrams received and handed to a ring.
+    pub datagrams_received: u64,
+    /// Datagrams handed to the transport.
+    pub datagrams_sent: u64,
+    /// Datagrams dropped because a ring was full.
+    pub datagrams_overflowed: u64,
+    /// Datagrams dropped because no stream or session wants them.
+    pub datagrams_unclaimed: u64,
+    /// Streams that waited for their session.
+    pub early_streams: u64,
+    /// Streams refused because too many waited, or for too long.
+    pub early_streams_rejected: u64,
+}
+
+/// The state of one session, for people and dashboards.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Streams of the session alive now.
+    pub streams: u64,
+    /// Streams opened by this side, ever.
+    pub opened_bi: u64,
+    /// Unidirectional streams opened by this side, ever.
+    pub opened_uni: u64,
+    /// Bidirectional streams opened by the peer, ever.
+    pub accepted_bi: u64,
+    /// Unidirectional streams opened by the peer, ever.
+    pub accepted_uni: u64,
+    /// Bytes of stream bodies handed to the transport.
+    pub bytes_sent: u64,
+    /// Bytes of stream bodies read by the application.
+    pub bytes_received: u64,
+    /// Datagrams handed to the transport.
+    pub datagrams_sent: u64,
+    /// Datagrams taken from the ring by the application.
+    pub datagrams_received: u64,
+    /// Datagrams dropped because the ring was full.
+    pub datagrams_overflowed: u64,
+    /// Whether the peer has asked to wind down, or we have.
+    pub draining: bool,
+}

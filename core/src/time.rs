@@ -1,0 +1,34 @@
+//! Deadlines as data: the core tells when it wants to be called and why, and
+//! never reads a clock.
+
+use std::time::Instant;
+
+/// When `handle_timeout` is wanted, and for what. Calling late is harmless.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub struct Deadline {
+    /// The time.
+    pub at: Instant,
+    /// The reason, for logs and tests.
+    pub why: Why,
+}
+
+/// What a deadline is for.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+#[non_exhaustive]
+pub enum Why {
+    /// QUIC: loss detection, idle timeout, pacing and the like.
+    Quic,
+    /// A stream or datagram has waited long enough for its session.
+    EarlyArrivals,
+    /// A graceful shutdown ends.
+    Drain,
+}
+
+/// The earlier of two optional deadlines. The first wins a tie.
+#[must_use]
+pub fn earliest(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}

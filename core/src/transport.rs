@@ -1,0 +1,163 @@
+//! What the HTTP/3 layer needs from QUIC, and nothing more.
+//!
+//! Two implementations exist: the one in `endpoint` over quinn-proto, and
+//! `testing::Loopback`, two ends joined by queues. A transport is passed as
+//! `&mut T` to each call; no type of the upper layers is generic over it.
+//!
+//! Contract: `read` and `write` never wait. A `write` that takes less than it
+//! was offered is followed, when there is room again, by
+//! [`TransportEvent::Writable`]; a `read` that ends [`ReadState::Blocked`] by
+//! [`TransportEvent::Readable`]. A stream the transport has forgotten answers
+//! [`StreamGone::Unknown`], never a panic.
+
+use bytes::Bytes;
+
+use crate::error::CloseReason;
+use crate::id::{Dir, Side, StreamId};
+
+/// A QUIC connection as the HTTP/3 layer sees it.
+pub trait Transport {
+    /// What this transport can do beyond RFC 9000.
+    fn caps(&self) -> Caps;
+
+    /// Which end this is.
+    fn side(&self) -> Side;
+
+    /// Opens a stream; `None` while the peer's stream limit is reached, after
+    /// which [`TransportEvent::Available`] follows.
+    fn open(&mut self, dir: Dir) -> Option<StreamId>;
+
+    /// The next stream the peer opened, in the order of ids; `None` when all
+    /// have been taken.
+    fn accept(&mut self, dir: Dir) -> Option<StreamId>;
+
+    /// Moves up to `out.len()` ordered chunks, at most `max` bytes in all, into
+    /// the front of `out`.
+    ///
+    /// # Errors
+    /// [`StreamGone::Reset`] once, when the peer reset the stream, and
+    /// [`StreamGone::Unknown`] for a stream that was finished, reset, stopped
+    /// or never existed.
+    fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone>;
+
+    /// Takes whole or partial chunks from the front of `chunks`, leaving the
+    /// rest in place (taken chunks become empty), and tells how many bytes it
+    /// took; 0 when blocked.
+    ///
+    /// # Errors
+    /// [`StreamGone::Reset`] with the peer's STOP_SENDING code, or
+    /// [`StreamGone::Unknown`] for a stream that was finished or reset.
+    fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone>;
+
+    /// Ends the sending side cleanly, after what was written. No effect on a
+    /// stream already ended.
+    fn finish(&mut self, id: StreamId);
+
+    /// Abandons the sending side. The first `reliable_size` bytes are still
+    /// delivered when [`Caps::reliable_reset`] is set; otherwise it is ignored.
+    fn reset(&mut self, id: StreamId, code: u64, reliable_size: u64);
+
+    /// Asks the peer to stop sending and discards what arrives.
+    fn stop(&mut self, id: StreamId, code: u64);
+
+    /// Urgency of the stream's data relative to other streams: higher first,
+    /// equal shares.
+    fn set_priority(&mut self, id: StreamId, priority: i32);
+
+    /// The next received datagram.
+    fn recv_datagram(&mut self) -> Option<Bytes>;
+
+    /// Queues a datagram.
+    ///
+    /// # Errors
+    /// [`DatagramRefused`] says why; a blocked one is given back.
+    fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused>;
+
+    /// Largest datagram the path and the peer allow at present, in bytes;
+    /// `None` when the peer takes none.
+    fn max_datagram_size(&self) -> Option<usize>;
+
+    /// Largest datagram the peer's transport parameters allow, whatever the
+    /// path; `None` when the peer takes none or it is not known.
+    fn peer_max_datagram_size(&self) -> Option<usize>;
+
+    /// Closes the connection with an application error code.
+    fn close(&mut self, code: u64, reason: &'static str);
+}
+
+/// What a transport can do beyond RFC 9000.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// RESET_STREAM_AT is sent and understood, so that a reset stream's header
+    /// still arrives (draft-ietf-quic-reliable-stream-reset).
+    pub reliable_reset: bool,
+}
+
+/// What one `read` moved.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Read {
+    /// Entries of `out` that were filled.
+    pub chunks: usize,
+    /// Bytes in them.
+    pub bytes: usize,
+    /// What to expect next.
+    pub state: ReadState,
+}
+
+/// What follows the bytes just read.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum ReadState {
+    /// There may be more at once: `out` or `max` was the limit.
+    Open,
+    /// Nothing more has arrived; a readable event follows.
+    Blocked,
+    /// The peer finished the stream and all of it has been read.
+    Finished,
+}
+
+/// Why a stream cannot be read or written any more.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum StreamGone {
+    /// The peer ended this direction with the code: RESET_STREAM on a read,
+    /// STOP_SENDING on a write.
+    Reset(u64),
+    /// The transport does not know the stream, or has told its end before.
+    Unknown,
+}
+
+/// Why a datagram was not queued.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DatagramRefused {
+    /// The send buffer is full; here it is back. [`TransportEvent::DatagramsUnblocked`] follows.
+    Blocked(Bytes),
+    /// Larger than [`Transport::max_datagram_size`].
+    TooLarge,
+    /// The peer takes no datagrams, or we do not.
+    Disabled,
+}
+
+/// What QUIC tells the layer above.
+#[derive(Clone, Debug)]
+pub enum TransportEvent {
+    /// The handshake is complete.
+    Connected,
+    /// The peer opened one or more streams; see [`Transport::accept`].
+    Opened(Dir),
+    /// The peer's stream limit grew; see [`Transport::open`].
+    Available(Dir),
+    /// Bytes, the end, or a reset can be read.
+    Readable(StreamId),
+    /// A blocked stream takes bytes again.
+    Writable(StreamId),
+    /// The peer acknowledged all of a finished stream.
+    Finished(StreamId),
+    /// The peer sent STOP_SENDING with the code.
+    Stopped(StreamId, u64),
+    /// One or more datagrams arrived; see [`Transport::recv_datagram`].
+    Datagrams,
+    /// The datagram send buffer has room again.
+    DatagramsUnblocked,
+    /// The connection is over.
+    Closed(CloseReason),
+}
