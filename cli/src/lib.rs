@@ -12,6 +12,7 @@
 //! | [`page`] | the single page behind `--page` |
 //! | [`percent`] | percent-decoding of paths and queries |
 //! | [`progress`] | bars on transfers |
+//! | [`roundtrips`] | datagrams there and back: matching and statistics |
 //! | [`tls`] | rustls configurations and what a client trusts |
 //! | [`units`] | bytes, rates and durations, read and written |
 
@@ -25,5 +26,6 @@ pub mod output;
 pub mod page;
 pub mod percent;
 pub mod progress;
+pub mod roundtrips;
 pub mod tls;
 pub mod units;
