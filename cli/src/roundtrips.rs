@@ -192,7 +192,7 @@ impl Summary {
     /// Fields for programs; times in milliseconds, `null` when nothing came back.
     pub fn to_json(&self) -> Value {
         let some = self.received > 0;
-        let ms = |time: Duration| some.then(|| time.as_secs_f64() * 1e3);
+        let ms = |time: Duration| some.then_some(time.as_secs_f64() * 1e3);
         json!({
             "sent": self.sent,
             "received": self.received,

@@ -1,7 +1,7 @@
 //! Static files: from a request to a status, fields and a range of an open file.
 //!
 //! [`Root::plan`] does everything but send: the caller copies [`Body::File`] to the stream in
-//! chunks. Its file system calls block, so an async caller runs it, and the reads, on a thread for
+//! chunks, with [`Source::range`](crate::chunks::Source::range). Its file system calls block, so an async caller runs it, and the reads, on a thread for
 //! blocking work.
 //!
 //! Nothing outside the folder is served. A path with `..`, an encoded separator, NUL or a backslash
@@ -24,9 +24,6 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use conditional::{Outcome, Validators};
 use range::Ranged;
-
-/// How many bytes of a file a sender should read at a time.
-pub const READ_CHUNK: usize = 64 << 10;
 
 /// A folder whose files are served.
 #[derive(Clone, Debug)]
