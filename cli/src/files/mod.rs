@@ -1,8 +1,8 @@
 //! Static files: from a request to a status, fields and a range of an open file.
 //!
 //! [`Root::plan`] does everything but send: the caller copies [`Body::File`] to the stream in
-//! chunks, with [`Source::range`](crate::chunks::Source::range). Its file system calls block, so an async caller runs it, and the reads, on a thread for
-//! blocking work.
+//! chunks, with [`Source::range`](crate::chunks::Source::range). Its file system calls block, so
+//! an async caller runs it on a thread for blocking work.
 //!
 //! Nothing outside the folder is served. A path with `..`, an encoded separator, NUL or a backslash
 //! is refused before the file system is asked; the path found is resolved through every symbolic
