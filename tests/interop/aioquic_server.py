@@ -111,7 +111,8 @@ class Handler(QuicConnectionProtocol):
         if path == "/connection":
             return 200, text, b"connection %d\n" % self.number, None
         if path.startswith("/status/"):
-            return int(path[8:]), text, b"as you asked\n", None
+            status = int(path[8:])
+            return status, text, b"" if status in (204, 304) else b"as you asked\n", None
         return 404, text, b"nothing here\n", None
 
     def echo(self, event):
