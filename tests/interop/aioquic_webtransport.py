@@ -280,7 +280,9 @@ async def early_streams(server):
         session = next(iter(client.sessions.values()))
         stream = session.open()
         session.send(stream, b"eager", end=True)
+        session.datagram(b"eager too")
         await pending
+        same(await soon(session.datagrams, "datagram"), b"eager too", "datagram")
         same(await stream.done(), b"eager", "echo")
 
 

@@ -62,12 +62,14 @@ export class Suite {
       for (const step of undo.splice(0).reverse()) await within(10_000, "tidy", step()).catch(() => {});
     };
     let [passed, failed] = [0, 0];
-    const alarm = setTimeout(async () => {
-      console.log(`FAIL ${this.name}: still running after ${SCRIPT_DEADLINE / 1000} s`);
+    const giveUp = async () => {
+      console.log(`FAIL ${this.name}: stopped before its end`);
       await tidy();
       console.log(`${passed} passed, ${failed + 1} failed`);
       process.exit(1);
-    }, SCRIPT_DEADLINE);
+    };
+    const alarm = setTimeout(giveUp, SCRIPT_DEADLINE);
+    process.once("SIGTERM", giveUp);
     const only = process.argv.slice(2);
     try {
       const world = await within(60_000, "set-up", setUp(undo));

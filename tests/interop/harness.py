@@ -65,6 +65,8 @@ class Suite:
     def __init__(self, name):
         self.name = name
         self.cases = []
+        self.passed = 0
+        self.failed = 0
 
     def case(self, name, seconds=30):
         def add(body):
@@ -75,35 +77,35 @@ class Suite:
 
     def main(self, fixture):
         """Runs all cases; `fixture` is an async context manager whose value each case receives."""
-        signal.signal(signal.SIGALRM, self._out_of_time)
+        for sig in (signal.SIGALRM, signal.SIGTERM):
+            signal.signal(sig, self._out_of_time)
         signal.alarm(SCRIPT_DEADLINE)
         sys.exit(asyncio.run(self._run(fixture)))
 
     def _out_of_time(self, *_):
-        # The server is a child in our process group or guarded by its own pipe; it must not stay.
         for program in list(Program.running):
             program.kill()
-        print(f"FAIL {self.name}: still running after {SCRIPT_DEADLINE} s", flush=True)
-        print("0 passed, 1 failed", flush=True)
+        print(f"FAIL {self.name}: stopped before its end", flush=True)
+        print(f"{self.passed} passed, {self.failed + 1} failed", flush=True)
         os._exit(1)
 
     async def _run(self, fixture):
-        passed, failed = 0, 0
         only = sys.argv[1:]
         wanted = [c for c in self.cases if not only or any(o in c[0] for o in only)]
         try:
             async with fixture() as world:
                 for name, body, seconds in wanted:
                     why = await self._one(body, world, seconds)
-                    passed, failed = passed + (why is None), failed + (why is not None)
+                    self.passed += why is None
+                    self.failed += why is not None
                     line = f"ok {name}" if why is None else f"FAIL {name}: {why}"
                     print(line, flush=True)
         except Exception as error:  # the fixture itself failed: nothing after it can be trusted
             traceback.print_exc()
             print(f"FAIL {self.name}: {error}", flush=True)
-            failed += 1
-        print(f"{passed} passed, {failed} failed", flush=True)
-        return 0 if failed == 0 and passed > 0 else 1
+            self.failed += 1
+        print(f"{self.passed} passed, {self.failed} failed", flush=True)
+        return 0 if self.failed == 0 and self.passed > 0 else 1
 
     async def _one(self, body, world, seconds):
         try:
@@ -170,7 +172,9 @@ class Program:
                     if wanted(line):
                         return line
                 left = until - time.monotonic()
-                if left <= 0 or (self.child.poll() is not None and left < seconds - 1):
+                # The reader thread needs a moment for what a program wrote just before its end.
+                over = self.child.poll() is not None and left < seconds - 1
+                if left <= 0 or over:
                     return None
                 self._arrived.wait(min(left, 0.2))
 
