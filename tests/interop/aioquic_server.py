@@ -234,21 +234,21 @@ async def trust(world):
 @suite.case("wt echo: bidi, uni and datagram", seconds=45)
 async def wt_echo(world):
     url = world.url + "/echo"
-    status, out, err = await run_aqueduct("wt", "echo", url, "--cacert", world.ca, seconds=40)
+    status, out, err = await run_aqueduct("wt", url, "echo", "--cacert", world.ca, seconds=40)
     same(status, 0, f"exit status ({err.strip() or out.decode().strip()})")
 
 
 @suite.case("wt ping: datagram round trips", seconds=45)
 async def wt_ping(world):
     url = world.url + "/echo"
-    status, out, err = await run_aqueduct("wt", "ping", url, "--cacert", world.ca, seconds=40)
+    status, out, err = await run_aqueduct("wt", url, "ping", "--cacert", world.ca, seconds=40)
     same(status, 0, f"exit status ({err.strip() or out.decode().strip()})")
 
 
 @suite.case("wt on a path without session: exit status 4")
 async def wt_refused(world):
     url = world.url + "/nothing"
-    status, _, err = await run_aqueduct("wt", "echo", url, "--cacert", world.ca, seconds=25)
+    status, _, err = await run_aqueduct("wt", url, "echo", "--cacert", world.ca, seconds=25)
     same(status, 4, f"exit status ({err.strip()})")
     check("404" in err, f"stderr does not name 404: {err.strip()}")
 

@@ -129,7 +129,7 @@ async def untrusted(world):
 @suite.case("wt: a server without WebTransport is refused with a reason")
 async def no_webtransport(world):
     ca = str(world.folder / "ca.pem")
-    status, _, err = await run_aqueduct("wt", "echo", world.url + "/echo", "--cacert", ca)
+    status, _, err = await run_aqueduct("wt", world.url + "/echo", "echo", "--cacert", ca)
     check(status in (1, 4), f"exit status {status}")
     check(err.strip(), "stderr is empty")
 
