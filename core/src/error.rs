@@ -216,13 +216,13 @@ impl PeerCode {
     /// A code of an HTTP stream.
     #[must_use]
     pub const fn http(wire: u64) -> Self {
-        Self { wire: Code(wire), app: None }
+        Self { wire: Code::new(wire), app: None }
     }
 
     /// A code of a WebTransport data stream.
     #[must_use]
     pub fn webtransport(wire: u64) -> Self {
-        Self { wire: Code(wire), app: crate::code::http_to_app(wire) }
+        Self { wire: Code::new(wire), app: crate::code::http_to_app(wire) }
     }
 }
 

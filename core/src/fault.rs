@@ -7,25 +7,16 @@
 use std::fmt;
 
 use crate::code::Code;
+use crate::id::StreamKey;
 
 /// How far the damage goes.
 #[must_use]
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     /// The whole connection closes.
-    Connection(Code, Violation),
+    Connection(Violation),
     /// One stream is reset and stopped; nothing else notices.
-    Stream(Code, Violation),
-}
-
-impl Fault {
-    pub(crate) const fn connection(why: Violation) -> Self {
-        Self::Connection(why.code(), why)
-    }
-
-    pub(crate) const fn stream(why: Violation) -> Self {
-        Self::Stream(why.code(), why)
-    }
+    Stream(StreamKey, Violation),
 }
 
 macro_rules! violations {

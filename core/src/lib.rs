@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod fault;
+mod h3;
 pub mod head;
 pub mod id;
 pub mod stats;

@@ -1,3 +1,25 @@
 //! Codecs: bytes in any chunking in, typed values out. Nothing here knows a
 //! stream, a session or a clock.
+//!
+//! Rules that hold for every module: no input, however malformed, panics or
+//! makes a decoder hold more than the cap it was given; a declared length is
+//! never allocated, only what arrived is; skipped payloads are counted, not
+//! kept. Every error is a small `Copy` enum whose `code()` is the wire code the
+//! specification asks for.
+pub mod capsule;
+pub mod capsule_reader;
+pub mod cursor;
+pub mod datagram;
+pub mod fields;
+pub mod frame;
+pub mod frame_reader;
+pub mod grease;
+pub mod priority;
 pub mod qpack;
+pub mod settings;
+pub mod sf;
+pub mod stream_type;
+pub mod varint;
+
+#[cfg(test)]
+pub(crate) mod testing;

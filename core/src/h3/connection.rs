@@ -1,0 +1,275 @@
+//! The HTTP/3 connection: dispatch of transport events, the budget for useless
+//! work, and the one place where faults become closes and resets.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::local::LocalStream;
+use super::streams::{Kind, Recv, StreamTable};
+use super::{Claims, H3Event};
+use crate::config::Config;
+use crate::fault::{Fault, Violation};
+use crate::id::{Side, StreamId, StreamKey};
+use crate::stats::Stats;
+use crate::transport::{Transport, TransportEvent};
+use crate::wire::frame::StreamKind;
+use crate::wire::frame_reader::{FrameReader, FrameRules};
+use crate::wire::priority::Priority;
+use crate::wire::qpack::{Decoder, Encoder};
+use crate::wire::settings::{SettingId, Settings};
+
+/// Most bytes read from a stream at a time.
+pub(super) const CHUNK: usize = 64 * 1024;
+
+/// Size of the buffer that frame headers are cut from.
+pub(super) const ARENA: usize = 4096;
+
+/// Which critical streams the peer has opened.
+#[derive(Debug, Default)]
+pub(super) struct PeerStreams {
+    pub(super) control: bool,
+    pub(super) encoder: bool,
+    pub(super) decoder: bool,
+}
+
+/// State of one HTTP/3 connection.
+#[derive(Debug)]
+pub(crate) struct H3 {
+    pub(crate) side: Side,
+    pub(crate) config: Arc<Config>,
+    pub(super) seed: u64,
+    pub(super) claims: Claims,
+    pub(super) extension_settings: Vec<(SettingId, u64)>,
+    pub(crate) table: StreamTable,
+    pub(super) events: VecDeque<H3Event>,
+    pub(super) control_out: LocalStream,
+    pub(super) encoder_out: LocalStream,
+    pub(super) decoder_out: LocalStream,
+    pub(super) peer_streams: PeerStreams,
+    pub(super) control_reader: FrameReader,
+    pub(crate) peer_settings: Option<Settings>,
+    pub(super) encoder: Encoder,
+    pub(super) decoder: Decoder,
+    pub(super) arena: BytesMut,
+    pub(crate) goaway_sent: Option<u64>,
+    pub(crate) goaway_received: Option<u64>,
+    pub(super) peer_max_push_id: Option<u64>,
+    /// Requests and tunnels in the table.
+    pub(crate) exchanges: usize,
+    pub(super) early_priorities: VecDeque<(StreamId, Priority)>,
+    nuisances: u32,
+    pub(crate) stats: Stats,
+    closed: bool,
+}
+
+impl H3 {
+    /// A connection that has not heard anything. `extension_settings` are sent
+    /// along with our own.
+    pub(crate) fn new(
+        side: Side,
+        config: Arc<Config>,
+        seed: u64,
+        claims: Claims,
+        extension_settings: Vec<(SettingId, u64)>,
+    ) -> Self {
+        let limits = &config.limits;
+        let decoder = Decoder::new(limits.qpack_table, limits.qpack_blocked_streams);
+        Self {
+            side,
+            seed,
+            claims,
+            extension_settings,
+            table: StreamTable::default(),
+            events: VecDeque::new(),
+            control_out: LocalStream::new(0x00),
+            encoder_out: LocalStream::new(0x02),
+            decoder_out: LocalStream::new(0x03),
+            peer_streams: PeerStreams::default(),
+            control_reader: FrameReader::new(),
+            peer_settings: None,
+            encoder: Encoder::new(),
+            decoder,
+            arena: BytesMut::new(),
+            goaway_sent: None,
+            goaway_received: None,
+            peer_max_push_id: None,
+            exchanges: 0,
+            early_priorities: VecDeque::new(),
+            nuisances: 0,
+            stats: Stats::default(),
+            closed: false,
+            config,
+        }
+    }
+
+    /// Takes in one transport event. `Datagrams`, `DatagramsUnblocked` and
+    /// `Closed` concern the layer above.
+    pub(crate) fn handle<T: Transport>(&mut self, t: &mut T, event: &TransportEvent) {
+        if self.closed {
+            return;
+        }
+        let result = match event {
+            TransportEvent::Connected => {
+                self.begin(t);
+                Ok(())
+            }
+            TransportEvent::Opened(dir) => self.accept(t, *dir),
+            TransportEvent::Available(_) => {
+                self.flush_local(t);
+                Ok(())
+            }
+            TransportEvent::Readable(id) => self.on_readable(t, *id),
+            TransportEvent::Writable(id) => {
+                match self.table.find(*id) {
+                    Some(key) => self.on_writable(t, key),
+                    None => self.flush_local(t),
+                }
+                Ok(())
+            }
+            TransportEvent::Finished(id) => {
+                if let Some(key) = self.table.find(*id) {
+                    self.on_delivered(key);
+                }
+                Ok(())
+            }
+            TransportEvent::Stopped(id, code) => match self.table.find(*id) {
+                Some(key) => {
+                    self.on_stopped(t, key, *code);
+                    Ok(())
+                }
+                None => self.on_local_stopped(*id),
+            },
+            TransportEvent::Datagrams
+            | TransportEvent::DatagramsUnblocked
+            | TransportEvent::Closed(_) => Ok(()),
+        };
+        self.fail(t, result);
+    }
+
+    fn on_readable<T: Transport>(&mut self, t: &mut T, id: StreamId) -> Result<(), Fault> {
+        let Some(key) = self.table.find(id) else { return Ok(()) };
+        match self.table.get(key).map(|slot| &slot.kind) {
+            Some(Kind::Unidentified(_)) => self.identify(t, key),
+            Some(Kind::Exchange(_)) => self.pump(t, key),
+            Some(Kind::Raw) => {
+                self.tell_readable(key);
+                Ok(())
+            }
+            Some(kind) if Self::is_peer_critical(kind) => self.read_critical(t, key, false),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next thing to tell the layer above.
+    pub(crate) fn poll_event(&mut self) -> Option<H3Event> {
+        self.events.pop_front()
+    }
+
+    /// Says once that a stream can be read, until a read ends blocked.
+    pub(crate) fn tell_readable(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get_mut(key)
+            && slot.recv != Recv::Closed
+            && !std::mem::replace(&mut slot.readable_told, true)
+        {
+            self.events.push_back(H3Event::Readable(key));
+        }
+    }
+
+    /// Says once that both halves of a stream are over, when they are.
+    pub(crate) fn settle(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get_mut(key)
+            && slot.is_over()
+            && !std::mem::replace(&mut slot.over_told, true)
+        {
+            self.events.push_back(H3Event::Over(key));
+        }
+    }
+
+    /// Forgets a stream. The layer above has let go of it.
+    pub(crate) fn remove(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.remove(key)
+            && matches!(slot.kind, Kind::Exchange(_))
+        {
+            self.exchanges = self.exchanges.saturating_sub(1);
+        }
+    }
+
+    /// What frames may look like on a request stream.
+    pub(super) fn rules(&self) -> FrameRules {
+        FrameRules {
+            kind: StreamKind::Request,
+            receiver: self.side,
+            max_section: self.config.limits.field_section_encoded,
+            max_control: self.config.limits.control_frame,
+        }
+    }
+
+    /// Counts useless work. A peer that makes more of it than of useful work, by
+    /// more than the limit, is shown out.
+    pub(crate) fn nuisance(&mut self, cost: u32) -> Result<(), Fault> {
+        self.nuisances = self.nuisances.saturating_add(cost);
+        if self.nuisances > self.config.limits.nuisance {
+            return Err(Fault::Connection(Violation::Nuisance));
+        }
+        Ok(())
+    }
+
+    /// Counts useful work.
+    pub(crate) fn useful(&mut self, worth: u32) {
+        self.nuisances = self.nuisances.saturating_sub(worth);
+    }
+
+    /// Deals with a fault of one stream and passes on any other.
+    pub(crate) fn settle_fault<T: Transport>(
+        &mut self,
+        t: &mut T,
+        result: Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        match result {
+            Err(Fault::Stream(..)) => {
+                self.fail(t, result);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// The one place where what the peer did wrong has consequences.
+    pub(crate) fn fail<T: Transport>(&mut self, t: &mut T, result: Result<(), Fault>) {
+        match result {
+            Ok(()) => {}
+            Err(Fault::Connection(why)) => {
+                if !std::mem::replace(&mut self.closed, true) {
+                    tracing::debug!(code = %why.code(), %why, "closing the connection");
+                    t.close(why.code().value(), why.text());
+                    self.events.push_back(H3Event::Failed(why));
+                }
+            }
+            Err(Fault::Stream(key, why)) => {
+                tracing::debug!(stream = %key.id, code = %why.code(), %why, "resetting a stream");
+                self.events.push_back(H3Event::Malformed(key, why));
+                self.abandon(t, key, why.code());
+                self.flush_local(t);
+                let result = self.nuisance(1);
+                if result.is_err() {
+                    self.fail(t, result);
+                }
+            }
+        }
+    }
+
+    /// Stops taking anything in.
+    pub(crate) fn set_closed(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether datagrams may be sent: both sides said so.
+    pub(crate) fn datagrams_enabled(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
+        // The setting was sent and received.
+        self.config.datagrams
+            && self.peer_settings.as_ref().is_some_and(|settings| settings.h3_datagram())
+    }
+}

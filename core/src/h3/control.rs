@@ -1,0 +1,399 @@
+//! The control streams: SETTINGS both ways, GOAWAY, PRIORITY_UPDATE, and what a
+//! peer may not say there.
+
+use bytes::{BufMut, Bytes};
+
+use super::H3Event;
+use super::connection::{CHUNK, H3};
+use super::streams::{Kind, Recv};
+use crate::fault::{Fault, Violation};
+use crate::id::{Dir, Side, StreamId, StreamKey};
+use crate::transport::{ReadState, StreamGone, Transport};
+use crate::wire::frame::{self, FrameType, StreamKind};
+use crate::wire::frame_reader::{FrameEvent, FrameRules};
+use crate::wire::grease;
+use crate::wire::priority::{Priority, Stated};
+use crate::wire::settings::{SettingId, Settings, SettingsError};
+use crate::wire::varint::VarInt;
+
+impl H3 {
+    /// Opens our critical streams and says SETTINGS.
+    pub(super) fn begin<T: Transport>(&mut self, t: &mut T) {
+        let settings = self.local_settings();
+        let out = self.control_out.buffer();
+        frame::put_settings(out, &settings);
+        if self.config.grease {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.8
+            // A reserved frame keeps peers used to skipping what they do not know.
+            let ty = grease::reserved(self.seed.rotate_left(17));
+            out.put_slice(&frame::header(ty, 3));
+            out.put_slice(b"any");
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
+        // The critical streams come before any other unidirectional stream.
+        self.flush_local(t);
+        if self.config.grease
+            && let Some(id) = t.open(Dir::Uni)
+        {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.3
+            // A reserved stream; what becomes of it does not matter.
+            let head = frame::header(grease::reserved(self.seed.rotate_left(31)), 0);
+            let mut chunk = [Bytes::copy_from_slice(&head)];
+            if t.write(id, &mut chunk).is_ok_and(|_| chunk[0].is_empty()) {
+                t.finish(id);
+            } else {
+                t.reset(id, crate::code::Code::H3_NO_ERROR.value(), 0);
+            }
+        }
+    }
+
+    /// What we say in SETTINGS.
+    fn local_settings(&self) -> Settings {
+        let config = &self.config;
+        let limits = &config.limits;
+        let mut settings = Settings::new();
+        let mut set = |id: SettingId, value: u64| {
+            // A value no SETTINGS can carry is the caller's mistake; it is left
+            // out, and `Config` says so.
+            let value = VarInt::new(value);
+            if let Ok(value) = value
+                && settings.get(id).is_none()
+            {
+                settings.set(id, value).ok();
+            }
+        };
+        set(SettingId::QPACK_MAX_TABLE_CAPACITY, limits.qpack_table);
+        set(SettingId::MAX_FIELD_SECTION_SIZE, limits.field_section);
+        set(SettingId::QPACK_BLOCKED_STREAMS, limits.qpack_blocked_streams);
+        if self.side == Side::Server && config.connect_protocol {
+            set(SettingId::ENABLE_CONNECT_PROTOCOL, 1);
+        }
+        if config.datagrams {
+            set(SettingId::H3_DATAGRAM, 1);
+            set(SettingId::H3_DATAGRAM_DRAFT04, 1);
+        }
+        for (id, value) in &self.extension_settings {
+            set(*id, *value);
+        }
+        for (id, value) in &config.extra_settings {
+            set(SettingId(*id), *value);
+        }
+        if config.grease {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.1
+            // At least one setting is reserved.
+            set(SettingId(grease::reserved(self.seed).get()), self.seed & 0x3fff_ffff);
+        }
+        settings
+    }
+
+    /// Reads a control or QPACK stream of the peer as far as it goes.
+    pub(super) fn read_critical<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        mut ended: bool,
+    ) -> Result<(), Fault> {
+        loop {
+            let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+            let mut chunk = std::mem::take(&mut slot.held);
+            match slot.kind {
+                Kind::Control => self.on_control_bytes(t, &mut chunk)?,
+                Kind::QpackEncoder => self.on_encoder_bytes(t, &chunk)?,
+                Kind::QpackDecoder => self.on_decoder_bytes(&chunk)?,
+                _ => return Ok(()),
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.1
+            // These streams live as long as the connection.
+            if ended {
+                return Err(Fault::Connection(Violation::CriticalStreamClosed));
+            }
+            let mut out = [Bytes::new()];
+            match t.read(key.id, CHUNK, &mut out) {
+                Ok(read) => {
+                    ended = read.state == ReadState::Finished;
+                    if read.bytes == 0 && !ended {
+                        return Ok(());
+                    }
+                    if let Some(slot) = self.table.get_mut(key) {
+                        [slot.held] = out;
+                    }
+                }
+                Err(StreamGone::Reset(_) | StreamGone::Unknown) => {
+                    return Err(Fault::Connection(Violation::CriticalStreamClosed));
+                }
+            }
+        }
+    }
+
+    fn on_control_bytes<T: Transport>(
+        &mut self,
+        t: &mut T,
+        input: &mut Bytes,
+    ) -> Result<(), Fault> {
+        let rules = FrameRules { kind: StreamKind::Control, ..self.rules() };
+        while let Some(event) = self
+            .control_reader
+            .read(input, &rules)
+            .map_err(|error| Fault::Connection(error.into()))?
+        {
+            self.on_control_frame(t, event)?;
+        }
+        Ok(())
+    }
+
+    fn on_control_frame<T: Transport>(
+        &mut self,
+        t: &mut T,
+        event: FrameEvent,
+    ) -> Result<(), Fault> {
+        match event {
+            FrameEvent::Settings(payload) => self.on_settings(t, &payload),
+            FrameEvent::Goaway(id) => self.on_goaway(t, id),
+            FrameEvent::MaxPushId(id) => {
+                //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.7
+                // The limit only grows. We never push, so that is all.
+                if self.peer_max_push_id.is_some_and(|before| id < before) {
+                    return Err(Fault::Connection(Violation::MaxPushIdShrank));
+                }
+                self.peer_max_push_id = Some(id);
+                self.nuisance(1)
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.3
+            // Nothing was ever promised on this connection, in either direction.
+            FrameEvent::CancelPush(_) => Err(Fault::Connection(Violation::PushNotAllowed)),
+            FrameEvent::PriorityUpdate { push: true, .. } => {
+                Err(Fault::Connection(Violation::PriorityPush))
+            }
+            FrameEvent::PriorityUpdate { push: false, id, value } => {
+                self.on_priority_update(t, id, &value)
+            }
+            FrameEvent::Origin(payload) => {
+                //= https://www.rfc-editor.org/rfc/rfc9412#section-2
+                // Its structure is checked, its content is for clients that
+                // share connections between origins, which we leave to callers.
+                for origin in frame::Origins::new(payload) {
+                    origin.map_err(|_| Fault::Connection(Violation::FrameMalformed))?;
+                }
+                Ok(())
+            }
+            FrameEvent::UnknownStart { .. } => {
+                self.stats.unknown_frames += 1;
+                self.nuisance(1)
+            }
+            // The reader lets no other frame through on a control stream.
+            FrameEvent::DataStart { .. }
+            | FrameEvent::Data(_)
+            | FrameEvent::Headers(_)
+            | FrameEvent::PushPromise { .. } => {
+                Err(Fault::Connection(Violation::FrameUnexpected))
+            }
+        }
+    }
+
+    fn on_settings<T: Transport>(&mut self, t: &mut T, payload: &[u8]) -> Result<(), Fault> {
+        let settings = Settings::decode(payload).map_err(|error| {
+            Fault::Connection(match error {
+                SettingsError::Truncated => Violation::SettingsMalformed,
+                SettingsError::TooMany => Violation::SettingsTooMany,
+                _ => Violation::SettingsInvalid,
+            })
+        })?;
+        if settings.iter().len() > self.config.limits.settings {
+            return Err(Fault::Connection(Violation::SettingsTooMany));
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
+        // The setting needs the transport parameter; only who takes datagrams
+        // can tell whether it was there.
+        if settings.get(SettingId::H3_DATAGRAM) == Some(1)
+            && self.config.datagrams
+            && t.max_datagram_size().is_none()
+        {
+            return Err(Fault::Connection(Violation::DatagramWithoutTransport));
+        }
+        self.encoder.set_peer_limits(
+            settings.qpack_max_table_capacity(),
+            settings.qpack_blocked_streams(),
+            self.config.limits.qpack_encoder_table,
+        )?;
+        self.peer_settings = Some(settings);
+        self.events.push_back(H3Event::Settings);
+        Ok(())
+    }
+
+    fn on_goaway<T: Transport>(&mut self, t: &mut T, id: u64) -> Result<(), Fault> {
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+        // A server names a request stream, a client a push; neither may grow.
+        let id_is_valid = match self.side {
+            Side::Client => StreamId::from_wire(id).is_some_and(StreamId::is_request),
+            Side::Server => true,
+        };
+        if !id_is_valid {
+            return Err(Fault::Connection(Violation::GoawayNotRequest));
+        }
+        match self.goaway_received {
+            Some(before) if id > before => {
+                return Err(Fault::Connection(Violation::GoawayGrew));
+            }
+            Some(_) => {}
+            None => self.events.push_back(H3Event::PeerDrains),
+        }
+        self.goaway_received = Some(id);
+        if self.side == Side::Client {
+            self.fail_unprocessed(t, id);
+        }
+        Ok(())
+    }
+
+    /// Ends our requests at or above the id: the server will not process them.
+    fn fail_unprocessed<T: Transport>(&mut self, t: &mut T, limit: u64) {
+        let left_out: Vec<StreamKey> = self
+            .table
+            .keys()
+            .filter(|key| key.id.is_request() && key.id.wire() >= limit)
+            .filter(|key| self.table.get(*key).is_some_and(|s| s.exchange_ref().is_some()))
+            .collect();
+        for key in left_out {
+            self.events.push_back(H3Event::Unprocessed(key));
+            self.abandon(t, key, crate::code::Code::H3_REQUEST_CANCELLED);
+        }
+    }
+
+    fn on_priority_update<T: Transport>(
+        &mut self,
+        t: &mut T,
+        id: u64,
+        value: &[u8],
+    ) -> Result<(), Fault> {
+        //= https://www.rfc-editor.org/rfc/rfc9218#section-7.2
+        // Only requests have a priority.
+        let Some(id) = StreamId::from_wire(id).filter(|id| id.is_request()) else {
+            return Err(Fault::Connection(Violation::PriorityNotRequest));
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9218#section-7.1
+        // What is no dictionary at all may end the connection, and does.
+        let stated = Stated::parse(value)
+            .map_err(|_| Fault::Connection(Violation::PriorityMalformed))?;
+        let priority = Priority::default().merged(stated);
+        self.nuisance(1)?;
+        if let Some(key) = self.table.find(id) {
+            self.reprioritize(t, key, priority);
+            return Ok(());
+        }
+        if self.table.was_seen(id) {
+            return Ok(());
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9218#section-7
+        // It may overtake its request; the latest one per stream is kept.
+        if let Some(early) = self.early_priorities.iter_mut().find(|early| early.0 == id) {
+            early.1 = priority;
+            return Ok(());
+        }
+        if self.early_priorities.len() >= self.config.limits.early_priorities {
+            self.early_priorities.pop_front();
+        }
+        self.early_priorities.push_back((id, priority));
+        Ok(())
+    }
+
+    /// The priority that was announced before the request came, if any.
+    pub(super) fn take_early_priority(&mut self, id: StreamId) -> Option<Priority> {
+        let at = self.early_priorities.iter().position(|early| early.0 == id)?;
+        self.early_priorities.remove(at).map(|early| early.1)
+    }
+
+    /// Applies a priority to a request's own stream.
+    pub(crate) fn reprioritize<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        priority: Priority,
+    ) {
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return;
+        };
+        exchange.priority = Some(priority);
+        let is_tunnel = exchange.is_connect();
+        t.set_priority(key.id, transport_priority(priority, key.id, is_tunnel, 0));
+    }
+
+    /// Says GOAWAY, once: nothing at or above the id will be processed.
+    pub(crate) fn send_goaway<T: Transport>(&mut self, t: &mut T) {
+        if self.goaway_sent.is_some() {
+            return;
+        }
+        let id = match self.side {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+            // The first request that has not been seen.
+            Side::Server => self.table.end_of_requests().wire(),
+            // Push ids count from 0 and we allow none.
+            Side::Client => 0,
+        };
+        self.goaway_sent = Some(id);
+        frame::put_goaway(self.control_out.buffer(), VarInt::new(id).unwrap_or_default());
+        self.flush_local(t);
+    }
+
+    /// Tells the server a new priority.
+    pub(crate) fn send_priority_update<T: Transport>(
+        &mut self,
+        t: &mut T,
+        id: StreamId,
+        priority: Priority,
+    ) {
+        let value = priority.encode();
+        let id = VarInt::new(id.wire()).unwrap_or_default();
+        frame::put_priority_update(self.control_out.buffer(), false, id, value.as_bytes());
+        self.flush_local(t);
+    }
+
+    /// The transport told that the peer stopped one of our streams.
+    pub(super) fn on_local_stopped(&self, id: StreamId) -> Result<(), Fault> {
+        let critical = [&self.control_out, &self.encoder_out, &self.decoder_out];
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.1
+        // A receiver may not ask for a critical stream to end.
+        if critical.iter().any(|stream| stream.is(id)) {
+            return Err(Fault::Connection(Violation::CriticalStreamClosed));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_peer_critical(kind: &Kind) -> bool {
+        matches!(kind, Kind::Control | Kind::QpackEncoder | Kind::QpackDecoder)
+    }
+
+    /// Marks the receiving half of a slot as closed.
+    pub(super) fn close_recv(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get_mut(key) {
+            slot.recv = Recv::Closed;
+            slot.held = Bytes::new();
+        }
+    }
+}
+
+/// The transport's number for a priority.
+///
+/// Urgencies are 2^24 apart. Within one, streams that share bandwidth
+/// (incremental requests, tunnels, sessions) have one number, moved by `order`;
+/// requests whose sender asked for one after the other stand above them in the
+/// order of their ids.
+pub(crate) fn transport_priority(
+    priority: Priority,
+    id: StreamId,
+    is_tunnel: bool,
+    order: i32,
+) -> i32 {
+    let base = (7 - i32::from(priority.urgency.min(7))) << 24;
+    if priority.incremental || is_tunnel {
+        return base + order.clamp(-MAX_ORDER, MAX_ORDER);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9218#section-10
+    // Non-incremental responses of one urgency go one after the other.
+    let place = i32::try_from(id.number() % 0x10_0000).unwrap_or(0);
+    base + MAX_ORDER + 0x10_0000 - place
+}
+
+/// Largest `order` of a stream in either direction.
+pub(crate) const MAX_ORDER: i32 = 1_000_000;
+
+const _: () = assert!(2 * MAX_ORDER + 0x10_0000 < 1 << 24, "urgencies do not overlap");
+const _: () = assert!(FrameType::SETTINGS.0 == 0x04);

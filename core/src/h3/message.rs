@@ -1,0 +1,351 @@
+//! Field sections to heads and back, with every rule of RFC 9114 §4 checked.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, StatusCode, Uri};
+
+use crate::fault::Violation;
+use crate::head::{Protocol, RequestHead, ResponseHead, Trailers};
+use crate::wire::fields::{Field, FieldSection};
+
+type Checked<T> = Result<T, Violation>;
+
+const MALFORMED: Violation = Violation::MessageMalformed;
+
+/// Content-length as far as a head tells it.
+pub(crate) fn content_length(headers: &HeaderMap) -> Checked<Option<u64>> {
+    let mut length = None;
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        let digits = value.as_bytes();
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+        // Digits only; a sign, a list or an overflow is not a length.
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(Violation::ContentLength);
+        }
+        let value = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse::<u64>().ok())
+            .ok_or(Violation::ContentLength)?;
+        if length.is_some_and(|other| other != value) {
+            return Err(Violation::ContentLength);
+        }
+        length = Some(value);
+    }
+    Ok(length)
+}
+
+#[derive(Default)]
+struct Pseudo<'a> {
+    method: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+    status: Option<&'a [u8]>,
+}
+
+/// Which section a field stands in.
+#[derive(Copy, Clone, Eq, PartialEq)]
+enum Place {
+    Request,
+    Response,
+    Trailers,
+}
+
+/// Splits a section into pseudo-header fields and a header map.
+fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)> {
+    let mut pseudo = Pseudo::default();
+    let mut headers = HeaderMap::new();
+    let mut regular = false;
+    for field in fields.iter() {
+        if field.name.first() == Some(&b':') {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3
+            // Pseudo-header fields come first, once each, and only those
+            // defined for this kind of section.
+            if regular {
+                return Err(MALFORMED);
+            }
+            let place = match (field.name, place) {
+                (b":method", Place::Request) => &mut pseudo.method,
+                (b":scheme", Place::Request) => &mut pseudo.scheme,
+                (b":authority", Place::Request) => &mut pseudo.authority,
+                (b":path", Place::Request) => &mut pseudo.path,
+                (b":protocol", Place::Request) => &mut pseudo.protocol,
+                (b":status", Place::Response) => &mut pseudo.status,
+                _ => return Err(MALFORMED),
+            };
+            if place.replace(field.value).is_some() || !is_field_value(field.value) {
+                return Err(MALFORMED);
+            }
+        } else {
+            regular = true;
+            let (name, value) = regular_field(&field, place)?;
+            headers.try_append(name, value).map_err(|_| MALFORMED)?;
+        }
+    }
+    Ok((pseudo, headers))
+}
+
+/// The value grammar of RFC 9110 §5.5: no control characters but inner tabs, no
+/// white space around.
+fn is_field_value(value: &[u8]) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !blank(value.first())
+        && !blank(value.last())
+        && value.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+}
+
+fn regular_field(field: &Field<'_>, place: Place) -> Checked<(HeaderName, HeaderValue)> {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+    // Upper-case letters are malformed; they would be folded silently here.
+    if field.name.iter().any(u8::is_ascii_uppercase) || !is_field_value(field.value) {
+        return Err(MALFORMED);
+    }
+    let name = HeaderName::from_bytes(field.name).map_err(|_| MALFORMED)?;
+    if !may_be_sent(&name, field.value, place) {
+        return Err(MALFORMED);
+    }
+    let mut value = HeaderValue::from_bytes(field.value).map_err(|_| MALFORMED)?;
+    value.set_sensitive(field.never_indexed);
+    Ok((name, value))
+}
+
+/// Whether HTTP/3 allows the field here at all.
+fn may_be_sent(name: &HeaderName, value: &[u8], place: Place) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+    // Connection-specific fields have no place in HTTP/3.
+    if *name == header::CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::UPGRADE
+        || name.as_str() == "keep-alive"
+        || name.as_str() == "proxy-connection"
+    {
+        return false;
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+    // TE may say "trailers" in a request and nothing else.
+    if *name == header::TE {
+        return place == Place::Request && value == b"trailers";
+    }
+    true
+}
+
+/// A received request's head. `extended` tells whether we announced extended
+/// CONNECT.
+pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHead> {
+    let (pseudo, mut headers) = split(&fields, Place::Request)?;
+    let method = Method::from_bytes(pseudo.method.ok_or(MALFORMED)?).map_err(|_| MALFORMED)?;
+    let host = single_host(&headers)?;
+    let uri = if method == Method::CONNECT && pseudo.protocol.is_none() {
+        connect_target(&pseudo)?
+    } else {
+        target(&pseudo, host.as_ref(), &method)?
+    };
+    let protocol = match pseudo.protocol {
+        None => None,
+        //= https://www.rfc-editor.org/rfc/rfc8441#section-4
+        // :protocol goes with CONNECT, and only after we announced it.
+        Some(token) if method == Method::CONNECT && extended => Some(upgrade_token(token)?),
+        Some(_) => return Err(MALFORMED),
+    };
+    join_cookies(&mut headers);
+    Ok(RequestHead { method, uri, protocol, headers, fields })
+}
+
+fn upgrade_token(token: &[u8]) -> Checked<Protocol> {
+    let token = std::str::from_utf8(token).map_err(|_| MALFORMED)?;
+    let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c);
+    if token.is_empty() || !token.chars().all(is_tchar) {
+        return Err(MALFORMED);
+    }
+    Ok(Protocol::new(token))
+}
+
+/// The authority of the Host field. Two of them are malformed.
+fn single_host(headers: &HeaderMap) -> Checked<Option<HeaderValue>> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().cloned();
+    if hosts.next().is_some() { Err(MALFORMED) } else { Ok(host) }
+}
+
+fn authority(bytes: &[u8]) -> Checked<Authority> {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
+    // Present means not empty, and without user information.
+    if bytes.is_empty() || bytes.contains(&b'@') {
+        return Err(MALFORMED);
+    }
+    Authority::try_from(bytes).map_err(|_| MALFORMED)
+}
+
+/// The target of plain CONNECT: host and port, nothing else.
+fn connect_target(pseudo: &Pseudo<'_>) -> Checked<Uri> {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
+    // :scheme and :path are omitted, :authority names host and port.
+    if pseudo.scheme.is_some() || pseudo.path.is_some() {
+        return Err(MALFORMED);
+    }
+    let target = authority(pseudo.authority.ok_or(MALFORMED)?)?;
+    if target.port_u16().is_none_or(|port| port == 0) || target.host().is_empty() {
+        return Err(MALFORMED);
+    }
+    let mut parts = http::uri::Parts::default();
+    parts.authority = Some(target);
+    Uri::from_parts(parts).map_err(|_| MALFORMED)
+}
+
+fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> Checked<Uri> {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
+    // Every request but plain CONNECT has exactly one :scheme and one :path.
+    let scheme = pseudo.scheme.ok_or(MALFORMED)?;
+    let path = pseudo.path.ok_or(MALFORMED)?;
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
+        return Err(MALFORMED);
+    }
+    let scheme = Scheme::try_from(scheme).map_err(|_| MALFORMED)?;
+    let web = scheme == Scheme::HTTP || scheme == Scheme::HTTPS;
+    let named = match (pseudo.authority, host) {
+        (Some(name), None) => Some(authority(name)?),
+        (None, Some(host)) => Some(authority(host.as_bytes())?),
+        (Some(name), Some(host)) => {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
+            // When both are there they say the same.
+            if !name.eq_ignore_ascii_case(host.as_bytes()) {
+                return Err(MALFORMED);
+            }
+            Some(authority(name)?)
+        }
+        (None, None) => None,
+    };
+    if web {
+        let asterisk = path == b"*" && *method == Method::OPTIONS;
+        if named.is_none() || !(path.first() == Some(&b'/') || asterisk) {
+            return Err(MALFORMED);
+        }
+    }
+    if path.contains(&b'#') || path.contains(&b' ') {
+        return Err(MALFORMED);
+    }
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| MALFORMED)?);
+    // The http crate has no form for a scheme without authority; the scheme stays
+    // in the field section for whoever cares.
+    parts.scheme = named.is_some().then_some(scheme);
+    parts.authority = named;
+    Uri::from_parts(parts).map_err(|_| MALFORMED)
+}
+
+/// Joins cookie fields that were split for compression.
+fn join_cookies(headers: &mut HeaderMap) {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.1
+    // Outside HTTP/2 and HTTP/3 there is one cookie field, joined by "; ".
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    let sensitive = first.is_sensitive();
+    if let Ok(mut value) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        value.set_sensitive(sensitive);
+        headers.insert(header::COOKIE, value);
+    }
+}
+
+/// A received response's head.
+pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
+    let (pseudo, headers) = split(&fields, Place::Response)?;
+    let status = pseudo.status.ok_or(MALFORMED)?;
+    if status.len() != 3 {
+        return Err(MALFORMED);
+    }
+    let status = StatusCode::from_bytes(status).map_err(|_| MALFORMED)?;
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.5
+    // There is no upgrade in HTTP/3, so 101 makes no sense; nor do numbers
+    // outside the five classes.
+    if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() > 599 {
+        return Err(MALFORMED);
+    }
+    Ok(ResponseHead { status, headers, fields })
+}
+
+/// Received trailers.
+pub(crate) fn trailers(fields: FieldSection) -> Checked<Trailers> {
+    let (_, headers) = split(&fields, Place::Trailers)?;
+    Ok(Trailers { headers, fields })
+}
+
+/// The field section of a request to be sent; `None` when no peer would take it.
+/// Pseudo-header fields go first: method, protocol, scheme, authority, path.
+pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
+    if !head.fields.is_empty() {
+        let extended = head.fields.get(b":protocol").is_some();
+        return request(head.fields.clone(), extended).ok().map(|_| head.fields.clone());
+    }
+    let mut fields = FieldSection::new();
+    fields.push(b":method", head.method.as_str().as_bytes());
+    if let Some(protocol) = &head.protocol {
+        fields.push(b":protocol", protocol.as_str().as_bytes());
+    }
+    if head.method == Method::CONNECT && head.protocol.is_none() {
+        fields.push(b":authority", head.uri.authority()?.as_str().as_bytes());
+    } else {
+        let scheme = head.uri.scheme_str().unwrap_or("https");
+        fields.push(b":scheme", scheme.as_bytes());
+        if let Some(authority) = head.uri.authority() {
+            fields.push(b":authority", without_default_port(authority, scheme).as_bytes());
+        }
+        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        fields.push(b":path", if path.is_empty() { b"/" } else { path.as_bytes() });
+    }
+    push_headers(&mut fields, &head.headers);
+    // The rules for what we send are the rules for what we take.
+    request(fields.clone(), true).ok()?;
+    Some(fields)
+}
+
+/// `:authority` without a port that the scheme implies.
+fn without_default_port<'a>(authority: &'a Authority, scheme: &str) -> &'a str {
+    let default = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return authority.as_str(),
+    };
+    authority.as_str().strip_suffix(default).unwrap_or(authority.as_str())
+}
+
+fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
+    for (name, value) in headers {
+        if value.is_sensitive() {
+            fields.push_never_indexed(name.as_str().as_bytes(), value.as_bytes());
+        } else {
+            fields.push(name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+/// The field section of a response to be sent; `None` when no peer would take it.
+pub(crate) fn build_response(head: &ResponseHead) -> Option<FieldSection> {
+    if !head.fields.is_empty() {
+        return response(head.fields.clone()).ok().map(|_| head.fields.clone());
+    }
+    let mut fields = FieldSection::new();
+    fields.push(b":status", head.status.as_str().as_bytes());
+    push_headers(&mut fields, &head.headers);
+    response(fields.clone()).ok()?;
+    Some(fields)
+}
+
+/// The field section of trailers to be sent; `None` when no peer would take it.
+pub(crate) fn build_trailers(headers: &HeaderMap) -> Option<FieldSection> {
+    let mut fields = FieldSection::new();
+    push_headers(&mut fields, headers);
+    trailers(fields.clone()).ok()?;
+    Some(fields)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use super::*;
+
+fn section(lines: &[(&str, &str)]) -> FieldSection {
+    let mut fields = FieldSection::new();
+    for (name, value) in lines {
+        fields.push(name.as_bytes(), value.as_bytes());
+    }
+    fields
+}
+
+const GET: [(&str, &str); 4] =
+    [(":method", "GET"), (":scheme", "https"), (":authority", "example.com"), (":path", "/a?b")];
+
+/// GET with lines taken out by name, then others added at the end.
+fn get_without(drop: &[&str], add: &[(&str, &str)]) -> Checked<RequestHead> {
+    let mut lines: Vec<_> = GET.iter().filter(|(name, _)| !drop.contains(name)).copied().collect();
+    lines.extend_from_slice(add);
+    request(section(&lines), true)
+}
+
+#[test]
+fn a_plain_request_becomes_a_head() {
+    let head = get_without(&[], &[("accept", "*/*"), ("x", "1"), ("x", "2")]).unwrap();
+    assert_eq!(head.method, Method::GET);
+    assert_eq!(head.uri, "https://example.com/a?b");
+    assert_eq!(head.headers.get_all("x").iter().collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(head.fields.len(), 7);
+}
+
+// Row A6: the header rules of RFC 9114 section 4.
+#[test]
+fn malformed_requests_are_refused() {
+    let cases: &[(&str, &[&str], &[(&str, &str)])] = &[
+        ("no method", &[":method"], &[]),
+        ("no scheme", &[":scheme"], &[]),
+        ("no path", &[":path"], &[]),
+        ("empty path", &[":path"], &[(":path", "")]),
+        ("relative path", &[":path"], &[(":path", "a")]),
+        ("asterisk with GET", &[":path"], &[(":path", "*")]),
+        ("no authority and no host", &[":authority"], &[]),
+        ("empty authority", &[":authority"], &[(":authority", "")]),
+        ("userinfo", &[":authority"], &[(":authority", "me@example.com")]),
+        ("duplicate pseudo", &[], &[(":path", "/")]),
+        ("unknown pseudo", &[], &[(":color", "red")]),
+        ("response pseudo", &[], &[(":status", "200")]),
+        ("pseudo after regular", &[":path"], &[("a", "b"), (":path", "/")]),
+        ("host differs", &[], &[("host", "example.org")]),
+        ("two hosts", &[], &[("host", "example.com"), ("host", "example.com")]),
+        ("upper case", &[], &[("Accept", "x")]),
+        ("empty name", &[], &[("", "x")]),
+        ("space in name", &[], &[("a b", "x")]),
+        ("colon in name", &[], &[("a:b", "x")]),
+        ("line feed", &[], &[("a", "x\ny")]),
+        ("carriage return", &[], &[("a", "x\r")]),
+        ("nul", &[], &[("a", "\0")]),
+        ("delete", &[], &[("a", "x\u{7f}")]),
+        ("leading space", &[], &[("a", " x")]),
+        ("trailing tab", &[], &[("a", "x\t")]),
+        ("connection", &[], &[("connection", "close")]),
+        ("keep-alive", &[], &[("keep-alive", "1")]),
+        ("proxy-connection", &[], &[("proxy-connection", "x")]),
+        ("transfer-encoding", &[], &[("transfer-encoding", "chunked")]),
+        ("upgrade", &[], &[("upgrade", "h2c")]),
+        ("te gzip", &[], &[("te", "gzip")]),
+        ("protocol without CONNECT", &[], &[(":protocol", "webtransport")]),
+        ("scheme begins with a digit", &[":scheme"], &[(":scheme", "1http")]),
+        ("bad method", &[":method"], &[(":method", "GE T")]),
+        ("fragment", &[":path"], &[(":path", "/a#b")]),
+    ];
+    for (what, drop, add) in cases {
+        let refused = get_without(drop, add).err();
+        assert_eq!(refused, Some(MALFORMED), "{what}");
+    }
+}
+
+#[test]
+fn unusual_requests_are_taken() {
+    for (what, drop, add) in [
+        ("host only", &[":authority"][..], &[("host", "example.com")][..]),
+        ("host in other case", &[], &[("host", "EXAMPLE.com")]),
+        ("te trailers", &[], &[("te", "trailers")]),
+        ("obs-text", &[], &[("a", "\u{e9}")]),
+        ("inner tab", &[], &[("a", "x\ty")]),
+        ("empty value", &[], &[("a", "")]),
+        ("options asterisk", &[":method", ":path"], &[(":method", "OPTIONS"), (":path", "*")]),
+        ("ipv6", &[":authority"], &[(":authority", "[::1]:4433")]),
+    ] {
+        assert!(get_without(drop, add).is_ok(), "{what}");
+    }
+}
+
+// Row A9: plain CONNECT has an authority and nothing else; extended CONNECT needs our word.
+#[test]
+fn connect_has_two_shapes() {
+    let plain = |lines: &[(&str, &str)]| {
+        let mut all = vec![(":method", "CONNECT")];
+        all.extend_from_slice(lines);
+        request(section(&all), true)
+    };
+    let head = plain(&[(":authority", "example.com:443")]).unwrap();
+    assert_eq!(head.uri.to_string(), "example.com:443");
+    assert!(plain(&[(":authority", "example.com")]).is_err());
+    assert!(plain(&[]).is_err());
+    assert!(plain(&[(":authority", "example.com:443"), (":scheme", "https")]).is_err());
+    assert!(plain(&[(":authority", "example.com:443"), (":path", "/")]).is_err());
+
+    let extended = section(&[
+        (":method", "CONNECT"),
+        (":protocol", "webtransport"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/wt"),
+    ]);
+    let head = request(extended.clone(), true).unwrap();
+    assert_eq!(head.protocol, Some(Protocol::new("webtransport")));
+    assert_eq!(request(extended, false).err(), Some(MALFORMED));
+}
+
+#[test]
+fn cookies_are_joined_and_the_wire_order_is_kept() {
+    let head = get_without(&[], &[("cookie", "a=b"), ("x", "y"), ("cookie", "c=d")]).unwrap();
+    let cookies: Vec<_> = head.headers.get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["a=b; c=d"]);
+    let raw: Vec<_> = head.fields.iter().skip(4).map(|field| field.name).collect();
+    assert_eq!(raw, [&b"cookie"[..], b"x", b"cookie"]);
+}
+
+#[test]
+fn responses_have_one_three_digit_status() {
+    for good in ["100", "103", "200", "404", "599"] {
+        assert!(response(section(&[(":status", good)])).is_ok(), "{good}");
+    }
+    for bad in ["", "20", "2000", "099", "101", "600", "abc", "+20"] {
+        assert!(response(section(&[(":status", bad)])).is_err(), "{bad}");
+    }
+    assert!(response(section(&[])).is_err());
+    assert!(response(section(&[(":status", "200"), (":path", "/")])).is_err());
+    assert!(response(section(&[(":status", "200"), ("te", "trailers")])).is_err());
+}
+
+#[test]
+fn trailers_have_no_pseudo_fields() {
+    assert!(trailers(section(&[("a", "b")])).is_ok());
+    assert!(trailers(section(&[(":status", "200")])).is_err());
+    assert!(trailers(section(&[(":path", "/")])).is_err());
+}
+
+// Row A7: content-length.
+#[test]
+fn content_length_is_one_number() {
+    let of = |values: &[&str]| {
+        let lines: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
+        let (_, headers) = split(&section(&lines), Place::Trailers).map_err(|_| ())?;
+        content_length(&headers).map_err(|_| ())
+    };
+    assert_eq!(of(&[]), Ok(None));
+    assert_eq!(of(&["0"]), Ok(Some(0)));
+    assert_eq!(of(&["12", "12"]), Ok(Some(12)));
+    for bad in [&["-1"][..], &["+1"], &["1, 1"], &["a"], &["1", "2"], &["99999999999999999999"], &[""]] {
+        assert_eq!(of(bad), Err(()), "{bad:?}");
+    }
+}
+
+#[test]
+fn what_is_built_is_what_would_be_taken() {
+    let mut head = RequestHead::new(Method::GET, Uri::from_static("https://example.com:443/x?y"));
+    head.headers.insert("accept", HeaderValue::from_static("*/*"));
+    let fields = build_request(&head).unwrap();
+    let lines: Vec<_> = fields.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect();
+    assert_eq!(lines[2], (b":authority".to_vec(), b"example.com".to_vec()));
+    assert_eq!(lines[3], (b":path".to_vec(), b"/x?y".to_vec()));
+    head.headers.insert("connection", HeaderValue::from_static("close"));
+    assert!(build_request(&head).is_none());
+    assert!(build_response(&ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS)).is_none());
+}

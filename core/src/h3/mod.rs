@@ -1,0 +1,80 @@
+//! HTTP/3 (RFC 9114) over any [`Transport`](crate::transport::Transport).
+//!
+//! ```text
+//!  TransportEvent ──▶ connection.rs ──┬─▶ uni.rs      what is this stream?
+//!                                     ├─▶ control.rs  SETTINGS, GOAWAY, PRIORITY_UPDATE
+//!                                     ├─▶ qpack.rs    table instructions, blocked sections
+//!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
+//!  application, sessions ──▶ send.rs (heads, content)   request.rs (content read)
+//! ```
+//!
+//! Contract with the layer above:
+//! - it calls `handle` for each transport event and drains `poll_event` after
+//!   that and after each call of its own;
+//! - the table in `streams.rs` belongs to this layer, the `link` and `ring` of a
+//!   slot to the layer above, and [`H3Event::Over`] is its cue to let go of both
+//!   and call `remove`;
+//! - streams whose type is in [`Claims`] are handed up with
+//!   [`H3Event::Claimed`] and are raw bytes from there on;
+//! - every `Result` carries a [`Fault`](crate::fault::Fault), which it passes to
+//!   `fail`, the one place that closes and resets because of the peer.
+
+pub(crate) mod connection;
+mod control;
+pub(crate) mod local;
+pub(crate) mod message;
+mod qpack;
+pub(crate) mod request;
+mod send;
+pub(crate) mod streams;
+mod uni;
+
+use crate::fault::Violation;
+use crate::head::{RequestHead, ResponseHead, Trailers};
+use crate::id::{Dir, StreamKey};
+
+/// Stream types that the layer above wants for itself: data, not a callback.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Claims {
+    /// Type of unidirectional streams followed by an id.
+    pub(crate) uni: Option<u64>,
+    /// First integer of bidirectional streams followed by an id.
+    pub(crate) bidi: Option<u64>,
+}
+
+/// What this layer tells the one above.
+#[derive(Debug)]
+pub(crate) enum H3Event {
+    /// The peer's SETTINGS have been taken in.
+    Settings,
+    /// A complete request head.
+    Request(StreamKey, Box<RequestHead>),
+    /// A complete interim response head.
+    Interim(StreamKey, Box<ResponseHead>),
+    /// A complete final response head.
+    Response(StreamKey, Box<ResponseHead>),
+    /// Trailers, after the content was taken.
+    Trailers(StreamKey, Box<Trailers>),
+    /// A stream of a claimed type and the id after the type.
+    Claimed { stream: StreamKey, dir: Dir, id: u64 },
+    /// Content, raw bytes or the end may be read.
+    Readable(StreamKey),
+    /// A blocked stream takes bytes again.
+    Writable(StreamKey),
+    /// Everything sent was acknowledged.
+    Delivered(StreamKey),
+    /// The peer stopped our sending half, which has been reset in answer.
+    Stopped(StreamKey, u64),
+    /// The peer reset its sending half.
+    Reset(StreamKey, u64),
+    /// The request was left out by a GOAWAY.
+    Unprocessed(StreamKey),
+    /// The stream was reset and stopped because of what the peer sent.
+    Malformed(StreamKey, Violation),
+    /// Both halves are over: let go of the stream and remove it.
+    Over(StreamKey),
+    /// The peer sent its first GOAWAY.
+    PeerDrains,
+    /// The connection was closed because of what the peer sent.
+    Failed(Violation),
+}

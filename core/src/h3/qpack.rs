@@ -1,0 +1,121 @@
+//! The QPACK streams, and field sections that wait for them.
+
+use super::connection::H3;
+use super::streams::Recv;
+use crate::fault::{Fault, Violation};
+use crate::id::{StreamId, StreamKey};
+use crate::transport::Transport;
+use crate::wire::qpack::{Decoded, QpackError};
+
+impl From<QpackError> for Violation {
+    fn from(error: QpackError) -> Self {
+        match error {
+            QpackError::DecompressionFailed(_) => Self::QpackDecompression,
+            QpackError::EncoderStream(_) => Self::QpackEncoderStream,
+            QpackError::DecoderStream(_) => Self::QpackDecoderStream,
+            QpackError::DecoderBacklog => Self::Nuisance,
+        }
+    }
+}
+
+impl From<QpackError> for Fault {
+    fn from(error: QpackError) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
+impl H3 {
+    pub(super) fn on_encoder_bytes<T: Transport>(
+        &mut self,
+        t: &mut T,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        self.decoder.handle_encoder_stream(bytes)?;
+        while let Some(id) = self.decoder.poll_unblocked() {
+            let Some(key) = StreamId::from_wire(id).and_then(|id| self.table.find(id)) else {
+                continue;
+            };
+            let section = self
+                .table
+                .get_mut(key)
+                .and_then(|slot| slot.exchange())
+                .and_then(|exchange| exchange.blocked.take());
+            if let Some(section) = section {
+                let result = self.on_section(t, key, section);
+                self.settle_fault(t, result)?;
+                let result = self.pump(t, key);
+                self.settle_fault(t, result)?;
+            }
+        }
+        self.flush_local(t);
+        Ok(())
+    }
+
+    pub(super) fn on_decoder_bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        Ok(self.encoder.handle_decoder_stream(bytes)?)
+    }
+
+    /// Decodes a section of a stream, or keeps it until it can be.
+    pub(super) fn on_section<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        section: bytes::Bytes,
+    ) -> Result<(), Fault> {
+        let limit = self.config.limits.field_section;
+        let decoded = self.decoder.decode(key.id.wire(), &section, limit)?;
+        match decoded {
+            Decoded::Blocked => {
+                //= https://www.rfc-editor.org/rfc/rfc9204#section-2.1.2
+                // Only this stream waits; nothing more of it is read meanwhile,
+                // so flow control holds its peer back.
+                if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+                    exchange.blocked = Some(section);
+                }
+                Ok(())
+            }
+            Decoded::TooLarge => {
+                self.flush_local(t);
+                self.on_section_too_large(t, key)
+            }
+            Decoded::Section(fields) => {
+                self.flush_local(t);
+                self.on_fields(t, key, fields)
+            }
+        }
+    }
+
+    /// Tells the peer's encoder that a stream's sections will not be decoded.
+    pub(super) fn cancel_sections(&mut self, key: StreamKey) -> Result<(), Fault> {
+        let unfinished = self
+            .table
+            .get(key)
+            .is_some_and(|slot| slot.exchange_ref().is_some() && slot.recv != Recv::Closed);
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
+        // A stream that is abandoned before its end.
+        if unfinished {
+            self.decoder.cancel_stream(key.id.wire())?;
+        }
+        Ok(())
+    }
+
+    /// Hands what our critical streams owe to the transport.
+    pub(crate) fn flush_local<T: Transport>(&mut self, t: &mut T) {
+        self.control_out.flush(t);
+        if self.decoder.has_output() {
+            self.decoder_out.flush(t);
+            // What the peer does not take stays in the decoder, which bounds it.
+            if self.decoder_out.is_flushed() {
+                self.decoder.take_output(self.decoder_out.buffer());
+            }
+        }
+        self.decoder_out.flush(t);
+        if self.encoder.has_output() {
+            self.encoder_out.flush(t);
+            if self.encoder_out.is_flushed() {
+                self.encoder.take_output(self.encoder_out.buffer());
+            }
+        }
+        self.encoder_out.flush(t);
+    }
+}

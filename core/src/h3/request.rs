@@ -1,0 +1,585 @@
+//! One request and its response, as read from the peer: frames in, heads,
+//! content and trailers out. Both roles, and CONNECT tunnels.
+//!
+//! ```text
+//!            HEADERS (1xx)                    HEADERS
+//!   Head ──┬──────────────┐    Body ──────────────────▶ Trailers
+//!          ◀──────────────┘     │ ▲ DATA                    │
+//!          ├── HEADERS ───────▶ │ └────                     │
+//!          └── CONNECT ───▶ Tunnel (DATA only)              │
+//!                                  ╰──── end ────▶ over ◀───╯
+//! ```
+//!
+//! The core reads ahead up to the first byte of content and no further: the
+//! rest stays with the transport, whose flow control holds the peer back.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::H3Event;
+use super::connection::{CHUNK, H3};
+use super::message;
+use super::streams::{Kind, Recv, Send};
+use crate::code::Code;
+use crate::error::{PeerCode, ReadError};
+use crate::fault::{Fault, Violation};
+use crate::head::{End, RequestHead, ResponseHead};
+use crate::id::{Side, StreamKey};
+use crate::transport::{Read, ReadState, StreamGone, Transport};
+use crate::wire::fields::FieldSection;
+use crate::wire::frame_reader::{FrameError, FrameEvent, FrameReader, FrameRules};
+use crate::wire::priority::{Priority, Stated};
+
+/// What a direction of the exchange expects next.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    /// A head, perhaps after interim ones.
+    Head,
+    /// Content, trailers or the end.
+    Body,
+    /// The end, after trailers.
+    Trailers,
+    /// Bytes of a CONNECT tunnel, or the end.
+    Tunnel,
+}
+
+/// The state of one exchange.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    reader: FrameReader,
+    pub(crate) recv: Part,
+    pub(crate) send: Part,
+    /// Content the application has not taken. At most one chunk.
+    content: Bytes,
+    /// The transport told the end.
+    fin: bool,
+    /// A field section that waits for QPACK insertions.
+    pub(super) blocked: Option<Bytes>,
+    /// The application knows the stream.
+    pub(crate) told: bool,
+    connect: bool,
+    head_request: bool,
+    /// The response never has content, whatever content-length says.
+    no_content: bool,
+    recv_length: Option<u64>,
+    received: u64,
+    pub(super) send_length: Option<u64>,
+    pub(super) sent: u64,
+    pub(super) priority: Option<Priority>,
+}
+
+impl Exchange {
+    fn new(reader: FrameReader) -> Self {
+        Self {
+            reader,
+            recv: Part::Head,
+            send: Part::Head,
+            content: Bytes::new(),
+            fin: false,
+            blocked: None,
+            told: false,
+            connect: false,
+            head_request: false,
+            no_content: false,
+            recv_length: None,
+            received: 0,
+            send_length: None,
+            sent: 0,
+            priority: None,
+        }
+    }
+
+    /// An exchange the peer began with a frame of this type.
+    pub(super) fn received(ty: u64, rules: &FrameRules, fin: bool) -> Result<Self, FrameError> {
+        let mut exchange = Self::new(FrameReader::after_type(ty, rules)?);
+        exchange.fin = fin;
+        Ok(exchange)
+    }
+
+    /// An exchange that begins with our request.
+    pub(super) fn requested(head: &RequestHead) -> Self {
+        let mut exchange = Self::new(FrameReader::new());
+        exchange.told = true;
+        exchange.connect = head.method == Method::CONNECT;
+        exchange.head_request = head.method == Method::HEAD;
+        exchange
+    }
+
+    /// Whether the request is CONNECT, plain or extended.
+    pub(crate) fn is_connect(&self) -> bool {
+        self.connect
+    }
+
+    pub(super) fn is_head_request(&self) -> bool {
+        self.head_request
+    }
+
+    fn length_exceeded(&self) -> bool {
+        let limit = if self.no_content { Some(0) } else { self.recv_length };
+        limit.is_some_and(|limit| self.received > limit)
+    }
+
+    fn length_missed(&self) -> bool {
+        !self.no_content
+            && self.recv != Part::Tunnel
+            && self.recv_length.is_some_and(|length| length != self.received)
+    }
+}
+
+impl From<FrameError> for Violation {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Unexpected(_) => Self::FrameUnexpected,
+            FrameError::MissingSettings(_) => Self::MissingSettings,
+            FrameError::TooLarge { .. } => Self::FrameTooLarge,
+            FrameError::Malformed(_) => Self::FrameMalformed,
+            FrameError::Signal => Self::SignalNotFirst,
+            FrameError::Truncated => Self::FrameTruncated,
+        }
+    }
+}
+
+impl H3 {
+    /// Reads an exchange up to its next content, its end, or as far as it goes.
+    pub(crate) fn pump<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
+        let rules = self.rules();
+        loop {
+            let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+            let Kind::Exchange(exchange) = &mut slot.kind else { return Ok(()) };
+            if slot.recv != Recv::Open || exchange.blocked.is_some() {
+                return Ok(());
+            }
+            if !exchange.content.is_empty() {
+                break;
+            }
+            if !slot.held.is_empty() {
+                let event = exchange
+                    .reader
+                    .read(&mut slot.held, &rules)
+                    .map_err(|error| Fault::Connection(error.into()))?;
+                if let Some(event) = event {
+                    self.on_frame(t, key, event)?;
+                }
+                continue;
+            }
+            if exchange.fin {
+                self.on_end(key)?;
+                break;
+            }
+            let mut out = [Bytes::new()];
+            match t.read(key.id, CHUNK, &mut out) {
+                Ok(read) => {
+                    [slot.held] = out;
+                    exchange.fin = read.state == ReadState::Finished;
+                    if read.bytes == 0 && !exchange.fin {
+                        return Ok(());
+                    }
+                }
+                Err(StreamGone::Reset(code)) => return self.on_reset(t, key, code),
+                Err(StreamGone::Unknown) => {
+                    self.close_recv(key);
+                    self.settle(key);
+                    return Ok(());
+                }
+            }
+        }
+        self.tell_readable(key);
+        Ok(())
+    }
+
+    fn on_frame<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        event: FrameEvent,
+    ) -> Result<(), Fault> {
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return Ok(());
+        };
+        match event {
+            FrameEvent::DataStart { len } => {
+                //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+                // DATA before the head or after the trailers.
+                if !matches!(exchange.recv, Part::Body | Part::Tunnel) {
+                    return Err(Fault::Connection(Violation::FrameUnexpected));
+                }
+                exchange.received = exchange.received.saturating_add(len);
+                //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.2
+                // More than content-length is found out before the bytes come.
+                if exchange.recv == Part::Body && exchange.length_exceeded() {
+                    return Err(Fault::Stream(key, Violation::ContentLength));
+                }
+                if len == 0 { self.nuisance(1) } else { Ok(()) }
+            }
+            FrameEvent::Data(content) => {
+                exchange.content = content;
+                self.useful(1);
+                Ok(())
+            }
+            FrameEvent::Headers(section) => {
+                //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
+                // Nothing but DATA in a tunnel; nothing at all after trailers.
+                if matches!(exchange.recv, Part::Trailers | Part::Tunnel) {
+                    return Err(Fault::Connection(Violation::FrameUnexpected));
+                }
+                self.on_section(t, key, section)
+            }
+            FrameEvent::UnknownStart { .. } => {
+                self.stats.unknown_frames += 1;
+                self.nuisance(1)
+            }
+            FrameEvent::PushPromise { .. } if exchange.recv == Part::Tunnel => {
+                Err(Fault::Connection(Violation::FrameUnexpected))
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.5
+            // No push id was ever allowed.
+            FrameEvent::PushPromise { .. } => Err(Fault::Connection(Violation::PushNotAllowed)),
+            // The reader lets no control frame through on a request stream.
+            FrameEvent::Settings(_)
+            | FrameEvent::Goaway(_)
+            | FrameEvent::CancelPush(_)
+            | FrameEvent::MaxPushId(_)
+            | FrameEvent::PriorityUpdate { .. }
+            | FrameEvent::Origin(_) => Err(Fault::Connection(Violation::FrameUnexpected)),
+        }
+    }
+
+    pub(super) fn on_fields<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        fields: FieldSection,
+    ) -> Result<(), Fault> {
+        let Some(exchange) = self.table.get(key).and_then(|slot| slot.exchange_ref()) else {
+            return Ok(());
+        };
+        let malformed = |why| Fault::Stream(key, why);
+        match (exchange.recv, self.side) {
+            (Part::Head, Side::Server) => {
+                let extended = self.config.connect_protocol;
+                let head = message::request(fields, extended).map_err(malformed)?;
+                self.on_request(t, key, head)
+            }
+            (Part::Head, Side::Client) => {
+                let head = message::response(fields).map_err(malformed)?;
+                self.on_response(key, head)
+            }
+            _ => {
+                let trailers = message::trailers(fields).map_err(malformed)?;
+                if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+                    exchange.recv = Part::Trailers;
+                }
+                self.events.push_back(H3Event::Trailers(key, Box::new(trailers)));
+                Ok(())
+            }
+        }
+    }
+
+    fn on_request<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        head: RequestHead,
+    ) -> Result<(), Fault> {
+        let length = message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w))?;
+        let announced = self.take_early_priority(key.id);
+        let stated = head.headers.get("priority").map(|value| {
+            //= https://www.rfc-editor.org/rfc/rfc9218#section-5
+            // A field that does not parse says nothing.
+            Priority::default().merged(Stated::parse(value.as_bytes()).unwrap_or_default())
+        });
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return Ok(());
+        };
+        exchange.told = true;
+        exchange.connect = head.method == Method::CONNECT;
+        exchange.head_request = head.method == Method::HEAD;
+        exchange.recv = if exchange.connect { Part::Tunnel } else { Part::Body };
+        exchange.recv_length = length;
+        //= https://www.rfc-editor.org/rfc/rfc9218#section-7
+        // The latest PRIORITY_UPDATE overrides the field.
+        if let Some(priority) = exchange.priority.or(announced).or(stated) {
+            self.reprioritize(t, key, priority);
+        }
+        self.stats.requests += 1;
+        self.useful(1);
+        self.events.push_back(H3Event::Request(key, Box::new(head)));
+        Ok(())
+    }
+
+    fn on_response(&mut self, key: StreamKey, head: ResponseHead) -> Result<(), Fault> {
+        let length = message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w))?;
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return Ok(());
+        };
+        if head.status.is_informational() {
+            self.events.push_back(H3Event::Interim(key, Box::new(head)));
+            return self.nuisance(1);
+        }
+        if exchange.connect && head.status.is_success() {
+            exchange.recv = Part::Tunnel;
+        } else {
+            exchange.recv = Part::Body;
+            exchange.recv_length = length;
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.2
+            // These may state the length of content that is not sent.
+            exchange.no_content = exchange.head_request
+                || head.status == StatusCode::NOT_MODIFIED
+                || head.status == StatusCode::NO_CONTENT;
+        }
+        self.useful(1);
+        self.events.push_back(H3Event::Response(key, Box::new(head)));
+        Ok(())
+    }
+
+    /// A section was larger than we announced.
+    pub(super) fn on_section_too_large<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        let is_request_head = self.side == Side::Server
+            && self
+                .table
+                .get(key)
+                .and_then(|slot| slot.exchange_ref())
+                .is_some_and(|exchange| exchange.recv == Part::Head);
+        if !is_request_head {
+            return Err(Fault::Stream(key, Violation::FieldSectionTooLarge));
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
+        // A server may answer 431; the application is not troubled.
+        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            exchange.recv = Part::Body;
+        }
+        let head = ResponseHead::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        self.respond(t, key, &head, End::Fin).ok();
+        t.stop(key.id, Code::H3_NO_ERROR.value());
+        self.cancel_sections(key)?;
+        self.close_recv(key);
+        self.settle(key);
+        self.nuisance(1)
+    }
+
+    /// The peer's end, after everything before it was taken.
+    fn on_end(&mut self, key: StreamKey) -> Result<(), Fault> {
+        let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+        let Kind::Exchange(exchange) = &mut slot.kind else { return Ok(()) };
+        exchange.reader.finish().map_err(|error| Fault::Connection(error.into()))?;
+        if exchange.recv == Part::Head {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+            // A message without its head.
+            return Err(Fault::Stream(
+                key,
+                match self.side {
+                    Side::Server => Violation::RequestIncomplete,
+                    Side::Client => Violation::ResponseIncomplete,
+                },
+            ));
+        }
+        if exchange.length_missed() {
+            return Err(Fault::Stream(key, Violation::ContentLength));
+        }
+        slot.recv = Recv::Finished;
+        self.useful(1);
+        Ok(())
+    }
+
+    fn on_reset<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        code: u64,
+    ) -> Result<(), Fault> {
+        self.cancel_sections(key)?;
+        let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+        slot.held = Bytes::new();
+        let Kind::Exchange(exchange) = &mut slot.kind else { return Ok(()) };
+        exchange.content = Bytes::new();
+        exchange.blocked = None;
+        if exchange.told {
+            slot.recv = Recv::Reset(code);
+            self.events.push_back(H3Event::Reset(key, code));
+            self.tell_readable(key);
+        } else {
+            // Nobody will ever answer it.
+            slot.recv = Recv::Closed;
+            self.abandon(t, key, Code::H3_REQUEST_CANCELLED);
+        }
+        self.flush_local(t);
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-10.5
+        // Requests that are reset at once cost more than they bring.
+        self.nuisance(2)
+    }
+
+    /// Content of an exchange: up to `out.len()` chunks, at most `max` bytes.
+    pub(crate) fn read_content<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        max: usize,
+        out: &mut [Bytes],
+    ) -> Result<Result<Read, ReadError>, Fault> {
+        let mut read = Read { chunks: 0, bytes: 0, state: ReadState::Open };
+        while let Some(place) = out.get_mut(read.chunks) {
+            let room = max - read.bytes;
+            if room == 0 {
+                break;
+            }
+            let Some(slot) = self.table.get_mut(key) else { return Ok(Err(ReadError::Gone)) };
+            let recv = slot.recv;
+            let Kind::Exchange(exchange) = &mut slot.kind else {
+                return Ok(Err(ReadError::Gone));
+            };
+            if !exchange.content.is_empty() {
+                let take = room.min(exchange.content.len());
+                *place = exchange.content.split_to(take);
+                read.chunks += 1;
+                read.bytes += take;
+                continue;
+            }
+            match recv {
+                Recv::Open => self.pump(t, key)?,
+                Recv::Finished if read.chunks == 0 || self.table.get(key).is_some() => {
+                    read.state = ReadState::Finished;
+                    self.close_recv(key);
+                    self.settle(key);
+                    return Ok(Ok(read));
+                }
+                Recv::Reset(code) if read.chunks == 0 => {
+                    self.close_recv(key);
+                    self.settle(key);
+                    return Ok(Err(ReadError::Reset(PeerCode::http(code))));
+                }
+                Recv::Closed if read.chunks == 0 => return Ok(Err(ReadError::Gone)),
+                _ => return Ok(Ok(read)),
+            }
+            let Some(slot) = self.table.get_mut(key) else { return Ok(Ok(read)) };
+            let idle = slot.exchange_ref().is_some_and(|exchange| exchange.content.is_empty());
+            if slot.recv == Recv::Open && idle {
+                slot.readable_told = false;
+                read.state = ReadState::Blocked;
+                return Ok(Ok(read));
+            }
+        }
+        Ok(Ok(read))
+    }
+
+    /// Bytes of a claimed stream: up to `out.len()` chunks, at most `max` bytes.
+    pub(crate) fn read_raw<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        max: usize,
+        out: &mut [Bytes],
+    ) -> Result<Read, ReadError> {
+        let slot = self.table.get_mut(key).ok_or(ReadError::Gone)?;
+        let mut read = Read { chunks: 0, bytes: 0, state: ReadState::Open };
+        match slot.recv {
+            Recv::Open | Recv::Finished => {}
+            Recv::Reset(code) => {
+                self.close_recv(key);
+                self.settle(key);
+                return Err(ReadError::Reset(PeerCode::http(code)));
+            }
+            Recv::Closed => return Err(ReadError::Gone),
+        }
+        let Some((first, rest)) = out.split_first_mut() else { return Ok(read) };
+        let mut room = max;
+        let mut target = std::slice::from_mut(first);
+        if !slot.held.is_empty() {
+            let take = room.min(slot.held.len());
+            *first = slot.held.split_to(take);
+            read.chunks = 1;
+            read.bytes = take;
+            room -= take;
+            if !slot.held.is_empty() {
+                return Ok(read);
+            }
+            target = rest;
+        } else if !rest.is_empty() {
+            target = out;
+        }
+        if slot.recv == Recv::Finished {
+            read.state = ReadState::Finished;
+        } else if room > 0 && !target.is_empty() {
+            match t.read(key.id, room, target) {
+                Ok(more) => {
+                    read.chunks += more.chunks;
+                    read.bytes += more.bytes;
+                    read.state = more.state;
+                }
+                Err(StreamGone::Reset(code)) if read.chunks > 0 => {
+                    slot.recv = Recv::Reset(code);
+                    return Ok(read);
+                }
+                Err(gone) => {
+                    self.close_recv(key);
+                    self.settle(key);
+                    return Err(match gone {
+                        StreamGone::Reset(code) => ReadError::Reset(PeerCode::http(code)),
+                        StreamGone::Unknown => ReadError::Gone,
+                    });
+                }
+            }
+        }
+        match read.state {
+            ReadState::Open => {}
+            ReadState::Blocked => slot.readable_told = false,
+            ReadState::Finished => {
+                self.close_recv(key);
+                self.settle(key);
+            }
+        }
+        Ok(read)
+    }
+
+    /// Gives up what the peer still sends.
+    pub(crate) fn stop<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        code: u64,
+    ) -> Result<bool, Fault> {
+        let Some(slot) = self.table.get(key) else { return Ok(false) };
+        if slot.recv == Recv::Closed {
+            return Ok(false);
+        }
+        if slot.recv == Recv::Open {
+            t.stop(key.id, code);
+            self.cancel_sections(key)?;
+            self.flush_local(t);
+        }
+        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            exchange.content = Bytes::new();
+            exchange.blocked = None;
+        }
+        self.close_recv(key);
+        self.settle(key);
+        Ok(true)
+    }
+
+    /// Ends both halves with a code: sending is reset, receiving is stopped.
+    pub(crate) fn abandon<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: Code) {
+        let Some(slot) = self.table.get_mut(key) else { return };
+        if slot.recv == Recv::Open {
+            t.stop(key.id, code.value());
+        }
+        if !matches!(slot.send, Send::Closed | Send::Finished) {
+            t.reset(key.id, code.value(), u64::from(slot.header_len));
+        }
+        // A backlog on the decoder stream is found at its next use.
+        self.cancel_sections(key).ok();
+        if let Some(slot) = self.table.get_mut(key) {
+            slot.recv = Recv::Closed;
+            slot.send = Send::Closed;
+            slot.held = Bytes::new();
+            slot.owed.clear();
+            if let Some(exchange) = slot.exchange() {
+                exchange.content = Bytes::new();
+                exchange.blocked = None;
+            }
+        }
+        self.settle(key);
+    }
+}

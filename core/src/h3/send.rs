@@ -1,0 +1,420 @@
+//! What this side sends on a stream: heads, content in DATA frames, raw bytes,
+//! the end.
+//!
+//! A DATA frame whose header has gone out is a promise of bytes. What the
+//! transport does not take of them stays in the slot, at most one frame, and
+//! goes first next time: the application may end the message at any point.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderMap;
+use smallvec::SmallVec;
+
+use super::H3Event;
+use super::connection::{ARENA, H3};
+use super::message;
+use super::request::{Exchange, Part};
+use super::streams::{Kind, Recv, Send, Slot};
+use crate::error::{Gone, OpenError, PeerCode, ResetError, SendError, WriteError};
+use crate::head::{End, RequestHead, ResponseHead};
+use crate::id::{Dir, StreamKey};
+use crate::transport::{StreamGone, Transport};
+use crate::wire::fields::FieldSection;
+use crate::wire::frame;
+
+impl H3 {
+    /// Sends a request (client).
+    pub(crate) fn request<T: Transport>(
+        &mut self,
+        t: &mut T,
+        head: &RequestHead,
+        end: End,
+    ) -> Result<StreamKey, OpenError> {
+        let fields = message::build_request(head).ok_or(OpenError::InvalidHead)?;
+        let length =
+            message::content_length(&head.headers).map_err(|_| OpenError::InvalidHead)?;
+        if end == End::Fin && length.is_some_and(|length| length != 0) {
+            return Err(OpenError::InvalidHead);
+        }
+        if self.exceeds_peer_limit(&fields) {
+            return Err(OpenError::HeadTooLarge);
+        }
+        let id = t.open(Dir::Bi).ok_or(OpenError::Blocked)?;
+        let mut exchange = Exchange::requested(head);
+        exchange.send_length = length;
+        exchange.send = if exchange.is_connect() { Part::Tunnel } else { Part::Body };
+        let slot = Slot::new(id, self.side, Kind::Exchange(Box::new(exchange)));
+        let key = self.table.insert(slot);
+        self.exchanges += 1;
+        self.stats.requests += 1;
+        self.send_section(t, key, &fields);
+        if end == End::Fin && head.method != http::Method::CONNECT {
+            self.end(t, key);
+        }
+        Ok(key)
+    }
+
+    /// Sends an interim or the final response (server).
+    pub(crate) fn respond<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        head: &ResponseHead,
+        end: End,
+    ) -> Result<(), SendError> {
+        let interim = head.status.is_informational();
+        let fields = message::build_response(head).ok_or(SendError::InvalidHead)?;
+        let length =
+            message::content_length(&head.headers).map_err(|_| SendError::InvalidHead)?;
+        let too_large = self.exceeds_peer_limit(&fields);
+        let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
+        let open = slot.send == Send::Open;
+        let exchange = slot.exchange().ok_or(SendError::Gone)?;
+        if !open {
+            return Err(SendError::Gone);
+        }
+        if exchange.send != Part::Head {
+            return Err(SendError::WrongState);
+        }
+        if too_large {
+            return Err(SendError::HeadTooLarge);
+        }
+        if !interim {
+            let status = head.status.as_u16();
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+            // A response without content may still state a length.
+            let no_content = exchange.is_head_request() || status == 304 || status == 204;
+            if end == End::Fin && !no_content && length.is_some_and(|length| length != 0) {
+                return Err(SendError::ContentLength);
+            }
+            exchange.send_length = if no_content { Some(0) } else { length };
+            exchange.send = if exchange.is_connect() && head.status.is_success() {
+                exchange.send_length = None;
+                Part::Tunnel
+            } else {
+                Part::Body
+            };
+        }
+        self.send_section(t, key, &fields);
+        if end == End::Fin && !interim {
+            self.end(t, key);
+        }
+        Ok(())
+    }
+
+    /// Sends trailers and the end.
+    pub(crate) fn send_trailers<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        trailers: &HeaderMap,
+    ) -> Result<(), SendError> {
+        let fields = message::build_trailers(trailers).ok_or(SendError::InvalidHead)?;
+        if self.exceeds_peer_limit(&fields) {
+            return Err(SendError::HeadTooLarge);
+        }
+        self.check_end(key)?;
+        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            if exchange.send != Part::Body {
+                return Err(SendError::WrongState);
+            }
+            exchange.send = Part::Trailers;
+        }
+        self.send_section(t, key, &fields);
+        self.end(t, key);
+        Ok(())
+    }
+
+    /// Ends the message or raw stream cleanly.
+    pub(crate) fn finish<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), SendError> {
+        self.check_end(key)?;
+        self.end(t, key);
+        Ok(())
+    }
+
+    /// Whether the message may end here.
+    fn check_end(&mut self, key: StreamKey) -> Result<(), SendError> {
+        let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
+        if slot.send != Send::Open {
+            return Err(SendError::Gone);
+        }
+        let Some(exchange) = slot.exchange() else { return Ok(()) };
+        if exchange.send == Part::Head {
+            return Err(SendError::WrongState);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.2
+        // What we send is held to what we announced.
+        if exchange.send_length.is_some_and(|length| length != exchange.sent) {
+            return Err(SendError::ContentLength);
+        }
+        Ok(())
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
+    // A sender does not send what the receiver has said it will not take.
+    fn exceeds_peer_limit(&self, fields: &FieldSection) -> bool {
+        self.peer_settings
+            .as_ref()
+            .and_then(|settings| settings.max_field_section_size())
+            .is_some_and(|limit| fields.size() > limit)
+    }
+
+    fn send_section<T: Transport>(&mut self, t: &mut T, key: StreamKey, fields: &FieldSection) {
+        let mut section = BytesMut::new();
+        self.encoder.encode(key.id.wire(), fields.iter(), &mut section);
+        self.flush_local(t);
+        let head = self.frame_head(&frame::headers_header(section.len()));
+        if let Some(slot) = self.table.get_mut(key) {
+            slot.owed.push(head);
+            slot.owed.push(section.freeze());
+        }
+        self.flush_stream(t, key);
+    }
+
+    /// A frame header as `Bytes`, cut from a shared buffer.
+    pub(crate) fn frame_head(&mut self, head: &[u8]) -> Bytes {
+        if self.arena.capacity() < head.len() {
+            self.arena.reserve(ARENA);
+        }
+        self.arena.put_slice(head);
+        self.arena.split().freeze()
+    }
+
+    /// Marks the sending half as ended and tells the transport when it can be.
+    pub(crate) fn end<T: Transport>(&mut self, t: &mut T, key: StreamKey) {
+        if let Some(slot) = self.table.get_mut(key)
+            && slot.send == Send::Open
+        {
+            slot.send = Send::Finishing;
+            self.flush_stream(t, key);
+        }
+    }
+
+    /// Hands owed bytes to the transport. True when none are left.
+    pub(crate) fn flush_stream<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> bool {
+        let Some(slot) = self.table.get_mut(key) else { return false };
+        while !slot.owed.is_empty() {
+            match t.write(key.id, &mut slot.owed) {
+                Ok(_) => {}
+                // The stop arrives as an event, which decides what happens.
+                Err(StreamGone::Reset(_)) => return false,
+                Err(StreamGone::Unknown) => {
+                    slot.owed.clear();
+                    slot.send = Send::Closed;
+                    self.settle(key);
+                    return false;
+                }
+            }
+            slot.owed.retain(|chunk| !chunk.is_empty());
+            if !slot.owed.is_empty() {
+                return false;
+            }
+        }
+        if slot.send == Send::Finishing {
+            t.finish(key.id);
+            slot.send = Send::Finished;
+        }
+        true
+    }
+
+    /// Content of a message: whole or partial chunks, framed.
+    pub(crate) fn write_content<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        chunks: &mut [Bytes],
+    ) -> Result<usize, WriteError> {
+        let mut taken = 0;
+        loop {
+            let offered: usize = chunks.iter().map(Bytes::len).sum();
+            if !self.may_write(t, key, offered as u64)? || offered == 0 {
+                self.note_blocked(key, offered);
+                return Ok(taken);
+            }
+            let len = offered.min(self.config.limits.frame_payload.max(1));
+            let head = self.frame_head(&frame::data_header(len));
+            let Some(slot) = self.table.get_mut(key) else { return Err(WriteError::Gone) };
+            slot.owed.push(head);
+            take_front(chunks, len, &mut slot.owed);
+            if let Some(exchange) = slot.exchange() {
+                exchange.sent += len as u64;
+            }
+            taken += len;
+            self.flush_stream(t, key);
+        }
+    }
+
+    /// Whether content may be written now; false when the transport is full.
+    fn may_write<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        offered: u64,
+    ) -> Result<bool, WriteError> {
+        let slot = self.table.get_mut(key).ok_or(WriteError::Gone)?;
+        let send = slot.send;
+        let exchange = slot.exchange().ok_or(WriteError::Gone)?;
+        match send {
+            Send::Open => {}
+            Send::Stopped(code) => return Err(WriteError::Stopped(PeerCode::http(code))),
+            Send::Finishing | Send::Finished => return Err(WriteError::WrongState),
+            Send::Closed => return Err(WriteError::Gone),
+        }
+        if !matches!(exchange.send, Part::Body | Part::Tunnel) {
+            return Err(WriteError::WrongState);
+        }
+        if exchange.send_length.is_some_and(|length| length - exchange.sent < offered) {
+            return Err(WriteError::ContentLength);
+        }
+        Ok(self.flush_stream(t, key))
+    }
+
+    fn note_blocked(&mut self, key: StreamKey, offered: usize) {
+        if offered > 0
+            && let Some(slot) = self.table.get_mut(key)
+        {
+            slot.wants_writable = true;
+        }
+    }
+
+    /// Bytes of a claimed stream, at most `max` of them.
+    pub(crate) fn write_raw<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        chunks: &mut [Bytes],
+    ) -> Result<usize, WriteError> {
+        let slot = self.table.get(key).ok_or(WriteError::Gone)?;
+        match slot.send {
+            Send::Open => {}
+            Send::Stopped(code) => return Err(WriteError::Stopped(PeerCode::http(code))),
+            Send::Finishing | Send::Finished => return Err(WriteError::WrongState),
+            Send::Closed => return Err(WriteError::Gone),
+        }
+        let offered: usize = chunks.iter().map(Bytes::len).sum();
+        let taken = if self.flush_stream(t, key) {
+            match t.write(key.id, chunks) {
+                Ok(taken) => taken,
+                Err(StreamGone::Reset(code)) => {
+                    return Err(WriteError::Stopped(PeerCode::http(code)));
+                }
+                Err(StreamGone::Unknown) => return Err(WriteError::Gone),
+            }
+        } else {
+            0
+        };
+        self.note_blocked(key, offered - taken);
+        Ok(taken)
+    }
+
+    /// Abandons the sending half.
+    pub(crate) fn reset<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        code: u64,
+    ) -> Result<(), ResetError> {
+        let slot = self.table.get_mut(key).ok_or(ResetError::Gone)?;
+        match slot.send {
+            Send::Closed => return Err(ResetError::Gone),
+            // The reset already went out, in answer to the stop.
+            Send::Stopped(_) => {}
+            Send::Open | Send::Finishing | Send::Finished => {
+                t.reset(key.id, code, u64::from(slot.header_len));
+            }
+        }
+        slot.owed.clear();
+        slot.send = Send::Closed;
+        self.settle(key);
+        Ok(())
+    }
+
+    /// The transport takes bytes of the stream again.
+    pub(super) fn on_writable<T: Transport>(&mut self, t: &mut T, key: StreamKey) {
+        if !self.flush_stream(t, key) {
+            return;
+        }
+        if let Some(slot) = self.table.get_mut(key)
+            && std::mem::take(&mut slot.wants_writable)
+            && slot.send == Send::Open
+        {
+            self.events.push_back(H3Event::Writable(key));
+        }
+    }
+
+    /// The peer acknowledged the end.
+    pub(super) fn on_delivered(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get_mut(key)
+            && slot.send == Send::Finished
+        {
+            slot.send = Send::Closed;
+            self.events.push_back(H3Event::Delivered(key));
+            self.settle(key);
+        }
+    }
+
+    /// The peer does not want what we send.
+    pub(super) fn on_stopped<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: u64) {
+        let Some(slot) = self.table.get_mut(key) else { return };
+        if matches!(slot.send, Send::Closed | Send::Stopped(_)) {
+            return;
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9000#section-3.5
+        // STOP_SENDING is answered with a reset that repeats its code.
+        t.reset(key.id, code, u64::from(slot.header_len));
+        slot.owed.clear();
+        slot.send = match slot.send {
+            Send::Open => Send::Stopped(code),
+            _ => Send::Closed,
+        };
+        self.events.push_back(H3Event::Stopped(key, code));
+        self.settle(key);
+    }
+
+    /// Opens a stream of a claimed type with its header.
+    pub(crate) fn open_raw<T: Transport>(
+        &mut self,
+        t: &mut T,
+        dir: Dir,
+        header: &[u8],
+    ) -> Option<StreamKey> {
+        let id = t.open(dir)?;
+        let mut slot = Slot::new(id, self.side, Kind::Raw);
+        slot.header_len = u8::try_from(header.len()).unwrap_or(u8::MAX);
+        let head = self.frame_head(header);
+        slot.owed.push(head);
+        let key = self.table.insert(slot);
+        // Receivers learn of a stream from its header, so it goes out at once.
+        self.flush_stream(t, key);
+        Some(key)
+    }
+
+    /// A message's sending half may be dropped without telling anybody.
+    pub(crate) fn acknowledge_stop(&mut self, key: StreamKey) -> Result<(), Gone> {
+        let slot = self.table.get_mut(key).ok_or(Gone)?;
+        if matches!(slot.send, Send::Stopped(_)) {
+            slot.send = Send::Closed;
+        }
+        if slot.recv == Recv::Closed {
+            self.settle(key);
+        }
+        Ok(())
+    }
+}
+
+/// Moves the first `len` bytes of `chunks` to the end of `to`.
+fn take_front(chunks: &mut [Bytes], mut len: usize, to: &mut SmallVec<[Bytes; 2]>) {
+    for chunk in chunks {
+        if len == 0 {
+            return;
+        }
+        let part = chunk.split_to(chunk.len().min(len));
+        len -= part.len();
+        if !part.is_empty() {
+            to.push(part);
+        }
+    }
+}

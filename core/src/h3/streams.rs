@@ -1,0 +1,345 @@
+//! The table of streams: a slab of slots, found by QUIC stream id through one
+//! dense window per stream class. Every lookup is two array reads.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::request::Exchange;
+use crate::id::{Dir, Side, StreamId, StreamKey};
+use crate::wire::cursor::HeadReader;
+
+/// Marks the absence of a slot in windows and links.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// What a stream is used for.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The peer opened it and its first integers have not all arrived.
+    Unidentified(HeadReader),
+    /// The peer's control stream.
+    Control,
+    /// The peer's QPACK encoder stream.
+    QpackEncoder,
+    /// The peer's QPACK decoder stream.
+    QpackDecoder,
+    /// A request and its response, or a CONNECT tunnel.
+    Exchange(Box<Exchange>),
+    /// Claimed by the layer above: raw bytes after the stream's header.
+    Raw,
+}
+
+/// The receiving half.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Recv {
+    /// The transport may have more.
+    Open,
+    /// The peer's end was seen; the application has not been told.
+    Finished,
+    /// The peer's reset was seen; the application has not been told.
+    Reset(u64),
+    /// Over, or never was.
+    Closed,
+}
+
+/// The sending half.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Send {
+    /// Bytes may be written.
+    Open,
+    /// The end was asked for while bytes were still owed.
+    Finishing,
+    /// The transport has everything; the acknowledgement is awaited.
+    Finished,
+    /// The peer does not want more; the application has not been told by a write.
+    Stopped(u64),
+    /// Over, or never was.
+    Closed,
+}
+
+/// Membership in the list of a session's streams, threaded through the slots.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Link {
+    /// The session's slot, or `NONE`.
+    pub(crate) session: u32,
+    pub(crate) prev: u32,
+    pub(crate) next: u32,
+}
+
+impl Link {
+    pub(crate) const FREE: Self = Self { session: NONE, prev: NONE, next: NONE };
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: StreamId,
+    pub(crate) kind: Kind,
+    pub(crate) recv: Recv,
+    pub(crate) send: Send,
+    /// Bytes read from the transport and not interpreted yet. At most one chunk.
+    pub(crate) held: Bytes,
+    /// Bytes owed to the transport: what it did not take of a header or of a frame
+    /// that was begun. Bounded by one field section or one DATA frame.
+    pub(crate) owed: SmallVec<[Bytes; 2]>,
+    /// Length of the stream's own header, which a reset must not outrun.
+    pub(crate) header_len: u8,
+    /// A readable event is out and the application has not read to `Blocked` since.
+    pub(crate) readable_told: bool,
+    /// A write took less than offered: a writable event is due.
+    pub(crate) wants_writable: bool,
+    /// The end of both halves has been told.
+    pub(crate) over_told: bool,
+    pub(crate) link: Link,
+    /// The datagram ring, or `NONE`.
+    pub(crate) ring: u32,
+}
+
+impl Slot {
+    /// A slot for a stream as `side` sees it.
+    pub(crate) fn new(id: StreamId, side: Side, kind: Kind) -> Self {
+        let local = id.initiator() == side;
+        let (recv, send) = match (id.dir(), local) {
+            (Dir::Bi, _) => (Recv::Open, Send::Open),
+            (Dir::Uni, true) => (Recv::Closed, Send::Open),
+            (Dir::Uni, false) => (Recv::Open, Send::Closed),
+        };
+        Self {
+            id,
+            kind,
+            recv,
+            send,
+            held: Bytes::new(),
+            owed: SmallVec::new(),
+            header_len: 0,
+            readable_told: false,
+            wants_writable: false,
+            over_told: false,
+            link: Link::FREE,
+            ring: NONE,
+        }
+    }
+
+    pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
+        match &mut self.kind {
+            Kind::Exchange(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn exchange_ref(&self) -> Option<&Exchange> {
+        match &self.kind {
+            Kind::Exchange(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+
+    /// Whether both halves are over, so that the slot can go.
+    pub(crate) fn is_over(&self) -> bool {
+        self.recv == Recv::Closed && self.send == Send::Closed
+    }
+}
+
+/// All live streams of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct StreamTable {
+    slots: Slab<Slot>,
+    windows: [IdWindow; 4],
+}
+
+fn class(id: StreamId) -> usize {
+    (id.wire() & 3) as usize
+}
+
+impl StreamTable {
+    /// Adds a stream. Ids of a class come in increasing order.
+    pub(crate) fn insert(&mut self, slot: Slot) -> StreamKey {
+        let id = slot.id;
+        let index = u32::try_from(self.slots.insert(slot)).unwrap_or(NONE);
+        if let Some(window) = self.windows.get_mut(class(id)) {
+            window.insert(id.number(), index);
+        }
+        StreamKey { slot: index, id }
+    }
+
+    pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Slot> {
+        self.get(key)?;
+        if let Some(window) = self.windows.get_mut(class(key.id)) {
+            window.remove(key.id.number());
+        }
+        self.slots.try_remove(key.slot as usize)
+    }
+
+    pub(crate) fn get(&self, key: StreamKey) -> Option<&Slot> {
+        self.slots.get(key.slot as usize).filter(|slot| slot.id == key.id)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.id == key.id)
+    }
+
+    /// The slot at an index kept by this table's own links.
+    pub(crate) fn at(&self, index: u32) -> Option<&Slot> {
+        self.slots.get(index as usize)
+    }
+
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(index as usize)
+    }
+
+    /// The key of a live stream.
+    pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
+        let slot = self.windows.get(class(id))?.get(id.number())?;
+        Some(StreamKey { slot, id })
+    }
+
+    /// Whether a stream of this id was ever in the table.
+    pub(crate) fn was_seen(&self, id: StreamId) -> bool {
+        self.windows.get(class(id)).is_some_and(|window| id.number() < window.end())
+    }
+
+    /// The first request stream that was never in the table.
+    pub(crate) fn end_of_requests(&self) -> StreamId {
+        let number = self.windows.first().map_or(0, IdWindow::end);
+        StreamId::new(Side::Client, Dir::Bi, number)
+    }
+
+    /// Number of live streams.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Keys of all live streams, in table order. O(slots).
+    pub(crate) fn keys(&self) -> impl Iterator<Item = StreamKey> + '_ {
+        self.slots.iter().map(|(index, slot)| StreamKey {
+            slot: u32::try_from(index).unwrap_or(NONE),
+            id: slot.id,
+        })
+    }
+}
+
+/// Maps the numbers of one stream class to slots.
+///
+/// QUIC numbers the streams of a class densely, so a ring of slot indices is
+/// nearly full. A stream that outlives its neighbours by far moves to a side map,
+/// so that the ring's length stays proportional to the live streams.
+#[derive(Debug, Default)]
+struct IdWindow {
+    base: u64,
+    ring: VecDeque<u32>,
+    live: usize,
+    long_lived: BTreeMap<u64, u32>,
+}
+
+impl IdWindow {
+    /// One above the largest number ever inserted.
+    fn end(&self) -> u64 {
+        self.base + self.ring.len() as u64
+    }
+
+    fn insert(&mut self, number: u64, slot: u32) {
+        let end = self.end();
+        if number < end {
+            // Streams come in order; an earlier number is an old acquaintance.
+            self.long_lived.insert(number, slot);
+            return;
+        }
+        if self.ring.is_empty() {
+            self.base = number;
+        } else {
+            for _ in end..number {
+                self.ring.push_back(NONE);
+            }
+        }
+        self.ring.push_back(slot);
+        self.live += 1;
+        self.shrink();
+    }
+
+    fn get(&self, number: u64) -> Option<u32> {
+        match number.checked_sub(self.base) {
+            Some(offset) => {
+                self.ring.get(usize::try_from(offset).ok()?).copied().filter(|slot| *slot != NONE)
+            }
+            None => self.long_lived.get(&number).copied(),
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        match number.checked_sub(self.base) {
+            Some(offset) => {
+                let slot = usize::try_from(offset).ok().and_then(|at| self.ring.get_mut(at));
+                if let Some(slot) = slot
+                    && *slot != NONE
+                {
+                    *slot = NONE;
+                    self.live -= 1;
+                }
+                self.shrink();
+            }
+            None => {
+                self.long_lived.remove(&number);
+            }
+        }
+    }
+
+    /// Drops vacancies from the front and moves survivors aside when they hold
+    /// the ring open. Each entry leaves the ring once: amortised O(1).
+    fn shrink(&mut self) {
+        loop {
+            match self.ring.front() {
+                Some(&NONE) if self.ring.len() > 1 => {}
+                Some(&slot) if self.ring.len() > 4 * self.live + 64 => {
+                    self.long_lived.insert(self.base, slot);
+                    self.live -= 1;
+                }
+                _ => return,
+            }
+            self.ring.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(table: &mut StreamTable, number: u64) -> StreamKey {
+        let id = StreamId::new(Side::Client, Dir::Bi, number);
+        table.insert(Slot::new(id, Side::Server, Kind::Raw))
+    }
+
+    #[test]
+    fn a_survivor_does_not_hold_the_window_open() {
+        let mut table = StreamTable::default();
+        let survivor = open(&mut table, 0);
+        for number in 1..10_000 {
+            let key = open(&mut table, number);
+            assert_eq!(table.find(key.id), Some(key));
+            assert!(table.remove(key).is_some());
+            assert_eq!(table.find(key.id), None);
+        }
+        assert_eq!(table.find(survivor.id), Some(survivor));
+        assert!(table.windows[0].ring.len() <= 69, "{}", table.windows[0].ring.len());
+        assert_eq!(table.windows[0].long_lived.len(), 1);
+        assert!(table.remove(survivor).is_some());
+        assert_eq!(table.windows[0].long_lived.len(), 0);
+        assert!(table.was_seen(survivor.id));
+        assert!(!table.was_seen(StreamId::new(Side::Client, Dir::Bi, 10_000)));
+    }
+
+    #[test]
+    fn a_stale_key_never_names_another_stream() {
+        let mut table = StreamTable::default();
+        let old = open(&mut table, 0);
+        table.remove(old);
+        let new = open(&mut table, 1);
+        assert_eq!(old.slot, new.slot);
+        assert!(table.get(old).is_none());
+        assert!(table.remove(old).is_none());
+        assert!(table.get(new).is_some());
+    }
+}

@@ -1,0 +1,410 @@
+//! The receiving half: follows the peer's table and decodes field sections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::BytesMut;
+
+use super::error::{DecompressionReason, EncoderStreamReason, QpackError};
+use super::field_line::{FieldLine, Prefix, Reference};
+use super::huffman::InvalidHuffman;
+use super::instruction::{DecoderInstruction, EncoderInstruction, Partial, StepError};
+use super::prefix_int::{Cursor, ReadError};
+use super::static_table;
+use super::table::{ENTRY_OVERHEAD, Entry, Table};
+use super::text::Text;
+use crate::wire::fields::FieldSection;
+
+/// Most bytes of Section Acknowledgments and Stream Cancellations that wait
+/// for [`Decoder::take_output`]: over 1,600 instructions, whatever the stream
+/// ids. A peer that makes more without reading the decoder stream is refused.
+pub const MAX_DECODER_BACKLOG: usize = 16 * 1024;
+
+/// Outcome of [`Decoder::decode`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// The lines of the section.
+    Section(FieldSection),
+    /// The section needs entries that have not arrived. Keep its bytes and
+    /// decode again once [`Decoder::poll_unblocked`] returns the stream.
+    Blocked,
+    /// The section exceeds `max_size`. It is valid and accounted for; its lines
+    /// are lost.
+    TooLarge,
+}
+
+/// Decodes field sections with the dynamic table the peer's encoder maintains.
+///
+/// Sections of one stream have to be decoded in the order they arrive in, and
+/// each once until it is not [`Decoded::Blocked`]. Memory in use stays within
+/// the table capacity, about four times that for an instruction that arrives in
+/// pieces (Huffman coding may lengthen strings), [`MAX_DECODER_BACKLOG`] and a
+/// few words for each blocked stream.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    table: Table<()>,
+    max_capacity: u64,
+    max_blocked: u64,
+    partial: Partial,
+    /// Required Insert Count of each blocked stream.
+    blocked: BTreeMap<u64, u64>,
+    /// `blocked`, ordered by Required Insert Count.
+    waiting: BTreeSet<(u64, u64)>,
+    /// Streams that left `blocked` and were not polled yet.
+    ready: BTreeSet<u64>,
+    /// Inserts the peer knows we have, once it has read `output`.
+    reported: u64,
+    output: BytesMut,
+}
+
+impl Decoder {
+    /// A decoder that advertises these values as
+    /// `SETTINGS_QPACK_MAX_TABLE_CAPACITY` (bytes) and
+    /// `SETTINGS_QPACK_BLOCKED_STREAMS`.
+    pub fn new(max_table_capacity: u64, max_blocked_streams: u64) -> Self {
+        Self {
+            table: Table::new(),
+            max_capacity: max_table_capacity,
+            max_blocked: max_blocked_streams,
+            partial: Partial::default(),
+            blocked: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            reported: 0,
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Takes bytes of the peer's encoder stream, in any chunking. Linear in
+    /// their number.
+    ///
+    /// # Errors
+    /// [`QpackError::EncoderStream`] for an instruction that is malformed or
+    /// cannot be applied. A string too long for the table is refused as soon as
+    /// its length is known.
+    pub fn handle_encoder_stream(&mut self, bytes: &[u8]) -> Result<(), QpackError> {
+        let mut partial = std::mem::take(&mut self.partial);
+        let result = partial.drive(bytes, |cursor| {
+            let instruction = EncoderInstruction::read(cursor, self.table.capacity())?;
+            self.apply(instruction).map_err(StepError::Apply)
+        });
+        self.partial = partial;
+        self.unblock();
+        result.map_err(|error| match error {
+            StepError::Apply(reason) => reason.into(),
+            StepError::Read(ReadError::TooLong) => EncoderStreamReason::EntryTooLarge.into(),
+            StepError::Read(ReadError::TooLarge | ReadError::Incomplete { .. }) => {
+                EncoderStreamReason::IntegerTooLarge.into()
+            }
+        })
+    }
+
+    fn apply(&mut self, instruction: EncoderInstruction<'_>) -> Result<(), EncoderStreamReason> {
+        let entry = match instruction {
+            EncoderInstruction::SetCapacity(capacity) => {
+                //= https://www.rfc-editor.org/rfc/rfc9204#section-4.3.1
+                // The capacity may not exceed what we advertised.
+                if capacity > self.max_capacity {
+                    return Err(EncoderStreamReason::CapacityAboveMaximum);
+                }
+                self.table.set_capacity(capacity);
+                return Ok(());
+            }
+            EncoderInstruction::InsertWithStaticName { index, value } => {
+                let (name, _) = static_table::get(index).ok_or(EncoderStreamReason::StaticIndex)?;
+                self.new_entry(Text::Plain(name), value)?
+            }
+            EncoderInstruction::InsertWithDynamicName { index, value } => {
+                self.new_entry(Text::Plain(self.relative(index)?.name()), value)?
+            }
+            EncoderInstruction::InsertWithLiteralName { name, value } => {
+                self.new_entry(name, value)?
+            }
+            EncoderInstruction::Duplicate { index } => self.relative(index)?.clone(),
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.2
+        // An entry larger than the capacity is an error. The insertion may evict
+        // the very entry it was made from, which `entry` no longer needs.
+        self.table
+            .insert(entry)
+            .map(drop)
+            .map_err(|_| EncoderStreamReason::EntryTooLarge)
+    }
+
+    fn relative(&self, index: u64) -> Result<&Entry<()>, EncoderStreamReason> {
+        self.table
+            .index_of_relative(index)
+            .and_then(|index| self.table.get(index))
+            .ok_or(EncoderStreamReason::DynamicIndex)
+    }
+
+    fn new_entry(&self, name: Text<'_>, value: Text<'_>) -> Result<Entry<()>, EncoderStreamReason> {
+        let mut bytes = Vec::new();
+        let mut append = |text: Text<'_>, limit: u64| match text.append_to(&mut bytes, limit) {
+            Ok(true) => Ok(bytes.len()),
+            Ok(false) => Err(EncoderStreamReason::EntryTooLarge),
+            Err(InvalidHuffman) => Err(EncoderStreamReason::InvalidHuffman),
+        };
+        let room = self.table.capacity().checked_sub(ENTRY_OVERHEAD);
+        let room = room.ok_or(EncoderStreamReason::EntryTooLarge)?;
+        let name_len = append(name, room)?;
+        append(value, room.saturating_sub(name_len as u64))?;
+        Ok(Entry::new(bytes.into(), name_len, ()))
+    }
+
+    /// Decodes one field section of `stream`. `max_size` bounds the section's
+    /// size as [`FieldSection::size`] counts it, and so what is allocated.
+    /// Linear in the section and in what it decodes to, at most `max_size`.
+    ///
+    /// # Errors
+    /// [`QpackError::DecompressionFailed`] for a section that is malformed or
+    /// names missing entries, and when it would block more streams than
+    /// advertised; [`QpackError::DecoderBacklog`] when the peer does not take
+    /// our acknowledgments.
+    pub fn decode(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+        max_size: u64,
+    ) -> Result<Decoded, QpackError> {
+        let mut cursor = Cursor::new(section);
+        let inserts = self.table.insert_count();
+        let prefix = Prefix::read(&mut cursor, self.max_capacity, inserts)?;
+        self.forget(stream);
+        let required = prefix.required_insert_count;
+        if required > inserts {
+            return self.block(stream, required);
+        }
+        let mut sink = Sink {
+            section: FieldSection::new(),
+            room: max_size,
+            overflow: false,
+        };
+        while !cursor.is_empty() {
+            let line = FieldLine::read(&mut cursor)?;
+            self.decode_line(line, prefix, &mut sink)?;
+        }
+        if required > 0 {
+            //= https://www.rfc-editor.org/rfc/rfc9204#section-4.4.1
+            // A section with a Required Insert Count is acknowledged after its
+            // last line, and implies having received that many inserts.
+            self.put(DecoderInstruction::SectionAck { stream })?;
+            self.reported = self.reported.max(required);
+        }
+        Ok(if sink.overflow {
+            Decoded::TooLarge
+        } else {
+            Decoded::Section(sink.section)
+        })
+    }
+
+    fn decode_line(
+        &self,
+        line: FieldLine<'_>,
+        prefix: Prefix,
+        sink: &mut Sink,
+    ) -> Result<(), DecompressionReason> {
+        match line {
+            FieldLine::Indexed(reference) => {
+                let (name, value) = self.resolve(reference, prefix)?;
+                sink.push(Text::Plain(name), Text::Plain(value), false)
+            }
+            FieldLine::NameReference {
+                name,
+                value,
+                never_indexed,
+            } => {
+                let (name, _) = self.resolve(name, prefix)?;
+                sink.push(Text::Plain(name), value, never_indexed)
+            }
+            FieldLine::Literal {
+                name,
+                value,
+                never_indexed,
+            } => sink.push(name, value, never_indexed),
+        }
+    }
+
+    /// Name and value of an entry.
+    fn resolve(
+        &self,
+        reference: Reference,
+        prefix: Prefix,
+    ) -> Result<(&[u8], &[u8]), DecompressionReason> {
+        let index = match reference {
+            Reference::Static(index) => {
+                return static_table::get(index).ok_or(DecompressionReason::StaticIndex);
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.5
+            // Relative index 0 is the entry just below the Base.
+            Reference::Relative(index) => prefix
+                .base
+                .checked_sub(index)
+                .and_then(|index| index.checked_sub(1))
+                .ok_or(DecompressionReason::BelowZero)?,
+            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.6
+            // Post-base index 0 is the entry at the Base.
+            Reference::PostBase(index) => prefix.base.saturating_add(index),
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.3
+        // An index at or beyond the Required Insert Count is an error, and so
+        // is one whose entry is gone.
+        if index >= prefix.required_insert_count {
+            return Err(DecompressionReason::BeyondRequiredInsertCount);
+        }
+        let entry = self.table.get(index).ok_or(DecompressionReason::Evicted)?;
+        Ok((entry.name(), entry.value()))
+    }
+
+    fn block(&mut self, stream: u64, required: u64) -> Result<Decoded, QpackError> {
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.1.2
+        // More blocked streams than we promised to support is an error.
+        if self.blocked.len() as u64 >= self.max_blocked {
+            return Err(DecompressionReason::TooManyBlockedStreams.into());
+        }
+        self.blocked.insert(stream, required);
+        self.waiting.insert((required, stream));
+        Ok(Decoded::Blocked)
+    }
+
+    fn forget(&mut self, stream: u64) {
+        if let Some(required) = self.blocked.remove(&stream) {
+            self.waiting.remove(&(required, stream));
+        }
+        self.ready.remove(&stream);
+    }
+
+    fn unblock(&mut self) {
+        while let Some((required, stream)) = self.waiting.first().copied()
+            && required <= self.table.insert_count()
+        {
+            self.forget(stream);
+            self.ready.insert(stream);
+        }
+    }
+
+    /// The next stream, lowest number first, whose blocked section can be
+    /// decoded.
+    pub fn poll_unblocked(&mut self) -> Option<u64> {
+        self.ready.pop_first()
+    }
+
+    /// Number of streams that are blocked.
+    pub fn blocked_streams(&self) -> usize {
+        self.blocked.len()
+    }
+
+    /// The peer reset `stream`, or reading it was given up, before all of its
+    /// sections were decoded.
+    ///
+    /// # Errors
+    /// [`QpackError::DecoderBacklog`] when the peer does not take what we write
+    /// to the decoder stream.
+    pub fn cancel_stream(&mut self, stream: u64) -> Result<(), QpackError> {
+        self.forget(stream);
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
+        // Without a dynamic table there are no references to give back, and the
+        // instruction may be left out.
+        if self.max_capacity == 0 {
+            return Ok(());
+        }
+        self.put(DecoderInstruction::StreamCancellation { stream })
+    }
+
+    fn put(&mut self, instruction: DecoderInstruction) -> Result<(), QpackError> {
+        if self.output.len() >= MAX_DECODER_BACKLOG {
+            return Err(QpackError::DecoderBacklog);
+        }
+        instruction.put(&mut self.output);
+        Ok(())
+    }
+
+    /// Whether there is something to write to the decoder stream.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.table.insert_count() > self.reported
+    }
+
+    /// Moves what is to be written to the decoder stream to the end of `out`.
+    /// Inserts that no acknowledgment covers are reported as one increment, so
+    /// calling this late saves bytes; calling it while earlier bytes are still
+    /// unwritten gives up the bound that [`MAX_DECODER_BACKLOG`] is.
+    pub fn take_output(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(&self.output);
+        self.output.clear();
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-4.4.3
+        // An increment counts only what earlier increments and acknowledgments
+        // did not, and is never zero.
+        let inserts = self.table.insert_count();
+        if inserts > self.reported {
+            DecoderInstruction::InsertCountIncrement(inserts - self.reported).put(out);
+            self.reported = inserts;
+        }
+    }
+}
+
+/// Collects lines until they exceed the limit, then only checks them.
+struct Sink {
+    section: FieldSection,
+    room: u64,
+    overflow: bool,
+}
+
+impl Sink {
+    fn push(
+        &mut self,
+        name: Text<'_>,
+        value: Text<'_>,
+        never_indexed: bool,
+    ) -> Result<(), DecompressionReason> {
+        if self.overflow {
+            name.check()?;
+            value.check()?;
+            return Ok(());
+        }
+        match self.store(name, value, never_indexed)? {
+            Some(room) => self.room = room,
+            None => {
+                self.overflow = true;
+                self.section = FieldSection::new();
+                value.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a line and returns the room that is left, unless it is too large.
+    fn store(
+        &mut self,
+        name: Text<'_>,
+        value: Text<'_>,
+        never_indexed: bool,
+    ) -> Result<Option<u64>, InvalidHuffman> {
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
+        // A line counts as its uncompressed name and value and 32.
+        let Some(room) = self.room.checked_sub(ENTRY_OVERHEAD) else {
+            name.check()?;
+            return Ok(None);
+        };
+        let bytes = self.section.open_line();
+        let start = bytes.len();
+        if !name.append_to(bytes, room)? {
+            return Ok(None);
+        }
+        let name_end = bytes.len();
+        let room = room.saturating_sub((name_end - start) as u64);
+        if !value.append_to(bytes, room)? {
+            return Ok(None);
+        }
+        let room = room.saturating_sub((bytes.len() - name_end) as u64);
+        self.section.commit(name_end, never_indexed);
+        Ok(Some(room))
+    }
+}
+
+impl From<InvalidHuffman> for DecompressionReason {
+    fn from(_: InvalidHuffman) -> Self {
+        Self::InvalidHuffman
+    }
+}
+
+#[cfg(test)]
+mod tests;
