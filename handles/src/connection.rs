@@ -1,17 +1,19 @@
 //! A connection: requests, sessions, its state and its end.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
+use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
 use aqueduct_core::error::{CloseReason, OpenError as Refusal};
 use aqueduct_core::head::{ConnectRequest, End, RequestHead};
 use aqueduct_core::id::{ConnKey, Dir, Side};
 use aqueduct_core::stats::Stats;
 use aqueduct_core::wire::settings::Settings;
 use http::{Method, Request};
+use rustls::pki_types::CertificateDer;
 
 use crate::error::{ConnectError, OpenError};
 use crate::http::{RequestStream, ServerRequest};
@@ -62,8 +64,8 @@ impl Drop for ConnHandle {
         conn.handle = false;
         if conn.closed.is_some() {
             locked.state().remove_conn(self.at);
-        } else if let Some(mut core) = locked.core(self.key) {
-            core.close(Code::H3_NO_ERROR, "");
+        } else {
+            locked.core(self.key, |core| core.close(Code::H3_NO_ERROR, ""));
         }
     }
 }
@@ -133,8 +135,8 @@ impl Connection {
     async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, OpenError> {
         let conn = &self.0;
         let open = |locked: &mut Locked<'_>| {
-            let mut core = locked.core(conn.key).ok_or(Refusal::Closed)?;
-            let key = core.request(head, end)?;
+            let sent = locked.core(conn.key, |core| core.request(head, end));
+            let key = sent.unwrap_or(Err(Refusal::Closed))?;
             // The entry exists before the lock goes, so no event of it is missed.
             let at = locked.conn(conn.at).insert_stream(Stream::message(key));
             Ok(RequestStream::new(conn, locked, at, key, end))
@@ -151,8 +153,8 @@ impl Connection {
     pub async fn open_session(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
         let conn = &self.0;
         let open = |locked: &mut Locked<'_>| {
-            let mut core = locked.core(conn.key).ok_or(Refusal::Closed)?;
-            let key = core.open_session(&request)?;
+            let sent = locked.core(conn.key, |core| core.open_session(&request));
+            let key = sent.unwrap_or(Err(Refusal::Closed))?;
             let at = locked.conn(conn.at).insert_stream(Stream::session(key));
             Ok(PendingSession::new(conn, locked, key, at))
         };
@@ -184,9 +186,8 @@ impl Connection {
     pub async fn settings(&self) -> Result<Settings, CloseReason> {
         let conn = &self.0;
         wait_for(&conn.shared, |locked| {
-            if let Some(settings) =
-                locked.peek(conn.key).and_then(|mut core| core.peer_settings().cloned())
-            {
+            let settings = locked.peek(conn.key, |core| core.peer_settings().cloned());
+            if let Some(settings) = settings.flatten() {
                 return Step::Done(Ok(settings));
             }
             match &locked.conn(conn.at).closed {
@@ -233,18 +234,14 @@ impl Connection {
     /// nothing new; it closes with H3_NO_ERROR when all has ended, at the latest
     /// after `limit`. Returns at once: see [`closed`](Self::closed).
     pub fn drain(&self, limit: Duration) {
-        if let Some(mut core) = self.0.lock().core(self.0.key) {
-            core.drain(now() + limit);
-        }
+        self.0.lock().core(self.0.key, |core| core.drain(now() + limit));
     }
 
     /// Closes the connection at once; streams and sessions on it end. Returns
     /// before the peer knows: see [`closed`](Self::closed) and the endpoint's
     /// `wait_idle`.
     pub fn close(&self, code: Code, reason: &'static str) {
-        if let Some(mut core) = self.0.lock().core(self.0.key) {
-            core.close(code, reason);
-        }
+        self.0.lock().core(self.0.key, |core| core.close(code, reason));
     }
 
     /// Which end this is.
@@ -256,19 +253,73 @@ impl Connection {
     /// What the connection has counted; `None` when it is over.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
-        self.0.lock().peek(self.0.key).map(|mut core| core.stats())
+        self.0.lock().peek(self.0.key, |core| core.stats())
     }
 
-    /// Round-trip time as QUIC estimates it; `None` when the connection is over.
+    /// Round-trip time as QUIC estimates it; `None` some time after the end.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.0.lock().peek(self.0.key).map(|core| core.rtt())
+        self.0.lock().info(self.0.key, |info| info.rtt())
     }
 
-    /// The peer's address at present; `None` when the connection is over.
+    /// Path and traffic in numbers; `None` some time after the end.
+    #[must_use]
+    pub fn path(&self) -> Option<PathStats> {
+        self.0.lock().info(self.0.key, |info| info.path())
+    }
+
+    /// The peer's address at present; it changes when a client migrates. `None`
+    /// some time after the end.
     #[must_use]
     pub fn remote_address(&self) -> Option<SocketAddr> {
-        self.0.lock().peek(self.0.key).map(|core| core.remote_address())
+        self.0.lock().info(self.0.key, |info| info.remote())
+    }
+
+    /// The local address the peer used, where the socket tells it (server).
+    #[must_use]
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.0.lock().info(self.0.key, |info| info.local_ip()).flatten()
+    }
+
+    /// The application protocol that TLS agreed on, once known.
+    #[must_use]
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.0.lock().info(self.0.key, |info| info.alpn()).flatten()
+    }
+
+    /// The name the client asked for, if it did and once known.
+    #[must_use]
+    pub fn server_name(&self) -> Option<String> {
+        self.0.lock().info(self.0.key, |info| info.server_name()).flatten()
+    }
+
+    /// The peer's certificates, end entity first, once known; empty when it has
+    /// shown none.
+    #[must_use]
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.0.lock().info(self.0.key, |info| info.peer_certificates()).unwrap_or_default()
+    }
+
+    /// The peer's QUIC transport parameters, once the handshake is complete.
+    #[must_use]
+    pub fn peer_parameters(&self) -> Option<PeerParameters> {
+        self.0.lock().info(self.0.key, |info| info.peer_parameters()).flatten()
+    }
+
+    /// Keying material derived from the TLS session (RFC 8446 §7.5), of
+    /// `out.len()` bytes.
+    ///
+    /// # Errors
+    /// [`ExportFailed`] before the handshake is complete, after the end, and when
+    /// `out` is longer than the hash allows.
+    pub fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), ExportFailed> {
+        let export = |info: ConnectionInfo<'_>| info.export_keying_material(out, label, context);
+        self.0.lock().info(self.0.key, export).unwrap_or(Err(ExportFailed))
     }
 }
 

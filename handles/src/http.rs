@@ -261,7 +261,7 @@ impl ServerRequest {
     /// Refuses the request with H3_REQUEST_REJECTED: the client may send it
     /// again. Only for a request on which nothing was done.
     pub fn reject(mut self) {
-        self.reset(Code::H3_REQUEST_REJECTED.0);
+        self.reset(Code::H3_REQUEST_REJECTED.value());
     }
 
     /// Abandons both halves with an HTTP/3 error code; what has ended already
@@ -323,11 +323,8 @@ impl BodySender {
         if locked.stream(half.at).send_over.is_some() {
             return Err(WriteError::Closed);
         }
-        let sent = match locked.core(half.conn.key) {
-            Some(mut core) => core.trailers(half.key, trailers),
-            None => Err(SendError::Gone),
-        };
-        match sent {
+        let sent = locked.core(half.conn.key, |core| core.trailers(half.key, trailers));
+        match sent.unwrap_or(Err(SendError::Gone)) {
             Ok(()) => {
                 self.0.over(&mut locked);
                 Ok(())
@@ -378,7 +375,7 @@ impl BodySender {
 /// The sending half of an answer (server): heads first, then as a [`BodySender`].
 #[derive(Debug)]
 pub struct ResponseSender {
-    body: BodySender,
+    pub(crate) body: BodySender,
     method: Method,
 }
 
@@ -429,11 +426,8 @@ impl ResponseSender {
             return Err(WriteError::Closed);
         }
         let head = ResponseHead::from_http(response);
-        let sent = match locked.core(half.conn.key) {
-            Some(mut core) => core.respond(half.key, &head, end),
-            None => Err(SendError::Gone),
-        };
-        match sent {
+        let sent = locked.core(half.conn.key, |core| core.respond(half.key, &head, end));
+        match sent.unwrap_or(Err(SendError::Gone)) {
             Ok(()) => {
                 if end == End::Fin {
                     self.body.0.over(&mut locked);
@@ -525,7 +519,7 @@ impl BodyReceiver {
 /// The receiving half of an answer (client): heads first, then as a
 /// [`BodyReceiver`].
 #[derive(Debug)]
-pub struct ResponseReceiver(BodyReceiver);
+pub struct ResponseReceiver(pub(crate) BodyReceiver);
 
 impl ResponseReceiver {
     /// The next interim response; `None` once the final one has arrived. Of

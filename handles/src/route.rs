@@ -25,7 +25,9 @@ impl State {
             Event::Connected => {
                 conn.connected = true;
                 conn.wake(ConnTopic::State, wakes);
-                if conn.side == Side::Server && !self.closing {
+                if conn.side == Side::Server && self.closing {
+                    self.refuse(key);
+                } else if conn.side == Side::Server {
                     self.accepted.push_back(at);
                     self.waiters.wake(wakes);
                 }

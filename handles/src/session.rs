@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aqueduct_core::access::Access;
+use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::{DatagramError as CoreDatagram, OpenError as Refusal, SessionClose};
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
-use aqueduct_core::id::{Dir, SessionKey, StreamId};
+use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::stats::SessionStats;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
@@ -78,11 +80,11 @@ impl SessionRequest {
     /// when there is still somebody to tell.
     pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, SessionError> {
         let half = self.pending.half();
-        let done = match half.conn.lock().core(half.conn.key) {
-            Some(mut core) => core.accept_session(self.pending.key, &answer),
-            None => Err(SessionError::Gone),
-        };
-        done.map(|()| self.pending.into_session(self.request.uri.clone(), answer.headers))
+        let accept = half
+            .conn
+            .lock()
+            .core(half.conn.key, |core| core.accept_session(self.pending.key, &answer));
+        accept.unwrap_or(Err(SessionError::Gone)).map(|()| self.pending.into_session(self.request.uri.clone(), answer.headers))
     }
 
     /// Rejects with a status of 300 to 599.
@@ -111,7 +113,7 @@ impl PendingSession {
         key: SessionKey,
         at: usize,
     ) -> Self {
-        let server = locked.conn(conn.at).side == aqueduct_core::id::Side::Server;
+        let server = locked.conn(conn.at).side == Side::Server;
         Self { key, half: Some(Half::new(conn, locked, at, key.stream())), server }
     }
 
@@ -157,10 +159,9 @@ impl PendingSession {
 
     fn reject(&mut self, status: StatusCode) -> Result<(), SessionError> {
         let half = self.half();
-        let done = match half.conn.lock().core(half.conn.key) {
-            Some(mut core) => core.reject_session(self.key, status),
-            None => Err(SessionError::Gone),
-        };
+        let reject =
+            half.conn.lock().core(half.conn.key, |core| core.reject_session(self.key, status));
+        let done = reject.unwrap_or(Err(SessionError::Gone));
         if done.is_ok() {
             self.half = None;
         }
@@ -174,8 +175,11 @@ impl Drop for PendingSession {
         // Whoever has gone meanwhile need not be told.
         if self.server {
             let _ = self.reject(StatusCode::INTERNAL_SERVER_ERROR);
-        } else if let Some(mut core) = half.conn.lock().core(half.conn.key) {
-            let _ = core.close_session(self.key, 0, "");
+        } else {
+            let close = |core: &mut Access<'_, QuinnTransport<'_>>| {
+                core.close_session(self.key, 0, "")
+            };
+            let _ = half.conn.lock().core(half.conn.key, close);
         }
     }
 }
@@ -213,10 +217,9 @@ impl Drop for SessionHandle {
 
 impl SessionHandle {
     fn close(&self, code: u32, reason: &str) -> Result<(), SessionError> {
-        match self.half.conn.lock().core(self.half.conn.key) {
-            Some(mut core) => core.close_session(self.key, code, reason),
-            None => Err(SessionError::Gone),
-        }
+        let conn = &self.half.conn;
+        let close = conn.lock().core(conn.key, |core| core.close_session(self.key, code, reason));
+        close.unwrap_or(Err(SessionError::Gone))
     }
 
     fn place(&self, topic: SessionTopic) -> Place {
@@ -284,13 +287,13 @@ impl Session {
     async fn open<T>(
         &self,
         dir: Dir,
-        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, aqueduct_core::id::StreamKey) -> T,
+        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
     ) -> Result<T, OpenError> {
         let SessionHandle { key, half, .. } = &*self.0;
         let conn = &half.conn;
         open_with(conn, dir, Some(half.at), |locked| {
-            let mut core = locked.core(conn.key).ok_or(Refusal::Closed)?;
-            let stream = core.open_stream(*key, dir)?;
+            let opened = locked.core(conn.key, |core| core.open_stream(*key, dir));
+            let stream = opened.unwrap_or(Err(Refusal::Closed))?;
             let end = locked.stream(half.at).end.clone().unwrap_or_default();
             let entry = Stream::data(stream, half.at.stream, end);
             let at = locked.conn(conn.at).insert_stream(entry);
@@ -330,7 +333,7 @@ impl Session {
     async fn accept<T>(
         &self,
         dir: Dir,
-        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, aqueduct_core::id::StreamKey) -> T,
+        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
     ) -> Result<T, SessionClose> {
         let half = &self.0.half;
         wait_for(&half.conn.shared, |locked| {
@@ -374,11 +377,11 @@ impl Session {
         locked: &mut Locked<'_>,
         payload: &[u8],
     ) -> Step<Result<(), DatagramError>> {
-        let sent = match locked.core(self.0.half.conn.key) {
-            Some(mut core) => core.send_datagram(self.0.key, payload),
-            None => Err(CoreDatagram::Gone),
+        let send = |core: &mut Access<'_, QuinnTransport<'_>>| {
+            core.send_datagram(self.0.key, payload)
         };
-        Step::Done(match sent {
+        let sent = locked.core(self.0.half.conn.key, send);
+        Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
             Ok(()) => Ok(()),
             Err(CoreDatagram::Blocked) => {
                 return Step::Wait(self.0.place(SessionTopic::DatagramsUnblocked));
@@ -405,9 +408,8 @@ impl Session {
     pub async fn recv_datagram(&self) -> Result<Bytes, SessionClose> {
         let half = &self.0.half;
         wait_for(&half.conn.shared, |locked| {
-            let waiting =
-                locked.peek(half.conn.key).and_then(|mut core| core.recv_datagram(self.0.key));
-            if let Some(datagram) = waiting {
+            let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.0.key));
+            if let Some(datagram) = waiting.flatten() {
                 return Step::Done(Ok(datagram));
             }
             match self.0.end(locked) {
@@ -423,7 +425,7 @@ impl Session {
     #[must_use]
     pub fn max_datagram_size(&self) -> Option<usize> {
         let conn = &self.0.half.conn;
-        conn.lock().peek(conn.key).and_then(|mut core| core.max_datagram_len(self.0.key))
+        conn.lock().peek(conn.key, |core| core.max_datagram_len(self.0.key)).flatten()
     }
 
     /// Asks the peer to wind the session down. Nothing is closed by it.
@@ -432,10 +434,8 @@ impl Session {
     /// [`SessionError::Gone`] after the end.
     pub fn drain(&self) -> Result<(), SessionError> {
         let conn = &self.0.half.conn;
-        match conn.lock().core(conn.key) {
-            Some(mut core) => core.drain_session(self.0.key),
-            None => Err(SessionError::Gone),
-        }
+        let drain = conn.lock().core(conn.key, |core| core.drain_session(self.0.key));
+        drain.unwrap_or(Err(SessionError::Gone))
     }
 
     /// Waits until the peer asks to wind the session down; `false` when it ended
@@ -478,6 +478,6 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> Option<SessionStats> {
         let conn = &self.0.half.conn;
-        conn.lock().peek(conn.key).and_then(|mut core| core.session_stats(self.0.key))
+        conn.lock().peek(conn.key, |core| core.session_stats(self.0.key)).flatten()
     }
 }

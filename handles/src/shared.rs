@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use aqueduct_core::endpoint::{ConnectionMut, Endpoint};
+use aqueduct_core::access::Access;
+use aqueduct_core::endpoint::{ConnectionInfo, Endpoint, QuinnTransport};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::ConnKey;
 
@@ -83,16 +84,34 @@ impl Locked<'_> {
         &mut self.state().conns[at.conn].streams[at.stream]
     }
 
-    /// The core's connection, to change it: the driver runs afterwards. `None`
-    /// when the connection is over.
-    pub(crate) fn core(&mut self, key: ConnKey) -> Option<ConnectionMut<'_>> {
+    /// Changes the core's connection: the driver runs afterwards. `None` when
+    /// the connection is over.
+    pub(crate) fn core<R>(
+        &mut self,
+        key: ConnKey,
+        change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
         self.kick = true;
-        self.peek(key)
+        self.peek(key, change)
     }
 
-    /// The core's connection, to look at it: the driver is not told.
-    pub(crate) fn peek(&mut self, key: ConnKey) -> Option<ConnectionMut<'_>> {
-        self.state().endpoint.connection(now(), key)
+    /// Looks at the core's connection: the driver is not told.
+    pub(crate) fn peek<R>(
+        &mut self,
+        key: ConnKey,
+        look: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
+        let mut conn = self.state().endpoint.connection(now(), key)?;
+        Some(look(&mut conn.access()))
+    }
+
+    /// What QUIC knows about a connection; it does so for a while after its end.
+    pub(crate) fn info<R>(
+        &mut self,
+        key: ConnKey,
+        look: impl FnOnce(ConnectionInfo<'_>) -> R,
+    ) -> Option<R> {
+        self.state().endpoint.info(key).map(look)
     }
 
     /// The driver runs after this lock.

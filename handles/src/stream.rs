@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use aqueduct_core::access::Access;
 use aqueduct_core::code::Code;
+use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
 use aqueduct_core::id::{Side, StreamId, StreamKey};
 use aqueduct_core::transport::ReadState;
@@ -213,11 +215,13 @@ impl Half {
     // acted upon, say H3_REQUEST_CANCELLED; "rejected" would promise that nothing
     // was done.
     fn abandon_code(&self, locked: &mut Locked<'_>) -> u64 {
-        if locked.stream(self.at).message.is_some() { Code::H3_REQUEST_CANCELLED.0 } else { 0 }
+        if locked.stream(self.at).message.is_some() { Code::H3_REQUEST_CANCELLED.value() } else { 0 }
     }
 
-    fn stopped(&self) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + 'static + use<> {
-        let half = { Self::new(&self.conn, &mut self.conn.lock(), self.at.stream, self.key) };
+    pub(crate) fn stopped(
+        &self,
+    ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
+        let half = Self::new(&self.conn, &mut self.conn.lock(), self.at.stream, self.key);
         async move {
             wait_for(&half.conn.shared, |locked| {
                 let stream = locked.stream(half.at);
@@ -240,19 +244,17 @@ impl Half {
     }
 
     pub(crate) fn set_order(&self, order: i32) {
-        let mut locked = self.conn.lock();
-        if let Some(mut core) = locked.core(self.conn.key)
-            && let Ok(mut send) = core.send(self.key)
-        {
-            send.set_order(order);
-        }
+        self.conn.lock().core(self.conn.key, |core| {
+            // A stream that is over needs no order.
+            if let Ok(mut send) = core.send(self.key) {
+                send.set_order(order);
+            }
+        });
     }
 
     pub(crate) fn set_priority(&self, priority: Priority) {
-        if let Some(mut core) = self.conn.lock().core(self.conn.key) {
-            // A request that is over needs no priority.
-            let _ = core.set_priority(self.key, priority);
-        }
+        // A request that is over needs no priority.
+        let _ = self.conn.lock().core(self.conn.key, |core| core.set_priority(self.key, priority));
     }
 
     /// How the sending half ended from the peer's side, if it has.
@@ -367,14 +369,11 @@ impl SendHalf {
         if chunks.iter().all(Bytes::is_empty) {
             return Poll::Ready(Ok(0));
         }
-        let taken = match locked.core(self.half.conn.key) {
-            Some(mut core) => match core.send(self.half.key) {
-                Ok(mut send) => send.write(chunks),
-                Err(_) => Err(CoreWrite::Gone),
-            },
-            None => Err(CoreWrite::Gone),
+        let write = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
+            Ok(mut send) => send.write(chunks),
+            Err(_) => Err(CoreWrite::Gone),
         };
-        match taken {
+        match locked.core(self.half.conn.key, write).unwrap_or(Err(CoreWrite::Gone)) {
             Ok(0) => {}
             Ok(taken) => return Poll::Ready(Ok(taken)),
             Err(error) => {
@@ -400,14 +399,11 @@ impl SendHalf {
         if locked.stream(self.half.at).send_over.is_some() {
             return Err(WriteError::Closed);
         }
-        let done = match locked.core(self.half.conn.key) {
-            Some(mut core) => match core.send(self.half.key) {
-                Ok(mut send) => send.finish(),
-                Err(_) => Err(SendError::Gone),
-            },
-            None => Err(SendError::Gone),
+        let finish = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
+            Ok(mut send) => send.finish(),
+            Err(_) => Err(SendError::Gone),
         };
-        match done {
+        match locked.core(self.half.conn.key, finish).unwrap_or(Err(SendError::Gone)) {
             Ok(()) => {
                 locked.stream(self.half.at).send_over = Some(SendOver::Finished);
                 Ok(())
@@ -421,10 +417,11 @@ impl SendHalf {
         if locked.stream(self.half.at).send_over == Some(SendOver::Reset) {
             return Err(ResetError::Gone);
         }
-        let core = locked.core(self.half.conn.key);
-        let done = core.ok_or(ResetError::Gone).and_then(|mut core| {
-            core.send(self.half.key).map_err(|_| ResetError::Gone)?.reset(code)
-        });
+        let reset = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
+            Ok(mut send) => send.reset(code),
+            Err(_) => Err(ResetError::Gone),
+        };
+        let done = locked.core(self.half.conn.key, reset).unwrap_or(Err(ResetError::Gone));
         if done.is_ok() {
             locked.stream(self.half.at).send_over = Some(SendOver::Reset);
             locked.wake(Place::SendEnd(self.half.at));
@@ -464,19 +461,28 @@ impl RecvHalf {
         cx: &mut Context<'_>,
         out: &mut [u8],
     ) -> Poll<Result<Option<usize>, ReadError>> {
-        if out.is_empty() {
-            return Poll::Ready(Ok(Some(0)));
-        }
+        let len = out.len();
+        let mut rest = out;
+        self.poll_copy(cx, len, &mut |bytes| {
+            // No more than asked for comes.
+            let (part, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+            part.copy_from_slice(bytes);
+            rest = behind;
+        })
+    }
+
+    /// Gives at most `max` bytes to `put`, and tells how many.
+    pub(crate) fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+        put: &mut dyn FnMut(&[u8]),
+    ) -> Poll<Result<Option<usize>, ReadError>> {
         let mut chunks = [const { Bytes::new() }; BATCH];
-        self.poll_chunks(cx, out.len(), &mut chunks).map_ok(|moved| {
-            let moved = moved?;
-            let mut filled = 0;
-            for chunk in chunks.iter().take(moved) {
-                let end = filled + chunk.len();
-                out[filled..end].copy_from_slice(chunk);
-                filled = end;
-            }
-            Some(filled)
+        self.poll_chunks(cx, max, &mut chunks).map_ok(|moved| {
+            let moved = chunks.get(..moved?).unwrap_or_default();
+            moved.iter().for_each(|chunk| put(chunk));
+            Some(moved.iter().map(Bytes::len).sum())
         })
     }
 
@@ -496,14 +502,11 @@ impl RecvHalf {
             Some(RecvOver::Stopped) => return Poll::Ready(Err(ReadError::Closed)),
             None => {}
         }
-        let read = match locked.core(self.half.conn.key) {
-            Some(mut core) => match core.recv(self.half.key) {
-                Ok(mut recv) => recv.read(max, out),
-                Err(_) => Err(CoreRead::Gone),
-            },
-            None => Err(CoreRead::Gone),
+        let read = |core: &mut Access<'_, QuinnTransport<'_>>| match core.recv(self.half.key) {
+            Ok(mut recv) => recv.read(max, out),
+            Err(_) => Err(CoreRead::Gone),
         };
-        match read {
+        match locked.core(self.half.conn.key, read).unwrap_or(Err(CoreRead::Gone)) {
             Ok(read) => {
                 if read.state == ReadState::Finished {
                     locked.stream(self.half.at).recv_over = Some(RecvOver::Finished);
@@ -555,10 +558,11 @@ impl RecvHalf {
         if locked.stream(self.half.at).recv_over.is_some() {
             return Err(ResetError::Gone);
         }
-        let core = locked.core(self.half.conn.key);
-        let done = core.ok_or(ResetError::Gone).and_then(|mut core| {
-            core.recv(self.half.key).map_err(|_| ResetError::Gone)?.stop(code)
-        });
+        let stop = |core: &mut Access<'_, QuinnTransport<'_>>| match core.recv(self.half.key) {
+            Ok(mut recv) => recv.stop(code),
+            Err(_) => Err(ResetError::Gone),
+        };
+        let done = locked.core(self.half.conn.key, stop).unwrap_or(Err(ResetError::Gone));
         if done.is_ok() {
             locked.stream(self.half.at).recv_over = Some(RecvOver::Stopped);
         }
@@ -579,7 +583,7 @@ impl Drop for RecvHalf {
             // A server that answers without the rest of the request says
             // H3_NO_ERROR, so that the client keeps the answer.
             if served && stream.message.is_some() && stream.send_over != Some(SendOver::Reset) {
-                Code::H3_NO_ERROR.0
+                Code::H3_NO_ERROR.value()
             } else {
                 self.half.abandon_code(&mut locked)
             }

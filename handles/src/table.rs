@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
+use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::Endpoint;
 use aqueduct_core::error::{CloseReason, PeerCode, SessionClose};
 use aqueduct_core::fault::Violation;
@@ -21,7 +22,7 @@ use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
 use http::StatusCode;
 use slab::Slab;
 
-use crate::shared::Place;
+use crate::shared::{Place, now};
 use crate::waiters::Waiters;
 
 /// Streams that the peer opened and reset before they were accepted, per queue;
@@ -95,11 +96,24 @@ impl State {
         }
     }
 
-    /// Whether the driver has nothing left to do, ever.
-    pub(crate) fn is_over(&self) -> bool {
-        self.handles == 0 && self.conns.iter().all(|(_, conn)| conn.closed.is_some())
+    /// No endpoint handle is left: nobody will accept.
+    pub(crate) fn orphan(&mut self) {
+        self.closing = true;
+        self.endpoint.set_accepting(false);
+        while let Some(at) = self.accepted.pop_front() {
+            let key = self.conns[at].key;
+            self.refuse(key);
+        }
     }
 
+    /// Closes a connection that nobody will accept.
+    pub(crate) fn refuse(&mut self, key: ConnKey) {
+        if let Some(mut conn) = self.endpoint.connection(now(), key) {
+            conn.access().close(Code::H3_NO_ERROR, "");
+        }
+    }
+
+    /// Nobody drives the endpoint any more: everything is over. O(connections).
     pub(crate) fn fail(&mut self, reason: &CloseReason, wakes: &mut Vec<Waker>) {
         self.failed.get_or_insert_with(|| reason.clone());
         self.closing = true;
@@ -107,6 +121,8 @@ impl State {
         self.conns.iter_mut().for_each(|(_, conn)| conn.close(reason, wakes));
         self.conns.retain(|_, conn| conn.handle);
         self.waiters.wake(wakes);
+        // Nothing of it reaches a peer, but whoever still tries is told.
+        self.endpoint.close_all(now(), Code::H3_INTERNAL_ERROR, "");
     }
 }
 
