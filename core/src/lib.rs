@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod code;
+pub mod command;
 pub mod config;
 pub mod connection;
 #[cfg(feature = "driver")]
