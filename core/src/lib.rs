@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod code;
+pub mod command;
 pub mod config;
 pub mod connection;
 #[cfg(feature = "driver")]
@@ -15,6 +16,7 @@ pub mod fault;
 mod h3;
 pub mod head;
 pub mod id;
+mod session;
 pub mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;

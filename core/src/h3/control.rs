@@ -9,7 +9,7 @@ use super::streams::{Kind, Recv};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::transport::{ReadState, StreamGone, Transport};
-use crate::wire::frame::{self, FrameType, StreamKind};
+use crate::wire::frame::{self, StreamKind};
 use crate::wire::frame_reader::{FrameEvent, FrameRules};
 use crate::wire::grease;
 use crate::wire::priority::{Priority, Stated};
@@ -64,7 +64,10 @@ impl H3 {
         };
         set(SettingId::QPACK_MAX_TABLE_CAPACITY, limits.qpack_table);
         set(SettingId::MAX_FIELD_SECTION_SIZE, limits.field_section);
-        set(SettingId::QPACK_BLOCKED_STREAMS, limits.qpack_blocked_streams);
+        set(
+            SettingId::QPACK_BLOCKED_STREAMS,
+            limits.qpack_blocked_streams,
+        );
         if self.side == Side::Server && config.connect_protocol {
             set(SettingId::ENABLE_CONNECT_PROTOCOL, 1);
         }
@@ -81,7 +84,10 @@ impl H3 {
         if config.grease {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.1
             // At least one setting is reserved.
-            set(SettingId(grease::reserved(self.seed).get()), self.seed & 0x3fff_ffff);
+            set(
+                SettingId(grease::reserved(self.seed).get()),
+                self.seed & 0x3fff_ffff,
+            );
         }
         settings
     }
@@ -94,7 +100,9 @@ impl H3 {
         mut ended: bool,
     ) -> Result<(), Fault> {
         loop {
-            let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+            let Some(slot) = self.table.get_mut(key) else {
+                return Ok(());
+            };
             let mut chunk = std::mem::take(&mut slot.held);
             match slot.kind {
                 Kind::Control => self.on_control_bytes(t, &mut chunk)?,
@@ -130,7 +138,10 @@ impl H3 {
         t: &mut T,
         input: &mut Bytes,
     ) -> Result<(), Fault> {
-        let rules = FrameRules { kind: StreamKind::Control, ..self.rules() };
+        let rules = FrameRules {
+            kind: StreamKind::Control,
+            ..self.rules()
+        };
         while let Some(event) = self
             .control_reader
             .read(input, &rules)
@@ -164,9 +175,11 @@ impl H3 {
             FrameEvent::PriorityUpdate { push: true, .. } => {
                 Err(Fault::Connection(Violation::PriorityPush))
             }
-            FrameEvent::PriorityUpdate { push: false, id, value } => {
-                self.on_priority_update(t, id, &value)
-            }
+            FrameEvent::PriorityUpdate {
+                push: false,
+                id,
+                value,
+            } => self.on_priority_update(t, id, &value),
             FrameEvent::Origin(payload) => {
                 //= https://www.rfc-editor.org/rfc/rfc9412#section-2
                 // Its structure is checked, its content is for clients that
@@ -174,7 +187,7 @@ impl H3 {
                 for origin in frame::Origins::new(payload) {
                     origin.map_err(|_| Fault::Connection(Violation::FrameMalformed))?;
                 }
-                Ok(())
+                self.nuisance(1)
             }
             FrameEvent::UnknownStart { .. } => {
                 self.stats.unknown_frames += 1;
@@ -184,9 +197,7 @@ impl H3 {
             FrameEvent::DataStart { .. }
             | FrameEvent::Data(_)
             | FrameEvent::Headers(_)
-            | FrameEvent::PushPromise { .. } => {
-                Err(Fault::Connection(Violation::FrameUnexpected))
-            }
+            | FrameEvent::PushPromise { .. } => Err(Fault::Connection(Violation::FrameUnexpected)),
         }
     }
 
@@ -234,7 +245,7 @@ impl H3 {
             Some(before) if id > before => {
                 return Err(Fault::Connection(Violation::GoawayGrew));
             }
-            Some(_) => {}
+            Some(_) => self.nuisance(1)?,
             None => self.events.push_back(H3Event::PeerDrains),
         }
         self.goaway_received = Some(id);
@@ -250,7 +261,11 @@ impl H3 {
             .table
             .keys()
             .filter(|key| key.id.is_request() && key.id.wire() >= limit)
-            .filter(|key| self.table.get(*key).is_some_and(|s| s.exchange_ref().is_some()))
+            .filter(|key| {
+                self.table
+                    .get(*key)
+                    .is_some_and(|s| s.exchange_ref().is_some())
+            })
             .collect();
         for key in left_out {
             self.events.push_back(H3Event::Unprocessed(key));
@@ -271,8 +286,8 @@ impl H3 {
         };
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7.1
         // What is no dictionary at all may end the connection, and does.
-        let stated = Stated::parse(value)
-            .map_err(|_| Fault::Connection(Violation::PriorityMalformed))?;
+        let stated =
+            Stated::parse(value).map_err(|_| Fault::Connection(Violation::PriorityMalformed))?;
         let priority = Priority::default().merged(stated);
         self.nuisance(1)?;
         if let Some(key) = self.table.find(id) {
@@ -297,7 +312,10 @@ impl H3 {
 
     /// The priority that was announced before the request came, if any.
     pub(super) fn take_early_priority(&mut self, id: StreamId) -> Option<Priority> {
-        let at = self.early_priorities.iter().position(|early| early.0 == id)?;
+        let at = self
+            .early_priorities
+            .iter()
+            .position(|early| early.0 == id)?;
         self.early_priorities.remove(at).map(|early| early.1)
     }
 
@@ -312,8 +330,12 @@ impl H3 {
             return;
         };
         exchange.priority = Some(priority);
-        let is_tunnel = exchange.is_connect();
-        t.set_priority(key.id, transport_priority(priority, key.id, is_tunnel, 0));
+        let number = if exchange.is_connect() || priority.incremental {
+            tunnel_priority(priority, 0)
+        } else {
+            sequential_priority(priority, key.id)
+        };
+        t.set_priority(key.id, number);
     }
 
     /// Says GOAWAY, once: nothing at or above the id will be processed.
@@ -329,7 +351,10 @@ impl H3 {
             Side::Client => 0,
         };
         self.goaway_sent = Some(id);
-        frame::put_goaway(self.control_out.buffer(), VarInt::new(id).unwrap_or_default());
+        frame::put_goaway(
+            self.control_out.buffer(),
+            VarInt::new(id).unwrap_or_default(),
+        );
         self.flush_local(t);
     }
 
@@ -358,7 +383,10 @@ impl H3 {
     }
 
     pub(super) fn is_peer_critical(kind: &Kind) -> bool {
-        matches!(kind, Kind::Control | Kind::QpackEncoder | Kind::QpackDecoder)
+        matches!(
+            kind,
+            Kind::Control | Kind::QpackEncoder | Kind::QpackDecoder
+        )
     }
 
     /// Marks the receiving half of a slot as closed.
@@ -370,30 +398,31 @@ impl H3 {
     }
 }
 
-/// The transport's number for a priority.
+/// The transport's number for streams that share bandwidth within an urgency:
+/// incremental requests, tunnels, sessions. `order` moves a stream among them.
 ///
-/// Urgencies are 2^24 apart. Within one, streams that share bandwidth
-/// (incremental requests, tunnels, sessions) have one number, moved by `order`;
-/// requests whose sender asked for one after the other stand above them in the
-/// order of their ids.
-pub(crate) fn transport_priority(
-    priority: Priority,
-    id: StreamId,
-    is_tunnel: bool,
-    order: i32,
-) -> i32 {
-    let base = (7 - i32::from(priority.urgency.min(7))) << 24;
-    if priority.incremental || is_tunnel {
-        return base + order.clamp(-MAX_ORDER, MAX_ORDER);
-    }
+/// Urgencies are 2^24 apart.
+pub(crate) fn tunnel_priority(priority: Priority, order: i32) -> i32 {
+    urgency_base(priority) + order.clamp(-MAX_ORDER, MAX_ORDER)
+}
+
+/// The transport's number for requests whose sender asked for one after the
+/// other: above those that share, in the order of their ids.
+fn sequential_priority(priority: Priority, id: StreamId) -> i32 {
     //= https://www.rfc-editor.org/rfc/rfc9218#section-10
     // Non-incremental responses of one urgency go one after the other.
     let place = i32::try_from(id.number() % 0x10_0000).unwrap_or(0);
-    base + MAX_ORDER + 0x10_0000 - place
+    urgency_base(priority) + MAX_ORDER + 0x10_0000 - place
+}
+
+fn urgency_base(priority: Priority) -> i32 {
+    (7 - i32::from(priority.urgency.min(7))) << 24
 }
 
 /// Largest `order` of a stream in either direction.
 pub(crate) const MAX_ORDER: i32 = 1_000_000;
 
-const _: () = assert!(2 * MAX_ORDER + 0x10_0000 < 1 << 24, "urgencies do not overlap");
-const _: () = assert!(FrameType::SETTINGS.0 == 0x04);
+const _: () = assert!(
+    2 * MAX_ORDER + 0x10_0000 < 1 << 24,
+    "urgencies do not overlap"
+);

@@ -1,6 +1,27 @@
-//! What tests stand on: transports without a network, pairs of connections and
-//! scripted peers. Everything random comes from a seed.
+//! What tests of this crate and of its users stand on: no sockets, no clock, and
+//! everything random from one seed.
+//!
+//! [`loopback::Loopback`] is a transport without QUIC, [`loopback_pair::LoopbackPair`] two
+//! connections joined by it, [`raw::RawPeer`] one connection against a script.
+//! `pair::Pair` joins two real endpoints, QUIC and TLS included, by a simulated network.
 
+#[cfg(feature = "pair")]
+pub mod cert;
+#[cfg(feature = "pair")]
+pub mod link;
 pub mod loopback;
 pub mod loopback_pair;
+#[cfg(feature = "pair")]
+pub mod pair;
 pub mod raw;
+
+/// Where virtual time begins. Its value is of no consequence: nothing but
+/// differences to it is ever looked at.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an `Instant` cannot be made in another way"
+)]
+pub fn epoch() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,346 @@
+//! Everything between an [`Endpoint`] and a UDP socket but the system calls:
+//! receive buffers, batching, GSO and GRO, a bounded send queue, budgets.
+//!
+//! A single owner calls [`Driver::turn`] whenever the socket may be ready, the
+//! deadline has come, or it has used the endpoint. Where the endpoint is behind
+//! a lock, the four phases are called one by one, and the lock is held for the
+//! two in the middle alone, so never during a system call:
+//!
+//! ```text
+//! receive(io)            no endpoint   system calls
+//! feed(core, now)        endpoint      arrivals and time go in
+//!   .. poll_event ..     endpoint      the owner hands events out
+//! collect(core, now)     endpoint      transmits and the deadline come out
+//! flush(io)              no endpoint   system calls
+//! ```
+//!
+//! Readiness is a hint: every phase tries, and `WouldBlock` is the truth. All of
+//! it is safe to call at any time, and none of it waits.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::time::Instant;
+
+use bytes::BytesMut;
+pub use quinn_udp;
+use quinn_udp::{EcnCodepoint, RecvMeta};
+
+use crate::endpoint::{Arrival, Ecn, Endpoint, Transmit};
+use crate::event::Event;
+use crate::id::ConnKey;
+
+/// Buffers filled by one receive call. With GRO each holds many datagrams.
+const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 {
+    quinn_udp::BATCH_SIZE
+} else {
+    16
+};
+/// The kernel coalesces at most this much into one buffer.
+const MAX_BUFFER: usize = 65_535;
+/// Transmits that wait for the socket; each is one system call.
+const MAX_QUEUE: usize = 64;
+/// Receive calls, events and flushed queues per [`Driver::turn`].
+const ROUNDS: usize = 8;
+/// Events handed out per round before the socket is looked at again.
+const EVENTS: usize = 256;
+
+/// A non-blocking UDP socket: `quinn_udp::UdpSocketState` and the socket of a
+/// runtime behind one object.
+pub trait UdpIo {
+    /// Fills buffers from the front and tells how many.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there.
+    fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize>;
+
+    /// Sends one transmit.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket's buffer is full; the transmit is tried again.
+    fn send(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()>;
+
+    /// What the socket can do at present.
+    fn limits(&self) -> IoLimits;
+}
+
+/// What a socket can do.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct IoLimits {
+    /// Datagrams per send call (GSO); at least 1.
+    pub gso: usize,
+    /// Datagrams per receive buffer (GRO); at least 1.
+    pub gro: usize,
+    /// Whether the system may fragment what is sent; for
+    /// [`EndpointConfig::may_fragment`](crate::endpoint::EndpointConfig::may_fragment).
+    pub may_fragment: bool,
+}
+
+/// What to do next.
+#[must_use]
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub struct Turn {
+    /// There is more to do at once: a budget was the limit.
+    pub more: bool,
+    /// The socket's send buffer is full: call again when it is writable.
+    pub wants_write: bool,
+    /// Call again at this time, whatever happens before.
+    pub deadline: Option<Instant>,
+}
+
+/// Buffers and queues between one endpoint and one socket.
+pub struct Driver {
+    scratch: Vec<u8>,
+    buffer_len: usize,
+    meta: [RecvMeta; BATCH],
+    received: usize,
+    arena: BytesMut,
+    queue: VecDeque<Queued>,
+    spare: Vec<Vec<u8>>,
+    gso: usize,
+    /// The last round fed something, so the socket may hold more; its collection
+    /// stopped at a full queue; its flush stopped at a full socket.
+    fed: bool,
+    full: bool,
+    blocked: bool,
+    deadline: Option<Instant>,
+}
+
+/// A transmit that waits for the socket.
+#[derive(Debug)]
+struct Queued {
+    transmit: Transmit,
+    contents: Vec<u8>,
+    /// Bytes at the front that have been sent.
+    sent: usize,
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("received", &self.received)
+            .field("queued", &self.queue.len())
+            .field("blocked", &self.blocked)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// A driver for datagrams of at most `max_udp_payload` bytes
+    /// ([`Endpoint::max_udp_payload`]) on a socket with these limits. Allocates
+    /// the receive buffers, at most 1 MiB.
+    #[must_use]
+    pub fn new(max_udp_payload: usize, limits: IoLimits) -> Self {
+        let buffer_len = max_udp_payload
+            .saturating_mul(limits.gro.max(1))
+            .min(MAX_BUFFER);
+        Self {
+            scratch: vec![0; buffer_len * BATCH],
+            buffer_len,
+            meta: [RecvMeta::default(); BATCH],
+            received: 0,
+            arena: BytesMut::new(),
+            queue: VecDeque::with_capacity(MAX_QUEUE),
+            spare: Vec::with_capacity(MAX_QUEUE),
+            gso: limits.gso.max(1),
+            fed: false,
+            full: false,
+            blocked: false,
+            deadline: None,
+        }
+    }
+
+    /// Receives one batch, unless the last one has not been fed yet, and tells
+    /// whether there is anything to feed.
+    ///
+    /// # Errors
+    /// The socket is unusable. `WouldBlock` and errors of single peers, which some
+    /// systems report here, are not errors.
+    pub fn receive(&mut self, io: &mut impl UdpIo) -> io::Result<bool> {
+        if self.received > 0 {
+            return Ok(true);
+        }
+        let mut chunks = self.scratch.chunks_exact_mut(self.buffer_len.max(1));
+        let mut bufs: [IoSliceMut<'_>; BATCH] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        match io.recv(&mut bufs, &mut self.meta) {
+            Ok(count) => self.received = count.min(BATCH),
+            Err(error) if is_transient(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.received > 0)
+    }
+
+    /// Hands what was received to the endpoint, and the time.
+    pub fn feed(&mut self, core: &mut Endpoint, now: Instant) {
+        let buffers = self.scratch.chunks_exact(self.buffer_len.max(1));
+        let received = std::mem::take(&mut self.received);
+        self.fed = received > 0;
+        for (meta, buffer) in self.meta.iter().zip(buffers).take(received) {
+            let Some(filled) = buffer.get(..meta.len) else {
+                continue;
+            };
+            let from = Arrival {
+                remote: meta.addr,
+                local_ip: meta.dst_ip,
+                ecn: meta.ecn.map(from_ecn),
+            };
+            for datagram in filled.chunks(meta.stride.max(1)) {
+                self.arena.extend_from_slice(datagram);
+                core.handle_datagram(now, from, self.arena.split());
+            }
+        }
+        core.handle_timeout(now);
+    }
+
+    /// Takes transmits from the endpoint until it has no more or the queue is
+    /// full, then its deadline. Call it after events were handed out, because what
+    /// the owner does with them is sent here.
+    pub fn collect(&mut self, core: &mut Endpoint, now: Instant) {
+        self.full = true;
+        while self.queue.len() < MAX_QUEUE {
+            let mut contents = self.spare.pop().unwrap_or_default();
+            let Some(transmit) = core.poll_transmit(now, self.gso, &mut contents) else {
+                self.spare.push(contents);
+                self.full = false;
+                break;
+            };
+            self.queue.push_back(Queued {
+                transmit,
+                contents,
+                sent: 0,
+            });
+        }
+        self.deadline = core.poll_timeout().map(|deadline| deadline.at);
+    }
+
+    /// Sends what is queued until the socket is full, and tells what to do next. A
+    /// datagram that cannot be sent is a lost datagram, which QUIC repairs.
+    pub fn flush(&mut self, io: &mut impl UdpIo) -> Turn {
+        self.gso = io.limits().gso.max(1);
+        self.blocked = false;
+        while let Some(queued) = self.queue.front_mut() {
+            match send(queued, self.gso, io) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::debug!(remote = %queued.transmit.remote, %error, "datagram not sent");
+                }
+            }
+            if let Some(done) = self.queue.pop_front() {
+                self.spare.push(done.contents);
+            }
+        }
+        Turn {
+            // A full queue before a full socket waits for the socket.
+            more: self.fed || (self.full && !self.blocked),
+            wants_write: self.blocked,
+            deadline: self.deadline,
+        }
+    }
+
+    /// One bounded turn of a single owner: receives, lets time pass, hands events
+    /// to `sink`, sends. Never waits, and harmless when there is nothing to do.
+    ///
+    /// # Errors
+    /// The socket is unusable.
+    pub fn turn(
+        &mut self,
+        now: Instant,
+        core: &mut Endpoint,
+        io: &mut impl UdpIo,
+        sink: &mut impl FnMut(&mut Endpoint, ConnKey, Event),
+    ) -> io::Result<Turn> {
+        let mut turn = Turn::default();
+        for _ in 0..ROUNDS {
+            self.receive(io)?;
+            self.feed(core, now);
+            let mut handed = 0;
+            while handed < EVENTS
+                && let Some((key, event)) = core.poll_event()
+            {
+                sink(core, key, event);
+                handed += 1;
+            }
+            self.collect(core, now);
+            turn = self.flush(io);
+            turn.more |= handed == EVENTS;
+            if !turn.more {
+                break;
+            }
+        }
+        Ok(turn)
+    }
+
+    /// Transmits that wait for the socket.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+/// Sends one transmit, in parts when it holds more datagrams than the socket now
+/// takes at once. After `WouldBlock` the rest is sent by the next call.
+fn send(queued: &mut Queued, gso: usize, io: &mut impl UdpIo) -> io::Result<()> {
+    let Queued {
+        transmit,
+        contents,
+        sent,
+    } = queued;
+    let step = match transmit.segment_size {
+        Some(size) => size.saturating_mul(gso).max(1),
+        None => contents.len(),
+    };
+    while let Some(rest) = contents.get(*sent..).filter(|rest| !rest.is_empty()) {
+        let part = rest.get(..step).unwrap_or(rest);
+        io.send(&quinn_udp::Transmit {
+            destination: transmit.remote,
+            ecn: transmit.ecn.map(to_ecn),
+            contents: part,
+            segment_size: transmit.segment_size.filter(|size| *size < part.len()),
+            src_ip: transmit.local_ip,
+        })?;
+        *sent += part.len();
+    }
+    Ok(())
+}
+
+/// Errors of a receive call that say nothing about the socket itself.
+fn is_transient(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+        WouldBlock,
+    };
+    matches!(
+        error.kind(),
+        WouldBlock
+            | Interrupted
+            | ConnectionReset
+            | ConnectionRefused
+            | HostUnreachable
+            | NetworkUnreachable
+    )
+}
+
+fn from_ecn(mark: EcnCodepoint) -> Ecn {
+    match mark {
+        EcnCodepoint::Ect0 => Ecn::Ect0,
+        EcnCodepoint::Ect1 => Ecn::Ect1,
+        EcnCodepoint::Ce => Ecn::Ce,
+    }
+}
+
+fn to_ecn(mark: Ecn) -> EcnCodepoint {
+    match mark {
+        Ecn::Ect0 => EcnCodepoint::Ect0,
+        Ecn::Ect1 => EcnCodepoint::Ect1,
+        Ecn::Ce => EcnCodepoint::Ce,
+    }
+}
+
+#[cfg(all(test, feature = "pair"))]
+mod tests;

@@ -1,0 +1,239 @@
+//! The driver over a socket made of two queues.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Config;
+use crate::endpoint::{EndpointConfig, Target};
+use crate::testing::cert::Identity;
+
+/// A socket that takes `room` transmits before it is full.
+struct FakeIo {
+    inbox: VecDeque<(SocketAddr, Vec<u8>, usize)>,
+    sent: Vec<(SocketAddr, Vec<u8>, Option<usize>)>,
+    room: usize,
+    gso: usize,
+    recv_error: Option<io::ErrorKind>,
+    send_error: Option<io::ErrorKind>,
+}
+
+impl FakeIo {
+    fn new() -> Self {
+        let (recv_error, send_error) = (None, None);
+        Self {
+            inbox: VecDeque::new(),
+            sent: Vec::new(),
+            room: 1000,
+            gso: 8,
+            recv_error,
+            send_error,
+        }
+    }
+
+    fn driver(&self) -> Driver {
+        Driver::new(1472, self.limits())
+    }
+}
+
+impl UdpIo for FakeIo {
+    fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
+        if let Some(kind) = self.recv_error.take() {
+            return Err(kind.into());
+        }
+        let mut count = 0;
+        for (buf, meta) in bufs.iter_mut().zip(meta) {
+            let Some((from, bytes, stride)) = self.inbox.pop_front() else {
+                break;
+            };
+            buf[..bytes.len()].copy_from_slice(&bytes);
+            *meta = RecvMeta::default();
+            (meta.addr, meta.len, meta.stride) = (from, bytes.len(), stride);
+            count += 1;
+        }
+        if count == 0 {
+            Err(io::ErrorKind::WouldBlock.into())
+        } else {
+            Ok(count)
+        }
+    }
+
+    fn send(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        if self.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let Some(kind) = self.send_error.take() {
+            return Err(kind.into());
+        }
+        self.room -= 1;
+        let contents = transmit.contents.to_vec();
+        self.sent
+            .push((transmit.destination, contents, transmit.segment_size));
+        Ok(())
+    }
+
+    fn limits(&self) -> IoLimits {
+        IoLimits {
+            gso: self.gso,
+            gro: 8,
+            may_fragment: true,
+        }
+    }
+}
+
+fn client(connections: u16, now: Instant) -> Endpoint {
+    let mut core = Endpoint::new(EndpointConfig::client()).expect("a client");
+    let tls = Identity::localhost().client_arc();
+    for port in 1..=connections {
+        let target = Target::new(([127, 0, 0, 1], port).into(), "localhost", Arc::clone(&tls));
+        core.connect(now, &target).expect("connects");
+    }
+    core
+}
+
+fn quiet(_: &mut Endpoint, _: ConnKey, _: Event) {}
+
+#[test]
+fn a_full_socket_loses_and_repeats_nothing() {
+    let now = crate::testing::epoch();
+    let (mut core, mut io) = (client(100, now), FakeIo::new());
+    let mut driver = io.driver();
+    io.room = 10;
+    let turn = driver
+        .turn(now, &mut core, &mut io, &mut quiet)
+        .expect("usable");
+    assert_eq!((io.sent.len(), driver.queued()), (10, MAX_QUEUE - 10));
+    assert!(
+        turn.wants_write && !turn.more && turn.deadline.is_some(),
+        "{turn:?}"
+    );
+    // Called again for nothing, it does nothing.
+    let again = driver
+        .turn(now, &mut core, &mut io, &mut quiet)
+        .expect("usable");
+    assert!(
+        again.wants_write && driver.queued() == MAX_QUEUE,
+        "{again:?}"
+    );
+    io.room = 1000;
+    let turn = driver
+        .turn(now, &mut core, &mut io, &mut quiet)
+        .expect("usable");
+    assert!(
+        !turn.wants_write && !turn.more && driver.queued() == 0,
+        "{turn:?}"
+    );
+    let ports: Vec<_> = io.sent.iter().map(|(to, ..)| to.port()).collect();
+    assert_eq!(ports, (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn two_drivers_carry_a_handshake() {
+    let now = crate::testing::epoch();
+    let server_tls = Arc::new(Identity::localhost().server());
+    let config = EndpointConfig::server(server_tls, Config::default()).expect("suits");
+    let mut cores = [client(1, now), Endpoint::new(config).expect("a server")];
+    let mut ios = [FakeIo::new(), FakeIo::new()];
+    let mut drivers = [ios[0].driver(), ios[1].driver()];
+    let mut connected = [false; 2];
+    for _ in 0..10 {
+        for side in 0..2 {
+            let sink = &mut |_: &mut Endpoint, _, event| {
+                connected[side] |= matches!(event, Event::Connected);
+            };
+            let turn = drivers[side].turn(now, &mut cores[side], &mut ios[side], sink);
+            assert!(!turn.expect("usable").wants_write);
+            // What was sent in segments arrives coalesced.
+            for (_, bytes, segment) in std::mem::take(&mut ios[side].sent) {
+                let stride = segment.unwrap_or(bytes.len());
+                let from = ([127, 0, 0, 1], 1).into();
+                ios[1 - side].inbox.push_back((from, bytes, stride));
+            }
+        }
+    }
+    assert_eq!(connected, [true, true]);
+}
+
+#[test]
+fn more_datagrams_than_the_socket_takes_at_once_are_sent_in_parts() {
+    let remote = ([127, 0, 0, 1], 1).into();
+    let transmit = Transmit {
+        remote,
+        local_ip: None,
+        ecn: Some(Ecn::Ect0),
+        size: 25,
+        segment_size: Some(10),
+    };
+    let mut queued = Queued {
+        transmit,
+        contents: (0..25).collect(),
+        sent: 0,
+    };
+    let mut io = FakeIo::new();
+    io.room = 1;
+    // The socket can no longer segment, and is full after the first datagram.
+    let blocked = send(&mut queued, 1, &mut io).expect_err("full");
+    assert_eq!(
+        (blocked.kind(), queued.sent),
+        (io::ErrorKind::WouldBlock, 10)
+    );
+    io.room = 5;
+    send(&mut queued, 1, &mut io).expect("room");
+    let lengths: Vec<_> = io
+        .sent
+        .iter()
+        .map(|(_, bytes, at)| (bytes.len(), *at))
+        .collect();
+    assert_eq!(lengths, [(10, None), (10, None), (5, None)]);
+    let bytes: Vec<_> = io
+        .sent
+        .iter()
+        .flat_map(|(_, bytes, _)| bytes.clone())
+        .collect();
+    assert_eq!(bytes, (0..25).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_datagram_that_cannot_be_sent_is_lost_alone() {
+    let now = crate::testing::epoch();
+    let (mut core, mut io) = (client(3, now), FakeIo::new());
+    let mut driver = io.driver();
+    io.send_error = Some(io::ErrorKind::PermissionDenied);
+    let turn = driver
+        .turn(now, &mut core, &mut io, &mut quiet)
+        .expect("usable");
+    assert_eq!(
+        (io.sent.len(), driver.queued(), turn.wants_write),
+        (2, 0, false)
+    );
+}
+
+#[test]
+fn only_errors_of_the_socket_itself_are_told() {
+    let now = crate::testing::epoch();
+    let (mut core, mut io) = (client(0, now), FakeIo::new());
+    let mut driver = io.driver();
+    for peer in [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionRefused,
+    ] {
+        io.recv_error = Some(peer);
+        assert!(driver.turn(now, &mut core, &mut io, &mut quiet).is_ok());
+    }
+    io.recv_error = Some(io::ErrorKind::NotConnected);
+    assert!(driver.turn(now, &mut core, &mut io, &mut quiet).is_err());
+}
+
+#[test]
+fn a_turn_is_bounded_however_much_arrives() {
+    let now = crate::testing::epoch();
+    let (mut core, mut io) = (client(0, now), FakeIo::new());
+    let mut driver = io.driver();
+    let from = ([127, 0, 0, 1], 1).into();
+    io.inbox = (0..1000).map(|_| (from, vec![0; 100], 100)).collect();
+    let turn = driver
+        .turn(now, &mut core, &mut io, &mut quiet)
+        .expect("usable");
+    assert!(turn.more);
+    assert_eq!(io.inbox.len(), 1000 - ROUNDS * BATCH);
+}

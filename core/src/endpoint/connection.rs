@@ -1,0 +1,468 @@
+//! One connection: quinn below, HTTP/3 above, and what can be asked about it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn_proto::crypto::rustls::HandshakeData;
+use quinn_proto::{ConnectionHandle, EndpointEvent};
+use rustls::pki_types::CertificateDer;
+
+use super::quic::{QuinnTransport, translate};
+use crate::access::Access;
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::id::{ConnKey, Side};
+use crate::time::{Deadline, Why, earliest};
+use crate::transport::TransportEvent;
+use crate::wire::varint;
+
+/// A connection of an [`Endpoint`](super::Endpoint), borrowed to be used.
+pub struct ConnectionMut<'a> {
+    pub(super) http: &'a mut Connection,
+    pub(super) transport: QuinnTransport<'a>,
+    pub(super) state: &'a Facts,
+}
+
+impl<'a> ConnectionMut<'a> {
+    /// Everything an application does with the connection.
+    pub fn access(&mut self) -> Access<'_, QuinnTransport<'a>> {
+        let now = self.transport.now;
+        self.http.access(&mut self.transport, now)
+    }
+
+    /// What QUIC knows about the connection.
+    #[must_use]
+    pub fn info(&self) -> ConnectionInfo<'_> {
+        ConnectionInfo {
+            quic: self.transport.quic,
+            facts: self.state,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionMut")
+            .field("http", self.http)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the endpoint keeps about a connection beside quinn and HTTP/3.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// The name a client asked for; a server learns it from TLS.
+    pub(super) server_name: Option<String>,
+    pub(super) peer: Option<PeerParameters>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) quic: quinn_proto::Connection,
+    pub(super) http: Connection,
+    pub(super) facts: Facts,
+    /// quinn's last word to its endpoint, after which the handle is used again:
+    /// held back until the application has heard `Event::Closed`.
+    pub(super) drained: Option<EndpointEvent>,
+    /// The application has heard `Event::Closed`.
+    pub(super) told: bool,
+    /// On the endpoint's list of connections to be pumped, polled for events,
+    /// polled for transmits.
+    pub(super) dirty: bool,
+    pub(super) eventful: bool,
+    pub(super) sending: bool,
+    /// Counted among the endpoint's unfinished handshakes, its open connections.
+    pub(super) handshaking: bool,
+    pub(super) open: bool,
+}
+
+impl State {
+    pub(super) fn new(
+        quic: quinn_proto::Connection,
+        side: Side,
+        config: Arc<Config>,
+        seed: u64,
+        server_name: Option<String>,
+    ) -> Self {
+        Self {
+            quic,
+            http: Connection::new(side, config, seed),
+            facts: Facts {
+                server_name,
+                peer: None,
+            },
+            drained: None,
+            told: false,
+            dirty: false,
+            eventful: false,
+            sending: false,
+            handshaking: true,
+            open: true,
+        }
+    }
+
+    /// The connection on loan.
+    pub(super) fn lend(&mut self, now: Instant) -> ConnectionMut<'_> {
+        let peer_datagram = self.facts.peer_datagram();
+        ConnectionMut {
+            http: &mut self.http,
+            transport: QuinnTransport::new(&mut self.quic, now, peer_datagram),
+            state: &self.facts,
+        }
+    }
+
+    /// Does what is due in every layer.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.quic.handle_timeout(now);
+        let peer_datagram = self.facts.peer_datagram();
+        let mut transport = QuinnTransport::new(&mut self.quic, now, peer_datagram);
+        self.http.handle_timeout(&mut transport, now);
+    }
+
+    /// Carries what quinn has to tell to its endpoint and to HTTP/3, until it has
+    /// nothing more to tell.
+    pub(super) fn pump(
+        &mut self,
+        endpoint: &mut quinn_proto::Endpoint,
+        handle: ConnectionHandle,
+        now: Instant,
+    ) {
+        let mut again = true;
+        while again {
+            again = false;
+            while let Some(event) = self.quic.poll_endpoint_events() {
+                if event.is_drained() {
+                    self.drained = Some(event);
+                } else if let Some(answer) = endpoint.handle_event(handle, event) {
+                    self.quic.handle_event(answer);
+                    again = true;
+                }
+            }
+            while let Some(event) = self.quic.poll() {
+                again = true;
+                let Some(event) = translate(event) else {
+                    continue;
+                };
+                if matches!(event, TransportEvent::Connected) {
+                    self.facts.peer = PeerParameters::of(&self.quic);
+                }
+                let peer_datagram = self.facts.peer_datagram();
+                let mut transport = QuinnTransport::new(&mut self.quic, now, peer_datagram);
+                self.http.handle(&mut transport, now, event);
+            }
+        }
+    }
+
+    pub(super) fn deadline(&mut self) -> Option<Deadline> {
+        let quic = self
+            .quic
+            .poll_timeout()
+            .map(|at| Deadline { at, why: Why::Quic });
+        earliest(quic, self.http.poll_timeout())
+    }
+}
+
+impl Facts {
+    fn peer_datagram(&self) -> Option<usize> {
+        self.peer.as_ref().and_then(PeerParameters::max_datagram)
+    }
+}
+
+/// What QUIC and TLS know about a connection.
+#[derive(Copy, Clone)]
+pub struct ConnectionInfo<'a> {
+    pub(super) quic: &'a quinn_proto::Connection,
+    pub(super) facts: &'a Facts,
+}
+
+impl fmt::Debug for ConnectionInfo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionInfo")
+            .field("side", &self.side())
+            .field("remote", &self.remote())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConnectionInfo<'_> {
+    /// Which end this is.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        if self.quic.side().is_client() {
+            Side::Client
+        } else {
+            Side::Server
+        }
+    }
+
+    /// The peer's address at present; it changes when a client migrates.
+    #[must_use]
+    pub fn remote(&self) -> SocketAddr {
+        self.quic.remote_address()
+    }
+
+    /// The local address the peer used, where the socket tells it (server).
+    #[must_use]
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.quic.local_ip()
+    }
+
+    /// Whether the handshake is still under way.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.quic.is_handshaking()
+    }
+
+    /// Smoothed round-trip time.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        self.quic.rtt()
+    }
+
+    /// Path and traffic in numbers.
+    #[must_use]
+    pub fn path(&self) -> PathStats {
+        let stats = self.quic.stats();
+        PathStats {
+            rtt: stats.path.rtt,
+            min_rtt: stats.path.min_rtt,
+            congestion_window: stats.path.cwnd,
+            congestion_events: stats.path.congestion_events,
+            mtu: stats.path.current_mtu,
+            packets_sent: stats.path.sent_packets,
+            packets_lost: stats.path.lost_packets,
+            bytes_lost: stats.path.lost_bytes,
+            datagrams_sent: stats.udp_tx.datagrams,
+            bytes_sent: stats.udp_tx.bytes,
+            datagrams_received: stats.udp_rx.datagrams,
+            bytes_received: stats.udp_rx.bytes,
+        }
+    }
+
+    /// The application protocol that TLS agreed on, once known.
+    #[must_use]
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.handshake()?.protocol
+    }
+
+    /// The name the client asked for, if it did and once known.
+    #[must_use]
+    pub fn server_name(&self) -> Option<String> {
+        self.facts
+            .server_name
+            .clone()
+            .or_else(|| self.handshake()?.server_name)
+    }
+
+    /// The peer's certificates, end entity first, once known; empty when it has
+    /// shown none.
+    #[must_use]
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.quic
+            .crypto_session()
+            .peer_identity()
+            .and_then(|identity| identity.downcast().ok())
+            .map_or_else(Vec::new, |chain| *chain)
+    }
+
+    /// Keying material derived from the TLS session (RFC 8446 §7.5), of
+    /// `out.len()` bytes.
+    ///
+    /// # Errors
+    /// [`ExportFailed`] before the handshake is complete, and when `out` is longer
+    /// than the hash allows.
+    pub fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), ExportFailed> {
+        let session = self.quic.crypto_session();
+        session
+            .export_keying_material(out, label, context)
+            .map_err(|_| ExportFailed)
+    }
+
+    /// The peer's QUIC transport parameters, once the handshake is complete.
+    #[must_use]
+    pub fn peer_parameters(&self) -> Option<PeerParameters> {
+        self.facts.peer
+    }
+
+    fn handshake(&self) -> Option<HandshakeData> {
+        let data = self.quic.crypto_session().handshake_data()?;
+        data.downcast().ok().map(|data| *data)
+    }
+}
+
+/// No keying material could be exported.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct ExportFailed;
+
+impl fmt::Display for ExportFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no keying material can be exported")
+    }
+}
+
+impl std::error::Error for ExportFailed {}
+
+/// Path and traffic in numbers; counts are cumulative.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PathStats {
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Smallest round-trip time seen.
+    pub min_rtt: Duration,
+    /// Bytes that may be unacknowledged at present.
+    pub congestion_window: u64,
+    /// Times that loss or ECN shrank the window.
+    pub congestion_events: u64,
+    /// Largest UDP payload the path takes at present.
+    pub mtu: u16,
+    /// QUIC packets sent.
+    pub packets_sent: u64,
+    /// QUIC packets declared lost.
+    pub packets_lost: u64,
+    /// Bytes in lost packets.
+    pub bytes_lost: u64,
+    /// UDP datagrams sent.
+    pub datagrams_sent: u64,
+    /// Bytes of UDP payload sent.
+    pub bytes_sent: u64,
+    /// UDP datagrams received.
+    pub datagrams_received: u64,
+    /// Bytes of UDP payload received.
+    pub bytes_received: u64,
+}
+
+macro_rules! parameters {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $default:literal;)*) => {
+        /// A peer's QUIC transport parameters (RFC 9000 §18.2), with the defaults
+        /// for those it left out. Connection ids and tokens are not among them.
+        #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub struct PeerParameters {
+            $($(#[$doc])* pub $name: u64,)*
+            /// The peer keeps its address (disable_active_migration).
+            pub disable_active_migration: bool,
+            /// Largest DATAGRAM frame taken, type and length included; `None` when
+            /// the peer takes none (RFC 9221 §3).
+            pub max_datagram_frame_size: Option<u64>,
+        }
+
+        impl PeerParameters {
+            const DEFAULT: Self = Self {
+                $($name: $default,)*
+                disable_active_migration: false,
+                max_datagram_frame_size: None,
+            };
+
+            fn set(&mut self, id: u64, mut value: &[u8]) {
+                match id {
+                    $($id => self.$name = varint::take_slice(&mut value).unwrap_or($default),)*
+                    0x0c => self.disable_active_migration = true,
+                    0x20 => self.max_datagram_frame_size = varint::take_slice(&mut value),
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+parameters! {
+    /// Milliseconds of silence after which the peer gives up; 0 for never.
+    max_idle_timeout = 0x01, 0;
+    /// Largest UDP payload taken.
+    max_udp_payload_size = 0x03, 65527;
+    /// Bytes taken on all streams before any is read.
+    initial_max_data = 0x04, 0;
+    /// The same for each bidirectional stream of the peer's.
+    initial_max_stream_data_bidi_local = 0x05, 0;
+    /// The same for each bidirectional stream of ours.
+    initial_max_stream_data_bidi_remote = 0x06, 0;
+    /// The same for each unidirectional stream of ours.
+    initial_max_stream_data_uni = 0x07, 0;
+    /// Bidirectional streams we may open at first.
+    initial_max_streams_bidi = 0x08, 0;
+    /// Unidirectional streams we may open at first.
+    initial_max_streams_uni = 0x09, 0;
+    /// Exponent of the unit of acknowledgement delays.
+    ack_delay_exponent = 0x0a, 3;
+    /// Longest deliberate delay of acknowledgements, in milliseconds.
+    max_ack_delay = 0x0b, 25;
+    /// Connection ids the peer stores.
+    active_connection_id_limit = 0x0e, 2;
+}
+
+impl PeerParameters {
+    /// quinn keeps the parameters to itself but writes them out for TLS.
+    fn of(quic: &quinn_proto::Connection) -> Option<Self> {
+        let params = quic.crypto_session().transport_parameters().ok()??;
+        let mut wire = Vec::new();
+        params.write(&mut wire);
+        Self::parse(&wire)
+    }
+
+    fn parse(mut wire: &[u8]) -> Option<Self> {
+        let mut found = Self::DEFAULT;
+        while !wire.is_empty() {
+            let id = varint::take_slice(&mut wire)?;
+            let len = usize::try_from(varint::take_slice(&mut wire)?).ok()?;
+            let (value, rest) = wire.split_at_checked(len)?;
+            found.set(id, value);
+            wire = rest;
+        }
+        Some(found)
+    }
+
+    /// Largest datagram payload that fits the peer's limit: quinn counts 9 bytes
+    /// for the frame's type and length.
+    fn max_datagram(&self) -> Option<usize> {
+        let frame = self.max_datagram_frame_size?;
+        Some(
+            usize::try_from(frame)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(9),
+        )
+    }
+}
+
+/// Names a connection in logs.
+pub(super) fn key(handle: ConnectionHandle, generation: u32) -> ConnKey {
+    // quinn's slab would need 2^32 connections at once to overflow.
+    ConnKey {
+        index: u32::try_from(handle.0).unwrap_or(u32::MAX),
+        generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transport_parameters_are_read_and_unknown_ones_passed_over() {
+        let wire = [
+            0x01, 0x02, 0x43, 0xe8, // max_idle_timeout 1000
+            0x0c, 0x00, // disable_active_migration
+            0x1b, 0x03, 1, 2, 3, // reserved
+            0x20, 0x04, 0x80, 0x00, 0xff, 0xff, // max_datagram_frame_size 65535
+        ];
+        let found = PeerParameters::parse(&wire).expect("well formed");
+        assert_eq!(found.max_idle_timeout, 1000);
+        assert_eq!(found.max_udp_payload_size, 65527, "default");
+        assert!(found.disable_active_migration);
+        assert_eq!(found.max_datagram(), Some(65526));
+        assert_eq!(
+            PeerParameters::parse(&wire[..wire.len() - 1]),
+            None,
+            "truncated"
+        );
+    }
+}

@@ -1,0 +1,701 @@
+//! One UDP port, many connections: datagrams, commands and time in; datagrams,
+//! events and one deadline out. The only module that names quinn.
+//!
+//! ```text
+//! handle_datagram ─┐                            ┌─ poll_event
+//! handle_timeout  ─┼─► quinn ⇄ HTTP/3 per conn ─┼─ poll_transmit
+//! connection()    ─┘   (pumped when polled)     └─ poll_timeout
+//! ```
+//!
+//! Inputs never fail and may come in any number and order; then the outputs are
+//! drained, each until it gives `None`, in any order. Draining twice is
+//! harmless. Ask for [`Endpoint::poll_timeout`] after the last
+//! [`Endpoint::poll_transmit`] of a round, because sending sets timers.
+//!
+//! Only connections that something happened to are looked at: an idle one costs
+//! memory and nothing else.
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+compile_error!(
+    "feature `quinn` of aqueduct-core needs TLS: enable feature `ring` or feature `aws-lc-rs`"
+);
+
+mod config;
+mod connection;
+mod incoming;
+mod quic;
+mod timers;
+pub mod tls;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
+
+use crate::code::Code;
+use crate::command::{Command, CommandError, Reply};
+use crate::event::Event;
+use crate::id::{ConnKey, Side};
+use crate::time::Deadline;
+
+pub(crate) use config::Mix;
+#[cfg(feature = "qlog")]
+pub use config::QlogFactory;
+pub use config::{ConfigError, Congestion, EndpointConfig, Target, TransportSettings};
+pub use connection::{ConnectionInfo, ConnectionMut, ExportFailed, PathStats, PeerParameters};
+pub use incoming::{IncomingPolicy, Retry};
+pub use quic::QuinnTransport;
+
+use config::Trace;
+use connection::State;
+use incoming::{Load, Verdict};
+use timers::Timers;
+
+/// Answers that belong to no connection (refusals, retries, version
+/// negotiation, stateless resets), held until they are sent; the newest are
+/// dropped beyond this.
+const MAX_RESPONSES: usize = 64;
+
+/// Where a datagram came from.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Arrival {
+    /// The sender.
+    pub remote: SocketAddr,
+    /// The local address it was sent to, where the socket tells.
+    pub local_ip: Option<IpAddr>,
+    /// The ECN mark it arrived with.
+    pub ecn: Option<Ecn>,
+}
+
+impl Arrival {
+    /// A datagram of which only the sender is known.
+    #[must_use]
+    pub const fn from(remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            local_ip: None,
+            ecn: None,
+        }
+    }
+}
+
+/// An ECN mark (RFC 3168).
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Ecn {
+    /// Capable, first codepoint.
+    Ect0,
+    /// Capable, second codepoint.
+    Ect1,
+    /// Congestion experienced.
+    Ce,
+}
+
+/// One or more datagrams to be sent to one address.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[must_use]
+pub struct Transmit {
+    /// The receiver.
+    pub remote: SocketAddr,
+    /// The address to send from, where it matters.
+    pub local_ip: Option<IpAddr>,
+    /// The ECN mark to send with.
+    pub ecn: Option<Ecn>,
+    /// Bytes written to the caller's buffer.
+    pub size: usize,
+    /// Length of each datagram but the last, when there are several.
+    pub segment_size: Option<usize>,
+}
+
+/// Why a connection was not begun.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The configuration does not suit.
+    Config(ConfigError),
+    /// The name is neither a DNS name nor an IP address.
+    InvalidServerName(String),
+    /// No datagram can be sent to the address: port 0, or unspecified.
+    InvalidAddress(SocketAddr),
+    /// The endpoint is full or shutting down.
+    Refused,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::InvalidServerName(name) => write!(f, "{name:?} is not a server name"),
+            Self::InvalidAddress(addr) => write!(f, "{addr} cannot be connected to"),
+            Self::Refused => f.write_str("the endpoint takes no more connections"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<ConfigError> for ConnectError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// One UDP port and its connections.
+pub struct Endpoint {
+    config: EndpointConfig,
+    quinn: quinn_proto::Endpoint,
+    server: Option<Arc<quinn_proto::ServerConfig>>,
+    tokens: Arc<TokenMemoryCache>,
+    grease: Mix,
+    /// Indexed by quinn's handle.
+    slots: Vec<Slot>,
+    /// Connections that something happened to, that may have events, that may
+    /// have something to send. Each is on a list at most once; a key may outlive
+    /// its connection there.
+    dirty: VecDeque<ConnKey>,
+    eventful: VecDeque<ConnKey>,
+    sending: VecDeque<ConnKey>,
+    timers: Timers,
+    responses: VecDeque<(Transmit, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+    /// The latest time an input has told.
+    now: Option<Instant>,
+    accepting: bool,
+    open: usize,
+    closing: usize,
+    handshakes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    state: Option<Box<State>>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("open", &self.open)
+            .field("closing", &self.closing)
+            .field("handshakes", &self.handshakes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// An endpoint without connections.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a field of the configuration is out of range.
+    pub fn new(config: EndpointConfig) -> Result<Self, ConfigError> {
+        let built = config.build()?;
+        Ok(Self {
+            config,
+            quinn: built.endpoint,
+            server: built.server,
+            tokens: Arc::new(TokenMemoryCache::default()),
+            grease: Mix(built.seed),
+            slots: Vec::new(),
+            dirty: VecDeque::new(),
+            eventful: VecDeque::new(),
+            sending: VecDeque::new(),
+            timers: Timers::default(),
+            responses: VecDeque::new(),
+            spare: Vec::new(),
+            now: None,
+            accepting: true,
+            open: 0,
+            closing: 0,
+            handshakes: 0,
+        })
+    }
+
+    /// Begins a connection. `Event::Connected` or `Event::Closed` follows.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing was sent.
+    pub fn connect(&mut self, now: Instant, to: &Target) -> Result<ConnKey, ConnectError> {
+        self.see(now);
+        if !self.accepting {
+            return Err(ConnectError::Refused);
+        }
+        let settings = to.transport.as_ref().unwrap_or(&self.config.transport);
+        let trace = Trace {
+            side: Side::Client,
+            remote: to.addr,
+            now,
+        };
+        let transport = self
+            .config
+            .transport_for(settings, to.http.datagrams, trace)?;
+        let mut config = to.crypto(Arc::clone(&self.tokens) as _)?;
+        config.transport_config(transport);
+        if self.config.has_seed() {
+            let ids = config::initial_ids(self.grease.next());
+            config.initial_dst_cid_provider(ids);
+        }
+        let (handle, quic) = self
+            .quinn
+            .connect(now, config, to.addr, &to.server_name)
+            .map_err(|error| match error {
+                quinn_proto::ConnectError::InvalidServerName(name) => {
+                    ConnectError::InvalidServerName(name)
+                }
+                quinn_proto::ConnectError::InvalidRemoteAddress(addr) => {
+                    ConnectError::InvalidAddress(addr)
+                }
+                _ => ConnectError::Refused,
+            })?;
+        let name = Some(to.server_name.clone());
+        let seed = self.grease.next();
+        let state = State::new(quic, Side::Client, Arc::clone(&to.http), seed, name);
+        Ok(self.insert(handle, state))
+    }
+
+    // ---- inputs: they never fail ---------------------------------------------
+
+    /// Takes one received datagram.
+    pub fn handle_datagram(&mut self, now: Instant, from: Arrival, data: BytesMut) {
+        self.see(now);
+        let mut response = self.spare.pop().unwrap_or_default();
+        response.clear();
+        let ecn = from.ecn.map(to_ecn);
+        let event = self
+            .quinn
+            .handle(now, from.remote, from.local_ip, ecn, data, &mut response);
+        match event {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(slot) = self.slots.get_mut(handle.0)
+                    && let Some(state) = &mut slot.state
+                {
+                    state.quic.handle_event(event);
+                    let key = connection::key(handle, slot.generation);
+                    self.touch(key);
+                }
+                self.spare.push(response);
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.judge(now, incoming, response),
+            Some(DatagramEvent::Response(transmit)) => self.respond(&transmit, response),
+            None => self.spare.push(response),
+        }
+        self.spare.truncate(MAX_RESPONSES);
+    }
+
+    /// Does what is due at `now`. Calling it early, late or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.see(now);
+        self.process();
+        // Each connection once: what wants to be called again at the same time is
+        // armed when it is pumped.
+        while let Some(key) = self.timers.pop_due(now) {
+            if let Some(state) = self.state_mut(key) {
+                state.handle_timeout(now);
+                self.touch(key);
+            }
+        }
+    }
+
+    /// Does what a command says.
+    ///
+    /// # Errors
+    /// [`CommandError::NoConnection`], or the command's own error.
+    pub fn handle_command(
+        &mut self,
+        now: Instant,
+        connection: ConnKey,
+        command: Command,
+    ) -> Result<Reply, CommandError> {
+        let mut connection = self
+            .connection(now, connection)
+            .ok_or(CommandError::NoConnection)?;
+        command.apply(&mut connection.access())
+    }
+
+    /// The local address has changed: every connection tries the new path at
+    /// once. O(connections).
+    pub fn handle_rebind(&mut self, now: Instant) {
+        self.see(now);
+        for key in self.keys() {
+            if let Some(state) = self.state_mut(key) {
+                state.quic.local_address_changed();
+                self.touch(key);
+            }
+        }
+    }
+
+    // ---- use -------------------------------------------------------------------
+
+    /// A connection to be used; `None` once `Event::Closed` has been told.
+    pub fn connection(&mut self, now: Instant, key: ConnKey) -> Option<ConnectionMut<'_>> {
+        self.see(now);
+        if self.state_mut(key)?.told {
+            return None;
+        }
+        // Nothing can be polled while the loan lasts, so what it changes is looked
+        // at after its end.
+        self.touch(key);
+        Some(self.state_mut(key)?.lend(now))
+    }
+
+    /// What QUIC knows about a connection; `None` once it is forgotten, which is
+    /// some time after `Event::Closed`.
+    #[must_use]
+    pub fn info(&self, key: ConnKey) -> Option<ConnectionInfo<'_>> {
+        let state = self
+            .slots
+            .get(key.index())
+            .filter(|slot| slot.generation == key.generation);
+        let state = state?.state.as_ref()?;
+        Some(ConnectionInfo {
+            quic: &state.quic,
+            facts: &state.facts,
+        })
+    }
+
+    /// Takes connection attempts, or refuses them; those that exist are not
+    /// touched. A new endpoint takes them.
+    pub fn set_accepting(&mut self, accepting: bool) {
+        self.accepting = accepting;
+    }
+
+    /// Winds every connection down by `until`, and takes no new ones.
+    /// O(connections).
+    pub fn drain_all(&mut self, now: Instant, until: Instant) {
+        self.accepting = false;
+        for key in self.keys() {
+            if let Some(mut connection) = self.connection(now, key) {
+                connection.access().drain(until);
+            }
+        }
+    }
+
+    /// Closes every connection at once, and takes no new ones. O(connections).
+    pub fn close_all(&mut self, now: Instant, code: Code, reason: &'static str) {
+        self.accepting = false;
+        for key in self.keys() {
+            if let Some(mut connection) = self.connection(now, key) {
+                connection.access().close(code, reason);
+            }
+        }
+    }
+
+    /// Connections that are not over, handshakes included.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.open
+    }
+
+    /// Whether no connection is left, not even one that still answers its peer's
+    /// late packets. The socket can be closed without anybody noticing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.open + self.closing == 0 && self.responses.is_empty()
+    }
+
+    /// Largest UDP payload this endpoint takes, in bytes: the size of receive
+    /// buffers.
+    #[must_use]
+    pub fn max_udp_payload(&self) -> usize {
+        self.config.max_udp_payload.into()
+    }
+
+    // ---- outputs: drain each until it gives None -----------------------------------
+
+    /// The next event of any connection; connections take turns. `Event::Closed` is a connection's last,
+    /// after which [`Self::connection`] gives `None`.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
+        self.process();
+        while let Some(key) = self.eventful.pop_front() {
+            let Some(state) = self.state_mut(key) else {
+                continue;
+            };
+            let Some(event) = state.http.poll_event() else {
+                state.eventful = false;
+                continue;
+            };
+            if matches!(event, Event::Closed(_)) {
+                state.told = true;
+                self.touch(key);
+            } else {
+                self.eventful.push_back(key);
+            }
+            return Some((key, event));
+        }
+        None
+    }
+
+    /// The next datagrams to send, at most `max_segments` (at least 1) of them,
+    /// all to one address and of one size but the last. `out` is emptied first and
+    /// holds them afterwards. Connections take turns.
+    #[must_use]
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        self.see(now);
+        self.process();
+        out.clear();
+        if let Some((transmit, response)) = self.responses.pop_front() {
+            out.extend_from_slice(&response);
+            self.spare.push(response);
+            return Some(transmit);
+        }
+        while let Some(key) = self.sending.pop_front() {
+            let Some(state) = self.state_mut(key) else {
+                continue;
+            };
+            let transmit = state.quic.poll_transmit(now, max_segments.max(1), out);
+            state.sending = false;
+            let deadline = state.deadline();
+            self.timers.arm(key, deadline);
+            if let Some(transmit) = transmit {
+                // Sending may have made events, and there may be more to send.
+                self.touch(key);
+                return Some(from_transmit(&transmit));
+            }
+        }
+        None
+    }
+
+    /// When `handle_timeout` is wanted; `None` for never.
+    #[must_use]
+    pub fn poll_timeout(&mut self) -> Option<Deadline> {
+        self.process();
+        self.timers.next()
+    }
+
+    // ---- inside ------------------------------------------------------------------
+
+    fn see(&mut self, now: Instant) {
+        self.now = Some(self.now.map_or(now, |latest| latest.max(now)));
+    }
+
+    fn state_mut(&mut self, key: ConnKey) -> Option<&mut State> {
+        let slot = self.slots.get_mut(key.index())?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        slot.state.as_deref_mut()
+    }
+
+    fn keys(&self) -> Vec<ConnKey> {
+        let live = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.state.is_some());
+        live.map(|(at, slot)| connection::key(ConnectionHandle(at), slot.generation))
+            .collect()
+    }
+
+    /// Something happened to a connection.
+    fn touch(&mut self, key: ConnKey) {
+        if let Some(state) = self.state_mut(key)
+            && !state.dirty
+        {
+            state.dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Pumps every connection that something happened to, and puts it on the
+    /// lists where it may belong.
+    fn process(&mut self) {
+        let Some(now) = self.now else { return };
+        while let Some(key) = self.dirty.pop_front() {
+            let Self {
+                slots,
+                quinn,
+                timers,
+                eventful,
+                sending,
+                ..
+            } = self;
+            let Some(slot) = slots.get_mut(key.index()) else {
+                continue;
+            };
+            let Some(state) = slot
+                .state
+                .as_mut()
+                .filter(|_| slot.generation == key.generation)
+            else {
+                continue;
+            };
+            state.dirty = false;
+            let handle = ConnectionHandle(key.index());
+            state.pump(quinn, handle, now);
+            let deadline = state.deadline();
+            timers.arm(key, deadline);
+            if !state.eventful && !state.told {
+                state.eventful = true;
+                eventful.push_back(key);
+            }
+            if !state.sending {
+                state.sending = true;
+                sending.push_back(key);
+            }
+            let over = state.http.is_closed();
+            if state.handshaking && (over || !state.quic.is_handshaking()) {
+                state.handshaking = false;
+                self.handshakes -= 1;
+            }
+            if state.open && over {
+                state.open = false;
+                self.open -= 1;
+                self.closing += 1;
+            }
+            if state.told
+                && let Some(drained) = state.drained.take()
+            {
+                // Nothing comes back for this event; the handle is free after it.
+                let _ = quinn.handle_event(handle, drained);
+                timers.arm(key, None);
+                slot.state = None;
+                slot.generation = slot.generation.wrapping_add(1);
+                self.closing -= 1;
+            }
+        }
+    }
+
+    fn insert(&mut self, handle: ConnectionHandle, state: State) -> ConnKey {
+        if self.slots.len() <= handle.0 {
+            self.slots.resize_with(handle.0 + 1, Slot::default);
+        }
+        let mut generation = 0;
+        if let Some(slot) = self.slots.get_mut(handle.0) {
+            generation = slot.generation;
+            slot.state = Some(Box::new(state));
+        }
+        self.open += 1;
+        self.handshakes += 1;
+        let key = connection::key(handle, generation);
+        self.touch(key);
+        key
+    }
+
+    /// Decides about a connection attempt.
+    fn judge(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
+        let load = Load {
+            open: self.open,
+            closing: self.closing,
+            handshakes: self.handshakes,
+        };
+        let (valid, may_retry) = (incoming.remote_address_validated(), incoming.may_retry());
+        let verdict = match self.accepting {
+            true => self.config.incoming.judge(load, valid, may_retry),
+            false => Verdict::Refuse,
+        };
+        match verdict {
+            Verdict::Accept => self.accept(now, incoming, response),
+            Verdict::Refuse => {
+                tracing::debug!(remote = %incoming.remote_address(), "connection refused");
+                let transmit = self.quinn.refuse(incoming, &mut response);
+                self.respond(&transmit, response);
+            }
+            Verdict::Retry => match self.quinn.retry(incoming, &mut response) {
+                Ok(transmit) => self.respond(&transmit, response),
+                // Not reached: the verdict is given only where a retry may be sent.
+                Err(error) => self.quinn.ignore(error.into_incoming()),
+            },
+        }
+    }
+
+    fn accept(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
+        let http = match &self.config.server {
+            Some(parts) => Arc::clone(&parts.http),
+            None => return self.quinn.ignore(incoming),
+        };
+        let remote = incoming.remote_address();
+        let config = self.traced_server(now, remote, http.datagrams);
+        match self.quinn.accept(incoming, now, &mut response, config) {
+            Ok((handle, quic)) => {
+                self.spare.push(response);
+                let seed = self.grease.next();
+                self.insert(handle, State::new(quic, Side::Server, http, seed, None));
+            }
+            Err(error) => {
+                tracing::debug!(%remote, cause = %error.cause, "connection attempt failed");
+                match error.response {
+                    Some(transmit) => self.respond(&transmit, response),
+                    None => self.spare.push(response),
+                }
+            }
+        }
+    }
+
+    /// The server's configuration with a trace of its own, when traces are wanted.
+    #[cfg(feature = "qlog")]
+    fn traced_server(
+        &self,
+        now: Instant,
+        remote: SocketAddr,
+        datagrams: bool,
+    ) -> Option<Arc<quinn_proto::ServerConfig>> {
+        self.config.qlog.as_ref()?;
+        let trace = Trace {
+            side: Side::Server,
+            remote,
+            now,
+        };
+        let transport = self
+            .config
+            .transport_for(&self.config.transport, datagrams, trace)
+            .ok()?;
+        let mut server = quinn_proto::ServerConfig::clone(self.server.as_ref()?);
+        server.transport_config(transport);
+        Some(Arc::new(server))
+    }
+
+    #[cfg(not(feature = "qlog"))]
+    fn traced_server(
+        &self,
+        _now: Instant,
+        _remote: SocketAddr,
+        _datagrams: bool,
+    ) -> Option<Arc<quinn_proto::ServerConfig>> {
+        self.server.clone()
+    }
+
+    /// Queues an answer that belongs to no connection.
+    fn respond(&mut self, transmit: &quinn_proto::Transmit, mut response: Vec<u8>) {
+        if self.responses.len() >= MAX_RESPONSES {
+            tracing::debug!(remote = %transmit.destination, "stateless response dropped");
+            self.spare.push(response);
+            return;
+        }
+        response.truncate(transmit.size);
+        self.responses
+            .push_back((from_transmit(transmit), response));
+    }
+}
+
+fn from_transmit(transmit: &quinn_proto::Transmit) -> Transmit {
+    Transmit {
+        remote: transmit.destination,
+        local_ip: transmit.src_ip,
+        ecn: transmit.ecn.map(|mark| match mark {
+            quinn_proto::EcnCodepoint::Ect0 => Ecn::Ect0,
+            quinn_proto::EcnCodepoint::Ect1 => Ecn::Ect1,
+            quinn_proto::EcnCodepoint::Ce => Ecn::Ce,
+        }),
+        size: transmit.size,
+        segment_size: transmit.segment_size,
+    }
+}
+
+fn to_ecn(mark: Ecn) -> quinn_proto::EcnCodepoint {
+    match mark {
+        Ecn::Ect0 => quinn_proto::EcnCodepoint::Ect0,
+        Ecn::Ect1 => quinn_proto::EcnCodepoint::Ect1,
+        Ecn::Ce => quinn_proto::EcnCodepoint::Ce,
+    }
+}
+
+#[cfg(all(test, feature = "pair"))]
+mod tests;

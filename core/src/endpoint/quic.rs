@@ -1,0 +1,349 @@
+//! [`Transport`] over a quinn connection, and quinn's events in our words.
+
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{
+    ConnectionError, Event, ReadError, SendDatagramError, StreamEvent, VarInt, WriteError,
+};
+
+use crate::code::Code;
+use crate::error::{CloseReason, TransportFailure};
+use crate::id::{Dir, Side, StreamId};
+use crate::transport::{
+    Caps, DatagramRefused, Read, ReadState, StreamGone, Transport, TransportEvent,
+};
+
+/// A QUIC connection of an [`Endpoint`](super::Endpoint), borrowed for one call.
+pub struct QuinnTransport<'a> {
+    pub(super) quic: &'a mut quinn_proto::Connection,
+    pub(super) now: Instant,
+    /// quinn computes it from `&mut`; it changes only between loans.
+    pub(super) max_datagram: Option<usize>,
+    pub(super) peer_datagram: Option<usize>,
+}
+
+impl fmt::Debug for QuinnTransport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuinnTransport")
+            .field("quic", &self.quic)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> QuinnTransport<'a> {
+    pub(super) fn new(
+        quic: &'a mut quinn_proto::Connection,
+        now: Instant,
+        peer_datagram: Option<usize>,
+    ) -> Self {
+        let max_datagram = quic.datagrams().max_size();
+        Self {
+            quic,
+            now,
+            max_datagram,
+            peer_datagram,
+        }
+    }
+
+    /// quinn asserts that a stream is used in a direction it has.
+    fn receives(&self, id: StreamId) -> bool {
+        id.dir() == Dir::Bi || id.initiator() != self.side()
+    }
+
+    fn sends(&self, id: StreamId) -> bool {
+        id.dir() == Dir::Bi || id.initiator() == self.side()
+    }
+}
+
+impl Transport for QuinnTransport<'_> {
+    fn caps(&self) -> Caps {
+        Caps {
+            reliable_reset: false,
+        }
+    }
+
+    fn side(&self) -> Side {
+        from_side(self.quic.side())
+    }
+
+    fn open(&mut self, dir: Dir) -> Option<StreamId> {
+        self.quic.streams().open(to_dir(dir)).and_then(from_id)
+    }
+
+    fn accept(&mut self, dir: Dir) -> Option<StreamId> {
+        self.quic.streams().accept(to_dir(dir)).and_then(from_id)
+    }
+
+    fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone> {
+        if !self.receives(id) {
+            return Err(StreamGone::Unknown);
+        }
+        let mut stream = self.quic.recv_stream(to_id(id));
+        let mut unread = stream.read(true).map_err(|_| StreamGone::Unknown)?;
+        let mut read = Read {
+            chunks: 0,
+            bytes: 0,
+            state: ReadState::Open,
+        };
+        for slot in out {
+            if read.bytes >= max {
+                break;
+            }
+            match unread.next(max - read.bytes) {
+                Ok(Some(chunk)) => {
+                    read.chunks += 1;
+                    read.bytes += chunk.bytes.len();
+                    *slot = chunk.bytes;
+                }
+                Ok(None) => {
+                    read.state = ReadState::Finished;
+                    break;
+                }
+                Err(ReadError::Blocked) => {
+                    read.state = ReadState::Blocked;
+                    break;
+                }
+                // A reset discards what was not read, so nothing was read above.
+                Err(ReadError::Reset(code)) => return Err(StreamGone::Reset(code.into_inner())),
+            }
+        }
+        // Credit goes back to the peer with the next transmit, which every use
+        // of a connection asks for.
+        let _ = unread.finalize();
+        Ok(read)
+    }
+
+    fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone> {
+        if !self.sends(id) {
+            return Err(StreamGone::Unknown);
+        }
+        let mut taken = 0;
+        // quinn notes that a stream is blocked only when it takes nothing at all,
+        // so a partial write is followed by one more.
+        loop {
+            match self.quic.send_stream(to_id(id)).write_chunks(chunks) {
+                Ok(written) => taken += written.bytes,
+                Err(WriteError::Blocked) => return Ok(taken),
+                Err(WriteError::Stopped(code)) if taken == 0 => {
+                    return Err(StreamGone::Reset(code.into_inner()));
+                }
+                Err(WriteError::ClosedStream) if taken == 0 => return Err(StreamGone::Unknown),
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return Ok(taken),
+            }
+            if chunks.iter().all(Bytes::is_empty) {
+                return Ok(taken);
+            }
+        }
+    }
+
+    fn finish(&mut self, id: StreamId) {
+        if self.sends(id) {
+            // The only failures are a stream that has ended or that the peer has
+            // stopped, which an event tells.
+            let _ = self.quic.send_stream(to_id(id)).finish();
+        }
+    }
+
+    fn reset(&mut self, id: StreamId, code: u64, _reliable_size: u64) {
+        if self.sends(id) {
+            // Fails only for a stream that has ended.
+            let _ = self.quic.send_stream(to_id(id)).reset(to_code(code));
+        }
+    }
+
+    fn stop(&mut self, id: StreamId, code: u64) {
+        if self.receives(id) {
+            // Fails only for a stream that has ended.
+            let _ = self.quic.recv_stream(to_id(id)).stop(to_code(code));
+        }
+    }
+
+    fn set_priority(&mut self, id: StreamId, priority: i32) {
+        if self.sends(id) {
+            // Fails only for a stream that has ended.
+            let _ = self.quic.send_stream(to_id(id)).set_priority(priority);
+        }
+    }
+
+    fn recv_datagram(&mut self) -> Option<Bytes> {
+        self.quic.datagrams().recv()
+    }
+
+    fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {
+        self.quic
+            .datagrams()
+            .send(datagram, false)
+            .map_err(|error| match error {
+                SendDatagramError::Blocked(datagram) => DatagramRefused::Blocked(datagram),
+                SendDatagramError::TooLarge => DatagramRefused::TooLarge,
+                SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => {
+                    DatagramRefused::Disabled
+                }
+            })
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        self.max_datagram
+    }
+
+    fn peer_max_datagram_size(&self) -> Option<usize> {
+        self.peer_datagram
+    }
+
+    fn close(&mut self, code: u64, reason: &'static str) {
+        self.quic.close(
+            self.now,
+            to_code(code),
+            Bytes::from_static(reason.as_bytes()),
+        );
+    }
+}
+
+/// quinn's event in our words; `None` for one that the upper layers have no use
+/// for.
+pub(super) fn translate(event: Event) -> Option<TransportEvent> {
+    Some(match event {
+        Event::HandshakeDataReady => return None,
+        Event::Connected => TransportEvent::Connected,
+        Event::ConnectionLost { reason } => TransportEvent::Closed(close_reason(reason)),
+        Event::Stream(StreamEvent::Opened { dir }) => TransportEvent::Opened(from_dir(dir)),
+        Event::Stream(StreamEvent::Available { dir }) => TransportEvent::Available(from_dir(dir)),
+        Event::Stream(StreamEvent::Readable { id }) => TransportEvent::Readable(from_id(id)?),
+        Event::Stream(StreamEvent::Writable { id }) => TransportEvent::Writable(from_id(id)?),
+        Event::Stream(StreamEvent::Finished { id }) => TransportEvent::Finished(from_id(id)?),
+        Event::Stream(StreamEvent::Stopped { id, error_code }) => {
+            TransportEvent::Stopped(from_id(id)?, error_code.into_inner())
+        }
+        Event::DatagramReceived => TransportEvent::Datagrams,
+        Event::DatagramsUnblocked => TransportEvent::DatagramsUnblocked,
+    })
+}
+
+/// Why quinn gave a connection up.
+pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
+    CloseReason::Transport(match error {
+        ConnectionError::ApplicationClosed(close) => {
+            let code = Code::new(close.error_code.into_inner());
+            return CloseReason::Remote {
+                code,
+                reason: close.reason,
+            };
+        }
+        ConnectionError::LocallyClosed => {
+            return CloseReason::Local {
+                code: Code::H3_NO_ERROR,
+                reason: "",
+            };
+        }
+        ConnectionError::ConnectionClosed(close) => TransportFailure::ClosedByPeer {
+            code: close.error_code.into(),
+            reason: close.reason,
+        },
+        ConnectionError::TransportError(error) => TransportFailure::Error {
+            code: error.code.into(),
+            reason: error.reason,
+        },
+        ConnectionError::TimedOut => TransportFailure::TimedOut,
+        ConnectionError::Reset => TransportFailure::Reset,
+        ConnectionError::VersionMismatch => TransportFailure::VersionMismatch,
+        ConnectionError::CidsExhausted => TransportFailure::CidsExhausted,
+    })
+}
+
+/// A code as QUIC carries it; one that is out of range becomes the largest.
+pub(super) fn to_code(code: u64) -> VarInt {
+    VarInt::from_u64(code).unwrap_or(VarInt::MAX)
+}
+
+fn to_side(side: Side) -> quinn_proto::Side {
+    match side {
+        Side::Client => quinn_proto::Side::Client,
+        Side::Server => quinn_proto::Side::Server,
+    }
+}
+
+fn from_side(side: quinn_proto::Side) -> Side {
+    match side {
+        quinn_proto::Side::Client => Side::Client,
+        quinn_proto::Side::Server => Side::Server,
+    }
+}
+
+fn to_dir(dir: Dir) -> quinn_proto::Dir {
+    match dir {
+        Dir::Bi => quinn_proto::Dir::Bi,
+        Dir::Uni => quinn_proto::Dir::Uni,
+    }
+}
+
+fn from_dir(dir: quinn_proto::Dir) -> Dir {
+    match dir {
+        quinn_proto::Dir::Bi => Dir::Bi,
+        quinn_proto::Dir::Uni => Dir::Uni,
+    }
+}
+
+fn to_id(id: StreamId) -> quinn_proto::StreamId {
+    quinn_proto::StreamId::new(to_side(id.initiator()), to_dir(id.dir()), id.number())
+}
+
+fn from_id(id: quinn_proto::StreamId) -> Option<StreamId> {
+    StreamId::from_wire(id.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_ids_and_codes_survive_the_seam() {
+        for wire in [0, 1, 2, 3, 4, 403, StreamId::MAX] {
+            let id = StreamId::from_wire(wire).expect("in range");
+            assert_eq!(u64::from(to_id(id)), wire);
+            assert_eq!(from_id(to_id(id)), Some(id));
+        }
+        assert_eq!(to_code(0x52e4_a40f_a8db).into_inner(), 0x52e4_a40f_a8db);
+        assert_eq!(to_code(u64::MAX), VarInt::MAX);
+    }
+
+    #[test]
+    fn every_end_of_a_quinn_connection_has_a_name() {
+        use CloseReason::Transport;
+        for (error, reason) in [
+            (
+                ConnectionError::TimedOut,
+                Transport(TransportFailure::TimedOut),
+            ),
+            (ConnectionError::Reset, Transport(TransportFailure::Reset)),
+            (
+                ConnectionError::VersionMismatch,
+                Transport(TransportFailure::VersionMismatch),
+            ),
+            (
+                ConnectionError::CidsExhausted,
+                Transport(TransportFailure::CidsExhausted),
+            ),
+            (
+                ConnectionError::ApplicationClosed(quinn_proto::ApplicationClose {
+                    error_code: to_code(0x102),
+                    reason: Bytes::from_static(b"oops"),
+                }),
+                CloseReason::Remote {
+                    code: Code::H3_INTERNAL_ERROR,
+                    reason: Bytes::from_static(b"oops"),
+                },
+            ),
+            (
+                ConnectionError::TransportError(quinn_proto::TransportErrorCode::crypto(42).into()),
+                Transport(TransportFailure::Error {
+                    code: 0x12a,
+                    reason: String::new(),
+                }),
+            ),
+        ] {
+            assert_eq!(close_reason(error), reason);
+        }
+    }
+}
