@@ -8,7 +8,18 @@ use std::path::{Path, PathBuf};
 /// everything above the line in this list, nothing below it.
 const LAYERS: &[&[&str]] = &[
     // Vocabulary: names, codes, errors, the transport's contract.
-    &["id", "code", "time", "fault", "error", "stats", "transport", "config", "head", "event"],
+    &[
+        "id",
+        "code",
+        "time",
+        "fault",
+        "error",
+        "stats",
+        "transport",
+        "config",
+        "head",
+        "event",
+    ],
     &["wire"],
     &["h3"],
     &["session"],
@@ -41,7 +52,11 @@ fn layer(module: &str) -> Option<usize> {
 fn module(src: &Path, file: &Path) -> String {
     let rest = file.strip_prefix(src).expect("below src");
     let first = rest.components().next().expect("a name");
-    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    first
+        .as_os_str()
+        .to_string_lossy()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// Every `crate::module` a file names, in code and in imports with braces.
@@ -69,7 +84,9 @@ fn named(text: &str) -> BTreeSet<String> {
             None => vec![rest.to_owned()],
         };
         for name in names {
-            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+            let end = name
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(name.len());
             found.insert(name[..end].to_owned());
         }
     }
@@ -111,14 +128,24 @@ fn the_engine_has_one_user() {
     for file in files {
         let from = module(&src, &file);
         let text = fs::read_to_string(&file).expect("a text file");
-        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
         let code: String = code.collect::<Vec<_>>().join("\n");
         let engine = code.contains("quinn_proto") || code.contains("rustls");
         let allowed = from == "endpoint" || from == "testing";
         assert!(!engine || allowed, "{} names the engine", file.display());
-        for banned in ["std::net::UdpSocket", "SystemTime::now", "thread::spawn", "std::sync::Mutex"] {
+        for banned in [
+            "std::net::UdpSocket",
+            "SystemTime::now",
+            "thread::spawn",
+            "std::sync::Mutex",
+        ] {
             let shown = file.display();
-            assert!(from == "driver" || !code.contains(banned), "{shown} names {banned}");
+            assert!(
+                from == "driver" || !code.contains(banned),
+                "{shown} names {banned}"
+            );
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::expect_event;
 use bytes::Bytes;
 
 struct Counting;
@@ -57,20 +57,30 @@ fn allocations(mut work: impl FnMut()) -> u64 {
 fn the_hot_path_does_not_allocate() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let (client, server) = pair.session("https://example.com/wt");
-    let here = pair.client().open_stream(client, Dir::Uni).expect("a stream");
+    let here = pair
+        .client()
+        .open_stream(client, Dir::Uni)
+        .expect("a stream");
     let there = expect_event!(
         pair, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
     );
 
     let chunks = allocations(|| {
         let mut chunks = [Bytes::from_static(&[7; 1_000])];
-        let taken = pair.client().send(here).expect("a stream").write(&mut chunks);
+        let taken = pair
+            .client()
+            .send(here)
+            .expect("a stream")
+            .write(&mut chunks);
         assert_eq!(taken, Ok(1_000));
         while pair.step() {}
         while pair.take(Side::Server, Ok).is_some() {}
         let mut out = [const { Bytes::new() }; 4];
         let mut access = pair.server();
-        let read = access.recv(there).expect("a stream").read(usize::MAX, &mut out);
+        let read = access
+            .recv(there)
+            .expect("a stream")
+            .read(usize::MAX, &mut out);
         assert_eq!(read.expect("bytes").bytes, 1_000);
         while pair.step() {}
         while pair.take(Side::Client, Ok).is_some() {}
@@ -80,11 +90,16 @@ fn the_hot_path_does_not_allocate() {
     // Sending copies the payload behind its prefix into a shared buffer, which
     // is renewed once it is full: far less than once per datagram.
     let datagrams = allocations(|| {
-        pair.client().send_datagram(client, &[7; 100]).expect("room");
+        pair.client()
+            .send_datagram(client, &[7; 100])
+            .expect("room");
         while pair.step() {}
         while pair.take(Side::Server, Ok).is_some() {}
         let datagram = pair.server().recv_datagram(server).expect("a datagram");
         assert_eq!(datagram.len(), 100);
     });
-    assert!(datagrams <= 100, "{datagrams} allocations in 10,000 datagrams");
+    assert!(
+        datagrams <= 100,
+        "{datagrams} allocations in 10,000 datagrams"
+    );
 }

@@ -16,8 +16,8 @@ fn bytes(rng: &mut Rng) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..=rng.below(4) {
         let noise: Vec<u8> = (0..rng.below(40)).map(|_| rng.bits() as u8).collect();
-        let ty = [0, 1, 3, 4, 5, 7, 0x0d, 0x21, 0x41, 0x2843, 0x78ae, 0xf0700]
-            [rng.below(12) as usize];
+        let ty =
+            [0, 1, 3, 4, 5, 7, 0x0d, 0x21, 0x41, 0x2843, 0x78ae, 0xf0700][rng.below(12) as usize];
         out.extend(match rng.below(8) {
             0 => noise,
             1 => raw::get(),
@@ -42,12 +42,18 @@ fn answer(peer: &mut RawPeer, rng: &mut Rng) {
         let stream = match event {
             Event::Request { stream, .. } => {
                 let ok = ResponseHead::new(StatusCode::OK);
-                let end = if rng.below(2) == 0 { End::Fin } else { End::More };
+                let end = if rng.below(2) == 0 {
+                    End::Fin
+                } else {
+                    End::More
+                };
                 let _ = peer.access().respond(stream, &ok, end);
                 stream
             }
             Event::Session(session, SessionEvent::Requested(_)) => {
-                let _ = peer.access().accept_session(session, &ConnectAnswer::default());
+                let _ = peer
+                    .access()
+                    .accept_session(session, &ConnectAnswer::default());
                 let _ = peer.access().open_stream(session, Dir::Bi);
                 continue;
             }
@@ -71,8 +77,16 @@ fn answer(peer: &mut RawPeer, rng: &mut Rng) {
 fn nothing_panics() {
     for seed in seeds(600) {
         let mut rng = Rng::new(seed);
-        let ours = if rng.below(2) == 0 { Side::Client } else { Side::Server };
-        let net = Loopback::new(Knobs { delay: 0, stream_window: 1 << 20, ..Knobs::adversarial(seed) });
+        let ours = if rng.below(2) == 0 {
+            Side::Client
+        } else {
+            Side::Server
+        };
+        let net = Loopback::new(Knobs {
+            delay: 0,
+            stream_window: 1 << 20,
+            ..Knobs::adversarial(seed)
+        });
         let mut peer = RawPeer::over(ours, Config::default(), net);
         if rng.below(4) > 0 {
             peer.control(&settings(raw::WEBTRANSPORT));

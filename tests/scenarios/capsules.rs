@@ -17,7 +17,11 @@ const DRAIN: u64 = 0x78ae;
 #[test]
 fn any_chunking() {
     let close = join(&[&17u32.to_be_bytes(), b"bye"]);
-    let bytes = join(&[&frame(0x17, &[9; 40]), &frame(DRAIN, &[]), &frame(CLOSE, &close)]);
+    let bytes = join(&[
+        &frame(0x17, &[9; 40]),
+        &frame(DRAIN, &[]),
+        &frame(CLOSE, &close),
+    ]);
     for size in [1, 2, 3, 5, 8, 1000] {
         let (mut peer, id) = server();
         for piece in bytes.chunks(size) {
@@ -27,7 +31,11 @@ fn any_chunking() {
         let closed = expect_event!(
             peer, Side::Server, Event::Session(_, SessionEvent::Closed(close)) => close
         );
-        let expected = SessionClose::Closed { by: Side::Client, code: 17, reason: "bye".into() };
+        let expected = SessionClose::Closed {
+            by: Side::Client,
+            code: 17,
+            reason: "bye".into(),
+        };
         assert_eq!(*closed, expected, "pieces of {size}");
     }
 }
@@ -37,7 +45,10 @@ fn any_chunking() {
 fn unknown_types_of_any_size() {
     let (mut peer, id) = server();
     let mut left = 3_000_000usize;
-    peer.write(id, &data(&join(&[&varint(0x1234_5678), &varint(left as u64)])));
+    peer.write(
+        id,
+        &data(&join(&[&varint(0x1234_5678), &varint(left as u64)])),
+    );
     while left > 0 {
         let piece = left.min(60_000);
         peer.write(id, &data(&vec![7; piece]));
@@ -47,7 +58,10 @@ fn unknown_types_of_any_size() {
     expect_event!(peer, Side::Server, Event::Session(_, SessionEvent::Draining) => ());
     assert_eq!(peer.access().stats().unknown_capsules, 1);
     // A declared length alone costs nothing.
-    peer.write(id, &data(&join(&[&varint(0x1234_5678), &varint((1 << 62) - 1)])));
+    peer.write(
+        id,
+        &data(&join(&[&varint(0x1234_5678), &varint((1 << 62) - 1)])),
+    );
     let seen = peer.seen(id);
     assert_eq!((peer.closed(), seen.reset, seen.stop), (None, None, None));
 }
@@ -56,12 +70,36 @@ fn unknown_types_of_any_size() {
 #[test]
 fn malformed_ones() {
     let cases: &[(&str, Vec<u8>, Code)] = &[
-        ("CLOSE without a code", frame(CLOSE, &[0, 0, 0]), Code::H3_MESSAGE_ERROR),
-        ("CLOSE that is too long", join(&[&varint(CLOSE), &varint(1029)]), Code::H3_MESSAGE_ERROR),
-        ("CLOSE not UTF-8", frame(CLOSE, &[0, 0, 0, 0, 0xff]), Code::H3_MESSAGE_ERROR),
-        ("DRAIN with a payload", frame(DRAIN, &[0]), Code::H3_MESSAGE_ERROR),
-        ("MAX_STREAM_DATA", frame(0x190b_4d3e, &[0, 0]), Code::WT_FLOW_CONTROL_ERROR),
-        ("STREAM_DATA_BLOCKED", frame(0x190b_4d42, &[0, 0]), Code::WT_FLOW_CONTROL_ERROR),
+        (
+            "CLOSE without a code",
+            frame(CLOSE, &[0, 0, 0]),
+            Code::H3_MESSAGE_ERROR,
+        ),
+        (
+            "CLOSE that is too long",
+            join(&[&varint(CLOSE), &varint(1029)]),
+            Code::H3_MESSAGE_ERROR,
+        ),
+        (
+            "CLOSE not UTF-8",
+            frame(CLOSE, &[0, 0, 0, 0, 0xff]),
+            Code::H3_MESSAGE_ERROR,
+        ),
+        (
+            "DRAIN with a payload",
+            frame(DRAIN, &[0]),
+            Code::H3_MESSAGE_ERROR,
+        ),
+        (
+            "MAX_STREAM_DATA",
+            frame(0x190b_4d3e, &[0, 0]),
+            Code::WT_FLOW_CONTROL_ERROR,
+        ),
+        (
+            "STREAM_DATA_BLOCKED",
+            frame(0x190b_4d42, &[0, 0]),
+            Code::WT_FLOW_CONTROL_ERROR,
+        ),
     ];
     for (what, capsule, code) in cases {
         let (mut peer, id) = server();
@@ -90,7 +128,14 @@ fn cut_off() {
 #[test]
 fn credit_nobody_asked_for() {
     let (mut peer, id) = server();
-    for ty in [0x190b_4d3d, 0x190b_4d3f, 0x190b_4d40, 0x190b_4d41, 0x190b_4d43, 0x190b_4d44] {
+    for ty in [
+        0x190b_4d3d,
+        0x190b_4d3f,
+        0x190b_4d40,
+        0x190b_4d41,
+        0x190b_4d43,
+        0x190b_4d44,
+    ] {
         peer.write(id, &data(&frame(ty, &[5])));
         peer.write(id, &data(&frame(ty, &[4])));
     }
@@ -105,7 +150,10 @@ fn datagrams_as_capsules() {
     let (mut peer, id) = server();
     let session = peer.session.expect("a session");
     peer.write(id, &data(&frame(0x00, b"hi")));
-    assert_eq!(peer.access().recv_datagram(session).as_deref(), Some(&b"hi"[..]));
+    assert_eq!(
+        peer.access().recv_datagram(session).as_deref(),
+        Some(&b"hi"[..])
+    );
     for (len, arrives) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
         peer.write(id, &data(&join(&[&varint(0x00), &varint(len as u64)])));
         for piece in vec![7; len].chunks(50_000) {
@@ -115,5 +163,8 @@ fn datagrams_as_capsules() {
         assert_eq!(got.map(|d| d.len()), arrives.then_some(len));
     }
     peer.write(id, &data(&frame(0x00, b"ho")));
-    assert_eq!(peer.access().recv_datagram(session).as_deref(), Some(&b"ho"[..]));
+    assert_eq!(
+        peer.access().recv_datagram(session).as_deref(),
+        Some(&b"ho"[..])
+    );
 }

@@ -19,10 +19,16 @@ fn check(events: &[Event], seed: u64) {
         match event {
             Event::Request { stream, .. }
             | Event::Session(_, SessionEvent::Opened { stream, .. }) => {
-                assert!(known.insert(*stream), "{stream:?} twice, SEED={seed}: {events:?}");
+                assert!(
+                    known.insert(*stream),
+                    "{stream:?} twice, SEED={seed}: {events:?}"
+                );
             }
             Event::Trailers { stream, .. } | Event::Stream(stream, _) => {
-                assert!(known.contains(stream), "{event:?} too early, SEED={seed}: {events:?}");
+                assert!(
+                    known.contains(stream),
+                    "{event:?} too early, SEED={seed}: {events:?}"
+                );
             }
             _ => {}
         }
@@ -46,12 +52,17 @@ fn opened_comes_first() {
             };
             let mut client = pair.client();
             let mut send = client.send(stream).expect("a stream");
-            send.write(&mut ["body".into()]).expect("a stream that takes bytes");
+            send.write(&mut ["body".into()])
+                .expect("a stream that takes bytes");
             if n % 3 == 0 {
                 send.reset(7).expect("a code");
             }
             if n % 2 == 0 {
-                client.recv(stream).expect("a stream").stop(8).expect("a code");
+                client
+                    .recv(stream)
+                    .expect("a stream")
+                    .stop(8)
+                    .expect("a code");
             }
             for _ in 0..seed % 5 {
                 pair.step();
@@ -79,6 +90,9 @@ fn a_stream_that_is_over_at_once() {
         check(&events, 0);
         let opened = |e: &&Event| matches!(e, Event::Session(_, SessionEvent::Opened { .. }));
         // A stream whose header never arrived was never there.
-        assert_eq!(events.iter().filter(opened).count(), usize::from(header_first));
+        assert_eq!(
+            events.iter().filter(opened).count(),
+            usize::from(header_first)
+        );
     }
 }

@@ -24,13 +24,24 @@ fn three_kinds_on_one_connection() {
         let (tunnel_there, head) = expect_event!(
             pair, Side::Server, Event::Request { stream, head } => (stream, head)
         );
-        assert_eq!(head.protocol, Some(Protocol::new("connect-udp")), "SEED={seed}");
+        assert_eq!(
+            head.protocol,
+            Some(Protocol::new("connect-udp")),
+            "SEED={seed}"
+        );
         let ok = ResponseHead::new(StatusCode::OK);
-        pair.server().respond(tunnel_there, &ok, End::More).expect("an answer");
+        pair.server()
+            .respond(tunnel_there, &ok, End::More)
+            .expect("an answer");
         let (plain, plain_there) = request(&mut pair, &get());
-        pair.server().respond(plain_there, &ok, End::More).expect("an answer");
+        pair.server()
+            .respond(plain_there, &ok, End::More)
+            .expect("an answer");
 
-        let uni = pair.client().open_stream(session, Dir::Uni).expect("a stream");
+        let uni = pair
+            .client()
+            .open_stream(session, Dir::Uni)
+            .expect("a stream");
         let opened = {
             pair.write_all(Side::Client, uni, "s").expect("room");
             expect_event!(
@@ -38,9 +49,18 @@ fn three_kinds_on_one_connection() {
                 Event::Session(key, SessionEvent::Opened { stream, .. }) if key == there => stream
             )
         };
-        assert_eq!(pair.transfer(Side::Client, uni, opened, b"ession"), b"session");
-        assert_eq!(pair.transfer(Side::Client, tunnel, tunnel_there, b"tunnel"), b"tunnel");
-        assert_eq!(pair.transfer(Side::Server, plain_there, plain, b"answer"), b"answer");
+        assert_eq!(
+            pair.transfer(Side::Client, uni, opened, b"ession"),
+            b"session"
+        );
+        assert_eq!(
+            pair.transfer(Side::Client, tunnel, tunnel_there, b"tunnel"),
+            b"tunnel"
+        );
+        assert_eq!(
+            pair.transfer(Side::Server, plain_there, plain, b"answer"),
+            b"answer"
+        );
     }
 }
 
@@ -55,8 +75,14 @@ fn a_session_request_can_be_handled_by_hand() {
     );
     assert_eq!(head.protocol, Some(Protocol::new("webtransport")));
     let ok = ResponseHead::new(StatusCode::OK);
-    peer.access().respond(stream, &ok, End::More).expect("an answer");
-    peer.access().send(stream).expect("a stream").write(&mut ["by hand".into()]).expect("room");
+    peer.access()
+        .respond(stream, &ok, End::More)
+        .expect("an answer");
+    peer.access()
+        .send(stream)
+        .expect("a stream")
+        .write(&mut ["by hand".into()])
+        .expect("room");
     peer.drive();
     assert_eq!(aqueduct_tests::content(&peer.seen(id).bytes), b"by hand");
 }

@@ -30,10 +30,29 @@ fn unclaimed_bytes_go_to_the_request() {
 #[test]
 fn claimed_streams_in_pieces() {
     let types: [(Dir, &[&[u8]]); 2] = [
-        (Dir::Bi, &[&[0x40, 0x41], &[0x80, 0, 0, 0x41], &[0xc0, 0, 0, 0, 0, 0, 0, 0x41]]),
-        (Dir::Uni, &[&[0x40, 0x54], &[0x80, 0, 0, 0x54], &[0xc0, 0, 0, 0, 0, 0, 0, 0x54]]),
+        (
+            Dir::Bi,
+            &[
+                &[0x40, 0x41],
+                &[0x80, 0, 0, 0x41],
+                &[0xc0, 0, 0, 0, 0, 0, 0, 0x41],
+            ],
+        ),
+        (
+            Dir::Uni,
+            &[
+                &[0x40, 0x54],
+                &[0x80, 0, 0, 0x54],
+                &[0xc0, 0, 0, 0, 0, 0, 0, 0x54],
+            ],
+        ),
     ];
-    let ids: [&[u8]; 4] = [&[0], &[0x40, 0], &[0x80, 0, 0, 0], &[0xc0, 0, 0, 0, 0, 0, 0, 0]];
+    let ids: [&[u8]; 4] = [
+        &[0],
+        &[0x40, 0],
+        &[0x80, 0, 0, 0],
+        &[0xc0, 0, 0, 0, 0, 0, 0, 0],
+    ];
     for (dir, types) in types {
         for ty in types {
             for id in ids {
@@ -51,13 +70,14 @@ fn claimed_streams_in_pieces() {
     }
 }
 
-
-
 /// A control stream whose type takes eight bytes is a control stream.
 #[test]
 fn a_long_control_stream_type() {
     let mut peer = RawPeer::new(Side::Server, Config::default());
     let id = peer.end().open(Dir::Uni).expect("credit");
-    peer.dribble(id, &join(&[&[0xc0, 0, 0, 0, 0, 0, 0, 0], &raw::settings(&[])]));
+    peer.dribble(
+        id,
+        &join(&[&[0xc0, 0, 0, 0, 0, 0, 0, 0], &raw::settings(&[])]),
+    );
     expect_event!(peer, Side::Server, Event::Settings(_) => ());
 }

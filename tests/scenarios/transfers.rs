@@ -27,7 +27,9 @@ fn http_content_arrives() {
         let up = pair.transfer(Side::Client, client, server, &body(len));
         assert!(up == body(len), "SEED={seed}");
         let ok = ResponseHead::new(StatusCode::OK);
-        pair.server().respond(server, &ok, End::More).expect("an answer");
+        pair.server()
+            .respond(server, &ok, End::More)
+            .expect("an answer");
         let down = pair.transfer(Side::Server, server, client, &body(len));
         assert!(down == body(len), "SEED={seed}");
         for (side, key) in [(Side::Client, client), (Side::Server, server)] {
@@ -48,7 +50,10 @@ fn session_streams_arrive() {
         let (client, server) = pair.session("https://example.com/wt");
         for (from, session) in [(Side::Client, client), (Side::Server, server)] {
             for dir in [Dir::Bi, Dir::Uni] {
-                let here = pair.access(from).open_stream(session, dir).expect("a stream");
+                let here = pair
+                    .access(from)
+                    .open_stream(session, dir)
+                    .expect("a stream");
                 let there = super::wt_streams::opened(&mut pair, from.peer());
                 let got = pair.transfer(from, here, there, &body(len));
                 assert!(got == body(len), "{dir:?} SEED={seed}");
@@ -71,14 +76,24 @@ fn large_writes_are_cut() {
     let id = peer.request(&raw::get());
     let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
     let ok = ResponseHead::new(StatusCode::OK);
-    peer.access().respond(stream, &ok, End::More).expect("an answer");
+    peer.access()
+        .respond(stream, &ok, End::More)
+        .expect("an answer");
     let mut chunks = [bytes::Bytes::from(body(10_000))];
     while !chunks[0].is_empty() {
-        let taken = peer.access().send(stream).expect("a stream").write(&mut chunks);
+        let taken = peer
+            .access()
+            .send(stream)
+            .expect("a stream")
+            .write(&mut chunks);
         assert!(taken.expect("room") > 0);
         peer.drive();
     }
-    peer.access().send(stream).expect("a stream").finish().expect("an end");
+    peer.access()
+        .send(stream)
+        .expect("a stream")
+        .finish()
+        .expect("an end");
     peer.drive();
     let seen = peer.seen(id);
     assert!(seen.fin);

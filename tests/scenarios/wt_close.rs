@@ -26,7 +26,9 @@ fn end(events: &[Event], session: SessionKey) -> SessionClose {
             _ => None,
         })
         .collect();
-    let ends = mine.iter().filter(|event| matches!(event, SessionEvent::Closed(_)));
+    let ends = mine
+        .iter()
+        .filter(|event| matches!(event, SessionEvent::Closed(_)));
     assert_eq!(ends.count(), 1, "{events:?}");
     match mine.last() {
         Some(SessionEvent::Closed(close)) => (**close).clone(),
@@ -46,14 +48,26 @@ fn code_and_reason_arrive() {
         for side in [Side::Client, Side::Server] {
             let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
             let (client, server) = pair.session("https://example.com/wt");
-            let here = pair.client().open_stream(client, Dir::Bi).expect("a stream");
+            let here = pair
+                .client()
+                .open_stream(client, Dir::Bi)
+                .expect("a stream");
             pair.write_all(Side::Client, here, "x").expect("room");
             let there = opened(&mut pair, Side::Server);
-            let (key, other) =
-                if side == Side::Client { (client, server) } else { (server, client) };
+            let (key, other) = if side == Side::Client {
+                (client, server)
+            } else {
+                (server, client)
+            };
             let reason = "é".repeat(512);
-            pair.access(side).close_session(key, u32::MAX, &reason).expect("closes");
-            let expected = SessionClose::Closed { by: side, code: u32::MAX, reason };
+            pair.access(side)
+                .close_session(key, u32::MAX, &reason)
+                .expect("closes");
+            let expected = SessionClose::Closed {
+                by: side,
+                code: u32::MAX,
+                reason,
+            };
             let told = [pair.events(side), pair.events(side.peer())];
             assert_eq!(end(&told[0], key), expected, "SEED={seed}");
             assert_eq!(end(&told[1], other), expected, "SEED={seed}");
@@ -65,7 +79,11 @@ fn code_and_reason_arrive() {
             }
             let again = pair.access(side).close_session(key, 0, "");
             assert_eq!(again, Err(SessionError::Gone), "SEED={seed}");
-            assert_eq!(pair.net.end(Side::Server).live_streams(), base(), "SEED={seed}");
+            assert_eq!(
+                pair.net.end(Side::Server).live_streams(),
+                base(),
+                "SEED={seed}"
+            );
         }
     }
 }
@@ -82,19 +100,31 @@ fn base() -> usize {
 fn the_flight_of_a_close() {
     let (mut peer, connect) = server();
     let session = peer.session.expect("a session");
-    let uni = peer.access().open_stream(session, Dir::Uni).expect("a stream");
+    let uni = peer
+        .access()
+        .open_stream(session, Dir::Uni)
+        .expect("a stream");
     let bi = peer.request(&[0x40, 0x41, 0x00, b'x']);
     peer.drive();
-    peer.access().close_session(session, 17, "bye").expect("closes");
+    peer.access()
+        .close_session(session, 17, "bye")
+        .expect("closes");
     peer.drive();
     let seen = peer.seen(connect);
     let capsules = content(&seen.bytes);
-    assert!(capsules.ends_with(&frame(0x2843, b"\0\0\0\x11bye")), "{capsules:x?}");
+    assert!(
+        capsules.ends_with(&frame(0x2843, b"\0\0\0\x11bye")),
+        "{capsules:x?}"
+    );
     assert_eq!((seen.fin, seen.reset, seen.stop), (true, None, None));
     assert_eq!(peer.seen(uni.id()).reset, Some(Code::WT_SESSION_GONE));
     assert_eq!(peer.seen(bi).reset, Some(Code::WT_SESSION_GONE));
     assert_eq!(peer.seen(bi).stop, Some(Code::WT_SESSION_GONE));
-    let expected = SessionClose::Closed { by: Side::Server, code: 17, reason: "bye".into() };
+    let expected = SessionClose::Closed {
+        by: Side::Server,
+        code: 17,
+        reason: "bye".into(),
+    };
     assert_eq!(ours(&mut peer), expected);
     peer.finish(connect);
     assert_eq!(peer.closed(), None);
@@ -107,17 +137,27 @@ fn reasons_have_a_limit() {
     let session = peer.session.expect("a session");
     let too_long = peer.access().close_session(session, 0, &"x".repeat(1025));
     assert_eq!(too_long, Err(SessionError::ReasonTooLong));
-    assert_eq!(peer.access().close_session(session, 0, &"x".repeat(1024)), Ok(()));
+    assert_eq!(
+        peer.access().close_session(session, 0, &"x".repeat(1024)),
+        Ok(())
+    );
 
     let (mut peer, _) = server();
     let id = aqueduct_tests::bidi(0);
     peer.write(id, &close(1, &[b'x'; 1024]));
-    let expected = SessionClose::Closed { by: Side::Client, code: 1, reason: "x".repeat(1024) };
+    let expected = SessionClose::Closed {
+        by: Side::Client,
+        code: 1,
+        reason: "x".repeat(1024),
+    };
     assert_eq!(ours(&mut peer), expected);
 
     let (mut peer, id) = server();
     peer.write(id, &close(1, &[b'x'; 1025]));
-    assert!(matches!(ours(&mut peer), SessionClose::PeerMisbehaved { .. }));
+    assert!(matches!(
+        ours(&mut peer),
+        SessionClose::PeerMisbehaved { .. }
+    ));
     assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, "1,025 bytes");
 }
 
@@ -131,12 +171,24 @@ fn nothing_follows_a_close() {
         }
         peer.write(id, &join(&[&close(1, b""), &data(b"x")]));
         // The session ended by the capsule; only the stream is in error.
-        assert!(matches!(ours(&mut peer), SessionClose::Closed { code: 1, .. }
-            | SessionClose::PeerMisbehaved { code: Code::H3_MESSAGE_ERROR, .. }));
+        assert!(matches!(
+            ours(&mut peer),
+            SessionClose::Closed { code: 1, .. }
+                | SessionClose::PeerMisbehaved {
+                    code: Code::H3_MESSAGE_ERROR,
+                    ..
+                }
+        ));
         let seen = peer.seen(id);
         assert_eq!(peer.closed(), None);
-        assert!(seen.fin || seen.reset == Some(Code::H3_MESSAGE_ERROR), "{seen:?}");
-        let stopped = matches!(seen.stop, Some(Code::H3_MESSAGE_ERROR | Code::WT_SESSION_GONE));
+        assert!(
+            seen.fin || seen.reset == Some(Code::H3_MESSAGE_ERROR),
+            "{seen:?}"
+        );
+        let stopped = matches!(
+            seen.stop,
+            Some(Code::H3_MESSAGE_ERROR | Code::WT_SESSION_GONE)
+        );
         assert!(stopped, "{seen:?}");
     }
 }
@@ -147,7 +199,11 @@ fn a_close_is_answered() {
     let (mut peer, id) = server();
     peer.write(id, &close(5, b"late"));
     peer.finish(id);
-    let expected = SessionClose::Closed { by: Side::Client, code: 5, reason: "late".into() };
+    let expected = SessionClose::Closed {
+        by: Side::Client,
+        code: 5,
+        reason: "late".into(),
+    };
     assert_eq!(ours(&mut peer), expected);
     let seen = peer.seen(id);
     assert!(seen.fin || seen.reset.is_some(), "{seen:?}");
@@ -159,7 +215,11 @@ fn a_close_is_answered() {
 fn ends_without_a_capsule() {
     let (mut peer, id) = server();
     peer.finish(id);
-    let clean = SessionClose::Closed { by: Side::Client, code: 0, reason: String::new() };
+    let clean = SessionClose::Closed {
+        by: Side::Client,
+        code: 0,
+        reason: String::new(),
+    };
     assert_eq!(ours(&mut peer), clean);
     assert!(peer.seen(id).fin);
 
@@ -181,10 +241,19 @@ fn one_session_of_two() {
         let (second, _) = pair.session("https://example.com/2");
         pair.client().close_session(first, 1, "").expect("closes");
         pair.drive();
-        assert!(pair.server().session_stats(first_there).is_none(), "SEED={seed}");
-        let here = pair.client().open_stream(second, Dir::Uni).expect("a stream");
+        assert!(
+            pair.server().session_stats(first_there).is_none(),
+            "SEED={seed}"
+        );
+        let here = pair
+            .client()
+            .open_stream(second, Dir::Uni)
+            .expect("a stream");
         let there = opened(&mut pair, Side::Server);
-        assert_eq!(pair.transfer(Side::Client, here, there, b"goes on"), b"goes on");
+        assert_eq!(
+            pair.transfer(Side::Client, here, there, b"goes on"),
+            b"goes on"
+        );
         expect_event!(pair, Side::Server, Event::Session(_, SessionEvent::Closed(_)) => ());
     }
 }
@@ -194,14 +263,23 @@ fn one_session_of_two() {
 fn keys_outlive_the_session() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let (client, server) = pair.session("https://example.com/wt");
-    let here = pair.client().open_stream(client, Dir::Bi).expect("a stream");
+    let here = pair
+        .client()
+        .open_stream(client, Dir::Bi)
+        .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     pair.server().close_session(server, 0, "").expect("closes");
     pair.drive();
     let write = pair.write_all(Side::Client, here, "x");
-    assert!(matches!(write, Err(WriteError::Gone | WriteError::SessionGone)), "{write:?}");
+    assert!(
+        matches!(write, Err(WriteError::Gone | WriteError::SessionGone)),
+        "{write:?}"
+    );
     let read = pair.read_to_end(Side::Server, there);
-    assert!(matches!(read, Err(ReadError::Gone | ReadError::SessionGone)), "{read:?}");
+    assert!(
+        matches!(read, Err(ReadError::Gone | ReadError::SessionGone)),
+        "{read:?}"
+    );
     pair.client().close(Code::H3_NO_ERROR, "");
     let reason = expect_event!(pair, Side::Client, Event::Closed(reason) => reason);
     assert!(matches!(*reason, CloseReason::Local { .. }));

@@ -34,11 +34,22 @@ fn ours_on_the_wire() {
     for (app, wire) in PAIRS {
         let (mut peer, _) = server();
         let session = peer.session.expect("a session");
-        let stream = peer.access().open_stream(session, Dir::Bi).expect("a stream");
+        let stream = peer
+            .access()
+            .open_stream(session, Dir::Bi)
+            .expect("a stream");
         peer.drive();
         let code = u64::from(*app);
-        peer.access().send(stream).expect("a stream").reset(code).expect("a code");
-        peer.access().recv(stream).expect("a stream").stop(code).expect("a code");
+        peer.access()
+            .send(stream)
+            .expect("a stream")
+            .reset(code)
+            .expect("a code");
+        peer.access()
+            .recv(stream)
+            .expect("a stream")
+            .stop(code)
+            .expect("a code");
         peer.drive();
         let seen = peer.seen(stream.id());
         assert_eq!(seen.reset, Some(Code::new(*wire)), "{app:x}");
@@ -59,10 +70,17 @@ fn theirs_for_the_application() {
         0x170d_7b68,
     ];
     let none = outside.iter().map(|wire| (None, *wire));
-    for (app, wire) in PAIRS.iter().map(|(app, wire)| (Some(*app), *wire)).chain(none) {
+    for (app, wire) in PAIRS
+        .iter()
+        .map(|(app, wire)| (Some(*app), *wire))
+        .chain(none)
+    {
         let (mut peer, _) = server();
         let session = peer.session.expect("a session");
-        let stream = peer.access().open_stream(session, Dir::Bi).expect("a stream");
+        let stream = peer
+            .access()
+            .open_stream(session, Dir::Bi)
+            .expect("a stream");
         peer.drive();
         peer.reset(stream.id(), Code::new(wire));
         peer.stop(stream.id(), Code::new(wire));
@@ -84,15 +102,29 @@ fn end_to_end() {
         let (app, stop) = (rng.bits() as u32, rng.bits() as u32);
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let (session, _) = pair.session("https://example.com/wt");
-        let here = pair.client().open_stream(session, Dir::Bi).expect("a stream");
+        let here = pair
+            .client()
+            .open_stream(session, Dir::Bi)
+            .expect("a stream");
         pair.write_all(Side::Client, here, "x").expect("room");
         let there = opened(&mut pair, Side::Server);
-        pair.client().send(here).expect("a stream").reset(app.into()).expect("a code");
+        pair.client()
+            .send(here)
+            .expect("a stream")
+            .reset(app.into())
+            .expect("a code");
         if let Ok(mut send) = pair.client().send(here) {
             let again = send.reset(1);
-            assert!(matches!(again, Ok(()) | Err(ResetError::Gone)), "SEED={seed}");
+            assert!(
+                matches!(again, Ok(()) | Err(ResetError::Gone)),
+                "SEED={seed}"
+            );
         }
-        pair.client().recv(here).expect("a stream").stop(stop.into()).expect("a code");
+        pair.client()
+            .recv(here)
+            .expect("a stream")
+            .stop(stop.into())
+            .expect("a code");
         let codes: Vec<_> = aqueduct_tests::stream_events(&pair.events(Side::Server), there)
             .into_iter()
             .filter_map(|event| match event {
@@ -104,7 +136,10 @@ fn end_to_end() {
         let mut sorted = codes.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, [(0, Some(app)), (1, Some(stop))], "SEED={seed}");
-        assert_eq!(pair.net.end(Side::Client).live_streams(), pair.net.end(Side::Server).live_streams());
+        assert_eq!(
+            pair.net.end(Side::Client).live_streams(),
+            pair.net.end(Side::Server).live_streams()
+        );
     }
 }
 
@@ -113,16 +148,25 @@ fn end_to_end() {
 fn calls_fail_with_the_code() {
     let (mut peer, _) = server();
     let session = peer.session.expect("a session");
-    let stream = peer.access().open_stream(session, Dir::Bi).expect("a stream");
+    let stream = peer
+        .access()
+        .open_stream(session, Dir::Bi)
+        .expect("a stream");
     peer.drive();
     let wire = PAIRS[3].1;
     peer.stop(stream.id(), Code::new(wire));
     let code = PeerCode::webtransport(wire);
-    let write = peer.access().send(stream).map(|mut s| s.write(&mut ["x".into()]));
+    let write = peer
+        .access()
+        .send(stream)
+        .map(|mut s| s.write(&mut ["x".into()]));
     assert_eq!(write, Ok(Err(WriteError::Stopped(code))));
     peer.reset(stream.id(), Code::new(wire));
     let read = peer.access().recv(stream).map(|mut r| r.read(9, &mut []));
-    assert!(matches!(read, Ok(Err(ReadError::Reset(c))) if c == code) || read.is_err(), "{read:?}");
+    assert!(
+        matches!(read, Ok(Err(ReadError::Reset(c))) if c == code) || read.is_err(),
+        "{read:?}"
+    );
 }
 
 /// Row B13: codes that do not fit.
@@ -130,18 +174,30 @@ fn calls_fail_with_the_code() {
 fn codes_out_of_range() {
     let (mut peer, _) = server();
     let session = peer.session.expect("a session");
-    let stream = peer.access().open_stream(session, Dir::Bi).expect("a stream");
+    let stream = peer
+        .access()
+        .open_stream(session, Dir::Bi)
+        .expect("a stream");
     let too_large = peer.access().send(stream).expect("a stream").reset(1 << 32);
     assert_eq!(too_large, Err(ResetError::CodeOutOfRange));
     let too_large = peer.access().recv(stream).expect("a stream").stop(u64::MAX);
     assert_eq!(too_large, Err(ResetError::CodeOutOfRange));
 
     let mut peer = RawPeer::greeted(Side::Client, aqueduct_core::config::Config::default(), &[]);
-    let stream =
-        peer.access().request(&get(), aqueduct_core::head::End::More).expect("a request");
+    let stream = peer
+        .access()
+        .request(&get(), aqueduct_core::head::End::More)
+        .expect("a request");
     let too_large = peer.access().send(stream).expect("a stream").reset(1 << 62);
     assert_eq!(too_large, Err(ResetError::CodeOutOfRange));
-    peer.access().send(stream).expect("a stream").reset(0x10c).expect("a code");
+    peer.access()
+        .send(stream)
+        .expect("a stream")
+        .reset(0x10c)
+        .expect("a code");
     peer.drive();
-    assert_eq!(peer.seen(stream.id()).reset, Some(Code::H3_REQUEST_CANCELLED));
+    assert_eq!(
+        peer.seen(stream.id()).reset,
+        Some(Code::H3_REQUEST_CANCELLED)
+    );
 }

@@ -14,7 +14,10 @@ use super::wt_streams::{server, server_with};
 #[test]
 fn they_never_cross() {
     for seed in seeds(60) {
-        let knobs = Knobs { datagram_loss: (seed % 60) as u8, ..Knobs::adversarial(seed) };
+        let knobs = Knobs {
+            datagram_loss: (seed % 60) as u8,
+            ..Knobs::adversarial(seed)
+        };
         let mut pair = LoopbackPair::connected(knobs);
         let sessions = [1, 2, 3].map(|_| pair.session("https://example.com/wt"));
         for n in 0..30u8 {
@@ -42,8 +45,9 @@ fn the_event_is_a_hint() {
     let session = peer.session.expect("a session");
     let told = |peer: &mut super::wt_streams::Scripted| {
         let events = peer.events();
-        let hints =
-            events.iter().filter(|e| matches!(e, Event::Session(_, SessionEvent::Datagrams)));
+        let hints = events
+            .iter()
+            .filter(|e| matches!(e, Event::Session(_, SessionEvent::Datagrams)));
         hints.count()
     };
     peer.events();
@@ -72,7 +76,10 @@ fn the_ring_has_a_length() {
     assert_eq!(rest, 255);
     assert_eq!(peer.access().stats().datagrams_overflowed, 4);
     let stats = peer.access().session_stats(session).expect("a session");
-    assert_eq!((stats.datagrams_overflowed, stats.datagrams_received), (4, 256));
+    assert_eq!(
+        (stats.datagrams_overflowed, stats.datagrams_received),
+        (4, 256)
+    );
 }
 
 /// Cap `datagram_bytes`.
@@ -83,8 +90,9 @@ fn the_ring_has_a_size() {
     for n in 0..8u8 {
         peer.datagram(&[&[0, n][..], &[7; 999]].concat());
     }
-    let held: Vec<_> =
-        std::iter::from_fn(|| peer.access().recv_datagram(session)).map(|d| d[0]).collect();
+    let held: Vec<_> = std::iter::from_fn(|| peer.access().recv_datagram(session))
+        .map(|d| d[0])
+        .collect();
     assert_eq!(held, [3, 4, 5, 6, 7]);
     assert_eq!(peer.access().stats().datagrams_overflowed, 3);
 }
@@ -92,7 +100,11 @@ fn the_ring_has_a_size() {
 /// Row B12: sizes, and a full send buffer.
 #[test]
 fn refusals() {
-    let knobs = Knobs { datagram_queue: 1, path_datagram_size: 1_000, ..Knobs::default() };
+    let knobs = Knobs {
+        datagram_queue: 1,
+        path_datagram_size: 1_000,
+        ..Knobs::default()
+    };
     let mut pair = LoopbackPair::connected(knobs);
     let (session, _) = pair.session("https://example.com/wt");
     let max = pair.client().max_datagram_len(session).expect("datagrams");
@@ -107,7 +119,10 @@ fn refusals() {
         Event::Session(key, SessionEvent::DatagramsUnblocked) if key == session => ()
     );
     pair.client().close_session(session, 0, "").expect("closes");
-    assert_eq!(pair.client().send_datagram(session, b"x"), Err(DatagramError::Gone));
+    assert_eq!(
+        pair.client().send_datagram(session, b"x"),
+        Err(DatagramError::Gone)
+    );
     assert_eq!(pair.client().recv_datagram(session), None);
     assert_eq!(pair.client().max_datagram_len(session), None);
 }

@@ -19,8 +19,12 @@ fn the_connection_dies() {
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let sessions = [1, 2].map(|_| pair.session("https://example.com/wt"));
         for (client, server) in sessions {
-            pair.client().open_stream(client, Dir::Bi).expect("a stream");
-            pair.server().open_stream(server, Dir::Uni).expect("a stream");
+            pair.client()
+                .open_stream(client, Dir::Bi)
+                .expect("a stream");
+            pair.server()
+                .open_stream(server, Dir::Uni)
+                .expect("a stream");
         }
         for _ in 0..seed % 7 {
             pair.step();
@@ -40,10 +44,16 @@ fn the_connection_dies() {
             for (client, server) in sessions {
                 let key = if side == Side::Client { client } else { server };
                 assert_eq!(ends.next(), Some((key, expected.clone())), "SEED={seed}");
-                assert!(pair.access(side).session_stats(key).is_none(), "SEED={seed}");
+                assert!(
+                    pair.access(side).session_stats(key).is_none(),
+                    "SEED={seed}"
+                );
             }
             assert_eq!(ends.next(), None, "SEED={seed}");
-            assert!(matches!(events.last(), Some(Event::Closed(r)) if **r == reason), "SEED={seed}");
+            assert!(
+                matches!(events.last(), Some(Event::Closed(r)) if **r == reason),
+                "SEED={seed}"
+            );
         }
     }
 }
@@ -62,7 +72,9 @@ fn a_rejected_session() {
             let server = expect_event!(
                 pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
             );
-            pair.server().reject_session(server, status).expect("rejects");
+            pair.server()
+                .reject_session(server, status)
+                .expect("rejects");
             let told = expect_event!(
                 pair, Side::Client,
                 Event::Session(key, SessionEvent::Rejected { status, .. }) if key == client => status
@@ -76,8 +88,14 @@ fn a_rejected_session() {
         assert_eq!(after, before, "SEED={seed}");
         for side in [Side::Client, Side::Server] {
             let ends = pair.events(side);
-            let ends = ends.iter().filter(|e| matches!(e, Event::Session(_, SessionEvent::Closed(_))));
-            assert_eq!(ends.count(), 0, "a rejected session was never open, SEED={seed}");
+            let ends = ends
+                .iter()
+                .filter(|e| matches!(e, Event::Session(_, SessionEvent::Closed(_))));
+            assert_eq!(
+                ends.count(),
+                0,
+                "a rejected session was never open, SEED={seed}"
+            );
         }
     }
 }
@@ -93,5 +111,8 @@ fn a_pending_session() {
     let end = expect_event!(
         pair, Side::Client, Event::Session(key, SessionEvent::Closed(end)) if key == client => end
     );
-    assert!(matches!(*end, SessionClose::Connection(CloseReason::Remote { .. })), "{end:?}");
+    assert!(
+        matches!(*end, SessionClose::Connection(CloseReason::Remote { .. })),
+        "{end:?}"
+    );
 }

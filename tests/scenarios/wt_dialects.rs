@@ -22,25 +22,47 @@ fn client(pairs: &[(u64, u64)]) -> RawPeer {
 #[test]
 fn a_client_waits_and_looks() {
     let cases: &[(&[(u64, u64)], OpenError)] = &[
-        (&[(0x33, 1), (0xc671_706a, 1)], OpenError::ConnectProtocolNotEnabled),
+        (
+            &[(0x33, 1), (0xc671_706a, 1)],
+            OpenError::ConnectProtocolNotEnabled,
+        ),
         (&[(0x08, 1), (0x33, 1)], OpenError::WebTransportNotEnabled),
-        (&[(0x08, 1), (0xc671_706a, 1)], OpenError::DatagramsNotEnabled),
-        (&[(0x08, 1), (0x33, 1), (0xc671_706a, 0)], OpenError::WebTransportNotEnabled),
+        (
+            &[(0x08, 1), (0xc671_706a, 1)],
+            OpenError::DatagramsNotEnabled,
+        ),
+        (
+            &[(0x08, 1), (0x33, 1), (0xc671_706a, 0)],
+            OpenError::WebTransportNotEnabled,
+        ),
     ];
     let mut peer = RawPeer::new(Side::Client, Config::default());
-    assert_eq!(peer.access().open_session(&there()), Err(OpenError::SettingsNotReceived));
+    assert_eq!(
+        peer.access().open_session(&there()),
+        Err(OpenError::SettingsNotReceived)
+    );
     for (pairs, error) in cases {
         let mut peer = client(pairs);
         assert_eq!(peer.access().webtransport(), Err(*error), "{pairs:x?}");
-        assert_eq!(peer.access().open_session(&there()), Err(*error), "{pairs:x?}");
+        assert_eq!(
+            peer.access().open_session(&there()),
+            Err(*error),
+            "{pairs:x?}"
+        );
         peer.drive();
         assert!(peer.seen(bidi(0)).bytes.is_empty());
     }
     let off = config(|c| c.webtransport = false);
     let mut peer = RawPeer::greeted(Side::Client, off, raw::WEBTRANSPORT);
-    assert_eq!(peer.access().open_session(&there()), Err(OpenError::WebTransportNotEnabled));
+    assert_eq!(
+        peer.access().open_session(&there()),
+        Err(OpenError::WebTransportNotEnabled)
+    );
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
-    assert_eq!(peer.access().open_session(&there()), Err(OpenError::WrongSide));
+    assert_eq!(
+        peer.access().open_session(&there()),
+        Err(OpenError::WrongSide)
+    );
 }
 
 /// Row B3: the request fits the newest dialect that both speak.
@@ -53,7 +75,9 @@ fn the_request_fits_the_server() {
     for (pairs, draft02) in cases {
         let mut peer = client(pairs);
         let mut request = there();
-        request.headers.insert("origin", "https://example.com".parse().expect("a value"));
+        request
+            .headers
+            .insert("origin", "https://example.com".parse().expect("a value"));
         let session = peer.access().open_session(&request).expect("asks");
         assert_eq!(session.id(), bidi(0));
         peer.drive();
@@ -88,8 +112,14 @@ fn the_server_takes_all_of_them() {
         (0xffd277, 1),
         (0x2b60_3742, 1),
     ];
-    let firefox: &[(u64, u64)] =
-        &[(0x01, 65_536), (0x07, 20), (0x2b60_3742, 1), (0xffd277, 1), (0x33, 1), (0x08, 1)];
+    let firefox: &[(u64, u64)] = &[
+        (0x01, 65_536),
+        (0x07, 20),
+        (0x2b60_3742, 1),
+        (0xffd277, 1),
+        (0x33, 1),
+        (0x08, 1),
+    ];
     let safari: &[(u64, u64)] = &[
         (0x01, 16_383),
         (0x07, 100),
@@ -119,10 +149,16 @@ fn the_server_takes_all_of_them() {
             Event::Session(key, SessionEvent::Requested(request)) => (key, request)
         );
         assert_eq!(request.origin(), Some("https://example.com"));
-        peer.access().accept_session(session, &ConnectAnswer::default()).expect("accepts");
+        peer.access()
+            .accept_session(session, &ConnectAnswer::default())
+            .expect("accepts");
         peer.drive();
         let sent = aqueduct_tests::frames(&peer.seen(id).bytes);
-        assert_eq!(sent.first().map(|(ty, _)| *ty), Some(1), "the answer comes first");
+        assert_eq!(
+            sent.first().map(|(ty, _)| *ty),
+            Some(1),
+            "the answer comes first"
+        );
         assert_eq!(peer.closed(), None);
         if pairs == safari {
             // Each capsule stands in a DATA frame of its own.
@@ -139,7 +175,11 @@ fn the_server_takes_all_of_them() {
 fn a_setting_out_of_range() {
     let mut peer = RawPeer::new(Side::Server, Config::default());
     peer.control(&raw::settings(&[(0x2b60_3742, 2)]));
-    assert_closed(&mut peer, Code::H3_SETTINGS_ERROR, "ENABLE_WEBTRANSPORT is 0 or 1");
+    assert_closed(
+        &mut peer,
+        Code::H3_SETTINGS_ERROR,
+        "ENABLE_WEBTRANSPORT is 0 or 1",
+    );
 }
 
 /// Row B3: the echo for draft 02, whatever was negotiated.
@@ -149,15 +189,23 @@ fn draft_02_is_echoed() {
         aqueduct_core::testing::loopback::Knobs::default(),
     );
     let mut request = there();
-    request.headers.insert("sec-webtransport-http3-draft02", "1".parse().expect("a value"));
+    request.headers.insert(
+        "sec-webtransport-http3-draft02",
+        "1".parse().expect("a value"),
+    );
     pair.client().open_session(&request).expect("asks");
     let session = expect_event!(
         pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
     );
-    pair.server().accept_session(session, &ConnectAnswer::default()).expect("accepts");
+    pair.server()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
     let answer = expect_event!(
         pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
     );
-    let echo = answer.headers.get("sec-webtransport-http3-draft").map(|v| v.as_bytes().to_vec());
+    let echo = answer
+        .headers
+        .get("sec-webtransport-http3-draft")
+        .map(|v| v.as_bytes().to_vec());
     assert_eq!(echo.as_deref(), Some(&b"draft02"[..]));
 }

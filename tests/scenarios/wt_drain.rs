@@ -15,9 +15,8 @@ use aqueduct_tests::{config, content, seeds};
 use super::wt_streams::{opened, server};
 
 fn drained(events: &[Event], session: SessionKey) -> usize {
-    let told = |e: &&Event| {
-        matches!(e, Event::Session(key, SessionEvent::Draining) if *key == session)
-    };
+    let told =
+        |e: &&Event| matches!(e, Event::Session(key, SessionEvent::Draining) if *key == session);
     events.iter().filter(told).count()
 }
 
@@ -27,17 +26,37 @@ fn what_runs_goes_on() {
     for seed in seeds(60) {
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let (client, server) = pair.session("https://example.com/wt");
-        let old = pair.client().open_stream(client, Dir::Bi).expect("a stream");
+        let old = pair
+            .client()
+            .open_stream(client, Dir::Bi)
+            .expect("a stream");
         let old_there = opened(&mut pair, Side::Server);
         pair.server().drain_session(server).expect("a session");
-        pair.server().drain_session(server).expect("repeating is harmless");
-        assert_eq!(drained(&pair.events(Side::Client), client), 1, "SEED={seed}");
+        pair.server()
+            .drain_session(server)
+            .expect("repeating is harmless");
+        assert_eq!(
+            drained(&pair.events(Side::Client), client),
+            1,
+            "SEED={seed}"
+        );
 
-        assert_eq!(pair.transfer(Side::Client, old, old_there, b"old"), b"old", "SEED={seed}");
+        assert_eq!(
+            pair.transfer(Side::Client, old, old_there, b"old"),
+            b"old",
+            "SEED={seed}"
+        );
         for (from, key) in [(Side::Client, client), (Side::Server, server)] {
-            let new = pair.access(from).open_stream(key, Dir::Uni).expect("a stream");
+            let new = pair
+                .access(from)
+                .open_stream(key, Dir::Uni)
+                .expect("a stream");
             let there = opened(&mut pair, from.peer());
-            assert_eq!(pair.transfer(from, new, there, b"new"), b"new", "SEED={seed}");
+            assert_eq!(
+                pair.transfer(from, new, there, b"new"),
+                b"new",
+                "SEED={seed}"
+            );
             pair.access(from).send_datagram(key, b"d").expect("room");
         }
         pair.drive();
@@ -55,13 +74,21 @@ fn on_the_wire() {
     peer.access().drain_session(session).expect("a session");
     peer.drive();
     let capsules = content(&peer.seen(id).bytes);
-    assert!(capsules.ends_with(&[0x80, 0x00, 0x78, 0xae, 0x00]), "{capsules:x?}");
+    assert!(
+        capsules.ends_with(&[0x80, 0x00, 0x78, 0xae, 0x00]),
+        "{capsules:x?}"
+    );
     peer.events();
     for _ in 0..3 {
         peer.write(id, &data(&frame(0x78ae, &[])));
     }
     assert_eq!(drained(&peer.events(), session), 1);
-    assert!(peer.access().session_stats(session).expect("a session").draining);
+    assert!(
+        peer.access()
+            .session_stats(session)
+            .expect("a session")
+            .draining
+    );
 }
 
 /// Row B20: a policy can refuse new streams of our own.
@@ -73,8 +100,14 @@ fn strict_draining() {
     let (client, server) = pair.session("https://example.com/wt");
     pair.server().drain_session(server).expect("a session");
     pair.drive();
-    assert_eq!(pair.client().open_stream(client, Dir::Bi), Err(OpenError::SessionDraining));
-    let theirs = pair.server().open_stream(server, Dir::Uni).expect("the peer may");
+    assert_eq!(
+        pair.client().open_stream(client, Dir::Bi),
+        Err(OpenError::SessionDraining)
+    );
+    let theirs = pair
+        .server()
+        .open_stream(server, Dir::Uni)
+        .expect("the peer may");
     let there = opened(&mut pair, Side::Client);
     assert_eq!(pair.transfer(Side::Server, theirs, there, b"x"), b"x");
     assert_eq!(pair.client().send_datagram(client, b"d"), Ok(()));
@@ -95,10 +128,15 @@ fn a_connection_that_drains() {
         }
         let request = "https://example.com/wt".parse().expect("an address");
         let request = aqueduct_core::head::ConnectRequest::new(request);
-        assert_eq!(pair.client().open_session(&request), Err(OpenError::Draining));
+        assert_eq!(
+            pair.client().open_session(&request),
+            Err(OpenError::Draining)
+        );
         for (client, _) in sessions {
             assert!(!pair.connection(Side::Server).0.is_closed(), "SEED={seed}");
-            pair.client().open_stream(client, Dir::Uni).expect("still opens streams");
+            pair.client()
+                .open_stream(client, Dir::Uni)
+                .expect("still opens streams");
             pair.client().close_session(client, 0, "").expect("closes");
             pair.drive();
         }

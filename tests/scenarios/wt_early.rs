@@ -28,7 +28,9 @@ fn accept(peer: &mut RawPeer, id: StreamId) -> SessionKey {
     let session = expect_event!(
         peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
     );
-    peer.access().accept_session(session, &ConnectAnswer::default()).expect("accepts");
+    peer.access()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
     peer.drive();
     session
 }
@@ -46,7 +48,10 @@ fn streams_wait_in_order() {
         }
     }
     let over = uni(&mut peer, b"x");
-    assert_eq!(peer.seen(over).stop, Some(Code::WT_BUFFERED_STREAM_REJECTED));
+    assert_eq!(
+        peer.seen(over).stop,
+        Some(Code::WT_BUFFERED_STREAM_REJECTED)
+    );
     assert_eq!(peer.access().stats().early_streams, 64);
     assert_eq!(peer.access().stats().early_streams_rejected, 1);
     accept(&mut peer, connect);
@@ -73,11 +78,24 @@ fn streams_wait_five_seconds() {
     assert_eq!(peer.seen(early).stop, None);
     let later = peer.request(&[0x40, 0x41, 0x00]);
     peer.advance(Duration::from_millis(200));
-    assert_refused(&peer, early, Code::WT_BUFFERED_STREAM_REJECTED, "after five seconds");
+    assert_refused(
+        &peer,
+        early,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "after five seconds",
+    );
     assert_eq!(peer.seen(later).stop, None, "its time is not over");
     peer.advance(Duration::from_secs(5));
-    assert_refused(&peer, later, Code::WT_BUFFERED_STREAM_REJECTED, "after five seconds");
-    assert_eq!(peer.seen(later).reset, Some(Code::WT_BUFFERED_STREAM_REJECTED));
+    assert_refused(
+        &peer,
+        later,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "after five seconds",
+    );
+    assert_eq!(
+        peer.seen(later).reset,
+        Some(Code::WT_BUFFERED_STREAM_REJECTED)
+    );
 }
 
 /// Row B10, caps `early_datagrams` and `early_datagram_bytes`.
@@ -88,8 +106,9 @@ fn datagrams_wait_in_order() {
         peer.datagram(&[0x00, n]);
     }
     let session = accept(&mut peer, connect);
-    let held: Vec<_> =
-        std::iter::from_fn(|| peer.access().recv_datagram(session)).map(|d| d[0]).collect();
+    let held: Vec<_> = std::iter::from_fn(|| peer.access().recv_datagram(session))
+        .map(|d| d[0])
+        .collect();
     assert_eq!(held, (0..64).collect::<Vec<_>>());
 
     let (mut peer, connect) = undecided(config(|c| c.limits.early_datagram_bytes = 3_000));
@@ -97,7 +116,10 @@ fn datagrams_wait_in_order() {
         peer.datagram(&[&[0x00, n][..], &[0; 999]].concat());
     }
     let session = accept(&mut peer, connect);
-    assert_eq!(std::iter::from_fn(|| peer.access().recv_datagram(session)).count(), 3);
+    assert_eq!(
+        std::iter::from_fn(|| peer.access().recv_datagram(session)).count(),
+        3
+    );
 }
 
 /// Row B10: they do not wait longer than streams do.
@@ -120,7 +142,9 @@ fn between_request_and_answer() {
     );
     let early = uni(&mut peer, b"early");
     peer.advance(Duration::from_secs(3));
-    peer.access().accept_session(session, &ConnectAnswer::default()).expect("accepts");
+    peer.access()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
     let opened = expect_event!(
         peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
     );
@@ -128,12 +152,16 @@ fn between_request_and_answer() {
 
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
     let there = "https://example.com/wt".parse().expect("an address");
-    peer.access().open_session(&ConnectRequest::new(there)).expect("asks");
+    peer.access()
+        .open_session(&ConnectRequest::new(there))
+        .expect("asks");
     peer.drive();
     let early = uni(&mut peer, b"early");
     peer.datagram(b"\0d");
     let quiet = peer.events();
-    let quiet = quiet.iter().all(|e| !matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
+    let quiet = quiet
+        .iter()
+        .all(|e| !matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
     assert!(quiet);
     peer.write(bidi(0), &raw::status(200));
     let events = peer.events();
@@ -154,7 +182,12 @@ fn no_session_after_all() {
     let (mut peer, connect) = undecided(Config::default());
     let early = uni(&mut peer, b"x");
     peer.write(connect, &raw::get());
-    assert_refused(&peer, early, Code::WT_BUFFERED_STREAM_REJECTED, "a GET request");
+    assert_refused(
+        &peer,
+        early,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "a GET request",
+    );
 
     let (mut peer, connect) = undecided(Config::default());
     let early = uni(&mut peer, b"x");
@@ -162,7 +195,9 @@ fn no_session_after_all() {
     let session = expect_event!(
         peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
     );
-    peer.access().reject_session(session, http::StatusCode::FORBIDDEN).expect("rejects");
+    peer.access()
+        .reject_session(session, http::StatusCode::FORBIDDEN)
+        .expect("rejects");
     peer.drive();
     let stop = peer.seen(early).stop;
     let refused = [Code::WT_BUFFERED_STREAM_REJECTED, Code::WT_SESSION_GONE];
@@ -178,6 +213,8 @@ fn a_waiting_stream_is_given_up() {
     peer.reset(early, Code::H3_REQUEST_CANCELLED);
     accept(&mut peer, connect);
     let events = peer.events();
-    let opened = events.iter().filter(|e| matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
+    let opened = events
+        .iter()
+        .filter(|e| matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
     assert_eq!(opened.count(), 0);
 }

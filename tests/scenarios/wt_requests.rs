@@ -30,7 +30,10 @@ fn asked() -> (RawPeer, SessionKey) {
 fn answers_that_are_no() {
     for status in [302, 400, 403, 404, 405, 429, 500, 501] {
         let (mut peer, session) = asked();
-        peer.write(bidi(0), &headers(&[(":status", &status.to_string()), ("location", "/other")]));
+        peer.write(
+            bidi(0),
+            &headers(&[(":status", &status.to_string()), ("location", "/other")]),
+        );
         peer.finish(bidi(0));
         let (told, answer) = expect_event!(
             peer, Side::Client,
@@ -38,11 +41,20 @@ fn answers_that_are_no() {
                 => (status, answer)
         );
         assert_eq!(told.as_u16(), status);
-        assert_eq!(answer.headers.get("location").map(|v| v.as_bytes()), Some(&b"/other"[..]));
+        assert_eq!(
+            answer.headers.get("location").map(|v| v.as_bytes()),
+            Some(&b"/other"[..])
+        );
         assert!(peer.access().session_stats(session).is_none());
         let closed = peer.events();
-        assert!(closed.iter().all(|e| !matches!(e, Event::Session(..))), "{closed:?}");
-        assert!(peer.seen(bidi(1)).bytes.is_empty(), "nothing is asked again");
+        assert!(
+            closed.iter().all(|e| !matches!(e, Event::Session(..))),
+            "{closed:?}"
+        );
+        assert!(
+            peer.seen(bidi(1)).bytes.is_empty(),
+            "nothing is asked again"
+        );
         assert_eq!(peer.closed(), None);
     }
 }
@@ -50,7 +62,11 @@ fn answers_that_are_no() {
 /// Row B5: our server's refusals on the wire, with the origin to decide by.
 #[test]
 fn refusals_of_ours() {
-    for status in [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY] {
+    for status in [
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::BAD_GATEWAY,
+    ] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
         let id = peer.request(&raw::connect());
         let (session, asked) = expect_event!(
@@ -59,7 +75,9 @@ fn refusals_of_ours() {
         );
         assert_eq!(asked.origin(), None);
         assert_eq!(asked.uri.to_string(), "https://example.com/wt");
-        peer.access().reject_session(session, status).expect("rejects");
+        peer.access()
+            .reject_session(session, status)
+            .expect("rejects");
         peer.drive();
         let seen = peer.seen(id);
         let line = format!(":status: {}", status.as_u16());
@@ -95,13 +113,27 @@ fn answers_that_are_malformed() {
         let (mut peer, _) = asked();
         peer.write(bidi(0), &headers(&fields));
         let told = peer.events();
-        let up = told.iter().any(|e| matches!(e, Event::Session(_, SessionEvent::Established(_))));
+        let up = told
+            .iter()
+            .any(|e| matches!(e, Event::Session(_, SessionEvent::Established(_))));
         assert!(!up, "{fields:?}");
-        assert_refused(&peer, bidi(0), Code::H3_MESSAGE_ERROR, &format!("{fields:?}"));
+        assert_refused(
+            &peer,
+            bidi(0),
+            Code::H3_MESSAGE_ERROR,
+            &format!("{fields:?}"),
+        );
     }
     let (mut peer, _) = asked();
-    peer.write(bidi(0), &join(&[&raw::status(200), &headers(&[("x", "y")])]));
-    assert_closed(&mut peer, Code::H3_FRAME_UNEXPECTED, "HEADERS after the answer");
+    peer.write(
+        bidi(0),
+        &join(&[&raw::status(200), &headers(&[("x", "y")])]),
+    );
+    assert_closed(
+        &mut peer,
+        Code::H3_FRAME_UNEXPECTED,
+        "HEADERS after the answer",
+    );
 }
 
 /// Row B4: plain requests beside a session, to the same path too.
@@ -113,7 +145,9 @@ fn plain_requests_go_on() {
     head.uri = "https://example.com/wt".parse().expect("an address");
     let (client, server) = request(&mut pair, &head);
     let no = ResponseHead::new(StatusCode::METHOD_NOT_ALLOWED);
-    pair.server().respond(server, &no, End::Fin).expect("an answer");
+    pair.server()
+        .respond(server, &no, End::Fin)
+        .expect("an answer");
     let head = expect_event!(
         pair, Side::Client, Event::Response { stream, head } if stream == client => head
     );
@@ -125,8 +159,13 @@ fn plain_requests_go_on() {
 fn fields_arrive() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let mut request = there();
-    request.headers.insert("origin", "https://elsewhere.example".parse().expect("a value"));
-    request.headers.insert("x-app", "1".parse().expect("a value"));
+    request.headers.insert(
+        "origin",
+        "https://elsewhere.example".parse().expect("a value"),
+    );
+    request
+        .headers
+        .insert("x-app", "1".parse().expect("a value"));
     pair.client().open_session(&request).expect("asks");
     let (session, asked) = expect_event!(
         pair, Side::Server, Event::Session(key, SessionEvent::Requested(asked)) => (key, asked)
@@ -134,10 +173,17 @@ fn fields_arrive() {
     assert_eq!(asked.origin(), Some("https://elsewhere.example"));
     assert!(asked.headers.contains_key("x-app"));
     let mut answer = ConnectAnswer::default();
-    answer.headers.insert("x-app", "2".parse().expect("a value"));
-    pair.server().accept_session(session, &answer).expect("accepts");
+    answer
+        .headers
+        .insert("x-app", "2".parse().expect("a value"));
+    pair.server()
+        .accept_session(session, &answer)
+        .expect("accepts");
     let answer = expect_event!(
         pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
     );
-    assert_eq!(answer.headers.get("x-app").map(|v| v.as_bytes()), Some(&b"2"[..]));
+    assert_eq!(
+        answer.headers.get("x-app").map(|v| v.as_bytes()),
+        Some(&b"2"[..])
+    );
 }

@@ -27,10 +27,17 @@ fn sessions_never_cross() {
         }
         for _ in 0..20 {
             let (client, server) = sessions[rng.below(4) as usize];
-            let from = if rng.below(2) == 0 { Side::Client } else { Side::Server };
+            let from = if rng.below(2) == 0 {
+                Side::Client
+            } else {
+                Side::Server
+            };
             let dir = if rng.below(2) == 0 { Dir::Bi } else { Dir::Uni };
-            let (here, there) =
-                if from == Side::Client { (client, server) } else { (server, client) };
+            let (here, there) = if from == Side::Client {
+                (client, server)
+            } else {
+                (server, client)
+            };
             let stream = pair.access(from).open_stream(here, dir).expect("a stream");
             let (session, key) = expect_event!(
                 pair, from.peer(),
@@ -38,9 +45,15 @@ fn sessions_never_cross() {
             );
             assert_eq!((session, key.id()), (there, stream.id()), "SEED={seed}");
             let name = session.id().to_string();
-            assert_eq!(pair.transfer(from, stream, key, name.as_bytes()), name.as_bytes());
+            assert_eq!(
+                pair.transfer(from, stream, key, name.as_bytes()),
+                name.as_bytes()
+            );
             if rng.below(8) == 0 {
-                let at = sessions.iter().position(|s| s.0 == client).expect("one of them");
+                let at = sessions
+                    .iter()
+                    .position(|s| s.0 == client)
+                    .expect("one of them");
                 pair.client().close_session(client, 0, "").expect("closes");
                 sessions[at] = pair.session("https://example.com/wt");
             }
@@ -56,8 +69,16 @@ fn ids_that_name_no_request() {
             for side in [Side::Client, Side::Server] {
                 let mut peer = RawPeer::greeted(side, Config::default(), raw::WEBTRANSPORT);
                 let bytes = join(&[&[0x40, ty], &varint(id)]);
-                if dir == Dir::Bi { peer.request(&bytes) } else { peer.uni(&bytes) };
-                assert_closed(&mut peer, Code::H3_ID_ERROR, &format!("{side:?} {bytes:x?}"));
+                if dir == Dir::Bi {
+                    peer.request(&bytes)
+                } else {
+                    peer.uni(&bytes)
+                };
+                assert_closed(
+                    &mut peer,
+                    Code::H3_ID_ERROR,
+                    &format!("{side:?} {bytes:x?}"),
+                );
             }
         }
     }
@@ -70,13 +91,18 @@ fn late_sessions() {
     for _ in 0..40 {
         let (client, server) = request(&mut pair, &get());
         let head = aqueduct_core::head::ResponseHead::new(http::StatusCode::OK);
-        pair.server().respond(server, &head, aqueduct_core::head::End::Fin).expect("an answer");
+        pair.server()
+            .respond(server, &head, aqueduct_core::head::End::Fin)
+            .expect("an answer");
         pair.read_to_end(Side::Client, client).expect("an end");
         pair.read_to_end(Side::Server, server).expect("an end");
     }
     let (client, _) = pair.session("https://example.com/wt");
     assert_eq!(client.id().wire(), 160);
-    let here = pair.client().open_stream(client, Dir::Bi).expect("a stream");
+    let here = pair
+        .client()
+        .open_stream(client, Dir::Bi)
+        .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     assert_eq!(pair.transfer(Side::Client, here, there, b"x"), b"x");
 }

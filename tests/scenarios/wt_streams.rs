@@ -46,9 +46,17 @@ pub(crate) fn server_with(config: Config) -> (Scripted, StreamId) {
     let session = expect_event!(
         peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
     );
-    peer.access().accept_session(session, &ConnectAnswer::default()).expect("accepts");
+    peer.access()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
     peer.drive();
-    (Scripted { peer, session: Some(session) }, id)
+    (
+        Scripted {
+            peer,
+            session: Some(session),
+        },
+        id,
+    )
 }
 
 /// What can be read at once, and whether the stream has ended.
@@ -78,8 +86,14 @@ pub(crate) fn opened(pair: &mut LoopbackPair, side: Side) -> StreamKey {
 fn the_header_on_the_wire() {
     let (mut peer, _) = server();
     let session = peer.session.expect("a session");
-    let bi = peer.access().open_stream(session, Dir::Bi).expect("a stream");
-    let uni = peer.access().open_stream(session, Dir::Uni).expect("a stream");
+    let bi = peer
+        .access()
+        .open_stream(session, Dir::Bi)
+        .expect("a stream");
+    let uni = peer
+        .access()
+        .open_stream(session, Dir::Uni)
+        .expect("a stream");
     peer.drive();
     assert_eq!(peer.seen(bi.id()).bytes, [0x40, 0x41, 0x00]);
     assert_eq!(peer.seen(uni.id()).bytes, [0x40, 0x54, 0x00]);
@@ -94,7 +108,9 @@ fn a_header_alone() {
         for finish_later in [false, true] {
             let (mut peer, _) = server();
             let id = peer.end().open(dir).expect("credit");
-            peer.end().write(id, &mut [Bytes::copy_from_slice(&[0x40, ty, 0x00])]).expect("room");
+            peer.end()
+                .write(id, &mut [Bytes::copy_from_slice(&[0x40, ty, 0x00])])
+                .expect("room");
             if finish_later {
                 peer.drive();
             }
@@ -133,7 +149,9 @@ fn the_server_may_start_at_once() {
         peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
     );
     let mut access = peer.access();
-    access.accept_session(session, &ConnectAnswer::default()).expect("accepts");
+    access
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
     let ours = access.open_stream(session, Dir::Uni).expect("a stream");
     access.send_datagram(session, b"first").expect("room");
     let stream = expect_event!(
@@ -141,7 +159,10 @@ fn the_server_may_start_at_once() {
     );
     assert_eq!(stream.id(), early);
     assert_eq!(read(&mut peer, stream).0, b"early");
-    assert_eq!(peer.access().recv_datagram(session).as_deref(), Some(&b"d"[..]));
+    assert_eq!(
+        peer.access().recv_datagram(session).as_deref(),
+        Some(&b"d"[..])
+    );
     assert!(!peer.seen(connect).bytes.is_empty());
     assert_eq!(peer.seen(ours.id()).bytes, [0x40, 0x54, 0x00]);
     assert_eq!(peer.datagrams(), [&b"\x00first"[..]]);
@@ -152,7 +173,10 @@ fn the_server_may_start_at_once() {
 fn readable_is_told_once() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let (session, _) = pair.session("https://example.com/wt");
-    let here = pair.client().open_stream(session, Dir::Uni).expect("a stream");
+    let here = pair
+        .client()
+        .open_stream(session, Dir::Uni)
+        .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     pair.events(Side::Server);
     for _ in 0..3 {
@@ -166,6 +190,9 @@ fn readable_is_told_once() {
     pair.write_all(Side::Client, here, "y").expect("room");
     let events = pair.events(Side::Server);
     assert_eq!(stream_events(&events, there), [StreamEvent::Readable]);
-    assert_eq!(here.id(), StreamId::new(Side::Client, Dir::Uni, here.id().number()));
+    assert_eq!(
+        here.id(),
+        StreamId::new(Side::Client, Dir::Uni, here.id().number())
+    );
     assert_eq!(bidi(0), session.id());
 }
