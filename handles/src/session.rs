@@ -84,7 +84,7 @@ impl SessionRequest {
             .conn
             .lock()
             .core(half.conn.key, |core| core.accept_session(self.pending.key, &answer));
-        accept.unwrap_or(Err(SessionError::Gone)).map(|()| self.pending.into_session(self.request.uri.clone(), answer.headers))
+        accept.unwrap_or(Err(SessionError::Gone)).map(|()| self.pending.establish(self.request.uri.clone(), answer.headers))
     }
 
     /// Rejects with a status of 300 to 599.
@@ -121,7 +121,7 @@ impl PendingSession {
         self.half.as_ref().expect("taken by the methods that consume the value only")
     }
 
-    fn into_session(&mut self, uri: Uri, headers: HeaderMap) -> Session {
+    fn establish(&mut self, uri: Uri, headers: HeaderMap) -> Session {
         let half = self.half.take().expect("taken by the methods that consume the value only");
         Session(Arc::new(SessionHandle { key: self.key, half, uri, headers }))
     }
@@ -145,7 +145,7 @@ impl PendingSession {
         })
         .await;
         match answer {
-            Ok(Answer::Established(answer)) => Ok(self.into_session(uri, answer.headers)),
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, answer.headers)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
                 Err(ConnectError::Rejected { status, headers: answer.headers })

@@ -21,13 +21,12 @@ use crate::waiters::Waiters;
 
 /// The only clock the handles read.
 pub(crate) fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "adapters bring the time to the core")]
     Instant::now()
 }
 
 /// One endpoint and everybody who waits for it.
 #[derive(Debug)]
-pub struct Shared(Mutex<State>);
+pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
     pub(crate) fn new(endpoint: Endpoint) -> Arc<Self> {
