@@ -6,9 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::code::Code;
-use crate::connection::Connection;
-use crate::error::{DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError};
+use crate::code::{self, Code};
+use crate::connection::{Connection, Life};
+use crate::error::{
+    DatagramError, Gone, OpenError, PeerCode, ReadError, ResetError, SendError, SessionError,
+    WriteError,
+};
+use crate::fault::Fault;
+use crate::h3::streams::{Kind, Slot};
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::stats::{SessionStats, Stats};
@@ -17,6 +22,7 @@ use crate::wire::priority::Priority;
 use crate::wire::settings::Settings;
 
 /// A connection borrowed together with its transport.
+#[derive(Debug)]
 pub struct Access<'a, T> {
     pub(crate) conn: &'a mut Connection,
     pub(crate) t: &'a mut T,
@@ -25,115 +31,301 @@ pub struct Access<'a, T> {
 
 impl<T: Transport> Access<'_, T> {
     /// Sends a request (client). With [`End::More`], content follows through
-    /// [`Self::send`]; plain and extended CONNECT always take [`End::More`].
+    /// [`Self::send`]. CONNECT, plain or extended, is never ended by its head.
+    ///
+    /// A request is over when its response was read to the end, or stopped, and
+    /// its own content was finished, or reset.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was sent.
-    pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, OpenError> { let _ = (head, end); todo!() }
-    /// Answers a request (server). A status of 100 to 199 (not 101) sends an interim response.
+    pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, OpenError> {
+        self.may_open()?;
+        self.conn.run(self.t, self.now, |_, cx| cx.h3.request(cx.t, head, end))
+    }
+
+    /// Whether this side may begin something new.
+    fn may_open(&self) -> Result<(), OpenError> {
+        match self.conn.life {
+            Life::Handshaking => return Err(OpenError::NotConnected),
+            Life::Closed => return Err(OpenError::Closed),
+            Life::Established => {}
+        }
+        if self.conn.side() == Side::Server {
+            return Err(OpenError::WrongSide);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+        // After a GOAWAY in either direction no request is begun.
+        if self.conn.h3.goaway_received.is_some() || self.conn.h3.goaway_sent.is_some() {
+            return Err(OpenError::Draining);
+        }
+        Ok(())
+    }
+
+    /// Answers a request (server). A status of 100 to 199 (not 101) sends an
+    /// interim response and leaves the final one to be sent.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent.
-    pub fn respond(&mut self, stream: StreamKey, head: &ResponseHead, end: End) -> Result<(), SendError> { let _ = (stream, head, end); todo!() }
+    pub fn respond(
+        &mut self,
+        stream: StreamKey,
+        head: &ResponseHead,
+        end: End,
+    ) -> Result<(), SendError> {
+        if self.is_session(stream) {
+            return Err(SendError::WrongState);
+        }
+        self.conn.run(self.t, self.now, |_, cx| cx.h3.respond(cx.t, stream, head, end))
+    }
+
     /// Sends trailers and ends the message.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent.
-    pub fn trailers(&mut self, stream: StreamKey, trailers: &HeaderMap) -> Result<(), SendError> { let _ = (stream, trailers); todo!() }
-    /// Announces the request's priority to the server (client, PRIORITY_UPDATE), or
-    /// overrides it locally (server).
+    pub fn trailers(&mut self, stream: StreamKey, trailers: &HeaderMap) -> Result<(), SendError> {
+        if self.is_session(stream) {
+            return Err(SendError::WrongState);
+        }
+        self.conn.run(self.t, self.now, |_, cx| cx.h3.send_trailers(cx.t, stream, trailers))
+    }
+
+    /// Announces the request's priority to the server (client, PRIORITY_UPDATE of
+    /// RFC 9218), or overrides it locally (server).
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over.
-    pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) -> Result<(), Gone> { let _ = (stream, priority); todo!() }
+    /// [`Gone`] for a stream that is over or no request's.
+    pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) -> Result<(), Gone> {
+        let slot = self.slot(stream).ok_or(Gone)?;
+        slot.exchange_ref().ok_or(Gone)?;
+        self.conn.run(self.t, self.now, |_, cx| {
+            cx.h3.reprioritize(cx.t, stream, priority);
+            if cx.h3.side == Side::Client {
+                cx.h3.send_priority_update(cx.t, stream.id(), priority);
+            }
+        });
+        Ok(())
+    }
 
     /// Asks for a WebTransport session (client).
     ///
     /// # Errors
     /// [`OpenError`]; nothing was sent.
-    pub fn open_session(&mut self, request: &ConnectRequest) -> Result<SessionKey, OpenError> { let _ = request; todo!() }
+    pub fn open_session(&mut self, request: &ConnectRequest) -> Result<SessionKey, OpenError> {
+        self.may_open()?;
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.open(cx, request))
+    }
+
     /// Accepts a requested session (server).
     ///
     /// # Errors
     /// [`SessionError`]; nothing was sent.
-    pub fn accept_session(&mut self, session: SessionKey, answer: &ConnectAnswer) -> Result<(), SessionError> { let _ = (session, answer); todo!() }
-    /// Rejects a requested session with a status of 300 to 599 (server). No `Closed` event follows.
+    pub fn accept_session(
+        &mut self,
+        session: SessionKey,
+        answer: &ConnectAnswer,
+    ) -> Result<(), SessionError> {
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.accept(cx, session, answer))
+    }
+
+    /// Rejects a requested session with a status of 300 to 599 (server). The
+    /// session is gone; no `Closed` event follows.
     ///
     /// # Errors
     /// [`SessionError`]; nothing was sent.
-    pub fn reject_session(&mut self, session: SessionKey, status: StatusCode) -> Result<(), SessionError> { let _ = (session, status); todo!() }
-    /// Asks the peer to wind the session down (WT_DRAIN_SESSION). Repeating it is harmless.
+    pub fn reject_session(
+        &mut self,
+        session: SessionKey,
+        status: StatusCode,
+    ) -> Result<(), SessionError> {
+        let head = ResponseHead::new(status);
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.reject(cx, session, &head))
+    }
+
+    /// Asks the peer to wind the session down (WT_DRAIN_SESSION). Repeating it is
+    /// harmless.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn drain_session(&mut self, session: SessionKey) -> Result<(), SessionError> { let _ = session; todo!() }
-    /// Ends the session: code and reason reach the peer, its streams are reset. The
-    /// session is gone and `Closed` is its last event.
+    pub fn drain_session(&mut self, session: SessionKey) -> Result<(), SessionError> {
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.drain(cx, session))
+    }
+
+    /// Ends the session: code and reason reach the peer, its streams are reset.
+    /// `Closed` is queued as the session's last event. O(streams of the session).
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn close_session(&mut self, session: SessionKey, code: u32, reason: &str) -> Result<(), SessionError> { let _ = (session, code, reason); todo!() }
+    pub fn close_session(
+        &mut self,
+        session: SessionKey,
+        code: u32,
+        reason: &str,
+    ) -> Result<(), SessionError> {
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.close(cx, session, code, reason))
+    }
+
     /// Opens a stream in an established session. Its header goes out at once.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open_stream(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenError> { let _ = (session, dir); todo!() }
+    pub fn open_stream(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenError> {
+        if self.conn.life == Life::Closed {
+            return Err(OpenError::Closed);
+        }
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.open_stream(cx, session, dir))
+    }
 
     /// The sending half of a stream.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over.
-    pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> { let _ = stream; todo!() }
+    /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
+    /// that has no sending half.
+    pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> {
+        self.check_stream(stream)?;
+        if stream.id.dir() == Dir::Uni && stream.id.initiator() != self.conn.side() {
+            return Err(Gone);
+        }
+        Ok(SendStream { access: self.reborrow(), stream })
+    }
+
     /// The receiving half of a stream.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over.
-    pub fn recv(&mut self, stream: StreamKey) -> Result<RecvStream<'_, T>, Gone> { let _ = stream; todo!() }
+    /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
+    /// that has no receiving half.
+    pub fn recv(&mut self, stream: StreamKey) -> Result<RecvStream<'_, T>, Gone> {
+        self.check_stream(stream)?;
+        if stream.id.dir() == Dir::Uni && stream.id.initiator() == self.conn.side() {
+            return Err(Gone);
+        }
+        Ok(RecvStream { access: self.reborrow(), stream })
+    }
+
+    fn check_stream(&self, stream: StreamKey) -> Result<(), Gone> {
+        let slot = self.slot(stream).ok_or(Gone)?;
+        let is_public = matches!(slot.kind, Kind::Exchange(_) | Kind::Raw);
+        if is_public && !self.is_session(stream) { Ok(()) } else { Err(Gone) }
+    }
+
+    fn reborrow(&mut self) -> Access<'_, T> {
+        Access { conn: self.conn, t: self.t, now: self.now }
+    }
+
+    fn slot(&self, stream: StreamKey) -> Option<&Slot> {
+        self.conn.h3.table.get(stream)
+    }
+
+    fn is_session(&self, stream: StreamKey) -> bool {
+        self.conn.sessions.session_of(&self.conn.h3, stream).is_some()
+    }
 
     /// Takes datagrams for a request that is not a session from here on.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over.
-    pub fn enable_datagrams(&mut self, stream: StreamKey) -> Result<(), Gone> { let _ = stream; todo!() }
-    /// Sends one datagram of a session or request. One copy, no allocation of its own
-    /// once the arena is warm. On `Blocked` an unblocked event follows.
+    /// [`Gone`] for a stream that is over or no request's.
+    pub fn enable_datagrams(&mut self, stream: StreamKey) -> Result<(), Gone> {
+        let slot = self.slot(stream).ok_or(Gone)?;
+        slot.exchange_ref().ok_or(Gone)?;
+        if self.is_session(stream) {
+            return Ok(());
+        }
+        self.conn.run(self.t, self.now, |sessions, cx| sessions.rings.insert(cx.h3, stream));
+        Ok(())
+    }
+
+    /// Sends one datagram of a session or request. One copy; no allocation once the
+    /// buffer is warm. After `Blocked` an unblocked event follows.
     ///
     /// # Errors
     /// [`DatagramError`]; nothing was sent.
-    pub fn send_datagram(&mut self, stream: impl Into<StreamKey>, payload: &[u8]) -> Result<(), DatagramError> { let _ = (stream.into(), payload); todo!() }
-    /// The oldest datagram that waits for a session or request.
-    pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> { let _ = stream.into(); todo!() }
-    /// Largest payload [`Self::send_datagram`] takes at present, in bytes.
-    #[must_use]
-    pub fn max_datagram_len(&self, stream: impl Into<StreamKey>) -> Option<usize> { let _ = stream.into(); todo!() }
+    pub fn send_datagram(
+        &mut self,
+        stream: impl Into<StreamKey>,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        let stream = stream.into();
+        if self.conn.life == Life::Closed {
+            return Err(DatagramError::Gone);
+        }
+        self.conn
+            .run(self.t, self.now, |sessions, cx| sessions.send_datagram(cx, stream, payload))
+    }
 
-    /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing new; closes with
-    /// H3_NO_ERROR when all has ended or `until` has come.
-    pub fn drain(&mut self, until: Instant) { let _ = until; todo!() }
-    /// Closes the connection at once.
-    pub fn close(&mut self, code: Code, reason: &'static str) { let _ = (code, reason); todo!() }
+    /// The oldest datagram that waits for a session or request.
+    pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> {
+        let stream = stream.into();
+        let payload = self.conn.sessions.rings.pop(&self.conn.h3, stream)?;
+        if let Some(session) =
+            self.conn.sessions.registry.get_mut(&self.conn.h3, SessionKey(stream))
+        {
+            session.stats.datagrams_received += 1;
+        }
+        Some(payload)
+    }
+
+    /// Largest payload [`Self::send_datagram`] takes at present, in bytes; `None`
+    /// when datagrams are not usable.
+    #[must_use]
+    pub fn max_datagram_len(&self, stream: impl Into<StreamKey>) -> Option<usize> {
+        self.conn.sessions.max_datagram_len(&self.conn.h3, self.t, stream.into())
+    }
+
+    /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing
+    /// new; closes with H3_NO_ERROR when all has ended or `until` has come.
+    /// Repeating it can only bring `until` forward.
+    pub fn drain(&mut self, until: Instant) {
+        self.conn.drain(self.t, self.now, until);
+    }
+
+    /// Closes the connection at once. No effect on one that is closed.
+    pub fn close(&mut self, code: Code, reason: &'static str) {
+        self.conn.close(self.t, self.now, code, reason);
+    }
 
     /// The peer's SETTINGS, once they arrived.
     #[must_use]
-    pub fn peer_settings(&self) -> Option<&Settings> { todo!() }
+    pub fn peer_settings(&self) -> Option<&Settings> {
+        self.conn.h3.peer_settings.as_ref()
+    }
+
     /// Whether a session could be opened now, and why not (client).
     ///
     /// # Errors
     /// The [`OpenError`] that [`Self::open_session`] would give.
-    pub fn webtransport(&self) -> Result<(), OpenError> { todo!() }
+    pub fn webtransport(&self) -> Result<(), OpenError> {
+        self.may_open()?;
+        self.conn.sessions.may_open(&self.conn.h3, self.t)
+    }
+
     /// What the connection has counted.
     #[must_use]
-    pub fn stats(&self) -> Stats { todo!() }
+    pub fn stats(&self) -> Stats {
+        self.conn.stats()
+    }
+
     /// What a session has counted; `None` when it is gone.
     #[must_use]
-    pub fn session_stats(&self, session: SessionKey) -> Option<SessionStats> { let _ = session; todo!() }
+    pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {
+        let Connection { h3, sessions, .. } = &mut *self.conn;
+        let mut stats =
+            sessions.registry.get(h3, session).filter(|session| !session.is_over())?.stats;
+        stats.datagrams_overflowed = sessions.rings.overflowed(h3, session.stream());
+        Some(stats)
+    }
+
     /// Which end this is.
     #[must_use]
-    pub fn side(&self) -> Side { self.conn.side() }
+    pub fn side(&self) -> Side {
+        self.conn.side()
+    }
 }
 
 /// The sending half of a stream.
-pub struct SendStream<'a, T> { access: Access<'a, T>, stream: StreamKey }
+#[derive(Debug)]
+pub struct SendStream<'a, T> {
+    access: Access<'a, T>,
+    stream: StreamKey,
+}
 
 impl<T: Transport> SendStream<'_, T> {
     /// Takes whole or partial chunks from the front of `chunks` (taken ones become
@@ -142,36 +334,142 @@ impl<T: Transport> SendStream<'_, T> {
     ///
     /// # Errors
     /// [`WriteError`]; nothing was taken.
-    pub fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> { let _ = (chunks, &self.access, self.stream); todo!() }
+    pub fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
+        let stream = self.stream;
+        let Access { conn, t, now } = &mut self.access;
+        conn.run(*t, *now, |sessions, cx| {
+            match cx.h3.table.get(stream).map(|slot| &slot.kind) {
+                Some(Kind::Exchange(_)) => cx.h3.write_content(cx.t, stream, chunks),
+                Some(Kind::Raw) => {
+                    let taken = cx.h3.write_raw(cx.t, stream, chunks).map_err(remap_write)?;
+                    if let Some(session) = sessions.registry.owner_mut(cx.h3, stream) {
+                        session.stats.bytes_sent += taken as u64;
+                    }
+                    Ok(taken)
+                }
+                _ => Err(WriteError::Gone),
+            }
+        })
+    }
+
     /// Ends the stream or message after what was written.
     ///
     /// # Errors
     /// [`SendError`].
-    pub fn finish(&mut self) -> Result<(), SendError> { todo!() }
+    pub fn finish(&mut self) -> Result<(), SendError> {
+        let stream = self.stream;
+        let Access { conn, t, now } = &mut self.access;
+        conn.run(*t, *now, |_, cx| cx.h3.finish(cx.t, stream))
+    }
+
     /// Abandons the stream. `code` is a WebTransport application code (32 bits) on a
-    /// session's stream, an HTTP/3 code on any other.
+    /// session's stream, an HTTP/3 code (62 bits) on any other.
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn reset(&mut self, code: u64) -> Result<(), ResetError> { let _ = code; todo!() }
-    /// Order of this stream's bytes relative to the session's or connection's other
-    /// streams of the same urgency: higher first. Default 0; clamped to +-1,000,000.
-    pub fn set_order(&mut self, order: i32) { let _ = order; todo!() }
+    pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
+        let stream = self.stream;
+        let code = self.access.wire_code(stream, code)?;
+        let Access { conn, t, now } = &mut self.access;
+        conn.run(*t, *now, |_, cx| cx.h3.reset(cx.t, stream, code))
+    }
+
+    /// Order of this stream's bytes relative to the session's other streams: higher
+    /// first. Default 0; clamped to +-1,000,000. No effect on a request's stream,
+    /// which has a [`Priority`] instead.
+    pub fn set_order(&mut self, order: i32) {
+        let stream = self.stream;
+        let Access { conn, t, now } = &mut self.access;
+        conn.run(*t, *now, |sessions, cx| {
+            if let Some(session) = sessions.registry.owner(cx.h3, stream)
+                && session.stream() != stream
+            {
+                sessions.prioritize(cx, session, stream, order);
+            }
+        });
+    }
 }
 
 /// The receiving half of a stream.
-pub struct RecvStream<'a, T> { access: Access<'a, T>, stream: StreamKey }
+#[derive(Debug)]
+pub struct RecvStream<'a, T> {
+    access: Access<'a, T>,
+    stream: StreamKey,
+}
 
 impl<T: Transport> RecvStream<'_, T> {
     /// Moves up to `out.len()` chunks, at most `max` bytes, into the front of `out`.
-    /// `ReadState::Finished` is told once; after it the half is gone.
+    /// `ReadState::Finished` is told once; after it the half is gone. After
+    /// `ReadState::Blocked` a `StreamEvent::Readable` follows.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn read(&mut self, max: usize, out: &mut [Bytes]) -> Result<Read, ReadError> { let _ = (max, out, &self.access, self.stream); todo!() }
-    /// Discards what arrives and asks the peer to stop. `code` as for [`SendStream::reset`].
+    pub fn read(&mut self, max: usize, out: &mut [Bytes]) -> Result<Read, ReadError> {
+        let stream = self.stream;
+        let Access { conn, t, now } = &mut self.access;
+        let result = conn.run_fallible(*t, *now, |sessions, cx| {
+            match cx.h3.table.get(stream).map(|slot| &slot.kind) {
+                Some(Kind::Exchange(_)) => cx.h3.read_content(cx.t, stream, max, out),
+                Some(Kind::Raw) => {
+                    let owner = sessions.registry.owner(cx.h3, stream);
+                    let read = cx.h3.read_raw(cx.t, stream, max, out).map_err(remap_read);
+                    if let Ok(read) = &read
+                        && let Some(owner) = owner
+                        && let Some(session) = sessions.registry.get_mut(cx.h3, owner)
+                    {
+                        session.stats.bytes_received += read.bytes as u64;
+                    }
+                    Ok(read)
+                }
+                _ => Ok(Err(ReadError::Gone)),
+            }
+        });
+        match result {
+            Ok(read) => read,
+            Err(Fault::Stream(_, why) | Fault::Connection(why)) => Err(ReadError::Malformed(why)),
+        }
+    }
+
+    /// Discards what arrives and asks the peer to stop. `code` as for
+    /// [`SendStream::reset`].
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> { let _ = code; todo!() }
+    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
+        let stream = self.stream;
+        let code = self.access.wire_code(stream, code)?;
+        let Access { conn, t, now } = &mut self.access;
+        let stopped = conn.run_fallible(*t, *now, |_, cx| cx.h3.stop(cx.t, stream, code));
+        if stopped == Ok(true) { Ok(()) } else { Err(ResetError::Gone) }
+    }
+}
+
+impl<T: Transport> Access<'_, T> {
+    /// The wire code for an application's code on a stream.
+    fn wire_code(&self, stream: StreamKey, code: u64) -> Result<u64, ResetError> {
+        match self.slot(stream).map(|slot| &slot.kind) {
+            None => Err(ResetError::Gone),
+            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.4
+            // 32 bits, mapped into a range of their own.
+            Some(Kind::Raw) => u32::try_from(code)
+                .map(code::app_to_http)
+                .map_err(|_| ResetError::CodeOutOfRange),
+            Some(_) if code < 1 << 62 => Ok(code),
+            Some(_) => Err(ResetError::CodeOutOfRange),
+        }
+    }
+}
+
+fn remap_write(error: WriteError) -> WriteError {
+    match error {
+        WriteError::Stopped(code) => WriteError::Stopped(PeerCode::webtransport(code.wire.value())),
+        other => other,
+    }
+}
+
+fn remap_read(error: ReadError) -> ReadError {
+    match error {
+        ReadError::Reset(code) => ReadError::Reset(PeerCode::webtransport(code.wire.value())),
+        other => other,
+    }
 }

@@ -1,19 +1,49 @@
 //! One HTTP/3 connection, sessions included, over any [`Transport`].
+//!
+//! ```text
+//!   transport events, time ──▶ handle, handle_timeout ─┐
+//!   application ─────────────▶ access() ───────────────┼─▶ poll_event, poll_timeout
+//! ```
+//!
+//! Inputs never fail: what the peer does wrong becomes a reset or a close and an
+//! event. Inputs and accesses come in any order and number; after them the
+//! outputs are drained, again in any order. Draining twice is harmless.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::Access;
+use crate::code::Code;
 use crate::config::Config;
+use crate::error::CloseReason;
 use crate::event::Event;
+use crate::fault::Fault;
+use crate::h3::H3Event;
+use crate::h3::connection::H3;
 use crate::id::Side;
-use crate::time::Deadline;
+use crate::session::{self, Cx, Sessions};
+use crate::stats::Stats;
+use crate::time::{Deadline, Why, earliest};
 use crate::transport::{Transport, TransportEvent};
 
 /// One connection's state.
 #[derive(Debug)]
 pub struct Connection {
-    side: Side,
+    pub(crate) h3: H3,
+    pub(crate) sessions: Sessions,
+    events: VecDeque<Event>,
+    pub(crate) life: Life,
+    /// When a graceful shutdown gives up waiting.
+    drain_until: Option<Instant>,
+}
+
+/// Where the connection is in its life.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Life {
+    Handshaking,
+    Established,
+    Closed,
 }
 
 impl Connection {
@@ -21,32 +51,77 @@ impl Connection {
     /// values that are sent for GREASE, nothing else.
     #[must_use]
     pub fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
-        let _ = (config, seed);
-        Self { side }
+        let webtransport = config.webtransport;
+        let claims = session::claims(webtransport);
+        let settings = session::settings(webtransport);
+        Self {
+            h3: H3::new(side, config, seed, claims, settings),
+            sessions: Sessions::new(),
+            events: VecDeque::new(),
+            life: Life::Handshaking,
+            drain_until: None,
+        }
     }
 
     /// Takes what QUIC has to tell.
     pub fn handle<T: Transport>(&mut self, t: &mut T, now: Instant, event: TransportEvent) {
-        let _ = (t, now, event);
-        todo!()
+        if self.life == Life::Closed {
+            return;
+        }
+        match event {
+            TransportEvent::Connected => {
+                self.life = Life::Established;
+                self.events.push_back(Event::Connected);
+            }
+            TransportEvent::Available(dir) => self.events.push_back(Event::Available(dir)),
+            _ => {}
+        }
+        self.h3.handle(t, &event);
+        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        match event {
+            TransportEvent::Datagrams => {
+                let result = self.sessions.on_datagrams(&mut cx);
+                cx.h3.fail(cx.t, result);
+            }
+            TransportEvent::DatagramsUnblocked => self.sessions.on_datagrams_unblocked(&mut cx),
+            TransportEvent::Closed(reason) => {
+                self.finish(t, now, reason);
+                return;
+            }
+            _ => {}
+        }
+        self.settle(t, now);
     }
 
     /// Does what is due at `now`. Calling it early, late or twice is harmless.
     pub fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
-        let _ = (t, now);
-        todo!()
+        if self.life == Life::Closed {
+            return;
+        }
+        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        let result = self.sessions.handle_timeout(&mut cx);
+        cx.h3.fail(cx.t, result);
+        self.settle(t, now);
+        if self.drain_until.is_some_and(|until| until <= now) {
+            self.close_drained(t, now);
+        }
     }
 
     /// The next event for the application.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
 
     /// When `handle_timeout` is wanted.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        todo!()
+        if self.life == Life::Closed {
+            return None;
+        }
+        let early = self.sessions.poll_timeout().map(|at| Deadline { at, why: Why::EarlyArrivals });
+        let drain = self.drain_until.map(|at| Deadline { at, why: Why::Drain });
+        earliest(early, drain)
     }
 
     /// The connection together with its transport: everything an application
@@ -58,12 +133,128 @@ impl Connection {
     /// Whether [`Event::Closed`] has been queued.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.life == Life::Closed
     }
 
     /// Which end this is.
     #[must_use]
     pub fn side(&self) -> Side {
-        self.side
+        self.h3.side
+    }
+
+    /// What the connection has counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.h3.stats
+    }
+
+    /// Streams of every kind that are in the tables at present.
+    #[must_use]
+    pub fn live_streams(&self) -> usize {
+        self.h3.table.len()
+    }
+
+    /// Turns what the layers have to tell into events, until they are silent.
+    pub(crate) fn settle<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        while let Some(event) = self.h3.poll_event() {
+            if let H3Event::Failed(why) = event {
+                let reason = CloseReason::PeerMisbehaved { code: why.code(), why };
+                self.finish(t, now, reason);
+                return;
+            }
+            let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+            match self.sessions.handle(&mut cx, event) {
+                Ok(Some(event)) => self.events.push_back(event),
+                Ok(None) => {}
+                Err(fault) => self.h3.fail(t, Err(fault)),
+            }
+        }
+        let idle = self.h3.exchanges == 0 && self.life == Life::Established;
+        if self.drain_until.is_some() && idle {
+            self.close_drained(t, now);
+        }
+    }
+
+    /// Runs an operation of the application and everything that follows from it.
+    pub(crate) fn run<T: Transport, R>(
+        &mut self,
+        t: &mut T,
+        now: Instant,
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> R,
+    ) -> R {
+        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        let result = work(&mut self.sessions, &mut cx);
+        self.settle(t, now);
+        result
+    }
+
+    /// As [`Self::run`] for work that can reveal a fault of the peer; `None` then.
+    pub(crate) fn run_fallible<T: Transport, R>(
+        &mut self,
+        t: &mut T,
+        now: Instant,
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> Result<R, Fault>,
+    ) -> Result<R, Fault> {
+        self.run(t, now, |sessions, cx| {
+            let result = work(sessions, cx);
+            if let Err(fault) = &result {
+                cx.h3.fail(cx.t, Err(*fault));
+            }
+            result
+        })
+    }
+
+    /// Begins a graceful shutdown.
+    pub(crate) fn drain<T: Transport>(&mut self, t: &mut T, now: Instant, until: Instant) {
+        if self.life == Life::Closed {
+            return;
+        }
+        let first = self.drain_until.is_none();
+        let until = self.drain_until.map_or(until, |before| before.min(until));
+        self.drain_until = Some(until);
+        if self.life == Life::Handshaking {
+            // There is nothing to wind down and nobody to tell.
+            self.close_drained(t, now);
+            return;
+        }
+        if first {
+            self.h3.send_goaway(t);
+            self.events.push_back(Event::Draining { by: self.h3.side });
+        }
+        self.run(t, now, |sessions, cx| sessions.drain_all(cx));
+    }
+
+    fn close_drained<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        if self.life != Life::Closed {
+            t.close(Code::H3_NO_ERROR.value(), "");
+            self.finish(t, now, CloseReason::Drained);
+        }
+    }
+
+    /// Closes at once because the application says so.
+    pub(crate) fn close<T: Transport>(
+        &mut self,
+        t: &mut T,
+        now: Instant,
+        code: Code,
+        reason: &'static str,
+    ) {
+        if self.life != Life::Closed {
+            t.close(code.value(), reason);
+            self.finish(t, now, CloseReason::Local { code, reason });
+        }
+    }
+
+    /// The end: every session is told, then the application, each once.
+    fn finish<T: Transport>(&mut self, t: &mut T, now: Instant, reason: CloseReason) {
+        if self.life == Life::Closed {
+            return;
+        }
+        self.life = Life::Closed;
+        self.h3.set_closed();
+        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        self.sessions.end_all(&mut cx, &reason);
+        while self.h3.poll_event().is_some() {}
+        self.events.push_back(Event::Closed(Box::new(reason)));
     }
 }

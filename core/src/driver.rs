@@ -342,5 +342,5 @@ fn to_ecn(mark: Ecn) -> EcnCodepoint {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(all(test, feature = "pair"))]
 mod tests;

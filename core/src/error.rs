@@ -358,6 +358,9 @@ pub enum SessionClose {
         /// The rule.
         why: Violation,
     },
+    /// The server did not process the request because of its GOAWAY: the session
+    /// may be asked for again on another connection.
+    Unprocessed,
     /// The whole connection ended.
     Connection(CloseReason),
 }
@@ -375,6 +378,7 @@ impl fmt::Display for SessionClose {
             }
             Self::Reset(code) => write!(f, "the peer reset the session: {code}"),
             Self::PeerMisbehaved { code, why } => write!(f, "reset by us: {code}: the peer sent {why}"),
+            Self::Unprocessed => f.write_str("not processed: the server is going away"),
             Self::Connection(reason) => write!(f, "the connection ended: {reason}"),
         }
     }

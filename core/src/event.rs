@@ -73,8 +73,9 @@ pub enum StreamEvent {
     Delivered,
     /// The peer does not want more of what we send. Writes fail with the same code.
     Stopped(PeerCode),
-    /// The peer abandoned what it was sending. Told at once, before bytes that
-    /// were received but not read, which are lost.
+    /// The peer abandoned the message it was sending. Told at once; bytes that
+    /// were not read are lost. On a session's stream the core does not read ahead,
+    /// so there it is `Readable`, and `recv` gives the reset.
     Reset(PeerCode),
     /// The request was not processed because of a GOAWAY: it may be sent again on
     /// another connection. The stream is gone.
@@ -84,6 +85,8 @@ pub enum StreamEvent {
     Malformed(Violation),
     /// A datagram arrived for this request; told once until drained.
     Datagrams,
+    /// The datagram send buffer has room again after `DatagramError::Blocked`.
+    DatagramsUnblocked,
     /// The stream's session ended, and the stream with it. The stream is gone.
     SessionGone,
 }

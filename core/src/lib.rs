@@ -16,6 +16,7 @@ pub mod fault;
 mod h3;
 pub mod head;
 pub mod id;
+mod session;
 pub mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -9,7 +9,7 @@ use super::streams::{Kind, Recv};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::transport::{ReadState, StreamGone, Transport};
-use crate::wire::frame::{self, FrameType, StreamKind};
+use crate::wire::frame::{self, StreamKind};
 use crate::wire::frame_reader::{FrameEvent, FrameRules};
 use crate::wire::grease;
 use crate::wire::priority::{Priority, Stated};
@@ -312,8 +312,12 @@ impl H3 {
             return;
         };
         exchange.priority = Some(priority);
-        let is_tunnel = exchange.is_connect();
-        t.set_priority(key.id, transport_priority(priority, key.id, is_tunnel, 0));
+        let number = if exchange.is_connect() || priority.incremental {
+            tunnel_priority(priority, 0)
+        } else {
+            sequential_priority(priority, key.id)
+        };
+        t.set_priority(key.id, number);
     }
 
     /// Says GOAWAY, once: nothing at or above the id will be processed.
@@ -370,30 +374,28 @@ impl H3 {
     }
 }
 
-/// The transport's number for a priority.
+/// The transport's number for streams that share bandwidth within an urgency:
+/// incremental requests, tunnels, sessions. `order` moves a stream among them.
 ///
-/// Urgencies are 2^24 apart. Within one, streams that share bandwidth
-/// (incremental requests, tunnels, sessions) have one number, moved by `order`;
-/// requests whose sender asked for one after the other stand above them in the
-/// order of their ids.
-pub(crate) fn transport_priority(
-    priority: Priority,
-    id: StreamId,
-    is_tunnel: bool,
-    order: i32,
-) -> i32 {
-    let base = (7 - i32::from(priority.urgency.min(7))) << 24;
-    if priority.incremental || is_tunnel {
-        return base + order.clamp(-MAX_ORDER, MAX_ORDER);
-    }
+/// Urgencies are 2^24 apart.
+pub(crate) fn tunnel_priority(priority: Priority, order: i32) -> i32 {
+    urgency_base(priority) + order.clamp(-MAX_ORDER, MAX_ORDER)
+}
+
+/// The transport's number for requests whose sender asked for one after the
+/// other: above those that share, in the order of their ids.
+fn sequential_priority(priority: Priority, id: StreamId) -> i32 {
     //= https://www.rfc-editor.org/rfc/rfc9218#section-10
     // Non-incremental responses of one urgency go one after the other.
     let place = i32::try_from(id.number() % 0x10_0000).unwrap_or(0);
-    base + MAX_ORDER + 0x10_0000 - place
+    urgency_base(priority) + MAX_ORDER + 0x10_0000 - place
+}
+
+fn urgency_base(priority: Priority) -> i32 {
+    (7 - i32::from(priority.urgency.min(7))) << 24
 }
 
 /// Largest `order` of a stream in either direction.
 pub(crate) const MAX_ORDER: i32 = 1_000_000;
 
 const _: () = assert!(2 * MAX_ORDER + 0x10_0000 < 1 << 24, "urgencies do not overlap");
-const _: () = assert!(FrameType::SETTINGS.0 == 0x04);

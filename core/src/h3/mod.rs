@@ -29,6 +29,8 @@ mod send;
 pub(crate) mod streams;
 mod uni;
 
+pub(crate) use self::control::tunnel_priority;
+
 use crate::fault::Violation;
 use crate::head::{RequestHead, ResponseHead, Trailers};
 use crate::id::{Dir, StreamKey};

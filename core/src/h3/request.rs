@@ -110,6 +110,11 @@ impl Exchange {
         self.connect
     }
 
+    /// The priority that was asked for, if any.
+    pub(crate) fn priority(&self) -> Option<Priority> {
+        self.priority
+    }
+
     pub(super) fn is_head_request(&self) -> bool {
         self.head_request
     }

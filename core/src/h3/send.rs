@@ -13,8 +13,8 @@ use super::H3Event;
 use super::connection::{ARENA, H3};
 use super::message;
 use super::request::{Exchange, Part};
-use super::streams::{Kind, Recv, Send, Slot};
-use crate::error::{Gone, OpenError, PeerCode, ResetError, SendError, WriteError};
+use super::streams::{Kind, Send, Slot};
+use crate::error::{OpenError, PeerCode, ResetError, SendError, WriteError};
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, StreamKey};
 use crate::transport::{StreamGone, Transport};
@@ -247,6 +247,19 @@ impl H3 {
         }
     }
 
+    /// Content that cannot be refused: a small, bounded number of capsules. What
+    /// the transport does not take stays with the stream.
+    pub(crate) fn push_content<T: Transport>(&mut self, t: &mut T, key: StreamKey, content: Bytes) {
+        let head = self.frame_head(&frame::data_header(content.len()));
+        if let Some(slot) = self.table.get_mut(key)
+            && slot.send == Send::Open
+        {
+            slot.owed.push(head);
+            slot.owed.push(content);
+            self.flush_stream(t, key);
+        }
+    }
+
     /// Whether content may be written now; false when the transport is full.
     fn may_write<T: Transport>(
         &mut self,
@@ -390,18 +403,6 @@ impl H3 {
         // Receivers learn of a stream from its header, so it goes out at once.
         self.flush_stream(t, key);
         Some(key)
-    }
-
-    /// A message's sending half may be dropped without telling anybody.
-    pub(crate) fn acknowledge_stop(&mut self, key: StreamKey) -> Result<(), Gone> {
-        let slot = self.table.get_mut(key).ok_or(Gone)?;
-        if matches!(slot.send, Send::Stopped(_)) {
-            slot.send = Send::Closed;
-        }
-        if slot.recv == Recv::Closed {
-            self.settle(key);
-        }
-        Ok(())
     }
 }
 

@@ -24,7 +24,9 @@ impl H3 {
             }
             let slot = Slot::new(id, self.side, Kind::Unidentified(HeadReader::new()));
             let key = self.table.insert(slot);
-            self.identify(t, key)?;
+            let result = self.identify(t, key);
+            // One bad stream does not keep the others from being seen.
+            self.settle_fault(t, result)?;
         }
         Ok(())
     }

@@ -177,10 +177,18 @@ mod tests {
         assert!(references.may_block(4, 1));
         references.add(4, section(2, 3));
         references.cancel(4);
+        references.add(12, section(2, 9));
+        references.add(12, section(2, 3));
+        references.receive_up_to(3);
+        assert!(
+            !references.may_block(8, 1),
+            "the first section of 12 needs nine"
+        );
+        references.cancel(12);
         assert!(references.may_block(8, 1));
         assert_eq!(
             references.known_received(),
-            2,
+            3,
             "a cancellation confirms nothing"
         );
     }

@@ -3,6 +3,13 @@ use super::super::tests::hex;
 use super::*;
 use crate::wire::fields::FieldSection;
 
+impl Encoder {
+    /// Bytes that entries take, for tests of both halves.
+    pub(in super::super) fn table_size(&self) -> u64 {
+        self.table.size()
+    }
+}
+
 /// An encoder and the peer's decoder; the test decides what travels when.
 struct Pair {
     encoder: Encoder,
@@ -189,6 +196,41 @@ fn an_entry_about_to_go_is_duplicated_when_used() {
     assert_eq!(section, hex("07 80 10"));
     assert_eq!(pair.inserts(), hex("04"), "Duplicate of relative index 4");
     assert_eq!(pair.decode(24, &section).get(b"server"), Some(&b"1"[..]));
+    // The copy is the one found from then on.
+    pair.acks();
+    assert_eq!(pair.encode(28, &[("server", "1")]), hex("07 00 80"));
+    assert!(pair.inserts().is_empty());
+}
+
+#[test]
+fn a_copy_that_cannot_be_used_yet_may_replace_the_original() {
+    let mut pair = Pair::new(220, 0);
+    for (stream, value) in (0..).step_by(4).zip(["1", "2", "3", "4", "5"]) {
+        pair.exchange(stream, &[("server", value)]);
+    }
+    let section = pair.encode(20, &[("server", "1")]);
+    assert_eq!(pair.inserts(), hex("04"));
+    assert_eq!(pair.encoder.table.evicted(), 1);
+    assert_eq!(
+        section,
+        hex("00 00 5f 4d 01 31"),
+        "a literal, for no stream may block"
+    );
+    pair.acks();
+    assert_eq!(pair.encode(24, &[("server", "1")]), hex("07 00 80"));
+}
+
+#[test]
+fn a_name_about_to_go_is_spelled_out() {
+    let mut pair = Pair::new(100, 1);
+    for stream in [0, 4] {
+        pair.exchange(stream, &[("x-a", "1")]);
+    }
+    pair.exchange(8, &[("server", "2")]);
+    // Both entries take 75 bytes: three quarters of 100, and more than that of 90.
+    assert_eq!(pair.encode(12, &[("x-a", "\u{1}")])[..2], hex("02 01"));
+    pair.encoder.set_peer_limits(100, 1, 90).unwrap();
+    assert_eq!(pair.encode(16, &[("x-a", "\u{1}")])[..2], hex("00 00"));
 }
 
 #[test]
@@ -232,6 +274,29 @@ fn a_new_value_borrows_a_custom_name() {
     assert_eq!(section, hex("02 00 40 01 01"));
     pair.encode(12, &[("x-long-custom-name", "\u{1}")]);
     assert_eq!(pair.inserts(), hex("80 01 01"));
+}
+
+#[test]
+fn a_name_is_found_while_any_entry_has_it() {
+    let mut pair = Pair::new(220, 16);
+    for (stream, value) in (0..).step_by(8).zip(["1", "2", "3", "4", "5"]) {
+        pair.exchange(stream, &[("x-long-custom-name", value)]);
+        pair.exchange(stream + 4, &[("x-long-custom-name", value)]);
+    }
+    assert_eq!(pair.encoder.table.evicted(), 1);
+    assert_eq!(
+        pair.encode(99, &[("x-long-custom-name", "\u{1}")]),
+        hex("06 00 40 01 01")
+    );
+}
+
+#[test]
+fn a_field_that_would_take_half_the_table_is_not_inserted() {
+    let mut pair = Pair::new(200, 16);
+    for (len, inserted) in [(63, false), (62, true)] {
+        pair.encode(0, &[("server", &"x".repeat(len))]);
+        assert_eq!(!pair.inserts().is_empty(), inserted, "{len} bytes");
+    }
 }
 
 #[test]
