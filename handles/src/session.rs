@@ -159,9 +159,15 @@ impl PendingSession {
 
     fn reject(&mut self, status: StatusCode) -> Result<(), SessionError> {
         let half = self.half();
-        let reject =
-            half.conn.lock().core(half.conn.key, |core| core.reject_session(self.key, status));
+        let mut locked = half.conn.lock();
+        let reject = locked.core(half.conn.key, |core| core.reject_session(self.key, status));
         let done = reject.unwrap_or(Err(SessionError::Gone));
+        if done.is_ok()
+            && let Some(session) = &mut locked.stream(half.at).session
+        {
+            session.over = true;
+        }
+        drop(locked);
         if done.is_ok() {
             self.half = None;
         }

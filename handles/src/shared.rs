@@ -100,7 +100,12 @@ impl Locked<'_> {
         key: ConnKey,
         look: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
-        let mut conn = self.state().endpoint.connection(now(), key)?;
+        let state = self.state();
+        if state.failed.is_some() {
+            // What nobody drives would take bytes that never leave.
+            return None;
+        }
+        let mut conn = state.endpoint.connection(now(), key)?;
         Some(look(&mut conn.access()))
     }
 

@@ -121,8 +121,6 @@ impl State {
         self.conns.iter_mut().for_each(|(_, conn)| conn.close(reason, wakes));
         self.conns.retain(|_, conn| conn.handle);
         self.waiters.wake(wakes);
-        // Nothing of it reaches a peer, but whoever still tries is told.
-        self.endpoint.close_all(now(), Code::H3_INTERNAL_ERROR, "");
     }
 }
 
@@ -219,7 +217,11 @@ impl Conn {
     pub(crate) fn release_stream(&mut self, at: usize) {
         let Some(stream) = self.streams.get_mut(at) else { return };
         stream.refs = stream.refs.saturating_sub(1);
-        if stream.refs == 0 {
+        // A session's end is still to be told to its streams.
+        let awaited = stream.session.as_ref().is_some_and(|session| !session.over)
+            && stream.end.as_ref().is_some_and(|end| end.get().is_none())
+            && self.closed.is_none();
+        if stream.refs == 0 && !awaited {
             self.remove_stream(at);
         }
     }
@@ -284,6 +286,8 @@ pub(crate) enum Answer {
 pub(crate) struct SessionState {
     pub(crate) answer: Option<Answer>,
     pub(crate) draining: bool,
+    /// It was rejected: no event of it follows.
+    pub(crate) over: bool,
     /// Streams to accept, by [`Dir`].
     pub(crate) incoming: [VecDeque<usize>; 2],
     pub(crate) waiters: [Waiters; SessionTopic::COUNT],

@@ -80,8 +80,8 @@ async fn a_session_echoes_streams_and_datagrams() {
         // Datagrams.
         let size = client.max_datagram_size().expect("datagrams are on");
         assert!(size > 1000, "{size}");
-        client.send_datagram_wait(&pattern(size)).await.expect("fits");
-        assert_eq!(client.recv_datagram().await.expect("comes back"), pattern(size));
+        client.send_datagram_wait(&pattern(1000)).await.expect("fits");
+        assert_eq!(client.recv_datagram().await.expect("comes back"), pattern(1000));
         let too_large = vec![0; size + 1];
         assert!(matches!(
             client.send_datagram(&too_large),
