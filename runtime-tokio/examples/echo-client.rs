@@ -20,24 +20,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     roots.add(std::fs::read(file)?.into())?;
 
-    let any = if addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let any = if addr.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
     let endpoint = Endpoint::client(any.parse()?)?;
-    let connection =
-        endpoint.connect(addr, "localhost", Arc::new(tls::client_config(roots)?))?.await?;
+    let connection = endpoint
+        .connect(addr, "localhost", Arc::new(tls::client_config(roots)?))?
+        .await?;
 
     let request = Request::post("https://localhost/echo").body(())?;
     let mut stream = connection.request(request).await?;
     stream.send_data("hello over HTTP/3".into()).await?;
     stream.finish()?;
     let status = stream.recv_response().await?.status();
-    println!("{status}: {}", String::from_utf8_lossy(&stream.read_to_end(1000).await?));
+    println!(
+        "{status}: {}",
+        String::from_utf8_lossy(&stream.read_to_end(1000).await?)
+    );
 
-    let session =
-        connection.open_session(ConnectRequest::new("https://localhost/echo".parse()?)).await?;
+    let session = connection
+        .open_session(ConnectRequest::new("https://localhost/echo".parse()?))
+        .await?;
     let (mut send, mut recv) = session.open_bi().await?;
     send.write_all(b"hello over a WebTransport stream").await?;
     send.finish()?;
-    println!("{}", String::from_utf8_lossy(&recv.read_to_end(1000).await?));
+    println!(
+        "{}",
+        String::from_utf8_lossy(&recv.read_to_end(1000).await?)
+    );
 
     let sent = Instant::now();
     session.send_datagram(b"ping")?;

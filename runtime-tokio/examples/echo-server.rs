@@ -30,7 +30,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
 
     let endpoint = Endpoint::server(EndpointConfig::server(tls.into(), Config::default())?, addr)?;
-    println!("https://{} with the certificate in {file}", endpoint.local_addr());
+    println!(
+        "https://{} with the certificate in {file}",
+        endpoint.local_addr()
+    );
     loop {
         tokio::select! {
             connection = endpoint.accept() => match connection {
@@ -76,7 +79,9 @@ async fn sessions(connection: Connection) {
     while let Some(request) = connection.accept_session().await {
         println!("session {} from {:?}", request.uri(), request.origin());
         // A client that has gone meanwhile is no reason to stop.
-        let Ok(session) = request.accept() else { continue };
+        let Ok(session) = request.accept() else {
+            continue;
+        };
         tokio::spawn(echo_session(session));
     }
 }

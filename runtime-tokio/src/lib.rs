@@ -123,7 +123,9 @@ struct Control {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("local", &self.local_addr()).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("local", &self.local_addr())
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,14 +162,20 @@ impl Endpoint {
         let driver = Driver::new(core.max_udp_payload(), socket.limits());
         let (inner, worker) = aqueduct_handles::Endpoint::new(core, driver);
         let rebind = Arc::new(Rebind::default());
-        let control = Control { rebind: rebind.clone(), local: Mutex::new(local) };
+        let control = Control {
+            rebind: rebind.clone(),
+            local: Mutex::new(local),
+        };
         runtime.spawn(async move {
             // The handles have been told by the worker.
             if let Err(error) = drive(worker, socket, rebind).await {
                 tracing::error!(%error, "the endpoint's socket failed");
             }
         });
-        Ok(Self { inner, control: Arc::new(control) })
+        Ok(Self {
+            inner,
+            control: Arc::new(control),
+        })
     }
 
     /// Begins a connection to `addr`, whose certificate must be for
@@ -209,7 +217,11 @@ impl Endpoint {
     /// The socket's address.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        *self.control.local.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .control
+            .local
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Goes on with another socket: connections that this side opened migrate to
@@ -220,7 +232,11 @@ impl Endpoint {
     pub fn rebind(&self, socket: UdpSocket) -> io::Result<()> {
         let local = socket.local_addr()?;
         self.control.rebind.put(Socket::new(socket)?);
-        *self.control.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
+        *self
+            .control
+            .local
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = local;
         self.inner.kick();
         Ok(())
     }

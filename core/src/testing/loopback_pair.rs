@@ -74,7 +74,7 @@ impl LoopbackPair {
             client: Connection::new(Side::Client, Arc::new(client), seed),
             server: Connection::new(Side::Server, Arc::new(server), seed.wrapping_add(1)),
             // The one clock reading: a start that everything else is relative to.
-            now: Instant::now(),
+            now: super::epoch(),
             seed,
             client_events: Vec::new(),
             server_events: Vec::new(),

@@ -30,7 +30,10 @@ async fn a_close_is_told_to_everybody_with_its_author() {
             reason: Bytes::from_static(b"bad day"),
         };
         assert_eq!(pair.client.closed().await, remote);
-        assert_eq!(session.closed().await, SessionClose::Connection(remote.clone()));
+        assert_eq!(
+            session.closed().await,
+            SessionClose::Connection(remote.clone())
+        );
         let error = stream.recv_response().await.expect_err("no answer");
         assert_eq!(error, ReadError::Connection(remote.clone()));
         let sent = stream.send_data(Bytes::from_static(b"x")).await;
@@ -38,7 +41,10 @@ async fn a_close_is_told_to_everybody_with_its_author() {
         let opened = pair.client.request(request("GET")).await.expect_err("over");
         assert_eq!(opened, OpenError::Connection(remote));
 
-        let local = CloseReason::Local { code: Code::H3_INTERNAL_ERROR, reason: "bad day" };
+        let local = CloseReason::Local {
+            code: Code::H3_INTERNAL_ERROR,
+            reason: "bad day",
+        };
         assert_eq!(pair.server.closed().await, local);
         let error = server_stream.recv_data().await.expect_err("over");
         assert_eq!(error, ReadError::Connection(local));
@@ -56,11 +62,16 @@ async fn the_last_handle_closes_the_connection_without_error() {
         let (stream, mut server_stream) = pair.post().await;
         drop(pair.client);
         // A request keeps the connection open.
-        server_stream.send_response(Response::new(())).expect("not sent yet");
+        server_stream
+            .send_response(Response::new(()))
+            .expect("not sent yet");
         let (send, mut recv) = stream.split();
         recv.recv_response().await.expect("arrives");
         drop((send, recv));
-        let remote = CloseReason::Remote { code: Code::H3_NO_ERROR, reason: Bytes::new() };
+        let remote = CloseReason::Remote {
+            code: Code::H3_NO_ERROR,
+            reason: Bytes::new(),
+        };
         assert_eq!(pair.server.closed().await, remote);
         // The other side learns it too, before its endpoint is gone.
         pair.client_endpoint.wait_idle().await;
@@ -80,13 +91,25 @@ async fn a_drain_lets_work_finish_and_refuses_new_work() {
         assert_eq!(pair.client.draining().await, Some(Side::Server));
         assert!(session.draining().await);
         assert!(pair.server_endpoint.accept().await.is_none());
-        let refused = pair.client.request(request("GET")).await.expect_err("draining");
+        let refused = pair
+            .client
+            .request(request("GET"))
+            .await
+            .expect_err("draining");
         assert_eq!(refused, OpenError::Refused(Refusal::Draining));
 
-        client.send_data(pattern(1000)).await.expect("the server reads");
+        client
+            .send_data(pattern(1000))
+            .await
+            .expect("the server reads");
         client.finish().expect("not finished yet");
-        assert_eq!(server.read_to_end(1000).await.expect("whole"), pattern(1000));
-        server.send_response(Response::new(())).expect("not sent yet");
+        assert_eq!(
+            server.read_to_end(1000).await.expect("whole"),
+            pattern(1000)
+        );
+        server
+            .send_response(Response::new(()))
+            .expect("not sent yet");
         server.finish().expect("not finished yet");
         assert_eq!(client.recv_response().await.expect("arrives").status(), 200);
         assert_eq!(client.recv_data().await, Ok(None));
@@ -94,7 +117,10 @@ async fn a_drain_lets_work_finish_and_refuses_new_work() {
         drop((client, server));
         assert_eq!(pair.server.closed().await, CloseReason::Drained);
         let remote = pair.client.closed().await;
-        assert!(matches!(&remote, CloseReason::Remote { code, .. } if *code == Code::H3_NO_ERROR), "{remote}");
+        assert!(
+            matches!(&remote, CloseReason::Remote { code, .. } if *code == Code::H3_NO_ERROR),
+            "{remote}"
+        );
         pair.server_endpoint.wait_idle().await;
     })
     .await;
@@ -143,7 +169,10 @@ async fn a_server_without_webtransport_is_told_apart() {
         let client = client.expect("shakes hands");
         let request = ConnectRequest::new("https://localhost/".parse().expect("a URI"));
         let refused = client.open_session(request).await.expect_err("not spoken");
-        assert_eq!(refused, ConnectError::Refused(Refusal::WebTransportNotEnabled));
+        assert_eq!(
+            refused,
+            ConnectError::Refused(Refusal::WebTransportNotEnabled)
+        );
     })
     .await;
 }
@@ -160,11 +189,16 @@ async fn connections_survive_a_new_socket() {
         assert_ne!(pair.client_endpoint.local_addr(), before);
 
         let mut send = session.open_uni().await.expect("opens");
-        send.write_chunk(pattern(500_000)).await.expect("the server reads");
+        send.write_chunk(pattern(500_000))
+            .await
+            .expect("the server reads");
         send.finish().expect("ends");
         let mut recv = server.accept_uni().await.expect("arrives");
         assert!(recv.read_to_end(1 << 20).await.expect("whole") == pattern(500_000));
-        assert_eq!(pair.server.remote_address(), Some(pair.client_endpoint.local_addr()));
+        assert_eq!(
+            pair.server.remote_address(),
+            Some(pair.client_endpoint.local_addr())
+        );
     })
     .await;
 }
@@ -182,7 +216,10 @@ fn handles_that_outlive_the_runtime_are_told() {
     second.block_on(within(async {
         let reason = client.closed().await;
         assert!(matches!(&reason, CloseReason::Transport(_)), "{reason}");
-        assert!(matches!(stream.recv_response().await, Err(ReadError::Connection(_))));
+        assert!(matches!(
+            stream.recv_response().await,
+            Err(ReadError::Connection(_))
+        ));
         assert!(stream.send_data(Bytes::from_static(b"x")).await.is_err());
     }));
 }
@@ -194,14 +231,27 @@ async fn what_the_handshake_agreed_on_can_be_asked() {
         let pair = Pair::new().await;
         assert_eq!(pair.client.alpn().as_deref(), Some(&b"h3"[..]));
         assert_eq!(pair.server.server_name().as_deref(), Some("localhost"));
-        assert_eq!(pair.client.remote_address(), Some(pair.server_endpoint.local_addr()));
-        assert_eq!(pair.client.peer_certificates(), [Identity::localhost().cert]);
+        assert_eq!(
+            pair.client.remote_address(),
+            Some(pair.server_endpoint.local_addr())
+        );
+        assert_eq!(
+            pair.client.peer_certificates(),
+            [Identity::localhost().cert]
+        );
         assert!(pair.client.rtt().expect("open") < Duration::from_secs(1));
-        assert_eq!((pair.client.side(), pair.server.side()), (Side::Client, Side::Server));
+        assert_eq!(
+            (pair.client.side(), pair.server.side()),
+            (Side::Client, Side::Server)
+        );
         assert!(pair.client.settings().await.is_ok());
         let (mut ours, mut theirs) = ([0; 32], [0; 32]);
-        pair.client.export_keying_material(&mut ours, b"label", b"").expect("complete");
-        pair.server.export_keying_material(&mut theirs, b"label", b"").expect("complete");
+        pair.client
+            .export_keying_material(&mut ours, b"label", b"")
+            .expect("complete");
+        pair.server
+            .export_keying_material(&mut theirs, b"label", b"")
+            .expect("complete");
         assert_eq!(ours, theirs);
         assert_ne!(ours, [0; 32]);
     })

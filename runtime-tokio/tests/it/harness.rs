@@ -25,34 +25,55 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn new() -> Self {
-        let config = EndpointConfig::server(Identity::localhost().server().into(), Config::default());
+        let config =
+            EndpointConfig::server(Identity::localhost().server().into(), Config::default());
         let server_endpoint = Endpoint::server(config.expect("suits"), ANY).expect("binds");
         let client_endpoint = Endpoint::client(ANY).expect("binds");
-        let connecting = client_endpoint.connect_with(target(&server_endpoint)).expect("begins");
+        let connecting = client_endpoint
+            .connect_with(target(&server_endpoint))
+            .expect("begins");
         let (client, server) = tokio::join!(connecting, server_endpoint.accept());
         let (client, server) = (client.expect("shakes hands"), server.expect("arrives"));
-        Self { server_endpoint, client_endpoint, server, client }
+        Self {
+            server_endpoint,
+            client_endpoint,
+            server,
+            client,
+        }
     }
 
     /// A session on the connection, client side first.
     pub(crate) async fn session(&self) -> (Session, Session) {
         let request = ConnectRequest::new("https://localhost/session".parse().expect("a URI"));
         let (client, server) = tokio::join!(self.client.open_session(request), async {
-            self.server.accept_session().await.expect("arrives").accept()
+            self.server
+                .accept_session()
+                .await
+                .expect("arrives")
+                .accept()
         });
-        (client.expect("is accepted"), server.expect("is still wanted"))
+        (
+            client.expect("is accepted"),
+            server.expect("is still wanted"),
+        )
     }
 
     /// A POST whose content is still to come, client side first.
     pub(crate) async fn post(&self) -> (RequestStream, ServerRequest) {
-        let (client, server) =
-            tokio::join!(self.client.request(request("POST")), self.server.accept_request());
+        let (client, server) = tokio::join!(
+            self.client.request(request("POST")),
+            self.server.accept_request()
+        );
         (client.expect("is sent"), server.expect("arrives").1)
     }
 }
 
 pub(crate) fn target(server: &Endpoint) -> Target {
-    Target::new(server.local_addr(), "localhost", Identity::localhost().client_arc())
+    Target::new(
+        server.local_addr(),
+        "localhost",
+        Identity::localhost().client_arc(),
+    )
 }
 
 pub(crate) fn request(method: &str) -> Request<()> {
@@ -62,7 +83,9 @@ pub(crate) fn request(method: &str) -> Request<()> {
 
 /// Bytes that tell where they belong.
 pub(crate) fn pattern(len: usize) -> Bytes {
-    (0..len).map(|i| ((i * 131 + (i >> 8)) & 255) as u8).collect()
+    (0..len)
+        .map(|i| ((i * 131 + (i >> 8)) & 255) as u8)
+        .collect()
 }
 
 pub(crate) fn http(code: Code) -> PeerCode {
@@ -71,5 +94,7 @@ pub(crate) fn http(code: Code) -> PeerCode {
 
 /// Runs a test, which must come to its end.
 pub(crate) async fn within<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test hangs")
+    tokio::time::timeout(Duration::from_secs(20), test)
+        .await
+        .expect("the test hangs")
 }

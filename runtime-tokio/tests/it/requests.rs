@@ -24,8 +24,13 @@ async fn content_streams_both_ways_at_once() {
             while let Some(chunk) = recv.recv_data().await.expect("whole") {
                 send.send_data(chunk).await.expect("the client reads");
             }
-            let trailers = recv.recv_trailers().await.expect("whole").expect("were sent");
-            send.send_trailers(&trailers.headers).expect("not finished yet");
+            let trailers = recv
+                .recv_trailers()
+                .await
+                .expect("whole")
+                .expect("were sent");
+            send.send_trailers(&trailers.headers)
+                .expect("not finished yet");
             send.stopped().await.expect("acknowledged")
         });
         let data = pattern(5 << 20);
@@ -36,11 +41,22 @@ async fn content_streams_both_ways_at_once() {
             let mut trailers = HeaderMap::new();
             trailers.insert("x-sum", HeaderValue::from_static("42"));
             send.send_trailers(&trailers).expect("not finished yet");
-            assert_eq!(send.finish(), Err(WriteError::Closed), "trailers end the message");
+            assert_eq!(
+                send.finish(),
+                Err(WriteError::Closed),
+                "trailers end the message"
+            );
         });
         assert_eq!(recv.recv_response().await.expect("arrives").status(), 200);
-        assert!(recv.read_to_end(1 << 23).await.expect("whole") == data, "the echo differs");
-        let trailers = recv.recv_trailers().await.expect("whole").expect("are echoed");
+        assert!(
+            recv.read_to_end(1 << 23).await.expect("whole") == data,
+            "the echo differs"
+        );
+        let trailers = recv
+            .recv_trailers()
+            .await
+            .expect("whole")
+            .expect("are echoed");
         assert_eq!(trailers.headers["x-sum"], "42");
         upload.await.expect("no panic");
         assert_eq!(echo.await.expect("no panic"), None, "nothing was stopped");
@@ -54,17 +70,32 @@ async fn interim_responses_come_before_the_final_one() {
     within(async {
         let pair = Pair::new().await;
         let (mut client, mut server) = pair.post().await;
-        let early = Response::builder().status(103).header("link", "</s.css>").body(());
-        server.send_interim(early.expect("valid")).expect("before the head");
-        assert_eq!(server.send_interim(ok()), Err(WriteError::InvalidHead), "200 is final");
+        let early = Response::builder()
+            .status(103)
+            .header("link", "</s.css>")
+            .body(());
+        server
+            .send_interim(early.expect("valid"))
+            .expect("before the head");
+        assert_eq!(
+            server.send_interim(ok()),
+            Err(WriteError::InvalidHead),
+            "200 is final"
+        );
         server.send_response(ok()).expect("not sent yet");
         server.finish().expect("not finished yet");
 
         let interim = client.recv_interim().await.expect("arrives").expect("one");
-        assert_eq!((interim.status().as_u16(), &interim.headers()["link"]), (103, &"</s.css>".parse().expect("valid")));
+        assert_eq!(
+            (interim.status().as_u16(), &interim.headers()["link"]),
+            (103, &"</s.css>".parse().expect("valid"))
+        );
         assert!(client.recv_interim().await.expect("arrives").is_none());
         assert_eq!(client.recv_response().await.expect("arrives").status(), 200);
-        assert_eq!(client.recv_response().await.expect_err("taken"), ReadError::WrongState);
+        assert_eq!(
+            client.recv_response().await.expect_err("taken"),
+            ReadError::WrongState
+        );
         assert_eq!(client.recv_data().await, Ok(None));
         assert!(client.recv_trailers().await.expect("whole").is_none());
     })
@@ -140,7 +171,10 @@ async fn an_unanswered_request_is_cancelled_and_a_rejected_one_is_not_processed(
             (error, client.send.stopped().await)
         };
         let cancelled = http(Code::H3_REQUEST_CANCELLED);
-        assert_eq!(outcome(drop).await, (ReadError::Reset(cancelled), Ok(Some(cancelled))));
+        assert_eq!(
+            outcome(drop).await,
+            (ReadError::Reset(cancelled), Ok(Some(cancelled)))
+        );
         let rejected = http(Code::H3_REQUEST_REJECTED);
         let told = outcome(ServerRequest::reject).await;
         assert_eq!(told, (ReadError::Reset(rejected), Ok(Some(rejected))));
@@ -161,7 +195,10 @@ async fn an_early_answer_stops_the_request_without_error() {
         let sent = send.send_data(Bytes::from_static(b"late")).await;
         assert_eq!(sent, Err(WriteError::Stopped(http(Code::H3_NO_ERROR))));
         answer.send_response(ok()).expect("not sent yet");
-        answer.send_data(Bytes::from_static(b"enough")).await.expect("the client reads");
+        answer
+            .send_data(Bytes::from_static(b"enough"))
+            .await
+            .expect("the client reads");
         answer.finish().expect("not finished yet");
         assert_eq!(recv.recv_response().await.expect("arrives").status(), 200);
         assert_eq!(recv.read_to_end(10).await.expect("whole"), "enough");
@@ -177,11 +214,19 @@ async fn a_truncated_answer_is_never_a_clean_end() {
         let (mut client, mut server) = pair.post().await;
         client.finish().expect("not finished yet");
         let length = Response::builder().header("content-length", "10").body(());
-        server.send_response(length.expect("valid")).expect("not sent yet");
-        server.send_data(Bytes::from_static(b"four")).await.expect("the client reads");
+        server
+            .send_response(length.expect("valid"))
+            .expect("not sent yet");
+        server
+            .send_data(Bytes::from_static(b"four"))
+            .await
+            .expect("the client reads");
         assert_eq!(server.finish(), Err(WriteError::ContentLength));
         assert_eq!(client.recv_response().await.expect("arrives").status(), 200);
-        assert_eq!(client.recv_data().await, Ok(Some(Bytes::from_static(b"four"))));
+        assert_eq!(
+            client.recv_data().await,
+            Ok(Some(Bytes::from_static(b"four")))
+        );
         drop(server);
         let cancelled = http(Code::H3_REQUEST_CANCELLED);
         assert_eq!(client.recv_data().await, Err(ReadError::Reset(cancelled)));
@@ -196,8 +241,15 @@ async fn answers_without_content_end_at_once() {
         let (mut client, mut server) = pair.post().await;
         client.finish().expect("not finished yet");
         let empty = Response::builder().status(StatusCode::NO_CONTENT).body(());
-        server.send.send_empty(empty.expect("valid")).expect("not sent yet");
-        assert_eq!(server.finish(), Err(WriteError::Closed), "the head ended it");
+        server
+            .send
+            .send_empty(empty.expect("valid"))
+            .expect("not sent yet");
+        assert_eq!(
+            server.finish(),
+            Err(WriteError::Closed),
+            "the head ended it"
+        );
         assert_eq!(client.recv_response().await.expect("arrives").status(), 204);
         assert_eq!(client.recv_data().await, Ok(None));
     })
@@ -208,14 +260,22 @@ async fn answers_without_content_end_at_once() {
 async fn what_cannot_be_sent_is_refused_by_name() {
     within(async {
         let pair = Pair::new().await;
-        let refused = pair.server.request(request("GET")).await.expect_err("a server");
+        let refused = pair
+            .server
+            .request(request("GET"))
+            .await
+            .expect_err("a server");
         assert_eq!(refused, OpenError::Refused(Refusal::WrongSide));
         let connection = Request::builder()
             .uri("https://localhost/")
             .header("connection", "close")
             .body(())
             .expect("valid in HTTP/1.1");
-        let refused = pair.client.request(connection).await.expect_err("not in HTTP/3");
+        let refused = pair
+            .client
+            .request(connection)
+            .await
+            .expect_err("not in HTTP/3");
         assert_eq!(refused, OpenError::Refused(Refusal::InvalidHead));
     })
     .await;

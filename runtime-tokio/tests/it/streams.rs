@@ -60,12 +60,16 @@ async fn a_session_echoes_streams_and_datagrams() {
         let data = pattern(3 << 20);
         let copy = data.clone();
         let writer = tokio::spawn(async move {
-            AsyncWriteExt::write_all(&mut send, &copy).await.expect("the peer reads");
+            AsyncWriteExt::write_all(&mut send, &copy)
+                .await
+                .expect("the peer reads");
             send.shutdown().await.expect("ends");
             send.shutdown().await.expect("again is harmless");
         });
         let mut back = Vec::new();
-        AsyncReadExt::read_to_end(&mut recv, &mut back).await.expect("whole");
+        AsyncReadExt::read_to_end(&mut recv, &mut back)
+            .await
+            .expect("whole");
         writer.await.expect("no panic");
         assert!(back == data, "the echo differs");
 
@@ -75,13 +79,23 @@ async fn a_session_echoes_streams_and_datagrams() {
         send.finish().expect("ends");
         let mut back = client.accept_uni().await.expect("arrives");
         assert_eq!(back.read_to_end(100).await.expect("whole"), "one way");
-        assert_eq!(send.stopped().await, Ok(None), "everything was acknowledged");
+        assert_eq!(
+            send.stopped().await,
+            Ok(None),
+            "everything was acknowledged"
+        );
 
         // Datagrams.
         let size = client.max_datagram_size().expect("datagrams are on");
         assert!(size > 1000, "{size}");
-        client.send_datagram_wait(&pattern(1000)).await.expect("fits");
-        assert_eq!(client.recv_datagram().await.expect("comes back"), pattern(1000));
+        client
+            .send_datagram_wait(&pattern(1000))
+            .await
+            .expect("fits");
+        assert_eq!(
+            client.recv_datagram().await.expect("comes back"),
+            pattern(1000)
+        );
         let too_large = vec![0; size + 1];
         assert!(matches!(
             client.send_datagram(&too_large),
@@ -89,7 +103,10 @@ async fn a_session_echoes_streams_and_datagrams() {
         ));
 
         let stats = client.stats().expect("alive");
-        assert_eq!((stats.opened_bi, stats.opened_uni, stats.accepted_uni), (1, 1, 1));
+        assert_eq!(
+            (stats.opened_bi, stats.opened_uni, stats.accepted_uni),
+            (1, 1, 1)
+        );
         client.close(0, "").expect("open");
         echo.await.expect("ends with the session");
     })
@@ -110,7 +127,10 @@ async fn a_silent_stream_delays_no_other() {
         let (mut loud, _loud_recv) = client.open_bi().await.expect("opens");
         loud.write_all(b"hello").await.expect("room");
         loud.finish().expect("ends");
-        let accepted = [first.await.expect("no panic"), second.await.expect("no panic")];
+        let accepted = [
+            first.await.expect("no panic"),
+            second.await.expect("no panic"),
+        ];
         let mut heard = None;
         for (_send, mut recv) in accepted {
             if recv.id() == loud.id() {
@@ -138,8 +158,7 @@ async fn a_dropped_read_future_loses_nothing() {
             while !chunks[0].is_empty() {
                 // A write that does not end in time is dropped and begun again.
                 let part = Duration::from_micros(50);
-                if let Ok(taken) =
-                    tokio::time::timeout(part, send.write_chunks(&mut chunks)).await
+                if let Ok(taken) = tokio::time::timeout(part, send.write_chunks(&mut chunks)).await
                 {
                     taken.expect("the peer reads");
                 }
@@ -205,7 +224,10 @@ async fn dropped_streams_reset_and_stop_with_code_zero() {
         let (mut send, recv) = client.open_bi().await.expect("opens");
         send.write_all(b"cut").await.expect("room");
         let (mut back, mut forth) = server.accept_bi().await.expect("arrives");
-        assert_eq!(forth.read_chunk(3).await.expect("bytes"), Some(Bytes::from_static(b"cut")));
+        assert_eq!(
+            forth.read_chunk(3).await.expect("bytes"),
+            Some(Bytes::from_static(b"cut"))
+        );
 
         drop(send);
         match forth.read_chunk(1).await {
@@ -213,7 +235,13 @@ async fn dropped_streams_reset_and_stop_with_code_zero() {
             other => panic!("{other:?}"),
         }
         drop(recv);
-        assert_eq!(back.stopped().await.expect("told").and_then(|code| code.app), Some(0));
+        assert_eq!(
+            back.stopped()
+                .await
+                .expect("told")
+                .and_then(|code| code.app),
+            Some(0)
+        );
         match back.write_all(b"x").await {
             Err(WriteError::Stopped(code)) => assert_eq!(code.app, Some(0)),
             other => panic!("{other:?}"),
@@ -234,14 +262,28 @@ async fn reset_and_stop_carry_application_codes() {
         forth.read_chunk(1).await.expect("a byte");
 
         send.reset(u32::MAX).expect("open");
-        assert_eq!(send.write_all(b"y").await, Err(WriteError::Closed), "reset by this side");
+        assert_eq!(
+            send.write_all(b"y").await,
+            Err(WriteError::Closed),
+            "reset by this side"
+        );
         match forth.read_chunk(1).await {
             Err(ReadError::Reset(code)) => assert_eq!(code.app, Some(u32::MAX)),
             other => panic!("{other:?}"),
         }
         recv.stop(29).expect("open");
-        assert_eq!(recv.read_chunk(1).await, Err(ReadError::Closed), "stopped by this side");
-        assert_eq!(back.stopped().await.expect("told").and_then(|code| code.app), Some(29));
+        assert_eq!(
+            recv.read_chunk(1).await,
+            Err(ReadError::Closed),
+            "stopped by this side"
+        );
+        assert_eq!(
+            back.stopped()
+                .await
+                .expect("told")
+                .and_then(|code| code.app),
+            Some(29)
+        );
         back.reset(7).ok();
     })
     .await;
@@ -259,12 +301,25 @@ async fn a_dropped_session_closes_and_its_streams_end() {
         forth.read_chunk(1).await.expect("a byte");
 
         drop(client);
-        let closed = SessionClose::Closed { by: Side::Client, code: 0, reason: String::new() };
+        let closed = SessionClose::Closed {
+            by: Side::Client,
+            code: 0,
+            reason: String::new(),
+        };
         assert_eq!(server.closed().await, closed);
-        assert_eq!(forth.read_chunk(1).await, Err(ReadError::Session(closed.clone())));
-        assert_eq!(send.write_all(b"y").await, Err(WriteError::Session(closed.clone())));
+        assert_eq!(
+            forth.read_chunk(1).await,
+            Err(ReadError::Session(closed.clone()))
+        );
+        assert_eq!(
+            send.write_all(b"y").await,
+            Err(WriteError::Session(closed.clone()))
+        );
         assert_eq!(server.accept_bi().await.expect_err("over"), closed);
-        assert_eq!(server.send_datagram(b"z"), Err(DatagramError::Session(closed)));
+        assert_eq!(
+            server.send_datagram(b"z"),
+            Err(DatagramError::Session(closed))
+        );
 
         // The connection goes on.
         let (again, _server) = pair.session().await;
@@ -281,8 +336,11 @@ async fn close_code_and_reason_reach_the_other_side() {
         let (client, server) = pair.session().await;
         assert!(server.close(1, &"x".repeat(1025)).is_err(), "too long");
         server.close(4242, "enough").expect("open");
-        let closed =
-            SessionClose::Closed { by: Side::Server, code: 4242, reason: "enough".into() };
+        let closed = SessionClose::Closed {
+            by: Side::Server,
+            code: 4242,
+            reason: "enough".into(),
+        };
         assert_eq!(client.closed().await, closed);
         assert_eq!(server.closed().await, closed, "this side is told the same");
     })
@@ -298,7 +356,9 @@ async fn sessions_are_rejected_by_status() {
         let reject = async {
             let request = pair.server.accept_session().await.expect("arrives");
             assert_eq!(request.uri().path(), "/none");
-            request.reject(StatusCode::NOT_FOUND).expect("a rejecting status");
+            request
+                .reject(StatusCode::NOT_FOUND)
+                .expect("a rejecting status");
             drop(pair.server.accept_session().await.expect("arrives"));
         };
         let ask = async {
