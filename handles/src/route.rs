@@ -208,7 +208,11 @@ impl Conn {
             }
             SessionEvent::Rejected { status, answer } => {
                 session.answer = Some(Answer::Rejected(status, answer));
+                session.over = true;
                 session.wake(SessionTopic::State, wakes);
+                if stream.refs == 0 {
+                    self.remove_stream(at);
+                }
             }
             SessionEvent::StreamsAvailable(dir) => session.wake(SessionTopic::open(dir), wakes),
             SessionEvent::Datagrams => session.wake(SessionTopic::Datagrams, wakes),

@@ -88,7 +88,7 @@ impl SessionRequest {
         });
         accept.unwrap_or(Err(SessionError::Gone)).map(|()| {
             self.pending
-                .into_session(self.request.uri.clone(), answer.headers)
+                .establish(self.request.uri.clone(), answer.headers)
         })
     }
 
@@ -132,7 +132,7 @@ impl PendingSession {
             .expect("taken by the methods that consume the value only")
     }
 
-    fn into_session(&mut self, uri: Uri, headers: HeaderMap) -> Session {
+    fn establish(&mut self, uri: Uri, headers: HeaderMap) -> Session {
         let half = self
             .half
             .take()
@@ -168,7 +168,7 @@ impl PendingSession {
         })
         .await;
         match answer {
-            Ok(Answer::Established(answer)) => Ok(self.into_session(uri, answer.headers)),
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, answer.headers)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
                 Err(ConnectError::Rejected {
@@ -185,11 +185,15 @@ impl PendingSession {
 
     fn reject(&mut self, status: StatusCode) -> Result<(), SessionError> {
         let half = self.half();
-        let reject = half
-            .conn
-            .lock()
-            .core(half.conn.key, |core| core.reject_session(self.key, status));
+        let mut locked = half.conn.lock();
+        let reject = locked.core(half.conn.key, |core| core.reject_session(self.key, status));
         let done = reject.unwrap_or(Err(SessionError::Gone));
+        if done.is_ok()
+            && let Some(session) = &mut locked.stream(half.at).session
+        {
+            session.over = true;
+        }
+        drop(locked);
         if done.is_ok() {
             self.half = None;
         }

@@ -21,16 +21,12 @@ use crate::waiters::Waiters;
 
 /// The only clock the handles read.
 pub(crate) fn now() -> Instant {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "adapters bring the time to the core"
-    )]
     Instant::now()
 }
 
 /// One endpoint and everybody who waits for it.
 #[derive(Debug)]
-pub struct Shared(Mutex<State>);
+pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
     pub(crate) fn new(endpoint: Endpoint) -> Arc<Self> {
@@ -120,7 +116,12 @@ impl Locked<'_> {
         key: ConnKey,
         look: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
-        let mut conn = self.state().endpoint.connection(now(), key)?;
+        let state = self.state();
+        if state.failed.is_some() {
+            // What nobody drives would take bytes that never leave.
+            return None;
+        }
+        let mut conn = state.endpoint.connection(now(), key)?;
         Some(look(&mut conn.access()))
     }
 

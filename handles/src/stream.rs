@@ -543,10 +543,17 @@ impl RecvHalf {
             Ok(mut recv) => recv.read(max, out),
             Err(_) => Err(CoreRead::Gone),
         };
-        match locked
-            .core(self.half.conn.key, read)
-            .unwrap_or(Err(CoreRead::Gone))
-        {
+        // Only what moved something gives the driver work: credit, or, in a
+        // message, acknowledgements of field sections.
+        let read = locked
+            .peek(self.half.conn.key, read)
+            .unwrap_or(Err(CoreRead::Gone));
+        let idle =
+            matches!(&read, Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked);
+        if !idle || locked.stream(self.half.at).message.is_some() {
+            locked.kick();
+        }
+        match read {
             Ok(read) => {
                 if read.state == ReadState::Finished {
                     locked.stream(self.half.at).recv_over = Some(RecvOver::Finished);

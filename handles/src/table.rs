@@ -126,8 +126,6 @@ impl State {
             .for_each(|(_, conn)| conn.close(reason, wakes));
         self.conns.retain(|_, conn| conn.handle);
         self.waiters.wake(wakes);
-        // Nothing of it reaches a peer, but whoever still tries is told.
-        self.endpoint.close_all(now(), Code::H3_INTERNAL_ERROR, "");
     }
 }
 
@@ -238,7 +236,11 @@ impl Conn {
             return;
         };
         stream.refs = stream.refs.saturating_sub(1);
-        if stream.refs == 0 {
+        // A session's end is still to be told to its streams.
+        let awaited = stream.session.as_ref().is_some_and(|session| !session.over)
+            && stream.end.as_ref().is_some_and(|end| end.get().is_none())
+            && self.closed.is_none();
+        if stream.refs == 0 && !awaited {
             self.remove_stream(at);
         }
     }
@@ -305,6 +307,8 @@ pub(crate) enum Answer {
 pub(crate) struct SessionState {
     pub(crate) answer: Option<Answer>,
     pub(crate) draining: bool,
+    /// It was rejected: no event of it follows.
+    pub(crate) over: bool,
     /// Streams to accept, by [`Dir`].
     pub(crate) incoming: [VecDeque<usize>; 2],
     pub(crate) waiters: [Waiters; SessionTopic::COUNT],

@@ -102,9 +102,5 @@ pub(crate) async fn drive(
 }
 
 fn now() -> Instant {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "adapters bring the time to the core"
-    )]
     Instant::now()
 }
