@@ -318,8 +318,10 @@ impl H3 {
         exchange.recv_length = length;
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7
         // The latest PRIORITY_UPDATE overrides the field.
-        if let Some(priority) = exchange.priority.or(announced).or(stated) {
-            self.reprioritize(t, key, priority);
+        match exchange.priority.or(announced).or(stated) {
+            Some(priority) => self.reprioritize(t, key, priority),
+            // Nothing was asked for: urgency 3, like everyone who says so.
+            None => self.apply_priority(t, key, Priority::default()),
         }
         self.stats.requests += 1;
         self.useful(1);
