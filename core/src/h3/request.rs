@@ -161,12 +161,18 @@ impl H3 {
             let Kind::Exchange(exchange) = &mut slot.kind else {
                 return Ok(());
             };
-            if slot.recv != Recv::Open || exchange.blocked.is_some() {
+            if slot.recv != Recv::Open {
+                return Ok(());
+            }
+            let blocked = exchange.blocked.is_some();
+            if blocked && (exchange.fin || !slot.held.is_empty()) {
                 return Ok(());
             }
             if !exchange.content.is_empty() {
                 break;
             }
+            // While a section waits for insertions, one chunk is read ahead: a reset
+            // is told by reading alone, and cancels the section.
             if !slot.held.is_empty() {
                 let event = exchange
                     .reader
