@@ -332,6 +332,7 @@ impl H3 {
         self.stats.requests += 1;
         self.useful(1);
         self.events.push_back(H3Event::Request(key, Box::new(head)));
+        self.tell_stopped(key);
         Ok(())
     }
 

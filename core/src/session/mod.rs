@@ -215,7 +215,9 @@ impl Sessions {
                 slot.readable_told = false;
                 None
             }
-            // Its head has not come; a read or a write tells later.
+            // Its head or header has not come; whoever introduces it tells a stop,
+            // a read tells the rest.
+            Kind::Unidentified(_) => None,
             Kind::Exchange(exchange) if !exchange.told => None,
             _ => Some(Event::Stream(stream, event)),
         }

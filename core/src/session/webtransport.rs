@@ -86,6 +86,7 @@ impl Sessions {
         cx.tell(key, SessionEvent::Opened { stream, dir });
         // Bytes may have come with the header; a read tells.
         cx.h3.tell_readable(stream);
+        cx.h3.tell_stopped(stream);
     }
 
     /// Schedules a data stream within the urgency of its session.
