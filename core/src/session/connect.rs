@@ -328,6 +328,26 @@ impl Sessions {
         }
     }
 
+    /// The peer stopped the CONNECT stream.
+    pub(super) fn on_connect_stopped<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        key: SessionKey,
+        code: u64,
+    ) {
+        let asked = self
+            .registry
+            .get(cx.h3, key)
+            .is_some_and(|session| matches!(session.state, State::Asked));
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // A server that has answered in full needs no more of the request; its
+        // answer may still be on the way and counts.
+        if asked && code == Code::H3_NO_ERROR.value() {
+            return;
+        }
+        self.on_connect_abandoned(cx, key, code);
+    }
+
     /// The peer reset or stopped the CONNECT stream.
     pub(super) fn on_connect_abandoned<T: Transport>(
         &mut self,

@@ -152,7 +152,7 @@ impl Sessions {
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
-                    self.on_connect_abandoned(cx, session, code);
+                    self.on_connect_stopped(cx, session, code);
                     None
                 }
                 None => {
