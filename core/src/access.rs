@@ -40,6 +40,16 @@ impl<T: Transport> Access<'_, T> {
     /// [`OpenError`]; nothing was sent.
     pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, OpenError> {
         self.may_open()?;
+        //= https://www.rfc-editor.org/rfc/rfc9220#section-3
+        // `:protocol` goes to servers alone that have said they take it.
+        if head.protocol.is_some() {
+            let settings = self
+                .peer_settings()
+                .ok_or(OpenError::SettingsNotReceived)?;
+            if !settings.enable_connect_protocol() {
+                return Err(OpenError::ConnectProtocolNotEnabled);
+            }
+        }
         self.conn
             .run(self.t, self.now, |_, cx| cx.h3.request(cx.t, head, end))
     }
