@@ -272,7 +272,8 @@ impl<T: Transport> Access<'_, T> {
             return Ok(());
         }
         self.conn.run(self.t, self.now, |sessions, cx| {
-            sessions.rings.insert(cx.h3, stream)
+            sessions.rings.insert(cx.h3, stream);
+            sessions.release_datagrams(cx, stream);
         });
         Ok(())
     }

@@ -158,7 +158,7 @@ impl Sessions {
             cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
         }
         self.stop_reading(cx, stream);
-        self.refuse_pending(cx, SessionKey(stream), Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
     }
 
     fn stop_reading<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
@@ -275,7 +275,7 @@ impl Sessions {
             session.state = State::Over { by_peer: false };
         }
         self.stop_reading(cx, key.stream());
-        self.refuse_pending(cx, key, Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl Sessions {
             // No session; a redirection is reported, never followed.
             session.state = State::Over { by_peer: true };
             cx.tell(key, SessionEvent::Rejected { status, answer });
-            self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+            self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
             cx.h3
                 .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
             return Ok(());

@@ -22,6 +22,7 @@ pub(crate) mod webtransport;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::code::Code;
 use crate::error::{PeerCode, SessionClose};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
@@ -113,7 +114,11 @@ impl Sessions {
                 self.on_request(cx, stream, *head)?;
                 None
             }
-            H3Event::Request(stream, head) => Some(Event::Request { stream, head }),
+            H3Event::Request(stream, head) => {
+                // What named it as a session need not wait any longer.
+                self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+                Some(Event::Request { stream, head })
+            }
             H3Event::Response(stream, head) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
                     self.on_response(cx, session, *head)?;
@@ -244,11 +249,11 @@ impl Sessions {
             }
             Standing::Expected => self.hold_stream(cx, stream, id),
             Standing::Over => {
-                self.refuse(cx, stream, crate::code::Code::WT_SESSION_GONE);
+                self.refuse(cx, stream, Code::WT_SESSION_GONE);
                 cx.h3.nuisance(1)
             }
             Standing::NotASession => {
-                self.refuse(cx, stream, crate::code::Code::WT_BUFFERED_STREAM_REJECTED);
+                self.refuse(cx, stream, Code::WT_BUFFERED_STREAM_REJECTED);
                 cx.h3.nuisance(1)
             }
         }
@@ -287,7 +292,7 @@ impl Sessions {
         &mut self,
         cx: &mut Cx<'_, T>,
         stream: StreamKey,
-        code: crate::code::Code,
+        code: Code,
     ) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
         // Both halves, as far as they are open; never the connection.
@@ -301,7 +306,7 @@ impl Sessions {
             self.end(
                 cx,
                 session,
-                SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED),
+                SessionClose::Reset(Code::H3_REQUEST_CANCELLED),
             );
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);

@@ -291,7 +291,7 @@ impl Sessions {
                     .push_back(Event::Stream(stream, StreamEvent::SessionGone));
             }
         }
-        self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+        self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
         self.rings.remove(cx.h3, key.stream());
         if told {
             cx.tell(key, SessionEvent::Closed(Box::new(why)));
