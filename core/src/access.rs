@@ -206,6 +206,9 @@ impl<T: Transport> Access<'_, T> {
     /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
     /// that has no sending half.
     pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> {
+        if self.conn.life == Life::Closed {
+            return Err(Gone);
+        }
         self.check_stream(stream)?;
         if stream.id.dir() == Dir::Uni && stream.id.initiator() != self.conn.side() {
             return Err(Gone);
