@@ -43,9 +43,7 @@ impl<T: Transport> Access<'_, T> {
         //= https://www.rfc-editor.org/rfc/rfc9220#section-3
         // `:protocol` goes to servers alone that have said they take it.
         if head.protocol.is_some() {
-            let settings = self
-                .peer_settings()
-                .ok_or(OpenError::SettingsNotReceived)?;
+            let settings = self.peer_settings().ok_or(OpenError::SettingsNotReceived)?;
             if !settings.enable_connect_protocol() {
                 return Err(OpenError::ConnectProtocolNotEnabled);
             }

@@ -47,7 +47,10 @@ fn the_field_sets_the_urgency() {
     got.push(priority(&mut peer, plain));
     let (low, default) = (got.remove(7), got.split_off(2));
     assert!(got[0] > got[1], "{got:?}");
-    assert!(default.iter().all(|p| *p < got[1] && *p > low), "{default:?} between");
+    assert!(
+        default.iter().all(|p| *p < got[1] && *p > low),
+        "{default:?} between"
+    );
 }
 
 /// Row A19: an update wins over the field, before and after the request.
@@ -81,7 +84,10 @@ fn held_updates_have_a_cap() {
     let ids: Vec<_> = (0..70).map(|_| peer.request(&raw::get())).collect();
     let bound = peer.request(&get("u=1"));
     let bound = priority(&mut peer, bound);
-    let urgent = ids.iter().filter(|id| priority(&mut peer, **id) > bound).count();
+    let urgent = ids
+        .iter()
+        .filter(|id| priority(&mut peer, **id) > bound)
+        .count();
     assert_eq!(urgent, 64);
 }
 

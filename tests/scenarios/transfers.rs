@@ -18,7 +18,7 @@ fn body(len: usize) -> Vec<u8> {
 #[test]
 fn http_content_arrives() {
     for seed in seeds(60) {
-        let len = Rng::new(seed).below(20_000) as usize;
+        let len = Rng::new(seed).below(5_000) as usize;
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let mut head = get();
         head.method = Method::POST;
@@ -45,7 +45,7 @@ fn http_content_arrives() {
 #[test]
 fn session_streams_arrive() {
     for seed in seeds(60) {
-        let len = Rng::new(seed).below(20_000) as usize;
+        let len = Rng::new(seed).below(5_000) as usize;
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let (client, server) = pair.session("https://example.com/wt");
         for (from, session) in [(Side::Client, client), (Side::Server, server)] {
