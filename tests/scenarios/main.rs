@@ -20,6 +20,7 @@ mod malformed_messages;
 mod nuisance;
 mod priority;
 mod qpack;
+mod random_operations;
 mod settings;
 mod split_stream_types;
 mod transfers;
