@@ -519,7 +519,8 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_named() {
-        let change: [(&str, fn(&mut TransportSettings)); 6] = [
+        type Change = fn(&mut TransportSettings);
+        let changes: [(&str, Change); 6] = [
             ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
             ("initial_mtu", |s| s.initial_mtu = 1199),
             ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
@@ -527,7 +528,7 @@ mod tests {
             ("receive_window", |s| s.receive_window = 1 << 62),
             ("send_window", |s| s.send_window = 0),
         ];
-        for (field, change) in change {
+        for (field, change) in changes {
             let mut settings = TransportSettings::default();
             change(&mut settings);
             let error = EndpointConfig::client()
