@@ -1,6 +1,8 @@
 //! Connections from first datagram to last event, over QUIC and TLS on virtual
 //! time.
 
+mod http;
+
 use std::sync::Arc;
 use std::time::Duration;
 
