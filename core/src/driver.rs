@@ -348,5 +348,5 @@ fn to_ecn(mark: Ecn) -> EcnCodepoint {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(all(test, feature = "pair"))]
 mod tests;

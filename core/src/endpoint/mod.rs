@@ -697,5 +697,5 @@ fn to_ecn(mark: Ecn) -> quinn_proto::EcnCodepoint {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(all(test, feature = "pair"))]
 mod tests;

@@ -1,12 +1,16 @@
-//! What tests of this crate and of its users stand on: no sockets, no clock, one
-//! seed.
+//! What tests of this crate and of its users stand on: no sockets, no clock, and
+//! everything random from one seed.
 //!
-//! [`Pair`](pair::Pair) joins two real endpoints, QUIC and TLS included, by a
-//! simulated network on virtual time.
+//! [`loopback::Loopback`] is a transport without QUIC, [`loopback_pair::LoopbackPair`] two
+//! connections joined by it, [`raw::RawPeer`] one connection against a script.
+//! `pair::Pair` joins two real endpoints, QUIC and TLS included, by a simulated network.
 
-#[cfg(feature = "quinn")]
+#[cfg(feature = "pair")]
 pub mod cert;
-#[cfg(feature = "quinn")]
+#[cfg(feature = "pair")]
 pub mod link;
-#[cfg(feature = "quinn")]
+pub mod loopback;
+pub mod loopback_pair;
+#[cfg(feature = "pair")]
 pub mod pair;
+pub mod raw;

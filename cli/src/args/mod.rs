@@ -1,0 +1,399 @@
+//! The command line.
+
+mod target;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use http::{HeaderName, HeaderValue, Method};
+
+pub use target::Target;
+
+use crate::exit;
+use crate::identity::Sha256Digest;
+use crate::tls::Trust;
+use crate::units::{parse_bytes, parse_duration};
+
+const EXAMPLES: &str = "\
+Examples:
+  aqueduct serve --page 127.0.0.1:8080
+  aqueduct serve --root ./public --cert cert.pem --key key.pem --listen [::]:443
+  aqueduct get https://localhost:4433/bytes/10000000 -o data --cert-hash <HEX OR BASE64>
+  aqueduct wt https://localhost:4433/echo ping --insecure
+  aqueduct probe https://cloudflare-quic.com/";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  aqueduct get https://example.com/
+  aqueduct get https://example.com/a https://example.com/b -o a -o b
+  aqueduct get https://localhost:4433/echo -d @photo.jpg -o copy.jpg --insecure
+  aqueduct get https://localhost:4433/headers -H 'accept: text/plain' --cacert cert.pem";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  aqueduct serve                                   the demonstration, self-signed
+  aqueduct serve --page 127.0.0.1:8080             and a page to try it from a browser
+  aqueduct serve --root . --cert-out cert.pem      files; then: aqueduct get --cacert cert.pem ...";
+
+const WT_EXAMPLES: &str = "\
+Examples:
+  aqueduct wt https://localhost:4433/echo --insecure
+  aqueduct wt https://localhost:4433/echo ping --count 100 --interval 20ms
+  aqueduct wt https://localhost:4433/echo throughput --bytes 256MiB --streams 4";
+
+/// HTTP/3 and WebTransport: serve, fetch, measure and probe.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "aqueduct", version, about, propagate_version = true)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Log to standard error: -v steps, -vv details, -vvv packets (RUST_LOG refines it)
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Print one JSON object a line on standard output instead of text, and no progress bars
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Serve files or the demonstration over HTTP/3 and WebTransport
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Fetch URLs over HTTP/3
+    #[command(after_help = GET_EXAMPLES)]
+    Get(Get),
+    /// Open a WebTransport session and check or measure it
+    #[command(after_help = WT_EXAMPLES)]
+    Wt(Wt),
+    /// Show what a server speaks, and why a session would be refused
+    Probe(Probe),
+}
+
+/// Options of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// UDP address and port to serve on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433")]
+    pub listen: SocketAddr,
+    /// Certificate chain in PEM, leaf first; self-signed for localhost when absent
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// Private key of the certificate in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Write the certificate in use to this file as PEM
+    #[arg(long, value_name = "FILE")]
+    pub cert_out: Option<PathBuf>,
+    /// Serve the files of this folder
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Serve a page to try WebTransport from a browser, over plain HTTP on this address
+    #[arg(long, value_name = "ADDR")]
+    pub page: Option<SocketAddr>,
+    /// Serve the demonstration resources; on without --root
+    #[arg(long)]
+    pub demo: bool,
+    /// Accept sessions only from pages of this origin (repeatable; any origin when absent)
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
+    pub allow_origin: Vec<String>,
+    /// How long to let work finish after SIGINT or SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+    /// Write a QUIC trace of each connection to this folder
+    #[cfg(feature = "qlog")]
+    #[arg(long, value_name = "DIR")]
+    pub qlog: Option<PathBuf>,
+}
+
+impl Serve {
+    /// Whether the demonstration resources are served.
+    pub fn demo_enabled(&self) -> bool {
+        self.demo || self.root.is_none()
+    }
+}
+
+/// How a client connects, and whom it trusts.
+#[derive(Args, Clone, Debug)]
+pub struct Connect {
+    /// Accept any certificate. Anyone on the way can read and change everything
+    #[arg(long, global = true, conflicts_with_all = ["cacert", "cert_hash"])]
+    pub insecure: bool,
+    /// Trust the root certificates of this PEM file instead of the system's
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "cert_hash")]
+    pub cacert: Option<PathBuf>,
+    /// Trust exactly the certificate with this SHA-256, in hex or base64 (repeatable)
+    #[arg(long, global = true, value_name = "SHA256", value_parser = Sha256Digest::parse)]
+    pub cert_hash: Vec<Sha256Digest>,
+    /// Send packets to this address, whatever the URL's host resolves to
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub connect_to: Option<SocketAddr>,
+    /// Give up connecting after this time
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s",
+          value_parser = parse_duration)]
+    pub connect_timeout: Duration,
+    /// Write a QUIC trace of the connection to this folder
+    #[cfg(feature = "qlog")]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub qlog: Option<PathBuf>,
+}
+
+impl Connect {
+    /// Whom to trust.
+    pub fn trust(&self) -> Trust {
+        if self.insecure {
+            Trust::Insecure
+        } else if !self.cert_hash.is_empty() {
+            Trust::Pins(self.cert_hash.clone())
+        } else if let Some(path) = &self.cacert {
+            Trust::CaFile(path.clone())
+        } else {
+            Trust::System
+        }
+    }
+}
+
+/// Options of `get`.
+#[derive(Args, Clone, Debug)]
+pub struct Get {
+    /// What to fetch; URLs of the same host and port share a connection
+    #[arg(required = true, value_name = "URL")]
+    pub urls: Vec<Target>,
+    /// Write the body to this file instead of standard output (repeatable, one for each URL)
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Vec<PathBuf>,
+    /// Request method; POST when there is data, else GET
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub method: Option<Method>,
+    /// Request body, or @FILE to stream a file (@- for standard input)
+    #[arg(short, long, value_name = "DATA|@FILE", value_parser = parse_data)]
+    pub data: Option<Data>,
+    /// Request field (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME:VALUE", value_parser = parse_header)]
+    pub header: Vec<(HeaderName, HeaderValue)>,
+    /// Print the response heads and trailers on standard error
+    #[arg(short, long)]
+    pub include: bool,
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+impl Get {
+    /// The method to use.
+    pub fn method(&self) -> Method {
+        match (&self.method, &self.data) {
+            (Some(method), _) => method.clone(),
+            (None, Some(_)) => Method::POST,
+            (None, None) => Method::GET,
+        }
+    }
+
+    /// What clap cannot check: several outputs must be as many as the URLs.
+    pub fn check(&self) -> Result<(), String> {
+        let (outputs, urls) = (self.output.len(), self.urls.len());
+        if outputs != 0 && outputs != urls {
+            return Err(format!(
+                "{urls} URLs need {urls} outputs or none, not {outputs}"
+            ));
+        }
+        if urls > 1 && self.data == Some(Data::File("-".into())) {
+            return Err("standard input can be sent to one URL only".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A request body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Data {
+    /// The argument itself.
+    Text(String),
+    /// The contents of a file; `-` is standard input.
+    File(PathBuf),
+}
+
+/// Options of `wt`.
+#[derive(Args, Clone, Debug)]
+pub struct Wt {
+    /// Where to open the session
+    #[arg(value_name = "URL")]
+    pub url: Target,
+    /// What to do with the session; `echo` when absent
+    #[command(subcommand)]
+    pub action: Option<WtCommand>,
+    /// Request field (repeatable), for example an origin
+    #[arg(short = 'H', long, global = true, value_name = "NAME:VALUE", value_parser = parse_header)]
+    pub header: Vec<(HeaderName, HeaderValue)>,
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// What to do with a session.
+#[derive(Clone, Debug, Subcommand)]
+pub enum WtCommand {
+    /// Send on streams and datagrams, and check that the same comes back
+    Echo(WtEcho),
+    /// Measure round-trip times with datagrams
+    Ping(WtPing),
+    /// Measure how fast streams carry data up and back down
+    Throughput(WtThroughput),
+}
+
+/// A way to carry data in a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Carrier {
+    /// Bidirectional streams
+    Bidi,
+    /// Unidirectional streams
+    Uni,
+    /// Datagrams
+    Datagram,
+}
+
+/// Options of `wt echo`.
+#[derive(Args, Clone, Debug)]
+pub struct WtEcho {
+    /// What to check
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "bidi,uni,datagram"
+    )]
+    pub only: Vec<Carrier>,
+    /// Bytes on each stream
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_bytes)]
+    pub size: u64,
+    /// How many streams of each kind, and datagrams
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
+    /// Give up waiting for an echo after this time
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+impl Default for WtEcho {
+    fn default() -> Self {
+        Self {
+            only: vec![Carrier::Bidi, Carrier::Uni, Carrier::Datagram],
+            size: 64 << 10,
+            count: 1,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Options of `wt ping`.
+#[derive(Args, Clone, Debug)]
+pub struct WtPing {
+    /// How many datagrams to send
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Time between datagrams
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Bytes in each datagram; at least 16
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u16).range(16..))]
+    pub size: u16,
+    /// How long to wait for the last replies
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Options of `wt throughput`.
+#[derive(Args, Clone, Debug)]
+pub struct WtThroughput {
+    /// Bytes to send in all, and to get back
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_bytes)]
+    pub bytes: u64,
+    /// Bidirectional streams to share them
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub streams: u16,
+}
+
+/// Options of `probe`.
+#[derive(Args, Clone, Debug)]
+pub struct Probe {
+    /// The server, and the path at which to try a session
+    #[arg(value_name = "URL")]
+    pub url: Target,
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// Reads the arguments of the process. clap prints help and usage errors; the number is then the
+/// exit code.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
+    let parsed = Cli::try_parse_from(args).and_then(|cli| {
+        if let Command::Get(get) = &cli.command {
+            get.check().map_err(|why| {
+                <Cli as clap::CommandFactory>::command()
+                    .error(clap::error::ErrorKind::WrongNumberOfValues, why)
+            })?;
+        }
+        Ok(cli)
+    });
+    parsed.map_err(|error| {
+        // Nothing can be said when the terminal is gone.
+        let _ = error.print();
+        u8::try_from(error.exit_code()).unwrap_or(exit::Exit::Usage as u8)
+    })
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("a field is `name: value`")?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes())
+        .map_err(|_| format!("`{name}` is not a field name"))?;
+    let value = HeaderValue::from_str(value.trim())
+        .map_err(|_| format!("the value of `{name}` has characters that a field cannot carry"))?;
+    Ok((name, value))
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "clap wants a parser that may fail"
+)]
+fn parse_data(text: &str) -> Result<Data, String> {
+    Ok(match text.strip_prefix('@') {
+        Some(path) => Data::File(path.into()),
+        None => Data::Text(text.to_owned()),
+    })
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not an origin"))?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(_)) if !text.ends_with('/') && uri.path() == "/" => {
+            Ok(text.to_ascii_lowercase())
+        }
+        _ => Err(format!(
+            "`{text}` is not an origin like https://example.com:8443"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

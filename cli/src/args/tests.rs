@@ -1,0 +1,149 @@
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("aqueduct").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_definition_is_sound_and_help_has_examples_and_exit_codes() {
+    Cli::command().debug_assert();
+    let help = Cli::command().render_long_help().to_string();
+    assert!(
+        help.contains("Examples:") && help.contains("Exit codes:"),
+        "{help}"
+    );
+    for name in ["serve", "get", "wt"] {
+        let mut command = Cli::command();
+        let help = command
+            .find_subcommand_mut(name)
+            .unwrap()
+            .render_help()
+            .to_string();
+        assert!(help.contains("Examples:"), "{name}: {help}");
+    }
+}
+
+#[test]
+fn serve_is_a_demonstration_unless_it_has_a_root() {
+    let serve = |line: &str| match parse_line(line).unwrap().command {
+        Command::Serve(serve) => serve,
+        other => panic!("{other:?}"),
+    };
+    let plain = serve("serve");
+    assert_eq!(plain.listen.to_string(), "127.0.0.1:4433");
+    assert!(plain.demo_enabled());
+    assert_eq!(plain.drain_timeout, Duration::from_secs(5));
+    assert!(!serve("serve --root /srv").demo_enabled());
+    assert!(serve("serve --root /srv --demo").demo_enabled());
+    assert!(parse_line("serve --cert c.pem").is_err());
+    assert!(parse_line("serve --allow-origin https://a.example:8443").is_ok());
+    assert!(parse_line("serve --allow-origin a.example").is_err());
+    assert!(parse_line("serve --allow-origin https://a.example/path").is_err());
+}
+
+#[test]
+fn get_derives_its_method_and_pairs_outputs_with_urls() {
+    let get = |line: &str| match parse_line(line).unwrap().command {
+        Command::Get(get) => get,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(get("get https://a/").method(), Method::GET);
+    assert_eq!(get("get https://a/ -d x").method(), Method::POST);
+    assert_eq!(get("get https://a/ -d @f -X PUT").method(), Method::PUT);
+    assert_eq!(
+        get("get https://a/ -d @f").data,
+        Some(Data::File("f".into()))
+    );
+    assert_eq!(get("get https://a/ -H x:y").header[0].1, "y");
+    assert!(get("get https://a/ https://a/b").check().is_ok());
+    assert!(get("get https://a/ https://a/b -o a -o b").check().is_ok());
+    assert!(get("get https://a/ https://a/b -o a").check().is_err());
+    assert!(get("get https://a/ https://a/b -d @-").check().is_err());
+    assert!(parse_line("get").is_err());
+    assert!(parse_line("get https://a/ -H novalue").is_err());
+}
+
+#[test]
+fn trust_options_exclude_each_other() {
+    let hash = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+    let trust = |line: &str| match parse_line(line).unwrap().command {
+        Command::Get(get) => get.connect.trust(),
+        Command::Wt(wt) => wt.connect.trust(),
+        Command::Probe(probe) => probe.connect.trust(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(trust("get https://a/"), Trust::System);
+    assert_eq!(trust("probe https://a/ --insecure"), Trust::Insecure);
+    assert_eq!(
+        trust("get https://a/ --cacert f"),
+        Trust::CaFile("f".into())
+    );
+    let pins = Trust::Pins(vec![Sha256Digest::of(b"abc")]);
+    assert_eq!(
+        trust(&format!("wt https://a/ --cert-hash {hash} ping")),
+        pins
+    );
+    assert_eq!(
+        trust(&format!("wt https://a/ ping --cert-hash {hash}")),
+        pins
+    );
+    for line in [
+        "get https://a/ --insecure --cacert f".to_owned(),
+        format!("get https://a/ --insecure --cert-hash {hash}"),
+        format!("get https://a/ --cacert f --cert-hash {hash}"),
+        "get https://a/ --cert-hash abcd".to_owned(),
+    ] {
+        let error = parse_line(&line).unwrap_err();
+        assert_eq!(
+            error.exit_code(),
+            i32::from(exit::Exit::Usage as u8),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn wt_echoes_unless_told_otherwise() {
+    let wt = |line: &str| match parse_line(line).unwrap().command {
+        Command::Wt(wt) => wt,
+        other => panic!("{other:?}"),
+    };
+    assert!(wt("wt https://a/echo").action.is_none());
+    let WtCommand::Echo(echo) = wt("wt https://a/echo echo").action.unwrap() else {
+        panic!()
+    };
+    let default = WtEcho::default();
+    assert_eq!(format!("{echo:?}"), format!("{default:?}"));
+    let WtCommand::Ping(ping) = wt("wt https://a/echo ping --count 3 -v").action.unwrap() else {
+        panic!()
+    };
+    assert_eq!(ping.count, 3);
+    assert!(parse_line("wt https://a/echo ping --size 8").is_err());
+    assert!(parse_line("wt https://a/echo throughput --bytes 256MiB --streams 0").is_err());
+}
+
+#[test]
+fn targets_are_https_urls_with_a_host() {
+    let target = |text: &str| text.parse::<Target>();
+    let full = target("https://[::1]:4433/a?b").unwrap();
+    assert_eq!((full.host(), full.port()), ("::1", 4433));
+    assert_eq!(full.uri().path_and_query().unwrap(), "/a?b");
+    let bare = target("example.com").unwrap();
+    assert_eq!(
+        (bare.host(), bare.port(), bare.uri().path()),
+        ("example.com", 443, "/")
+    );
+    assert_eq!(target("[::1]").unwrap().port(), 443);
+    for bad in [
+        "http://a/",
+        "https:///x",
+        "https://u:p@a/",
+        "https://a:0/",
+        "https://a:99999/",
+        "https://a b/",
+    ] {
+        assert!(target(bad).is_err(), "{bad}");
+    }
+}

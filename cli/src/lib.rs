@@ -1,0 +1,35 @@
+//! The parts of the `aqueduct` program, each of which can be tested without a network.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`args`] | the command line |
+//! | [`chunks`] | bodies from and to files, in chunks |
+//! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
+//! | [`exit`] | exit codes, and failures that know theirs |
+//! | [`files`] | from a request path to a range of a file, without a way out of the folder |
+//! | [`identity`] | the server's certificate and its fingerprints |
+//! | [`logging`] | `-v` and `RUST_LOG` |
+//! | [`output`] | lines for people or JSON for programs |
+//! | [`page`] | the single page behind `--page` |
+//! | [`percent`] | percent-decoding of paths and queries |
+//! | [`progress`] | bars on transfers |
+//! | [`roundtrips`] | datagrams there and back: matching and statistics |
+//! | [`signals`] | what ends a server |
+//! | [`tls`] | rustls configurations and what a client trusts |
+//! | [`units`] | bytes, rates and durations, read and written |
+
+pub mod args;
+pub mod chunks;
+pub mod demo;
+pub mod exit;
+pub mod files;
+pub mod identity;
+pub mod logging;
+pub mod output;
+pub mod page;
+pub mod percent;
+pub mod progress;
+pub mod roundtrips;
+pub mod signals;
+pub mod tls;
+pub mod units;

@@ -1,0 +1,360 @@
+//! A connection: requests, sessions, its state and its end.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
+use aqueduct_core::error::{CloseReason, OpenError as Refusal};
+use aqueduct_core::head::{ConnectRequest, End, RequestHead};
+use aqueduct_core::id::{ConnKey, Dir, Side};
+use aqueduct_core::stats::Stats;
+use aqueduct_core::wire::settings::Settings;
+use http::{Method, Request};
+use rustls::pki_types::CertificateDer;
+
+use crate::error::{ConnectError, OpenError};
+use crate::http::{RequestStream, ServerRequest};
+use crate::session::{PendingSession, Session, SessionRequest};
+use crate::shared::{At, Locked, Place, Shared, Step, now, wait_for};
+use crate::table::{ConnTopic, SessionTopic, Stream, state_of};
+
+/// One connection, either side. Clones refer to the same connection.
+///
+/// Requests and sessions share it, in any number. Every handle that comes from
+/// it (sessions, requests, streams) keeps it open; when the last one is dropped
+/// the connection closes with H3_NO_ERROR, and what the peer has not
+/// acknowledged by then is lost. [`drain`](Self::drain) ends it without loss.
+#[derive(Clone, Debug)]
+pub struct Connection(pub(crate) Arc<ConnHandle>);
+
+/// What all handles of one connection share. Its drop is the last handle's.
+pub(crate) struct ConnHandle {
+    pub(crate) shared: Arc<Shared>,
+    /// Place in the handles' table.
+    pub(crate) at: usize,
+    pub(crate) key: ConnKey,
+}
+
+impl fmt::Debug for ConnHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.key)
+    }
+}
+
+impl ConnHandle {
+    /// The first handle of an entry.
+    pub(crate) fn new(shared: &Arc<Shared>, locked: &mut Locked<'_>, at: usize) -> Arc<Self> {
+        let conn = locked.conn(at);
+        conn.handle = true;
+        Arc::new(Self { shared: shared.clone(), at, key: conn.key })
+    }
+
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        self.shared.lock()
+    }
+}
+
+impl Drop for ConnHandle {
+    fn drop(&mut self) {
+        let mut locked = self.shared.lock();
+        let conn = locked.conn(self.at);
+        conn.handle = false;
+        if conn.closed.is_some() {
+            locked.state().remove_conn(self.at);
+        } else {
+            locked.core(self.key, |core| core.close(Code::H3_NO_ERROR, ""));
+        }
+    }
+}
+
+impl Connection {
+    /// The next request (server); `None` when the connection is over or draining
+    /// has come to its end. Many tasks may wait at once; cancel safe.
+    ///
+    /// Requests that wait to be accepted are bounded by the QUIC limit on
+    /// bidirectional streams. A request that is never accepted delays no other.
+    pub async fn accept_request(&self) -> Option<(Request<()>, ServerRequest)> {
+        let conn = &self.0;
+        wait_for(&conn.shared, |locked| {
+            if let Some((at, head)) = locked.conn(conn.at).requests.pop_front() {
+                let method = head.method.clone();
+                let stream = ServerRequest::new(conn, locked, at, method);
+                return Step::Done(Some((head.into_http(), stream)));
+            }
+            self.end_or_wait(locked, ConnTopic::Requests)
+        })
+        .await
+    }
+
+    /// The next request for a session (server); `None` when the connection is
+    /// over. Many tasks may wait at once; cancel safe.
+    pub async fn accept_session(&self) -> Option<SessionRequest> {
+        let conn = &self.0;
+        wait_for(&conn.shared, |locked| {
+            if let Some((key, at, request)) = locked.conn(conn.at).sessions.pop_front() {
+                return Step::Done(Some(SessionRequest::new(conn, locked, key, at, *request)));
+            }
+            self.end_or_wait(locked, ConnTopic::Sessions)
+        })
+        .await
+    }
+
+    fn end_or_wait<T>(&self, locked: &mut Locked<'_>, topic: ConnTopic) -> Step<Option<T>> {
+        if locked.conn(self.0.at).closed.is_some() {
+            Step::Done(None)
+        } else {
+            Step::Wait(Place::Conn(self.0.at, topic))
+        }
+    }
+
+    /// Sends a request's head (client) and waits, if it must, for the handshake
+    /// and for stream credit. Content and the answer go through the result.
+    /// Cancel safe: a dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent.
+    pub async fn request(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+        let head = RequestHead::from_http(request);
+        self.send_head(&head, End::More).await
+    }
+
+    /// Like [`request`](Self::request), for a request without content: it is
+    /// complete when this returns.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent.
+    pub async fn get(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+        let head = RequestHead::from_http(request);
+        let end = if head.method == Method::CONNECT { End::More } else { End::Fin };
+        self.send_head(&head, end).await
+    }
+
+    async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, OpenError> {
+        let conn = &self.0;
+        let open = |locked: &mut Locked<'_>| {
+            let sent = locked.core(conn.key, |core| core.request(head, end));
+            let key = sent.unwrap_or(Err(Refusal::Closed))?;
+            // The entry exists before the lock goes, so no event of it is missed.
+            let at = locked.conn(conn.at).insert_stream(Stream::message(key));
+            Ok(RequestStream::new(conn, locked, at, key, end))
+        };
+        open_with(conn, Dir::Bi, None, open).await
+    }
+
+    /// Asks for a WebTransport session (client) and waits for the peer's
+    /// SETTINGS, stream credit and the answer. Dropping the future cancels the
+    /// request.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn open_session(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
+        let conn = &self.0;
+        let open = |locked: &mut Locked<'_>| {
+            let sent = locked.core(conn.key, |core| core.open_session(&request));
+            let key = sent.unwrap_or(Err(Refusal::Closed))?;
+            let at = locked.conn(conn.at).insert_stream(Stream::session(key));
+            Ok(PendingSession::new(conn, locked, key, at))
+        };
+        let pending = open_with(conn, Dir::Bi, None, open).await?;
+        pending.established(request.uri).await
+    }
+
+    /// Waits for the end of the handshake. Cancel safe.
+    ///
+    /// # Errors
+    /// The [`CloseReason`] when it failed.
+    pub async fn connected(&self) -> Result<(), CloseReason> {
+        let at = self.0.at;
+        wait_for(&self.0.shared, |locked| {
+            let conn = locked.conn(at);
+            match &conn.closed {
+                Some(reason) => Step::Done(Err(reason.clone())),
+                None if conn.connected => Step::Done(Ok(())),
+                None => Step::Wait(state_of(at)),
+            }
+        })
+        .await
+    }
+
+    /// Waits for the peer's SETTINGS. Cancel safe.
+    ///
+    /// # Errors
+    /// The [`CloseReason`] when the connection ended before.
+    pub async fn settings(&self) -> Result<Settings, CloseReason> {
+        let conn = &self.0;
+        wait_for(&conn.shared, |locked| {
+            let settings = locked.peek(conn.key, |core| core.peer_settings().cloned());
+            if let Some(settings) = settings.flatten() {
+                return Step::Done(Ok(settings));
+            }
+            match &locked.conn(conn.at).closed {
+                Some(reason) => Step::Done(Err(reason.clone())),
+                None => Step::Wait(state_of(conn.at)),
+            }
+        })
+        .await
+    }
+
+    /// Waits for the end of the connection and tells why it ended and who ended
+    /// it. Cancel safe; any number of tasks may wait.
+    pub async fn closed(&self) -> CloseReason {
+        let at = self.0.at;
+        wait_for(&self.0.shared, |locked| match &locked.conn(at).closed {
+            Some(reason) => Step::Done(reason.clone()),
+            None => Step::Wait(state_of(at)),
+        })
+        .await
+    }
+
+    /// Why the connection ended, if it has.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.0.lock().conn(self.0.at).closed.clone()
+    }
+
+    /// Waits until either side has begun to wind the connection down with
+    /// GOAWAY and tells which; `None` when it ended otherwise. Cancel safe.
+    pub async fn draining(&self) -> Option<Side> {
+        let at = self.0.at;
+        wait_for(&self.0.shared, |locked| {
+            let conn = locked.conn(at);
+            if conn.draining.is_some() || conn.closed.is_some() {
+                Step::Done(conn.draining)
+            } else {
+                Step::Wait(state_of(at))
+            }
+        })
+        .await
+    }
+
+    /// Winds the connection down: GOAWAY, a drain request to every session,
+    /// nothing new; it closes with H3_NO_ERROR when all has ended, at the latest
+    /// after `limit`. Returns at once: see [`closed`](Self::closed).
+    pub fn drain(&self, limit: Duration) {
+        self.0.lock().core(self.0.key, |core| core.drain(now() + limit));
+    }
+
+    /// Closes the connection at once; streams and sessions on it end. Returns
+    /// before the peer knows: see [`closed`](Self::closed) and the endpoint's
+    /// `wait_idle`.
+    pub fn close(&self, code: Code, reason: &'static str) {
+        self.0.lock().core(self.0.key, |core| core.close(code, reason));
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.0.lock().conn(self.0.at).side
+    }
+
+    /// What the connection has counted; `None` when it is over.
+    #[must_use]
+    pub fn stats(&self) -> Option<Stats> {
+        self.0.lock().peek(self.0.key, |core| core.stats())
+    }
+
+    /// Round-trip time as QUIC estimates it; `None` some time after the end.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.0.lock().info(self.0.key, |info| info.rtt())
+    }
+
+    /// Path and traffic in numbers; `None` some time after the end.
+    #[must_use]
+    pub fn path(&self) -> Option<PathStats> {
+        self.0.lock().info(self.0.key, |info| info.path())
+    }
+
+    /// The peer's address at present; it changes when a client migrates. `None`
+    /// some time after the end.
+    #[must_use]
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.0.lock().info(self.0.key, |info| info.remote())
+    }
+
+    /// The local address the peer used, where the socket tells it (server).
+    #[must_use]
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.0.lock().info(self.0.key, |info| info.local_ip()).flatten()
+    }
+
+    /// The application protocol that TLS agreed on, once known.
+    #[must_use]
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.0.lock().info(self.0.key, |info| info.alpn()).flatten()
+    }
+
+    /// The name the client asked for, if it did and once known.
+    #[must_use]
+    pub fn server_name(&self) -> Option<String> {
+        self.0.lock().info(self.0.key, |info| info.server_name()).flatten()
+    }
+
+    /// The peer's certificates, end entity first, once known; empty when it has
+    /// shown none.
+    #[must_use]
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.0.lock().info(self.0.key, |info| info.peer_certificates()).unwrap_or_default()
+    }
+
+    /// The peer's QUIC transport parameters, once the handshake is complete.
+    #[must_use]
+    pub fn peer_parameters(&self) -> Option<PeerParameters> {
+        self.0.lock().info(self.0.key, |info| info.peer_parameters()).flatten()
+    }
+
+    /// Keying material derived from the TLS session (RFC 8446 §7.5), of
+    /// `out.len()` bytes.
+    ///
+    /// # Errors
+    /// [`ExportFailed`] before the handshake is complete, after the end, and when
+    /// `out` is longer than the hash allows.
+    pub fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), ExportFailed> {
+        let export = |info: ConnectionInfo<'_>| info.export_keying_material(out, label, context);
+        self.0.lock().info(self.0.key, export).unwrap_or(Err(ExportFailed))
+    }
+}
+
+/// Tries to open something until it worked or waiting is in vain.
+pub(crate) async fn open_with<T>(
+    conn: &ConnHandle,
+    dir: Dir,
+    session: Option<At>,
+    mut open: impl FnMut(&mut Locked<'_>) -> Result<T, Refusal>,
+) -> Result<T, OpenError> {
+    wait_for(&conn.shared, |locked| {
+        let refusal = match open(locked) {
+            Ok(value) => return Step::Done(Ok(value)),
+            Err(refusal) => refusal,
+        };
+        let wait = match (refusal, session) {
+            (Refusal::Blocked, _) => Place::Conn(conn.at, ConnTopic::credit(dir)),
+            (Refusal::NotConnected | Refusal::SettingsNotReceived, _) => state_of(conn.at),
+            (Refusal::StreamLimit, Some(at)) => Place::Session(at, SessionTopic::open(dir)),
+            (Refusal::SessionPending | Refusal::SessionGone, Some(at)) => {
+                Place::Session(at, SessionTopic::State)
+            }
+            (Refusal::Closed, _) => state_of(conn.at),
+            _ => return Step::Done(Err(OpenError::Refused(refusal))),
+        };
+        locked.pump();
+        if let Some(close) =
+            session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned())
+        {
+            return Step::Done(Err(OpenError::Session(close)));
+        }
+        match &locked.conn(conn.at).closed {
+            Some(reason) => Step::Done(Err(OpenError::Connection(reason.clone()))),
+            None => Step::Wait(wait),
+        }
+    })
+    .await
+}

@@ -1,0 +1,224 @@
+//! The way of an event from the core to whoever waits for it.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use aqueduct_core::error::SessionClose;
+use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
+
+use crate::table::{
+    Answer, Conn, ConnTopic, INTERIMS, RESET_UNACCEPTED, SessionTopic, State, Stream,
+};
+
+impl State {
+    /// Files one event. The wakers it makes due go to `wakes`, to be fired
+    /// after the lock. O(1), but for the end of a session or connection.
+    pub(crate) fn route(&mut self, key: ConnKey, event: Event, wakes: &mut Vec<Waker>) {
+        let at = match self.find_conn(key) {
+            Some(at) => at,
+            // The first word of a connection that a client opened to us.
+            None => self.insert_conn(key, Side::Server),
+        };
+        let conn = &mut self.conns[at];
+        match event {
+            Event::Connected => {
+                conn.connected = true;
+                conn.wake(ConnTopic::State, wakes);
+                if conn.side == Side::Server && self.closing {
+                    self.refuse(key);
+                } else if conn.side == Side::Server {
+                    self.accepted.push_back(at);
+                    self.waiters.wake(wakes);
+                }
+            }
+            Event::Closed(reason) => {
+                tracing::debug!(connection = ?key, %reason, "closed");
+                conn.close(&reason, wakes);
+                if !conn.handle {
+                    self.accepted.retain(|waiting| *waiting != at);
+                    self.remove_conn(at);
+                }
+                self.waiters.wake(wakes);
+            }
+            event => conn.route(event, wakes),
+        }
+    }
+}
+
+impl Conn {
+    fn route(&mut self, event: Event, wakes: &mut Vec<Waker>) {
+        match event {
+            Event::Settings(_) => self.wake(ConnTopic::State, wakes),
+            Event::Draining { by } => {
+                self.draining = Some(by);
+                // Whoever waits to open something learns that it is in vain.
+                self.waiters.iter_mut().for_each(|waiters| waiters.wake(wakes));
+            }
+            Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
+            Event::Request { stream, head } => {
+                let at = self.insert_stream(Stream::message(stream));
+                self.requests.push_back((at, head));
+                self.wake(ConnTopic::Requests, wakes);
+            }
+            Event::Interim { stream, head } => {
+                if let Some(stream) = self.entry(stream)
+                    && let Some(message) = &mut stream.message
+                {
+                    if message.interims.len() == INTERIMS {
+                        message.interims.pop_front();
+                    }
+                    message.interims.push_back(head);
+                    stream.wake_read(wakes);
+                }
+            }
+            Event::Response { stream, head } => {
+                if let Some(stream) = self.entry(stream)
+                    && let Some(message) = &mut stream.message
+                {
+                    message.response = Some(head);
+                    stream.wake_read(wakes);
+                }
+            }
+            Event::Trailers { stream, trailers } => {
+                if let Some(stream) = self.entry(stream)
+                    && let Some(message) = &mut stream.message
+                {
+                    message.trailers = Some(trailers);
+                    stream.wake_read(wakes);
+                }
+            }
+            Event::Stream(key, event) => self.stream_event(key, event, wakes),
+            Event::Session(key, event) => self.session_event(key, event, wakes),
+            other => tracing::trace!(event = ?other, "not for the handles"),
+        }
+    }
+
+    fn entry(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        let at = self.find_stream(key)?;
+        self.streams.get_mut(at)
+    }
+
+    fn stream_event(&mut self, key: StreamKey, event: StreamEvent, wakes: &mut Vec<Waker>) {
+        let Some(stream) = self.entry(key) else { return };
+        match event {
+            StreamEvent::Readable => return stream.wake_read(wakes),
+            StreamEvent::Writable => return stream.wake_write(wakes),
+            StreamEvent::Delivered => {
+                stream.delivered = true;
+                return stream.watchers.wake(wakes);
+            }
+            StreamEvent::Stopped(code) => {
+                stream.stopped.get_or_insert(code);
+                return stream.wake_write(wakes);
+            }
+            StreamEvent::Reset(code) => {
+                stream.reset.get_or_insert(code);
+            }
+            StreamEvent::Malformed(why) => {
+                stream.malformed.get_or_insert(why);
+            }
+            StreamEvent::Unprocessed => stream.unprocessed = true,
+            StreamEvent::SessionGone => {}
+            other => {
+                tracing::trace!(event = ?other, "not for the handles");
+                return;
+            }
+        }
+        stream.wake_all(wakes);
+        if stream.refs == 0 {
+            self.limit_abandoned(key);
+        }
+    }
+
+    /// Keeps the queues of things to accept bounded against a peer that opens
+    /// and resets. O(queue), for streams reset before they were accepted.
+    fn limit_abandoned(&mut self, key: StreamKey) {
+        let Some(at) = self.find_stream(key) else { return };
+        if let Some(queued) = self.requests.iter().position(|(waiting, _)| *waiting == at) {
+            // A request that was cancelled before anybody saw it needs no answer.
+            self.requests.remove(queued);
+            return self.remove_stream(at);
+        }
+        let Some((parent, end)) = self.streams[at].parent.zip(self.streams[at].end.clone()) else {
+            return;
+        };
+        // The session's entry may have gone, and its place may have been reused.
+        let Some(session) = self.streams.get_mut(parent).filter(|session| {
+            session.end.as_ref().is_some_and(|other| Arc::ptr_eq(other, &end))
+        }) else {
+            return;
+        };
+        let Some(mut state) = session.session.take() else { return };
+        let queue = state.incoming(key.id().dir());
+        let reset = |at: &usize| self.streams.get(*at).is_none_or(|s| s.reset.is_some());
+        let surplus = (queue.iter().filter(|at| reset(at)).count() > RESET_UNACCEPTED)
+            .then(|| queue.iter().position(reset).and_then(|oldest| queue.remove(oldest)))
+            .flatten();
+        self.streams[parent].session = Some(state);
+        if let Some(surplus) = surplus {
+            self.remove_stream(surplus);
+        }
+    }
+
+    fn session_event(&mut self, key: SessionKey, event: SessionEvent, wakes: &mut Vec<Waker>) {
+        if let SessionEvent::Requested(request) = event {
+            let at = self.insert_stream(Stream::session(key));
+            self.sessions.push_back((key, at, request));
+            return self.wake(ConnTopic::Sessions, wakes);
+        }
+        let Some(at) = self.find_stream(key.stream()) else { return };
+        if let SessionEvent::Opened { stream, dir } = event {
+            let Some(end) = self.streams[at].end.clone() else { return };
+            let opened = self.insert_stream(Stream::data(stream, at, end));
+            if let Some(session) = &mut self.streams[at].session {
+                session.incoming(dir).push_back(opened);
+                session.wake(SessionTopic::accept(dir), wakes);
+            }
+            return;
+        }
+        let stream = &mut self.streams[at];
+        let Some(session) = &mut stream.session else { return };
+        match event {
+            SessionEvent::Established(answer) => {
+                session.answer = Some(Answer::Established(answer));
+                session.wake(SessionTopic::State, wakes);
+            }
+            SessionEvent::Rejected { status, answer } => {
+                session.answer = Some(Answer::Rejected(status, answer));
+                session.wake(SessionTopic::State, wakes);
+            }
+            SessionEvent::StreamsAvailable(dir) => session.wake(SessionTopic::open(dir), wakes),
+            SessionEvent::Datagrams => session.wake(SessionTopic::Datagrams, wakes),
+            SessionEvent::DatagramsUnblocked => {
+                session.wake(SessionTopic::DatagramsUnblocked, wakes);
+            }
+            SessionEvent::Draining => {
+                session.draining = true;
+                session.wake(SessionTopic::State, wakes);
+            }
+            SessionEvent::Closed(close) => self.session_closed(at, *close, wakes),
+            other => tracing::trace!(event = ?other, "not for the handles"),
+        }
+    }
+
+    /// Tells a session's end to everybody in it. O(streams of the connection).
+    fn session_closed(&mut self, at: usize, close: SessionClose, wakes: &mut Vec<Waker>) {
+        let Some(end) = self.streams[at].end.clone() else { return };
+        // The core tells an end exactly once.
+        let _ = end.set(close);
+        for (_, stream) in &mut self.streams {
+            if stream.end.as_ref().is_some_and(|other| Arc::ptr_eq(other, &end)) {
+                stream.wake_all(wakes);
+            }
+        }
+        // Whoever waits for stream credit may want it for this session.
+        self.wake(ConnTopic::Bi, wakes);
+        self.wake(ConnTopic::Uni, wakes);
+        let refused = |(_, waiting, _): &(SessionKey, usize, _)| *waiting != at;
+        self.sessions.retain(refused);
+        if self.streams[at].refs == 0 {
+            self.remove_stream(at);
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! WebTransport sessions: the request for one, and the session itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aqueduct_core::access::Access;
+use aqueduct_core::endpoint::QuinnTransport;
+use aqueduct_core::error::{DatagramError as CoreDatagram, OpenError as Refusal, SessionClose};
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
+use aqueduct_core::stats::SessionStats;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Uri};
+
+use crate::connection::{ConnHandle, Connection, open_with};
+use crate::error::{ConnectError, DatagramError, OpenError, SessionError};
+use crate::shared::{Locked, Place, Step, wait_for};
+use crate::stream::{Half, RecvHalf, RecvStream, SendHalf, SendStream};
+use crate::table::{Answer, RecvOver, SendOver, SessionTopic, Stream};
+
+/// A client's wish for a session (server).
+///
+/// Dropping it without an answer rejects it with status 500.
+#[derive(Debug)]
+pub struct SessionRequest {
+    pending: PendingSession,
+    request: ConnectRequest,
+}
+
+impl SessionRequest {
+    pub(crate) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        key: SessionKey,
+        at: usize,
+        request: ConnectRequest,
+    ) -> Self {
+        Self { pending: PendingSession::new(conn, locked, key, at), request }
+    }
+
+    /// What is asked for: scheme, authority and path.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.request.uri
+    }
+
+    /// The other fields of the request.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.request.headers
+    }
+
+    /// The `origin` field, if there is exactly one and it is visible ASCII.
+    /// Browsers always send it; check it where it matters.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.request.origin()
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.pending.half().conn.clone())
+    }
+
+    /// Accepts with status 200 and no further fields. Streams and datagrams that
+    /// the client sent ahead are waiting in the session.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when the client has given up.
+    pub fn accept(self) -> Result<Session, SessionError> {
+        self.accept_with(ConnectAnswer::default())
+    }
+
+    /// Accepts with an answer of its own.
+    ///
+    /// # Errors
+    /// [`SessionError::InvalidHead`] for an answer that cannot be sent, and as
+    /// for [`accept`](Self::accept). The request is rejected with status 500
+    /// when there is still somebody to tell.
+    pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, SessionError> {
+        let half = self.pending.half();
+        let accept = half
+            .conn
+            .lock()
+            .core(half.conn.key, |core| core.accept_session(self.pending.key, &answer));
+        accept.unwrap_or(Err(SessionError::Gone)).map(|()| self.pending.into_session(self.request.uri.clone(), answer.headers))
+    }
+
+    /// Rejects with a status of 300 to 599.
+    ///
+    /// # Errors
+    /// [`SessionError::InvalidStatus`] for another status; the request is
+    /// rejected with status 500 then.
+    pub fn reject(mut self, status: StatusCode) -> Result<(), SessionError> {
+        self.pending.reject(status)
+    }
+}
+
+/// A session that is not established: its drop takes it back.
+#[derive(Debug)]
+pub(crate) struct PendingSession {
+    key: SessionKey,
+    /// Taken when the session is established or answered.
+    half: Option<Half>,
+    server: bool,
+}
+
+impl PendingSession {
+    pub(crate) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        key: SessionKey,
+        at: usize,
+    ) -> Self {
+        let server = locked.conn(conn.at).side == Side::Server;
+        Self { key, half: Some(Half::new(conn, locked, at, key.stream())), server }
+    }
+
+    fn half(&self) -> &Half {
+        self.half.as_ref().expect("taken by the methods that consume the value only")
+    }
+
+    fn into_session(&mut self, uri: Uri, headers: HeaderMap) -> Session {
+        let half = self.half.take().expect("taken by the methods that consume the value only");
+        Session(Arc::new(SessionHandle { key: self.key, half, uri, headers }))
+    }
+
+    /// Waits for the server's answer.
+    pub(crate) async fn established(mut self, uri: Uri) -> Result<Session, ConnectError> {
+        let half = self.half();
+        let (conn, at) = (half.conn.clone(), half.at);
+        let answer = wait_for(&conn.shared, |locked| {
+            let stream = locked.stream(at);
+            if let Some(answer) = stream.session.as_mut().and_then(|state| state.answer.take()) {
+                return Step::Done(Ok(answer));
+            }
+            if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
+                return Step::Done(Err(ConnectError::Session(close.clone())));
+            }
+            match &locked.conn(at.conn).closed {
+                Some(reason) => Step::Done(Err(ConnectError::Connection(reason.clone()))),
+                None => Step::Wait(Place::Session(at, SessionTopic::State)),
+            }
+        })
+        .await;
+        match answer {
+            Ok(Answer::Established(answer)) => Ok(self.into_session(uri, answer.headers)),
+            Ok(Answer::Rejected(status, answer)) => {
+                self.half = None;
+                Err(ConnectError::Rejected { status, headers: answer.headers })
+            }
+            Err(error) => {
+                self.half = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn reject(&mut self, status: StatusCode) -> Result<(), SessionError> {
+        let half = self.half();
+        let reject =
+            half.conn.lock().core(half.conn.key, |core| core.reject_session(self.key, status));
+        let done = reject.unwrap_or(Err(SessionError::Gone));
+        if done.is_ok() {
+            self.half = None;
+        }
+        done
+    }
+}
+
+impl Drop for PendingSession {
+    fn drop(&mut self) {
+        let Some(half) = &self.half else { return };
+        // Whoever has gone meanwhile need not be told.
+        if self.server {
+            let _ = self.reject(StatusCode::INTERNAL_SERVER_ERROR);
+        } else {
+            let close = |core: &mut Access<'_, QuinnTransport<'_>>| {
+                core.close_session(self.key, 0, "")
+            };
+            let _ = half.conn.lock().core(half.conn.key, close);
+        }
+    }
+}
+
+/// An established WebTransport session. Clones refer to the same session.
+///
+/// Dropping the last clone closes the session with code 0 and no reason; its
+/// streams end with it. The connection and other sessions go on.
+#[derive(Clone, Debug)]
+pub struct Session(Arc<SessionHandle>);
+
+struct SessionHandle {
+    key: SessionKey,
+    half: Half,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {:?}", self.key, self.half.conn.key)
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        // A session that has ended otherwise needs no close.
+        let _ = self.close(0, "");
+        let mut locked = self.half.conn.lock();
+        let stream = locked.stream(self.half.at);
+        stream.send_over.get_or_insert(SendOver::Finished);
+        stream.recv_over.get_or_insert(RecvOver::Finished);
+    }
+}
+
+impl SessionHandle {
+    fn close(&self, code: u32, reason: &str) -> Result<(), SessionError> {
+        let conn = &self.half.conn;
+        let close = conn.lock().core(conn.key, |core| core.close_session(self.key, code, reason));
+        close.unwrap_or(Err(SessionError::Gone))
+    }
+
+    fn place(&self, topic: SessionTopic) -> Place {
+        Place::Session(self.half.at, topic)
+    }
+
+    /// How the session ended, if it has.
+    fn end(&self, locked: &mut Locked<'_>) -> Option<SessionClose> {
+        if let Some(close) = locked.stream(self.half.at).end.as_ref().and_then(|end| end.get()) {
+            return Some(close.clone());
+        }
+        locked.conn(self.half.at.conn).closed.clone().map(SessionClose::Connection)
+    }
+}
+
+impl Session {
+    /// What was asked for: scheme, authority and path.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.0.uri
+    }
+
+    /// The fields of the server's answer.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The session id: the CONNECT stream's QUIC stream id.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.0.key.id()
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.0.half.conn.clone())
+    }
+
+    /// Opens a stream that both sides write; waits for stream credit. The peer
+    /// learns of it at once. Cancel safe: a dropped future has opened nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), OpenError> {
+        self.open(Dir::Bi, |conn, locked, at, key| {
+            let send = SendHalf { half: Half::new(conn, locked, at, key) };
+            (SendStream(send), RecvStream(RecvHalf { half: Half::new(conn, locked, at, key) }))
+        })
+        .await
+    }
+
+    /// Opens a stream that this side writes; otherwise as [`open_bi`](Self::open_bi).
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_uni(&self) -> Result<SendStream, OpenError> {
+        self.open(Dir::Uni, |conn, locked, at, key| {
+            SendStream(SendHalf { half: Half::new(conn, locked, at, key) })
+        })
+        .await
+    }
+
+    async fn open<T>(
+        &self,
+        dir: Dir,
+        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
+    ) -> Result<T, OpenError> {
+        let SessionHandle { key, half, .. } = &*self.0;
+        let conn = &half.conn;
+        open_with(conn, dir, Some(half.at), |locked| {
+            let opened = locked.core(conn.key, |core| core.open_stream(*key, dir));
+            let stream = opened.unwrap_or(Err(Refusal::Closed))?;
+            let end = locked.stream(half.at).end.clone().unwrap_or_default();
+            let entry = Stream::data(stream, half.at.stream, end);
+            let at = locked.conn(conn.at).insert_stream(entry);
+            Ok(make(conn, locked, at, stream))
+        })
+        .await
+    }
+
+    /// The next stream that the peer opened and both sides write. Many tasks may
+    /// wait at once; cancel safe.
+    ///
+    /// Streams that wait to be accepted are bounded by QUIC's stream limit. A
+    /// stream on which nothing is sent delays no other.
+    ///
+    /// # Errors
+    /// How the session ended.
+    pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), SessionClose> {
+        self.accept(Dir::Bi, |conn, locked, at, key| {
+            let send = SendHalf { half: Half::new(conn, locked, at, key) };
+            (SendStream(send), RecvStream(RecvHalf { half: Half::new(conn, locked, at, key) }))
+        })
+        .await
+    }
+
+    /// The next stream that the peer opened and writes alone; otherwise as
+    /// [`accept_bi`](Self::accept_bi).
+    ///
+    /// # Errors
+    /// How the session ended.
+    pub async fn accept_uni(&self) -> Result<RecvStream, SessionClose> {
+        self.accept(Dir::Uni, |conn, locked, at, key| {
+            RecvStream(RecvHalf { half: Half::new(conn, locked, at, key) })
+        })
+        .await
+    }
+
+    async fn accept<T>(
+        &self,
+        dir: Dir,
+        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
+    ) -> Result<T, SessionClose> {
+        let half = &self.0.half;
+        wait_for(&half.conn.shared, |locked| {
+            let session = locked.stream(half.at).session.as_mut();
+            if let Some(at) = session.and_then(|state| state.incoming(dir).pop_front()) {
+                let key = locked.conn(half.at.conn).streams[at].key;
+                return Step::Done(Ok(make(&half.conn, locked, at, key)));
+            }
+            match self.0.end(locked) {
+                Some(close) => Step::Done(Err(close)),
+                None => Step::Wait(self.0.place(SessionTopic::accept(dir))),
+            }
+        })
+        .await
+    }
+
+    /// Sends a datagram, one copy. It may be lost on the way.
+    ///
+    /// # Errors
+    /// [`DatagramError`]; nothing was sent. [`DatagramError::Blocked`] means that
+    /// the send buffer is full.
+    pub fn send_datagram(&self, payload: &[u8]) -> Result<(), DatagramError> {
+        match self.try_datagram(&mut self.0.half.conn.lock(), payload) {
+            Step::Done(result) => result,
+            Step::Wait(_) => Err(DatagramError::Blocked),
+        }
+    }
+
+    /// Sends a datagram as soon as the send buffer has room. Cancel safe: a
+    /// dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// [`DatagramError`] other than [`DatagramError::Blocked`]; nothing was sent.
+    pub async fn send_datagram_wait(&self, payload: &[u8]) -> Result<(), DatagramError> {
+        let shared = &self.0.half.conn.shared;
+        wait_for(shared, |locked| self.try_datagram(locked, payload)).await
+    }
+
+    fn try_datagram(
+        &self,
+        locked: &mut Locked<'_>,
+        payload: &[u8],
+    ) -> Step<Result<(), DatagramError>> {
+        let send = |core: &mut Access<'_, QuinnTransport<'_>>| {
+            core.send_datagram(self.0.key, payload)
+        };
+        let sent = locked.core(self.0.half.conn.key, send);
+        Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
+            Ok(()) => Ok(()),
+            Err(CoreDatagram::Blocked) => {
+                return Step::Wait(self.0.place(SessionTopic::DatagramsUnblocked));
+            }
+            Err(CoreDatagram::TooLarge) => Err(DatagramError::TooLarge),
+            Err(CoreDatagram::TooLargeForPath) => Err(DatagramError::TooLargeForPath),
+            Err(CoreDatagram::Disabled) => Err(DatagramError::Disabled),
+            Err(_) => {
+                locked.pump();
+                match self.0.end(locked) {
+                    Some(SessionClose::Connection(reason)) => Err(DatagramError::Connection(reason)),
+                    Some(close) => Err(DatagramError::Session(close)),
+                    None => Err(DatagramError::Disabled),
+                }
+            }
+        })
+    }
+
+    /// The oldest datagram that waits, or the next to arrive. Many tasks may
+    /// wait at once; cancel safe.
+    ///
+    /// # Errors
+    /// How the session ended.
+    pub async fn recv_datagram(&self) -> Result<Bytes, SessionClose> {
+        let half = &self.0.half;
+        wait_for(&half.conn.shared, |locked| {
+            let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.0.key));
+            if let Some(datagram) = waiting.flatten() {
+                return Step::Done(Ok(datagram));
+            }
+            match self.0.end(locked) {
+                Some(close) => Step::Done(Err(close)),
+                None => Step::Wait(self.0.place(SessionTopic::Datagrams)),
+            }
+        })
+        .await
+    }
+
+    /// Largest payload of a datagram at present, in bytes; `None` when there are
+    /// no datagrams on this session.
+    #[must_use]
+    pub fn max_datagram_size(&self) -> Option<usize> {
+        let conn = &self.0.half.conn;
+        conn.lock().peek(conn.key, |core| core.max_datagram_len(self.0.key)).flatten()
+    }
+
+    /// Asks the peer to wind the session down. Nothing is closed by it.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] after the end.
+    pub fn drain(&self) -> Result<(), SessionError> {
+        let conn = &self.0.half.conn;
+        let drain = conn.lock().core(conn.key, |core| core.drain_session(self.0.key));
+        drain.unwrap_or(Err(SessionError::Gone))
+    }
+
+    /// Waits until the peer asks to wind the session down; `false` when it ended
+    /// without. Cancel safe.
+    pub async fn draining(&self) -> bool {
+        let half = &self.0.half;
+        wait_for(&half.conn.shared, |locked| {
+            if locked.stream(half.at).session.as_ref().is_some_and(|state| state.draining) {
+                return Step::Done(true);
+            }
+            match self.0.end(locked) {
+                Some(_) => Step::Done(false),
+                None => Step::Wait(self.0.place(SessionTopic::State)),
+            }
+        })
+        .await
+    }
+
+    /// Ends the session: code and reason reach the peer, its streams are reset.
+    ///
+    /// # Errors
+    /// [`SessionError::ReasonTooLong`] above 1,024 bytes, [`SessionError::Gone`]
+    /// after the end.
+    pub fn close(&self, code: u32, reason: &str) -> Result<(), SessionError> {
+        self.0.close(code, reason)
+    }
+
+    /// Waits for the end of the session and tells how and by whom it ended.
+    /// Cancel safe; any number of tasks may wait.
+    pub async fn closed(&self) -> SessionClose {
+        let half = &self.0.half;
+        wait_for(&half.conn.shared, |locked| match self.0.end(locked) {
+            Some(close) => Step::Done(close),
+            None => Step::Wait(self.0.place(SessionTopic::State)),
+        })
+        .await
+    }
+
+    /// What the session has counted; `None` after its end.
+    #[must_use]
+    pub fn stats(&self) -> Option<SessionStats> {
+        let conn = &self.0.half.conn;
+        conn.lock().peek(conn.key, |core| core.session_stats(self.0.key)).flatten()
+    }
+}

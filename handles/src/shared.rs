@@ -1,0 +1,274 @@
+//! What all handles of one endpoint share: the core and who waits for what,
+//! under one lock.
+//!
+//! The lock covers memory only. No system call, no `await` and no wake-up
+//! happens under it: [`Locked`] collects the wakers and fires them after it has
+//! let go of the lock, and the driver's buffers live outside of it. There is no
+//! lock, task or channel per connection or stream.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use aqueduct_core::access::Access;
+use aqueduct_core::endpoint::{ConnectionInfo, Endpoint, QuinnTransport};
+use aqueduct_core::error::CloseReason;
+use aqueduct_core::id::ConnKey;
+
+use crate::table::{Conn, ConnTopic, SessionTopic, State, Stream};
+use crate::waiters::Waiters;
+
+/// The only clock the handles read.
+pub(crate) fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "adapters bring the time to the core")]
+    Instant::now()
+}
+
+/// One endpoint and everybody who waits for it.
+#[derive(Debug)]
+pub struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(crate) fn new(endpoint: Endpoint) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State::new(endpoint))))
+    }
+
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        // A panic under the lock poisons it; the core's tables are still whole,
+        // and going on lets the other connections end in order.
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { shared: self, state: Some(state), wakes: Vec::new(), kick: false }
+    }
+
+    /// Ready when a handle has given the core something to do since the last
+    /// turn; otherwise `cx` is woken when one does.
+    pub(crate) fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut locked = self.lock();
+        let state = locked.state();
+        if state.kicked {
+            state.driver = None;
+            return Poll::Ready(());
+        }
+        if !state.driver.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+            state.driver = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// The lock, held. Wakers that become due are fired when it is let go.
+pub(crate) struct Locked<'a> {
+    shared: &'a Shared,
+    state: Option<MutexGuard<'a, State>>,
+    wakes: Vec<Waker>,
+    kick: bool,
+}
+
+impl Locked<'_> {
+    pub(crate) fn state(&mut self) -> &mut State {
+        self.state.as_mut().expect("the guard is taken on drop only")
+    }
+
+    fn parts(&mut self) -> (&mut State, &mut Vec<Waker>) {
+        (self.state.as_mut().expect("the guard is taken on drop only"), &mut self.wakes)
+    }
+
+    /// A connection of a live handle.
+    pub(crate) fn conn(&mut self, at: usize) -> &mut Conn {
+        &mut self.state().conns[at]
+    }
+
+    /// A stream of a live handle.
+    pub(crate) fn stream(&mut self, at: At) -> &mut Stream {
+        &mut self.state().conns[at.conn].streams[at.stream]
+    }
+
+    /// Changes the core's connection: the driver runs afterwards. `None` when
+    /// the connection is over.
+    pub(crate) fn core<R>(
+        &mut self,
+        key: ConnKey,
+        change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
+        self.kick = true;
+        self.peek(key, change)
+    }
+
+    /// Looks at the core's connection: the driver is not told.
+    pub(crate) fn peek<R>(
+        &mut self,
+        key: ConnKey,
+        look: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
+        let mut conn = self.state().endpoint.connection(now(), key)?;
+        Some(look(&mut conn.access()))
+    }
+
+    /// What QUIC knows about a connection; it does so for a while after its end.
+    pub(crate) fn info<R>(
+        &mut self,
+        key: ConnKey,
+        look: impl FnOnce(ConnectionInfo<'_>) -> R,
+    ) -> Option<R> {
+        self.state().endpoint.info(key).map(look)
+    }
+
+    /// The driver runs after this lock.
+    pub(crate) fn kick(&mut self) {
+        self.kick = true;
+    }
+
+    /// Takes in what the core has to tell, so that an answer that depends on an
+    /// event caused by this very call is not a turn late.
+    pub(crate) fn pump(&mut self) {
+        let (state, wakes) = self.parts();
+        while let Some((key, event)) = state.endpoint.poll_event() {
+            state.route(key, event, wakes);
+        }
+    }
+
+    /// Ends everything because nobody will drive the endpoint any more.
+    pub(crate) fn fail(&mut self, reason: &CloseReason) {
+        let (state, wakes) = self.parts();
+        state.fail(reason, wakes);
+    }
+
+    /// Wakes everybody who waits at a place.
+    pub(crate) fn wake(&mut self, place: Place) {
+        let (state, wakes) = self.parts();
+        if let Some(waiters) = state.waiters(place) {
+            waiters.wake(wakes);
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let Some(mut state) = self.state.take() else { return };
+        let driver = if self.kick && !state.kicked {
+            state.kicked = true;
+            state.driver.take()
+        } else {
+            None
+        };
+        drop(state);
+        // Waking may run foreign code, which may come back for the lock.
+        for waker in self.wakes.drain(..) {
+            waker.wake();
+        }
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Locked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Locked").field("shared", self.shared).finish_non_exhaustive()
+    }
+}
+
+/// Where the state of a stream is: entries of the handles' own tables, which
+/// live as long as a handle refers to them.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) struct At {
+    pub(crate) conn: usize,
+    pub(crate) stream: usize,
+}
+
+/// A set of waiters.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// New connections, and the end of the last one.
+    Endpoint,
+    Conn(usize, ConnTopic),
+    Session(At, SessionTopic),
+    /// The end of a stream's sending half.
+    SendEnd(At),
+}
+
+/// What a try came to.
+pub(crate) enum Step<T> {
+    Done(T),
+    /// Try again when something happens there.
+    Wait(Place),
+}
+
+/// Tries until done. Cancel safe as long as `step` takes nothing before it is
+/// done; many may wait at one place.
+pub(crate) async fn wait_for<T>(
+    shared: &Shared,
+    mut step: impl FnMut(&mut Locked<'_>) -> Step<T>,
+) -> T {
+    let mut ticket = Ticket { shared, held: None };
+    poll_fn(|cx| ticket.poll(cx, &mut step)).await
+}
+
+/// A place taken in a set of waiters, given back on drop.
+struct Ticket<'a> {
+    shared: &'a Shared,
+    held: Option<(Place, usize)>,
+}
+
+impl Ticket<'_> {
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: &mut impl FnMut(&mut Locked<'_>) -> Step<T>,
+    ) -> Poll<T> {
+        let mut locked = self.shared.lock();
+        let place = match step(&mut locked) {
+            Step::Done(value) => {
+                self.leave(&mut locked);
+                return Poll::Ready(value);
+            }
+            Step::Wait(place) => place,
+        };
+        if self.held.is_some_and(|(held, _)| held != place) {
+            self.leave(&mut locked);
+        }
+        let mut token = self.held.map(|(_, token)| token);
+        if let Some(waiters) = locked.state().waiters(place) {
+            waiters.register(&mut token, cx.waker());
+        }
+        self.held = token.map(|token| (place, token));
+        Poll::Pending
+    }
+
+    fn leave(&mut self, locked: &mut Locked<'_>) {
+        if let Some((place, token)) = self.held.take()
+            && let Some(waiters) = locked.state().waiters(place)
+        {
+            waiters.leave(token);
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            let shared = self.shared;
+            self.leave(&mut shared.lock());
+        }
+    }
+}
+
+impl State {
+    /// The waiters at a place; `None` when it is no more.
+    pub(crate) fn waiters(&mut self, place: Place) -> Option<&mut Waiters> {
+        match place {
+            Place::Endpoint => Some(&mut self.waiters),
+            Place::Conn(conn, topic) => {
+                Some(&mut self.conns.get_mut(conn)?.waiters[topic as usize])
+            }
+            Place::Session(at, topic) => {
+                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
+                Some(&mut stream.session.as_mut()?.waiters[topic as usize])
+            }
+            Place::SendEnd(at) => {
+                Some(&mut self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?.watchers)
+            }
+        }
+    }
+}

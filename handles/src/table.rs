@@ -1,0 +1,412 @@
+//! The handles' tables: one entry per connection and per stream that a handle
+//! refers to or that waits to be accepted, parallel to the core's own tables.
+//!
+//! The core reuses a slot as soon as a stream is over, a handle may live on and
+//! still wants to know how its stream ended. Entries therefore have places of
+//! their own and go when the last handle goes; `by_slot` finds the entry of a
+//! core key with one array access and one comparison.
+//!
+//! Queues of things to accept hold what the peer may have open by QUIC's
+//! stream limits, and at most [`RESET_UNACCEPTED`] that were reset meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::endpoint::Endpoint;
+use aqueduct_core::error::{CloseReason, PeerCode, SessionClose};
+use aqueduct_core::fault::Violation;
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest, RequestHead, ResponseHead, Trailers};
+use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
+use http::StatusCode;
+use slab::Slab;
+
+use crate::shared::{Place, now};
+use crate::waiters::Waiters;
+
+/// Streams that the peer opened and reset before they were accepted, per queue;
+/// beyond it the oldest is forgotten. Such a stream no longer counts against
+/// QUIC's limit, so this is the limit.
+pub(crate) const RESET_UNACCEPTED: usize = 64;
+
+/// Interim responses kept per request until the application takes them; beyond
+/// it the oldest is forgotten.
+pub(crate) const INTERIMS: usize = 16;
+
+const VACANT: u32 = u32::MAX;
+
+/// Everything under the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) conns: Slab<Conn>,
+    by_index: Vec<u32>,
+    /// Connections that shook hands and wait for `accept`.
+    pub(crate) accepted: VecDeque<usize>,
+    pub(crate) waiters: Waiters,
+    /// Live endpoint handles.
+    pub(crate) handles: usize,
+    /// `accept` gives no more.
+    pub(crate) closing: bool,
+    /// Nobody drives the endpoint any more, and why.
+    pub(crate) failed: Option<CloseReason>,
+    /// The driver, when it sleeps.
+    pub(crate) driver: Option<Waker>,
+    /// A handle changed the core since the driver's last turn.
+    pub(crate) kicked: bool,
+}
+
+impl State {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            conns: Slab::new(),
+            by_index: Vec::new(),
+            accepted: VecDeque::new(),
+            waiters: Waiters::default(),
+            handles: 0,
+            closing: false,
+            failed: None,
+            driver: None,
+            kicked: false,
+        }
+    }
+
+    /// Makes an entry for a connection of the core.
+    pub(crate) fn insert_conn(&mut self, key: ConnKey, side: Side) -> usize {
+        let at = self.conns.insert(Conn::new(key, side));
+        index_slot(&mut self.by_index, key.index(), at);
+        at
+    }
+
+    /// The entry of a core key.
+    pub(crate) fn find_conn(&self, key: ConnKey) -> Option<usize> {
+        let at = *self.by_index.get(key.index())? as usize;
+        self.conns.get(at).is_some_and(|conn| conn.key == key).then_some(at)
+    }
+
+    /// Forgets an entry that no handle refers to.
+    pub(crate) fn remove_conn(&mut self, at: usize) {
+        if let Some(conn) = self.conns.try_remove(at)
+            && let Some(slot) = self.by_index.get_mut(conn.key.index())
+            && *slot as usize == at
+        {
+            *slot = VACANT;
+        }
+    }
+
+    /// No endpoint handle is left: nobody will accept.
+    pub(crate) fn orphan(&mut self) {
+        self.closing = true;
+        self.endpoint.set_accepting(false);
+        while let Some(at) = self.accepted.pop_front() {
+            let key = self.conns[at].key;
+            self.refuse(key);
+        }
+    }
+
+    /// Closes a connection that nobody will accept.
+    pub(crate) fn refuse(&mut self, key: ConnKey) {
+        if let Some(mut conn) = self.endpoint.connection(now(), key) {
+            conn.access().close(Code::H3_NO_ERROR, "");
+        }
+    }
+
+    /// Nobody drives the endpoint any more: everything is over. O(connections).
+    pub(crate) fn fail(&mut self, reason: &CloseReason, wakes: &mut Vec<Waker>) {
+        self.failed.get_or_insert_with(|| reason.clone());
+        self.closing = true;
+        self.accepted.clear();
+        self.conns.iter_mut().for_each(|(_, conn)| conn.close(reason, wakes));
+        self.conns.retain(|_, conn| conn.handle);
+        self.waiters.wake(wakes);
+        // Nothing of it reaches a peer, but whoever still tries is told.
+        self.endpoint.close_all(now(), Code::H3_INTERNAL_ERROR, "");
+    }
+}
+
+fn index_slot(table: &mut Vec<u32>, slot: usize, at: usize) {
+    if table.len() <= slot {
+        table.resize(slot + 1, VACANT);
+    }
+    table[slot] = u32::try_from(at).unwrap_or(VACANT);
+}
+
+/// What a task can wait for on a connection.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum ConnTopic {
+    /// Connected, SETTINGS, draining, closed.
+    State,
+    Requests,
+    Sessions,
+    Bi,
+    Uni,
+}
+
+impl ConnTopic {
+    const COUNT: usize = 5;
+
+    pub(crate) const fn credit(dir: Dir) -> Self {
+        match dir {
+            Dir::Bi => Self::Bi,
+            Dir::Uni => Self::Uni,
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) key: ConnKey,
+    pub(crate) side: Side,
+    /// A handle refers to this entry.
+    pub(crate) handle: bool,
+    pub(crate) connected: bool,
+    pub(crate) draining: Option<Side>,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
+    pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
+    pub(crate) waiters: [Waiters; ConnTopic::COUNT],
+    pub(crate) streams: Slab<Stream>,
+    by_slot: Vec<u32>,
+}
+
+impl Conn {
+    fn new(key: ConnKey, side: Side) -> Self {
+        Self {
+            key,
+            side,
+            handle: false,
+            connected: false,
+            draining: None,
+            closed: None,
+            requests: VecDeque::new(),
+            sessions: VecDeque::new(),
+            waiters: Default::default(),
+            streams: Slab::new(),
+            by_slot: Vec::new(),
+        }
+    }
+
+    pub(crate) fn insert_stream(&mut self, stream: Stream) -> usize {
+        let slot = stream.key.slot();
+        let at = self.streams.insert(stream);
+        index_slot(&mut self.by_slot, slot, at);
+        at
+    }
+
+    /// The entry of a core key.
+    pub(crate) fn find_stream(&self, key: StreamKey) -> Option<usize> {
+        let at = *self.by_slot.get(key.slot())? as usize;
+        self.streams.get(at).is_some_and(|stream| stream.key == key).then_some(at)
+    }
+
+    /// Forgets an entry that no handle refers to, and those it alone knew.
+    pub(crate) fn remove_stream(&mut self, at: usize) {
+        let Some(stream) = self.streams.try_remove(at) else { return };
+        if let Some(slot) = self.by_slot.get_mut(stream.key.slot())
+            && *slot as usize == at
+        {
+            *slot = VACANT;
+        }
+        for queue in stream.session.map(|session| session.incoming).into_iter().flatten() {
+            queue.into_iter().for_each(|waiting| self.remove_stream(waiting));
+        }
+    }
+
+    /// One handle of a stream less.
+    pub(crate) fn release_stream(&mut self, at: usize) {
+        let Some(stream) = self.streams.get_mut(at) else { return };
+        stream.refs = stream.refs.saturating_sub(1);
+        if stream.refs == 0 {
+            self.remove_stream(at);
+        }
+    }
+
+    pub(crate) fn wake(&mut self, topic: ConnTopic, wakes: &mut Vec<Waker>) {
+        self.waiters[topic as usize].wake(wakes);
+    }
+
+    /// Ends the connection for everybody who waits on it. O(streams).
+    pub(crate) fn close(&mut self, reason: &CloseReason, wakes: &mut Vec<Waker>) {
+        self.closed.get_or_insert_with(|| reason.clone());
+        self.waiters.iter_mut().for_each(|waiters| waiters.wake(wakes));
+        for (_, stream) in &mut self.streams {
+            stream.wake_all(wakes);
+        }
+    }
+}
+
+/// What a task can wait for in a session.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum SessionTopic {
+    /// Established, rejected, draining, closed.
+    State,
+    AcceptBi,
+    AcceptUni,
+    OpenBi,
+    OpenUni,
+    Datagrams,
+    DatagramsUnblocked,
+}
+
+impl SessionTopic {
+    const COUNT: usize = 7;
+
+    pub(crate) const fn accept(dir: Dir) -> Self {
+        match dir {
+            Dir::Bi => Self::AcceptBi,
+            Dir::Uni => Self::AcceptUni,
+        }
+    }
+
+    pub(crate) const fn open(dir: Dir) -> Self {
+        match dir {
+            Dir::Bi => Self::OpenBi,
+            Dir::Uni => Self::OpenUni,
+        }
+    }
+}
+
+/// How a session ended, once it has; its streams hold it too.
+pub(crate) type SessionEnd = Arc<OnceLock<SessionClose>>;
+
+/// The answer to a client's CONNECT.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Established(Box<ConnectAnswer>),
+    Rejected(StatusCode, Box<ConnectAnswer>),
+}
+
+/// What a CONNECT stream carries beyond a stream's state.
+#[derive(Debug, Default)]
+pub(crate) struct SessionState {
+    pub(crate) answer: Option<Answer>,
+    pub(crate) draining: bool,
+    /// Streams to accept, by [`Dir`].
+    pub(crate) incoming: [VecDeque<usize>; 2],
+    pub(crate) waiters: [Waiters; SessionTopic::COUNT],
+}
+
+impl SessionState {
+    pub(crate) fn incoming(&mut self, dir: Dir) -> &mut VecDeque<usize> {
+        &mut self.incoming[dir as usize]
+    }
+
+    pub(crate) fn wake(&mut self, topic: SessionTopic, wakes: &mut Vec<Waker>) {
+        self.waiters[topic as usize].wake(wakes);
+    }
+}
+
+/// What a request's stream carries beyond a stream's state.
+#[derive(Debug, Default)]
+pub(crate) struct Message {
+    pub(crate) interims: VecDeque<Box<ResponseHead>>,
+    pub(crate) response: Option<Box<ResponseHead>>,
+    pub(crate) response_taken: bool,
+    pub(crate) trailers: Option<Box<Trailers>>,
+}
+
+/// One stream: a request's, a session's CONNECT stream, or a session's data.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) key: StreamKey,
+    /// Live handles; 0 while it waits to be accepted.
+    pub(crate) refs: u8,
+    pub(crate) read: Option<Waker>,
+    pub(crate) write: Option<Waker>,
+    pub(crate) watchers: Waiters,
+    pub(crate) reset: Option<PeerCode>,
+    pub(crate) stopped: Option<PeerCode>,
+    pub(crate) malformed: Option<Violation>,
+    pub(crate) unprocessed: bool,
+    pub(crate) delivered: bool,
+    /// The end was read, or this side stopped it.
+    pub(crate) recv_over: Option<RecvOver>,
+    pub(crate) send_over: Option<SendOver>,
+    /// The entry of the session it belongs to, valid while that has the same `end`.
+    pub(crate) parent: Option<usize>,
+    /// The session it belongs to, or is.
+    pub(crate) end: Option<SessionEnd>,
+    pub(crate) session: Option<Box<SessionState>>,
+    pub(crate) message: Option<Box<Message>>,
+}
+
+/// How the receiving half was ended from this side.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum RecvOver {
+    Finished,
+    Stopped,
+}
+
+/// How the sending half was ended from this side.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum SendOver {
+    Finished,
+    Reset,
+}
+
+impl Stream {
+    fn new(key: StreamKey) -> Self {
+        Self {
+            key,
+            refs: 0,
+            read: None,
+            write: None,
+            watchers: Waiters::default(),
+            reset: None,
+            stopped: None,
+            malformed: None,
+            unprocessed: false,
+            delivered: false,
+            recv_over: None,
+            send_over: None,
+            parent: None,
+            end: None,
+            session: None,
+            message: None,
+        }
+    }
+
+    /// A stream that carries a request.
+    pub(crate) fn message(key: StreamKey) -> Self {
+        Self { message: Some(Box::default()), ..Self::new(key) }
+    }
+
+    /// A CONNECT stream.
+    pub(crate) fn session(key: SessionKey) -> Self {
+        Self {
+            end: Some(SessionEnd::default()),
+            session: Some(Box::default()),
+            ..Self::new(key.stream())
+        }
+    }
+
+    /// A data stream of a session.
+    pub(crate) fn data(key: StreamKey, session: usize, end: SessionEnd) -> Self {
+        Self { parent: Some(session), end: Some(end), ..Self::new(key) }
+    }
+
+    pub(crate) fn wake_read(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(self.read.take());
+    }
+
+    pub(crate) fn wake_write(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(self.write.take());
+        self.watchers.wake(wakes);
+    }
+
+    pub(crate) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
+        self.wake_read(wakes);
+        self.wake_write(wakes);
+        if let Some(session) = &mut self.session {
+            session.waiters.iter_mut().for_each(|waiters| waiters.wake(wakes));
+        }
+    }
+}
+
+/// Where to wait for the driver's or a connection's state.
+pub(crate) const fn state_of(conn: usize) -> Place {
+    Place::Conn(conn, ConnTopic::State)
+}

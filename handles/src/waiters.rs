@@ -1,0 +1,66 @@
+//! Tasks that wait for the same kind of thing.
+//!
+//! A waiter owns a place from its first pending poll until its future ends or
+//! is dropped, so a woken place is never given to another task meanwhile and a
+//! dropped future leaves nothing behind. Everybody is woken: a wake-up handed
+//! to one task alone would be lost when that task's future is dropped.
+
+use std::task::Waker;
+
+use slab::Slab;
+
+/// The tasks that wait for one kind of thing. An empty set owns no memory.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(Slab<Option<Waker>>);
+
+impl Waiters {
+    /// Leaves `waker` at `place`, taking a place first when there is none.
+    pub(crate) fn register(&mut self, place: &mut Option<usize>, waker: &Waker) {
+        match place.and_then(|at| self.0.get_mut(at)) {
+            Some(slot) if slot.as_ref().is_some_and(|old| old.will_wake(waker)) => {}
+            Some(slot) => *slot = Some(waker.clone()),
+            None => *place = Some(self.0.insert(Some(waker.clone()))),
+        }
+    }
+
+    /// Gives a place back.
+    pub(crate) fn leave(&mut self, place: usize) {
+        self.0.try_remove(place);
+    }
+
+    /// Moves every waker to `wakes`. O(waiters).
+    pub(crate) fn wake(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.extend(self.0.iter_mut().filter_map(|(_, waker)| waker.take()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_woken_place_stays_its_owners() {
+        let (mut set, mut wakes) = (Waiters::default(), Vec::new());
+        let (mut first, mut second) = (None, None);
+        set.register(&mut first, Waker::noop());
+        set.wake(&mut wakes);
+        assert_eq!(wakes.len(), 1);
+
+        // The first has not polled again; the second must not get its place.
+        set.register(&mut second, Waker::noop());
+        assert_ne!(first, second);
+        set.leave(first.expect("registered"));
+        wakes.clear();
+        set.wake(&mut wakes);
+        assert_eq!(wakes.len(), 1, "the second is still waiting");
+    }
+
+    #[test]
+    fn polling_twice_registers_once() {
+        let (mut set, mut wakes, mut place) = (Waiters::default(), Vec::new(), None);
+        set.register(&mut place, Waker::noop());
+        set.register(&mut place, Waker::noop());
+        set.wake(&mut wakes);
+        assert_eq!(wakes.len(), 1);
+    }
+}

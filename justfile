@@ -1,0 +1,66 @@
+# Every recipe is a step of CI; `just ci` is all of them. Without just: `scripts/test`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# All steps, the quick ones first.
+ci: fmt lines deps lint doc no-default features unit doctest msrv platforms interop
+
+# Formatting, by rustfmt.toml.
+fmt:
+    cargo fmt --all --check
+
+# No source file over 800 lines.
+lines:
+    scripts/ci/lines
+
+# Licences, sources and banned crates, by deny.toml.
+deps:
+    scripts/ci/deps
+
+# Clippy and the workspace lints; every warning is an error.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Documentation, private items too; every broken link is an error.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+# The core without QUIC: no quinn and no rustls in its graph, and its tests pass.
+no-default:
+    scripts/ci/no-default
+
+# Each cryptography provider alone, and everything together.
+features:
+    cargo check -p aqueduct-cli --no-default-features --features ring --locked
+    cargo check -p aqueduct-cli --no-default-features --features aws-lc-rs --locked
+    cargo check --workspace --all-features --locked
+
+# Unit, scenario, layering and fuzz-replay tests.
+unit *ARGS:
+    cargo nextest run --workspace --locked --profile ci {{ ARGS }}
+
+# Examples in the documentation.
+doctest:
+    cargo test --doc --workspace --locked
+
+# The oldest Rust that Cargo.toml promises.
+msrv:
+    scripts/ci/msrv
+
+# core on wasm32, everything on Windows and macOS: type-checked.
+platforms:
+    scripts/ci/platforms
+
+# aioquic, Chromium and Caddy against the release build.
+interop *ARGS:
+    tests/interop/run {{ ARGS }}
+
+# Known vulnerabilities. Not a step of `ci`: it asks the network for its database.
+advisories:
+    cargo deny check advisories

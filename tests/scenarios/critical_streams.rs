@@ -1,0 +1,109 @@
+//! Streams that a connection cannot do without, and those nobody may open.
+
+use std::time::Duration;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
+use aqueduct_core::id::Side;
+use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_core::{expect_event, take_event};
+use aqueduct_tests::{assert_closed, config};
+
+/// Row A4, RFC 9114 section 6.2.1 and RFC 9204 section 4.2.
+#[test]
+fn none_of_them_comes_twice() {
+    for side in [Side::Client, Side::Server] {
+        for ty in [0x00, 0x02, 0x03] {
+            let mut peer = RawPeer::greeted(side, Config::default(), &[]);
+            if ty != 0 {
+                peer.uni(&[ty]);
+            }
+            assert_eq!(peer.closed(), None);
+            peer.uni(&[ty]);
+            assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "a second stream");
+        }
+    }
+}
+
+/// Row A4: finished, reset or stopped, all the same.
+#[test]
+fn none_of_them_ends() {
+    for ty in [0x00u8, 0x02, 0x03] {
+        for how in ["finish", "reset", "stop"] {
+            let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+            let (ours, _) = peer.uni_of_type(ty).expect("our stream of the type");
+            let control = peer.end().open(aqueduct_core::id::Dir::Uni).expect("credit");
+            let theirs = if ty == 0 { raw_control(&peer) } else { control };
+            if ty != 0 {
+                peer.write(theirs, &[ty]);
+            }
+            match how {
+                "finish" => peer.finish(theirs),
+                "reset" => peer.reset(theirs, Code::H3_NO_ERROR),
+                _ => peer.stop(ours, Code::H3_NO_ERROR),
+            }
+            let what = format!("{how} of type {ty}");
+            assert_closed(&mut peer, Code::H3_CLOSED_CRITICAL_STREAM, &what);
+        }
+    }
+}
+
+/// The peer's first unidirectional stream: its control stream once greeted.
+fn raw_control(peer: &RawPeer) -> aqueduct_core::id::StreamId {
+    let side = peer.connection().side().peer();
+    aqueduct_core::id::StreamId::new(side, aqueduct_core::id::Dir::Uni, 0)
+}
+
+/// Row A4: a connection that winds down still takes them.
+#[test]
+fn they_are_accepted_after_goaway() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    peer.request(&raw::get());
+    expect_event!(peer, Side::Server, Event::Request { .. } => ());
+    let until = peer.now() + Duration::from_secs(10);
+    peer.access().drain(until);
+    peer.uni(&[0x02]);
+    peer.uni(&[0x03]);
+    assert_eq!(peer.closed(), None, "{}", peer.story());
+}
+
+/// RFC 9114 section 6.2: a stream that ends before its type is nobody's fault.
+#[test]
+fn a_stream_that_never_says_what_it_is_is_tolerated() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    for bytes in [&[][..], &[0x40], &[0xc0, 0, 0]] {
+        let id = peer.uni(bytes);
+        peer.finish(id);
+        let id = peer.uni(bytes);
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+    }
+    peer.request(&raw::get());
+    expect_event!(peer, Side::Server, Event::Request { .. } => ());
+    assert_eq!(peer.closed(), None);
+}
+
+/// RFC 9114 sections 6.2.2 and 4.6: only servers push, and only when allowed.
+#[test]
+fn nobody_pushes() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    peer.uni(&[0x01]);
+    assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "a push from the client");
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    peer.uni(&[0x01, 0x00]);
+    assert_closed(&mut peer, Code::H3_ID_ERROR, "a push that was never allowed");
+}
+
+/// RFC 9114 section 6.1: a server opens bidirectional streams for extensions only.
+#[test]
+fn a_server_opens_no_requests() {
+    let off = config(|c| c.webtransport = false);
+    let mut peer = RawPeer::greeted(Side::Client, off, &[]);
+    peer.request(&[0x40, 0x41, 0x00]);
+    assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "no extension is there");
+
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+    peer.request(&raw::get());
+    assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "a request from the server");
+    assert!(take_event!(peer, Side::Client, Event::Request { .. } => ()).is_none());
+}

@@ -1,0 +1,94 @@
+//! How large a field section may be, in both directions.
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::error::{OpenError, SendError};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::fault::Violation;
+use aqueduct_core::head::{End, ResponseHead};
+use aqueduct_core::id::Side;
+use aqueduct_core::testing::raw::{self, RawPeer, headers, join, varint};
+use aqueduct_tests::{assert_closed, assert_refused, bidi, config, fields, get};
+use http::{HeaderValue, StatusCode};
+
+/// A field section that is small on the wire and large by the measure of RFC
+/// 9114 section 4.2.2: `n` lines count 33 each.
+fn many<'a>(first: &[(&'a str, &'a str)], n: usize) -> Vec<u8> {
+    let mut lines = first.to_vec();
+    lines.extend(std::iter::repeat_n(("a", ""), n));
+    headers(&lines)
+}
+
+/// Row A10, cap `field_section_encoded`: the declared length alone decides,
+/// nothing of it has to arrive.
+#[test]
+fn encoded() {
+    for (len, closed) in [(16 * 1024, None), (16 * 1024 + 1, Some(Code::H3_EXCESSIVE_LOAD))] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+        peer.request(&join(&[&[0x01], &varint(len)]));
+        assert_eq!(peer.closed(), closed, "{len} bytes");
+    }
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    peer.request(&join(&[&[0x01], &varint((1 << 62) - 1)]));
+    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "as long as can be said");
+}
+
+/// Row A10, cap `field_section`: a request is answered 431.
+#[test]
+fn decoded_request() {
+    let request = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ];
+    let limit = || config(|c| c.limits.field_section = 10_000);
+    let base: usize = request.iter().map(|(n, v)| n.len() + v.len() + 32).sum();
+    let fits = (10_000 - base) / 33;
+    let mut peer = RawPeer::greeted(Side::Server, limit(), &[]);
+    peer.request(&many(&request, fits));
+    expect_event!(peer, Side::Server, Event::Request { .. } => ());
+
+    let mut peer = RawPeer::greeted(Side::Server, limit(), &[]);
+    let id = peer.request(&many(&request, fits + 1));
+    assert_eq!(fields(&peer.seen(id).bytes, 0).lines().next(), Some(":status: 431"));
+    assert!(peer.events().iter().all(|event| !matches!(event, Event::Request { .. })));
+    assert_eq!(peer.closed(), None);
+    peer.request(&raw::get());
+    expect_event!(peer, Side::Server, Event::Request { .. } => ());
+}
+
+/// Row A10: a response that is too large costs its stream.
+#[test]
+fn decoded_response() {
+    let limit = config(|c| c.limits.field_section = 1_000);
+    let mut peer = RawPeer::greeted(Side::Client, limit, &[]);
+    let stream = peer.access().request(&get(), End::More).expect("a request");
+    peer.drive();
+    peer.write(bidi(0), &many(&[(":status", "200")], 30));
+    let too_large = StreamEvent::Malformed(Violation::FieldSectionTooLarge);
+    expect_event!(
+        peer, Side::Client, Event::Stream(key, event) if key == stream && event == too_large => ()
+    );
+    assert_refused(&peer, bidi(0), Code::H3_EXCESSIVE_LOAD, "31 lines");
+}
+
+/// Row A10: what we send keeps to what the peer announced.
+#[test]
+fn ours() {
+    let mut large = get();
+    large.headers.insert("x", HeaderValue::from_maybe_shared(vec![b'x'; 300]).expect("a value"));
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[(0x06, 300)]);
+    assert_eq!(peer.access().request(&large, End::Fin), Err(OpenError::HeadTooLarge));
+    assert!(peer.access().request(&get(), End::Fin).is_ok());
+
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[(0x06, 300)]);
+    peer.request(&raw::get());
+    let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
+    let mut head = ResponseHead::new(StatusCode::OK);
+    head.headers = large.headers;
+    assert_eq!(peer.access().respond(stream, &head, End::Fin), Err(SendError::HeadTooLarge));
+    let small = ResponseHead::new(StatusCode::OK);
+    assert_eq!(peer.access().respond(stream, &small, End::Fin), Ok(()));
+}
