@@ -14,6 +14,41 @@
 //!
 //! Only connections that something happened to are looked at: an idle one costs
 //! memory and nothing else.
+//!
+//! A server on a blocking socket, with nothing but the standard library around it:
+//!
+//! ```no_run
+//! use std::{net::UdpSocket, sync::Arc, time::{Duration, Instant}};
+//! use aqueduct_core::{config::Config, event::Event, head::{End, ResponseHead}};
+//! use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig};
+//!
+//! # fn run(tls: rustls::ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
+//! let socket = UdpSocket::bind("127.0.0.1:4433")?;
+//! let config = EndpointConfig::server(Arc::new(tls), Config::default())?;
+//! let mut endpoint = Endpoint::new(config)?;
+//! let (mut out, mut buf) = (Vec::new(), vec![0; endpoint.max_udp_payload()]);
+//! loop {
+//!     while let Some((connection, event)) = endpoint.poll_event() {
+//!         let Event::Request { stream, .. } = event else { continue };
+//!         if let Some(mut connection) = endpoint.connection(Instant::now(), connection) {
+//!             let head = ResponseHead::new(http::StatusCode::NO_CONTENT);
+//!             connection.access().respond(stream, &head, End::Fin).ok();
+//!         }
+//!     }
+//!     while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
+//!         socket.send_to(&out[..transmit.size], transmit.remote)?;
+//!     }
+//!     let wait = endpoint.poll_timeout().map(|deadline| {
+//!         deadline.at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+//!     });
+//!     socket.set_read_timeout(wait)?;
+//!     if let Ok((len, remote)) = socket.recv_from(&mut buf) {
+//!         endpoint.handle_datagram(Instant::now(), Arrival::from(remote), buf[..len].into());
+//!     }
+//!     endpoint.handle_timeout(Instant::now());
+//! }
+//! # }
+//! ```
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!(
@@ -128,6 +163,12 @@ struct Slot {
     generation: u32,
     state: Option<Box<State>>,
 }
+
+/// An endpoint may live behind a lock or move between threads.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Endpoint>();
+};
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 //! time.
 
 mod http;
+mod random;
 
 use std::sync::Arc;
 use std::time::Duration;
