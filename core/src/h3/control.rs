@@ -202,16 +202,14 @@ impl H3 {
     }
 
     fn on_settings<T: Transport>(&mut self, t: &mut T, payload: &[u8]) -> Result<(), Fault> {
-        let settings = Settings::decode(payload).map_err(|error| {
+        let max = self.config.limits.settings;
+        let settings = Settings::decode_at_most(payload, max).map_err(|error| {
             Fault::Connection(match error {
                 SettingsError::Truncated => Violation::SettingsMalformed,
                 SettingsError::TooMany => Violation::SettingsTooMany,
                 _ => Violation::SettingsInvalid,
             })
         })?;
-        if settings.iter().len() > self.config.limits.settings {
-            return Err(Fault::Connection(Violation::SettingsTooMany));
-        }
         //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
         // The setting needs the transport parameter; only who takes datagrams
         // can tell whether it was there.
@@ -330,6 +328,19 @@ impl H3 {
             return;
         };
         exchange.priority = Some(priority);
+        self.apply_priority(t, key, priority);
+    }
+
+    /// Tells the transport what a priority comes to.
+    pub(super) fn apply_priority<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        priority: Priority,
+    ) {
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return;
+        };
         let number = if exchange.is_connect() || priority.incremental {
             tunnel_priority(priority, 0)
         } else {

@@ -404,6 +404,15 @@ impl H3 {
         self.settle(key);
     }
 
+    /// Tells a stop that came before the stream was introduced.
+    pub(crate) fn tell_stopped(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get(key)
+            && let Send::Stopped(code) = slot.send
+        {
+            self.events.push_back(H3Event::Stopped(key, code));
+        }
+    }
+
     /// Opens a stream of a claimed type with its header.
     pub(crate) fn open_raw<T: Transport>(
         &mut self,

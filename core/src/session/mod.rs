@@ -22,6 +22,7 @@ pub(crate) mod webtransport;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::code::Code;
 use crate::error::{PeerCode, SessionClose};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
@@ -113,7 +114,11 @@ impl Sessions {
                 self.on_request(cx, stream, *head)?;
                 None
             }
-            H3Event::Request(stream, head) => Some(Event::Request { stream, head }),
+            H3Event::Request(stream, head) => {
+                // What named it as a session need not wait any longer.
+                self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+                Some(Event::Request { stream, head })
+            }
             H3Event::Response(stream, head) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
                     self.on_response(cx, session, *head)?;
@@ -152,7 +157,7 @@ impl Sessions {
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
-                    self.on_connect_abandoned(cx, session, code);
+                    self.on_connect_stopped(cx, session, code);
                     None
                 }
                 None => {
@@ -215,7 +220,9 @@ impl Sessions {
                 slot.readable_told = false;
                 None
             }
-            // Its head has not come; a read or a write tells later.
+            // Its head or header has not come; whoever introduces it tells a stop,
+            // a read tells the rest.
+            Kind::Unidentified(_) => None,
             Kind::Exchange(exchange) if !exchange.told => None,
             _ => Some(Event::Stream(stream, event)),
         }
@@ -242,11 +249,11 @@ impl Sessions {
             }
             Standing::Expected => self.hold_stream(cx, stream, id),
             Standing::Over => {
-                self.refuse(cx, stream, crate::code::Code::WT_SESSION_GONE);
+                self.refuse(cx, stream, Code::WT_SESSION_GONE);
                 cx.h3.nuisance(1)
             }
             Standing::NotASession => {
-                self.refuse(cx, stream, crate::code::Code::WT_BUFFERED_STREAM_REJECTED);
+                self.refuse(cx, stream, Code::WT_BUFFERED_STREAM_REJECTED);
                 cx.h3.nuisance(1)
             }
         }
@@ -281,12 +288,7 @@ impl Sessions {
         }
     }
 
-    fn refuse<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        stream: StreamKey,
-        code: crate::code::Code,
-    ) {
+    fn refuse<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, code: Code) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
         // Both halves, as far as they are open; never the connection.
         cx.h3.abandon(cx.t, stream, code);
@@ -296,11 +298,7 @@ impl Sessions {
     fn on_over<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         if let Some(session) = self.session_of(cx.h3, stream) {
             // The session itself ended before, or ends here without a word.
-            self.end(
-                cx,
-                session,
-                SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED),
-            );
+            self.end(cx, session, SessionClose::Reset(Code::H3_REQUEST_CANCELLED));
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);
         } else {
