@@ -292,12 +292,7 @@ impl Sessions {
         }
     }
 
-    fn refuse<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        stream: StreamKey,
-        code: Code,
-    ) {
+    fn refuse<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, code: Code) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
         // Both halves, as far as they are open; never the connection.
         cx.h3.abandon(cx.t, stream, code);
@@ -307,11 +302,7 @@ impl Sessions {
     fn on_over<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         if let Some(session) = self.session_of(cx.h3, stream) {
             // The session itself ended before, or ends here without a word.
-            self.end(
-                cx,
-                session,
-                SessionClose::Reset(Code::H3_REQUEST_CANCELLED),
-            );
+            self.end(cx, session, SessionClose::Reset(Code::H3_REQUEST_CANCELLED));
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);
         } else {

@@ -206,15 +206,15 @@ async fn connections_survive_a_new_socket() {
 #[test]
 fn handles_that_outlive_the_runtime_are_told() {
     let first = tokio::runtime::Runtime::new().expect("starts");
-    let (client, mut stream) = first.block_on(async {
+    let (pair, mut stream, _server_stream) = first.block_on(async {
         let pair = Pair::new().await;
-        let (stream, _server) = pair.post().await;
-        (pair.client, stream)
+        let (stream, server_stream) = pair.post().await;
+        (pair, stream, server_stream)
     });
     drop(first);
     let second = tokio::runtime::Runtime::new().expect("starts");
     second.block_on(within(async {
-        let reason = client.closed().await;
+        let reason = pair.client.closed().await;
         assert!(matches!(&reason, CloseReason::Transport(_)), "{reason}");
         assert!(matches!(
             stream.recv_response().await,
