@@ -19,6 +19,7 @@ use crate::harness::{ANY, Pair, pattern, request, target, within};
 
 #[tokio::test]
 async fn a_close_is_told_to_everybody_with_its_author() {
+    // Rows A14, B36
     within(async {
         let pair = Pair::new().await;
         let (session, _server_session) = pair.session().await;
