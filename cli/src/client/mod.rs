@@ -20,7 +20,7 @@ pub use reasons::{closed, open_failed, read_failed, session_closed, session_fail
 /// How long a connection may take to end in good order.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the last packets may take to leave.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// Opens connections as the command line says.
 #[derive(Clone, Debug)]
