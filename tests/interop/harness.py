@@ -207,7 +207,7 @@ class Aqueduct(Program):
         self.cert.parent.mkdir(parents=True, exist_ok=True)
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--cert-out", str(self.cert)]
         super().__init__([*command, *(extra or ["--demo"]), "--json"], log)
-        self.ready = self.wait_line(lambda line: line.get("ready"), 20)
+        self.ready = self.wait_line(lambda line: line.get("ready") is True, 20)
         if not self.ready:
             self.stop()
             raise Failed(f"aqueduct serve printed no ready line; see {self.log}")

@@ -17,22 +17,40 @@ suite.case("five datagrams make the round trip", async ({ page }) => {
   await page.waitForFunction(enough, null, { timeout: 15_000 });
 });
 
-suite.case("text sent from the box is echoed into the log", async ({ page }) => {
-  const text = "water flows downhill";
+/** Sends `text` by the box and waits until the echo, not only what was sent, is in the log. */
+async function echoes(page, text) {
   await page.fill("#text", text);
   await page.click("#send");
-  const echoed = (wanted) => document.querySelector("#log").textContent.includes(wanted);
+  const echoed = (wanted) =>
+    [...document.querySelectorAll("#log .in .words")].some((words) => words.textContent === wanted);
   await page.waitForFunction(echoed, text, { timeout: 10_000 });
+}
+
+suite.case("text sent from the box is echoed, by all three carriers", async ({ page }) => {
+  for (const carrier of ["bidi", "uni", "datagram"]) {
+    await page.locator(`label:has(input[value=${carrier}])`).click();
+    await echoes(page, `water flows downhill by ${carrier}`);
+  }
 });
 
 suite.case("text with markup stays text", async ({ page }) => {
-  const text = "<b id=injected>grüße & 水</b>";
-  await page.fill("#text", text);
-  await page.click("#send");
-  const echoed = (wanted) => document.querySelector("#log").textContent.includes(wanted);
-  await page.waitForFunction(echoed, text, { timeout: 10_000 });
+  await echoes(page, "<b id=injected>grüße & 水</b>");
   same(await page.locator("#injected").count(), 0, "elements made of the text");
 });
+
+suite.case(
+  "a throughput run ends with rates",
+  async ({ page }) => {
+    await page.click("#flow-run");
+    const measured = () =>
+      ["#up", "#down"].every((id) => parseFloat(document.querySelector(id).textContent) > 0) &&
+      !document.querySelector("#flow-run").disabled;
+    await page.waitForFunction(measured, null, { timeout: 50_000 });
+    const rates = await page.locator("#up, #down").allTextContents();
+    console.log(`# Mbit/s up and down: ${rates.join(", ")}`);
+  },
+  60,
+);
 
 suite.case("it fits wide and narrow windows without sideways scrolling", async ({ page }) => {
   for (const [width, height] of [

@@ -41,7 +41,9 @@ fn has_content_fields(headers: &HeaderMap) -> bool {
 /// Whether a server with these settings takes sessions from us.
 fn check_server(h3: &H3, settings: &Settings) -> Result<(), OpenError> {
     let draft02 = settings.get(SettingId::ENABLE_WEBTRANSPORT) == Some(1);
-    let draft07 = settings.get(SettingId::WEBTRANSPORT_MAX_SESSIONS).is_some_and(|max| max > 0);
+    let draft07 = settings
+        .get(SettingId::WEBTRANSPORT_MAX_SESSIONS)
+        .is_some_and(|max| max > 0);
     if !draft02 && !draft07 {
         return Err(OpenError::WebTransportNotEnabled);
     }
@@ -62,7 +64,9 @@ fn server_limit(settings: &Settings) -> u64 {
     if settings.get(SettingId::ENABLE_WEBTRANSPORT) == Some(1) {
         return u64::MAX;
     }
-    settings.get(SettingId::WEBTRANSPORT_MAX_SESSIONS).unwrap_or(u64::MAX)
+    settings
+        .get(SettingId::WEBTRANSPORT_MAX_SESSIONS)
+        .unwrap_or(u64::MAX)
 }
 
 impl Sessions {
@@ -76,7 +80,10 @@ impl Sessions {
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No CONNECT before the server's SETTINGS said everything needed.
-        let settings = h3.peer_settings.as_ref().ok_or(OpenError::SettingsNotReceived)?;
+        let settings = h3
+            .peer_settings
+            .as_ref()
+            .ok_or(OpenError::SettingsNotReceived)?;
         check_server(h3, settings)?;
         if t.max_datagram_size().is_none() {
             return Err(OpenError::DatagramsNotEnabled);
@@ -102,7 +109,9 @@ impl Sessions {
             return Err(OpenError::InvalidHead);
         }
         // Harmless to every other draft, wanted by draft 02.
-        head.headers.entry(DRAFT02_REQUEST).or_insert(HeaderValue::from_static("1"));
+        head.headers
+            .entry(DRAFT02_REQUEST)
+            .or_insert(HeaderValue::from_static("1"));
         let stream = cx.h3.request(cx.t, &head, End::More)?;
         let key = SessionKey(stream);
         self.registry.insert(cx.h3, Session::new(key, State::Asked));
@@ -130,7 +139,10 @@ impl Sessions {
             self.answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
             return Ok(());
         }
-        let request = Box::new(ConnectRequest { uri: head.uri, headers: head.headers });
+        let request = Box::new(ConnectRequest {
+            uri: head.uri,
+            headers: head.headers,
+        });
         let key = SessionKey(stream);
         let mut session = Session::new(key, State::Waiting(request));
         session.draft02 = draft02;
@@ -163,7 +175,9 @@ impl Sessions {
         if cx.h3.peer_settings.is_none() {
             return;
         }
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return;
+        };
         if !matches!(session.state, State::Waiting(_)) {
             return;
         }
@@ -187,7 +201,10 @@ impl Sessions {
         key: SessionKey,
         answer: &ConnectAnswer,
     ) -> Result<(), SessionError> {
-        let session = self.registry.get_mut(cx.h3, key).ok_or(SessionError::Gone)?;
+        let session = self
+            .registry
+            .get_mut(cx.h3, key)
+            .ok_or(SessionError::Gone)?;
         match session.state {
             State::Requested => {}
             State::Over { .. } => return Err(SessionError::Gone),
@@ -205,7 +222,9 @@ impl Sessions {
         let mut head = ResponseHead::new(answer.status);
         head.headers = answer.headers.clone();
         if session.draft02 {
-            head.headers.entry(DRAFT02_RESPONSE).or_insert(HeaderValue::from_static("draft02"));
+            head.headers
+                .entry(DRAFT02_RESPONSE)
+                .or_insert(HeaderValue::from_static("draft02"));
         }
         // Routable before the answer goes out: the client may use the session as
         // soon as it sees it.
@@ -234,7 +253,10 @@ impl Sessions {
         key: SessionKey,
         head: &ResponseHead,
     ) -> Result<(), SessionError> {
-        let session = self.registry.get_mut(cx.h3, key).ok_or(SessionError::Gone)?;
+        let session = self
+            .registry
+            .get_mut(cx.h3, key)
+            .ok_or(SessionError::Gone)?;
         match session.state {
             State::Requested => {}
             State::Over { .. } => return Err(SessionError::Gone),
@@ -264,19 +286,25 @@ impl Sessions {
         key: SessionKey,
         head: ResponseHead,
     ) -> Result<(), Fault> {
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return Ok(()) };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return Ok(());
+        };
         if !matches!(session.state, State::Asked) {
             return Ok(());
         }
         let status = head.status;
-        let answer = Box::new(ConnectAnswer { status, headers: head.headers });
+        let answer = Box::new(ConnectAnswer {
+            status,
+            headers: head.headers,
+        });
         if !status.is_success() {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
             // No session; a redirection is reported, never followed.
             session.state = State::Over { by_peer: true };
             cx.tell(key, SessionEvent::Rejected { status, answer });
             self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
-            cx.h3.abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
+            cx.h3
+                .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
             return Ok(());
         }
         if matches!(status.as_u16(), 204..=206) || has_content_fields(&answer.headers) {

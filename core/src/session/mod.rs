@@ -64,7 +64,10 @@ pub(crate) fn claims(webtransport: bool) -> Claims {
     if !webtransport {
         return Claims::default();
     }
-    Claims { uni: Some(UniType::WebTransport.value()), bidi: Some(WT_BIDI_SIGNAL) }
+    Claims {
+        uni: Some(UniType::WebTransport.value()),
+        bidi: Some(WT_BIDI_SIGNAL),
+    }
 }
 
 /// The settings that announce this layer: one per dialect spoken without
@@ -83,7 +86,11 @@ pub(crate) fn settings(webtransport: bool) -> Vec<(SettingId, u64)> {
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { registry: Registry::default(), pending: Pending::default(), rings: Rings::default() }
+        Self {
+            registry: Registry::default(),
+            pending: Pending::default(),
+            rings: Rings::default(),
+        }
     }
 
     /// Takes in an event of the layer below; what concerns no session comes back.
@@ -124,7 +131,9 @@ impl Sessions {
             },
             H3Event::PeerDrains => {
                 self.on_peer_drains(cx);
-                Some(Event::Draining { by: cx.h3.side.peer() })
+                Some(Event::Draining {
+                    by: cx.h3.side.peer(),
+                })
             }
             H3Event::Readable(stream) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
@@ -174,7 +183,7 @@ impl Sessions {
                     self.end(cx, session, SessionClose::PeerMisbehaved { code, why });
                     None
                 }
-                None => Some(Event::Stream(stream, StreamEvent::Malformed(why))),
+                None => self.stream_event(cx, stream, StreamEvent::Malformed(why)),
             },
             H3Event::Over(stream) => {
                 self.on_over(cx, stream);
@@ -200,12 +209,16 @@ impl Sessions {
         event: StreamEvent,
     ) -> Option<Event> {
         let slot = cx.h3.table.get_mut(stream)?;
-        if matches!(slot.kind, Kind::Raw) && slot.link.session == NONE {
+        match &slot.kind {
             // It waits for its session; whoever gets it is told then.
-            slot.readable_told = false;
-            return None;
+            Kind::Raw if slot.link.session == NONE => {
+                slot.readable_told = false;
+                None
+            }
+            // Its head has not come; a read or a write tells later.
+            Kind::Exchange(exchange) if !exchange.told => None,
+            _ => Some(Event::Stream(stream, event)),
         }
-        Some(Event::Stream(stream, event))
     }
 
     /// A stream named a session: attach it, let it wait, or refuse it.
@@ -251,7 +264,9 @@ impl Sessions {
                 Standing::NotASession
             };
         };
-        let Some(slot) = h3.table.get(key) else { return Standing::Over };
+        let Some(slot) = h3.table.get(key) else {
+            return Standing::Over;
+        };
         match &slot.kind {
             Kind::Exchange(exchange) => match self.registry.get(h3, SessionKey(key)) {
                 Some(session) if session.is_open() => Standing::Open(SessionKey(key)),
@@ -281,12 +296,20 @@ impl Sessions {
     fn on_over<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         if let Some(session) = self.session_of(cx.h3, stream) {
             // The session itself ended before, or ends here without a word.
-            self.end(cx, session, SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED));
+            self.end(
+                cx,
+                session,
+                SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED),
+            );
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);
         } else {
             self.pending.forget_stream(stream);
+            let session = self.registry.owner(cx.h3, stream);
             self.registry.unlink(cx.h3, stream);
+            if let Some(session) = session {
+                self.end_if_drained(cx, session);
+            }
         }
         self.rings.remove(cx.h3, stream);
         cx.h3.remove(stream);

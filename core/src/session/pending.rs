@@ -87,7 +87,11 @@ impl Sessions {
         }
         let until = cx.now + limits.early_timeout;
         cx.h3.stats.early_streams += 1;
-        self.pending.streams.push_back(EarlyStream { stream, session, until });
+        self.pending.streams.push_back(EarlyStream {
+            stream,
+            session,
+            until,
+        });
         Ok(())
     }
 
@@ -108,7 +112,11 @@ impl Sessions {
         }
         let until = cx.now + limits.early_timeout;
         pending.datagram_bytes += payload.len();
-        pending.datagrams.push_back(EarlyDatagram { session, payload, until });
+        pending.datagrams.push_back(EarlyDatagram {
+            session,
+            payload,
+            until,
+        });
     }
 
     /// A session opened: hands over what waited for it, in order of arrival.
@@ -141,10 +149,9 @@ impl Sessions {
         code: Code,
     ) {
         let id = session.id();
-        let (mine, others): (VecDeque<EarlyStream>, _) =
-            std::mem::take(&mut self.pending.streams)
-                .into_iter()
-                .partition(|early| early.session == id);
+        let (mine, others): (VecDeque<EarlyStream>, _) = std::mem::take(&mut self.pending.streams)
+            .into_iter()
+            .partition(|early| early.session == id);
         self.pending.streams = others;
         for early in mine {
             self.refuse(cx, early.stream, code);
@@ -154,15 +161,14 @@ impl Sessions {
 
     /// Refuses what has waited too long. What waits for a session that the
     /// application or the peer is deciding on goes on waiting.
-    pub(crate) fn handle_timeout<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-    ) -> Result<(), Fault> {
+    pub(crate) fn handle_timeout<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         let timeout = cx.h3.config.limits.early_timeout;
         while let Some(early) = self.pending.streams.front()
             && early.until <= cx.now
         {
-            let Some(mut early) = self.pending.streams.pop_front() else { break };
+            let Some(mut early) = self.pending.streams.pop_front() else {
+                break;
+            };
             if self.is_being_decided(cx, early.session) {
                 early.until = cx.now + timeout;
                 self.pending.streams.push_back(early);
@@ -175,7 +181,9 @@ impl Sessions {
         while let Some(early) = self.pending.datagrams.front()
             && early.until <= cx.now
         {
-            let Some(mut early) = self.pending.datagrams.pop_front() else { break };
+            let Some(mut early) = self.pending.datagrams.pop_front() else {
+                break;
+            };
             if self.is_being_decided(cx, early.session) {
                 early.until = cx.now + timeout;
                 self.pending.datagrams.push_back(early);

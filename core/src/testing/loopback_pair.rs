@@ -74,7 +74,7 @@ impl LoopbackPair {
             client: Connection::new(Side::Client, Arc::new(client), seed),
             server: Connection::new(Side::Server, Arc::new(server), seed.wrapping_add(1)),
             // The one clock reading: a start that everything else is relative to.
-            now: Instant::now(),
+            now: super::epoch(),
             seed,
             client_events: Vec::new(),
             server_events: Vec::new(),
@@ -371,6 +371,15 @@ impl LoopbackPair {
         self.server_events
             .extend(std::iter::from_fn(|| self.server.poll_event()));
     }
+}
+
+/// Some instant to start from: everything else is relative to it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "std makes no instant without a clock; tests only look at differences"
+)]
+pub(super) fn start() -> Instant {
+    Instant::now()
 }
 
 /// Removes the first event that `f` accepts.

@@ -126,7 +126,7 @@ impl Pair {
         let target = Target::new(server.addr, "localhost", client_tls).http(options.client);
         // The one reading of a clock: an `Instant` can be had in no other way, and
         // only differences to it are ever looked at.
-        let now = Instant::now();
+        let now = super::epoch();
         Self {
             client,
             server,
