@@ -22,6 +22,7 @@ pub(crate) mod webtransport;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::code::Code;
 use crate::error::{PeerCode, SessionClose};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
@@ -35,7 +36,7 @@ use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 use self::datagrams::Rings;
 use self::pending::Pending;
-use self::registry::Registry;
+use self::registry::{Registry, State};
 
 /// The session layer of one connection.
 #[derive(Debug)]
@@ -152,7 +153,17 @@ impl Sessions {
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
-                    self.on_connect_abandoned(cx, session, code);
+                    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+                    // H3_NO_ERROR says that the answer is complete, not that there is
+                    // none: a rejection may arrive behind it.
+                    let answered = Code::new(code) == Code::H3_NO_ERROR
+                        && self
+                            .registry
+                            .get(cx.h3, session)
+                            .is_some_and(|session| matches!(session.state, State::Asked));
+                    if !answered {
+                        self.on_connect_abandoned(cx, session, code);
+                    }
                     None
                 }
                 None => {
@@ -242,11 +253,11 @@ impl Sessions {
             }
             Standing::Expected => self.hold_stream(cx, stream, id),
             Standing::Over => {
-                self.refuse(cx, stream, crate::code::Code::WT_SESSION_GONE);
+                self.refuse(cx, stream, Code::WT_SESSION_GONE);
                 cx.h3.nuisance(1)
             }
             Standing::NotASession => {
-                self.refuse(cx, stream, crate::code::Code::WT_BUFFERED_STREAM_REJECTED);
+                self.refuse(cx, stream, Code::WT_BUFFERED_STREAM_REJECTED);
                 cx.h3.nuisance(1)
             }
         }
@@ -281,12 +292,7 @@ impl Sessions {
         }
     }
 
-    fn refuse<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        stream: StreamKey,
-        code: crate::code::Code,
-    ) {
+    fn refuse<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, code: Code) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
         // Both halves, as far as they are open; never the connection.
         cx.h3.abandon(cx.t, stream, code);
@@ -296,11 +302,7 @@ impl Sessions {
     fn on_over<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         if let Some(session) = self.session_of(cx.h3, stream) {
             // The session itself ended before, or ends here without a word.
-            self.end(
-                cx,
-                session,
-                SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED),
-            );
+            self.end(cx, session, SessionClose::Reset(Code::H3_REQUEST_CANCELLED));
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);
         } else {
