@@ -346,7 +346,7 @@ impl Session {
             let opened = locked.core(conn.key, |core| core.open_stream(*key, dir));
             let stream = opened.unwrap_or(Err(Refusal::Closed))?;
             let end = locked.stream(half.at).end.clone().unwrap_or_default();
-            let entry = Stream::data(stream, half.at.stream, end);
+            let entry = Stream::data(stream, end);
             let at = locked.conn(conn.at).insert_stream(entry);
             Ok(make(conn, locked, at, stream))
         })

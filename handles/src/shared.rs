@@ -45,6 +45,12 @@ impl Shared {
         }
     }
 
+    /// Whether nobody holds the lock.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.try_lock().is_ok()
+    }
+
     /// Ready when a handle has given the core something to do since the last
     /// turn; otherwise `cx` is woken when one does.
     pub(crate) fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {

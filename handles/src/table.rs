@@ -7,7 +7,8 @@
 //! core key with one array access and one comparison.
 //!
 //! Queues of things to accept hold what the peer may have open by QUIC's
-//! stream limits, and at most [`RESET_UNACCEPTED`] that were reset meanwhile.
+//! stream limits: a request that is cancelled leaves its queue, and a session's
+//! stream counts against the limit until its end was read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -24,11 +25,6 @@ use slab::Slab;
 
 use crate::shared::{Place, now};
 use crate::waiters::Waiters;
-
-/// Streams that the peer opened and reset before they were accepted, per queue;
-/// beyond it the oldest is forgotten. Such a stream no longer counts against
-/// QUIC's limit, so this is the limit.
-pub(crate) const RESET_UNACCEPTED: usize = 64;
 
 /// Interim responses kept per request until the application takes them; beyond
 /// it the oldest is forgotten.
@@ -350,8 +346,6 @@ pub(crate) struct Stream {
     /// The end was read, or this side stopped it.
     pub(crate) recv_over: Option<RecvOver>,
     pub(crate) send_over: Option<SendOver>,
-    /// The entry of the session it belongs to, valid while that has the same `end`.
-    pub(crate) parent: Option<usize>,
     /// The session it belongs to, or is.
     pub(crate) end: Option<SessionEnd>,
     pub(crate) session: Option<Box<SessionState>>,
@@ -387,7 +381,6 @@ impl Stream {
             delivered: false,
             recv_over: None,
             send_over: None,
-            parent: None,
             end: None,
             session: None,
             message: None,
@@ -412,9 +405,8 @@ impl Stream {
     }
 
     /// A data stream of a session.
-    pub(crate) fn data(key: StreamKey, session: usize, end: SessionEnd) -> Self {
+    pub(crate) fn data(key: StreamKey, end: SessionEnd) -> Self {
         Self {
-            parent: Some(session),
             end: Some(end),
             ..Self::new(key)
         }

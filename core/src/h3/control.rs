@@ -328,19 +328,6 @@ impl H3 {
             return;
         };
         exchange.priority = Some(priority);
-        self.apply_priority(t, key, priority);
-    }
-
-    /// Tells the transport what a priority comes to.
-    pub(super) fn apply_priority<T: Transport>(
-        &mut self,
-        t: &mut T,
-        key: StreamKey,
-        priority: Priority,
-    ) {
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
-            return;
-        };
         let number = if exchange.is_connect() || priority.incremental {
             tunnel_priority(priority, 0)
         } else {

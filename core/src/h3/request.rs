@@ -18,7 +18,7 @@ use http::{Method, StatusCode};
 
 use super::H3Event;
 use super::connection::{CHUNK, H3};
-use super::message;
+use super::{message, tunnel_priority};
 use super::streams::{Kind, Recv, Send};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
@@ -326,8 +326,9 @@ impl H3 {
         // The latest PRIORITY_UPDATE overrides the field.
         match exchange.priority.or(announced).or(stated) {
             Some(priority) => self.reprioritize(t, key, priority),
-            // Nothing was asked for: urgency 3, like everyone who says so.
-            None => self.apply_priority(t, key, Priority::default()),
+            // Nothing was asked for: the usual urgency, shared, so that a long
+            // download starves neither its neighbours nor a session.
+            None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
         }
         self.stats.requests += 1;
         self.useful(1);
