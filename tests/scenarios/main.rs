@@ -23,6 +23,7 @@ mod qpack;
 mod random_operations;
 mod settings;
 mod split_stream_types;
+mod timeouts;
 mod transfers;
 mod unknown_things;
 mod wt_close;
