@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire"],
     &["h3"],
     &["session"],
-    &["connection", "access"],
+    &["connection", "access", "command"],
     &["endpoint"],
     &["driver"],
     &["testing"],

@@ -158,7 +158,7 @@ impl Sessions {
             cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
         }
         self.stop_reading(cx, stream);
-        self.refuse_pending(cx, SessionKey(stream), Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
     }
 
     fn stop_reading<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
@@ -275,7 +275,7 @@ impl Sessions {
             session.state = State::Over { by_peer: false };
         }
         self.stop_reading(cx, key.stream());
-        self.refuse_pending(cx, key, Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl Sessions {
             // No session; a redirection is reported, never followed.
             session.state = State::Over { by_peer: true };
             cx.tell(key, SessionEvent::Rejected { status, answer });
-            self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+            self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
             cx.h3
                 .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
             return Ok(());
@@ -326,6 +326,26 @@ impl Sessions {
         if cx.h3.side == Side::Client && cx.h3.goaway_received.is_some() {
             self.tell_draining(cx, key);
         }
+    }
+
+    /// The peer stopped the CONNECT stream.
+    pub(super) fn on_connect_stopped<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        key: SessionKey,
+        code: u64,
+    ) {
+        let asked = self
+            .registry
+            .get(cx.h3, key)
+            .is_some_and(|session| matches!(session.state, State::Asked));
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // A server that has answered in full needs no more of the request; its
+        // answer may still be on the way and counts.
+        if asked && code == Code::H3_NO_ERROR.value() {
+            return;
+        }
+        self.on_connect_abandoned(cx, key, code);
     }
 
     /// The peer reset or stopped the CONNECT stream.

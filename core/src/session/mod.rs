@@ -36,7 +36,7 @@ use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 use self::datagrams::Rings;
 use self::pending::Pending;
-use self::registry::{Registry, State};
+use self::registry::Registry;
 
 /// The session layer of one connection.
 #[derive(Debug)]
@@ -114,7 +114,11 @@ impl Sessions {
                 self.on_request(cx, stream, *head)?;
                 None
             }
-            H3Event::Request(stream, head) => Some(Event::Request { stream, head }),
+            H3Event::Request(stream, head) => {
+                // What named it as a session need not wait any longer.
+                self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+                Some(Event::Request { stream, head })
+            }
             H3Event::Response(stream, head) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
                     self.on_response(cx, session, *head)?;
@@ -153,17 +157,7 @@ impl Sessions {
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
-                    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
-                    // H3_NO_ERROR says that the answer is complete, not that there is
-                    // none: a rejection may arrive behind it.
-                    let answered = Code::new(code) == Code::H3_NO_ERROR
-                        && self
-                            .registry
-                            .get(cx.h3, session)
-                            .is_some_and(|session| matches!(session.state, State::Asked));
-                    if !answered {
-                        self.on_connect_abandoned(cx, session, code);
-                    }
+                    self.on_connect_stopped(cx, session, code);
                     None
                 }
                 None => {
@@ -226,7 +220,9 @@ impl Sessions {
                 slot.readable_told = false;
                 None
             }
-            // Its head has not come; a read or a write tells later.
+            // Its head or header has not come; whoever introduces it tells a stop,
+            // a read tells the rest.
+            Kind::Unidentified(_) => None,
             Kind::Exchange(exchange) if !exchange.told => None,
             _ => Some(Event::Stream(stream, event)),
         }

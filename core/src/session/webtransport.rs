@@ -86,6 +86,7 @@ impl Sessions {
         cx.tell(key, SessionEvent::Opened { stream, dir });
         // Bytes may have come with the header; a read tells.
         cx.h3.tell_readable(stream);
+        cx.h3.tell_stopped(stream);
     }
 
     /// Schedules a data stream within the urgency of its session.
@@ -290,7 +291,7 @@ impl Sessions {
                     .push_back(Event::Stream(stream, StreamEvent::SessionGone));
             }
         }
-        self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+        self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
         self.rings.remove(cx.h3, key.stream());
         if told {
             cx.tell(key, SessionEvent::Closed(Box::new(why)));
