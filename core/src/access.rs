@@ -153,9 +153,22 @@ impl<T: Transport> Access<'_, T> {
         session: SessionKey,
         status: StatusCode,
     ) -> Result<(), SessionError> {
-        let head = ResponseHead::new(status);
+        self.reject_session_with(session, &ResponseHead::new(status), Bytes::new())
+    }
+
+    /// As [`Self::reject_session`], with fields and content that say why. The
+    /// content is held until the peer takes it: keep it short.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing was sent.
+    pub fn reject_session_with(
+        &mut self,
+        session: SessionKey,
+        head: &ResponseHead,
+        content: Bytes,
+    ) -> Result<(), SessionError> {
         self.conn.run(self.t, self.now, |sessions, cx| {
-            sessions.reject(cx, session, &head)
+            sessions.reject(cx, session, head, content)
         })
     }
 

@@ -129,19 +129,19 @@ impl Conn {
         }
         stream.wake_all(wakes);
         if stream.refs == 0 {
-            self.forget_request(key);
+            self.forget_request(key, wakes);
         }
     }
 
     /// A request that was cancelled before anybody saw it needs no answer, and no
     /// longer counts against QUIC's stream limit. O(waiting requests).
-    fn forget_request(&mut self, key: StreamKey) {
+    fn forget_request(&mut self, key: StreamKey, wakes: &mut Vec<Waker>) {
         let Some(at) = self.find_stream(key) else {
             return;
         };
         if let Some(queued) = self.requests.iter().position(|(waiting, _)| *waiting == at) {
             self.requests.remove(queued);
-            self.remove_stream(at);
+            self.remove_stream(at, wakes);
         }
     }
 
@@ -179,7 +179,7 @@ impl Conn {
                 session.over = true;
                 session.wake(SessionTopic::State, wakes);
                 if stream.refs == 0 {
-                    self.remove_stream(at);
+                    self.remove_stream(at, wakes);
                 }
             }
             SessionEvent::StreamsAvailable(dir) => session.wake(SessionTopic::open(dir), wakes),
@@ -218,7 +218,7 @@ impl Conn {
         let refused = |(_, waiting, _): &(SessionKey, usize, _)| *waiting != at;
         self.sessions.retain(refused);
         if self.streams[at].refs == 0 {
-            self.remove_stream(at);
+            self.remove_stream(at, wakes);
         }
     }
 }

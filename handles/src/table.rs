@@ -205,10 +205,12 @@ impl Conn {
     }
 
     /// Forgets an entry that no handle refers to, and those it alone knew.
-    pub(crate) fn remove_stream(&mut self, at: usize) {
-        let Some(stream) = self.streams.try_remove(at) else {
+    /// Wakers that were left in it by dropped futures go to `wakers`.
+    pub(crate) fn remove_stream(&mut self, at: usize, wakers: &mut Vec<Waker>) {
+        let Some(mut stream) = self.streams.try_remove(at) else {
             return;
         };
+        stream.wake_all(wakers);
         if let Some(slot) = self.by_slot.get_mut(stream.key.slot())
             && *slot as usize == at
         {
@@ -222,12 +224,12 @@ impl Conn {
         {
             queue
                 .into_iter()
-                .for_each(|waiting| self.remove_stream(waiting));
+                .for_each(|waiting| self.remove_stream(waiting, wakers));
         }
     }
 
     /// One handle of a stream less.
-    pub(crate) fn release_stream(&mut self, at: usize) {
+    pub(crate) fn release_stream(&mut self, at: usize, wakers: &mut Vec<Waker>) {
         let Some(stream) = self.streams.get_mut(at) else {
             return;
         };
@@ -237,7 +239,7 @@ impl Conn {
             && stream.end.as_ref().is_some_and(|end| end.get().is_none())
             && self.closed.is_none();
         if stream.refs == 0 && !awaited {
-            self.remove_stream(at);
+            self.remove_stream(at, wakers);
         }
     }
 

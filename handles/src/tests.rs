@@ -19,7 +19,7 @@ use aqueduct_core::id::Dir;
 use aqueduct_core::testing::cert::Identity;
 use http::{Request, Response};
 
-use crate::error::ReadError;
+use crate::error::{ReadError, SessionError};
 use crate::shared::Shared;
 use crate::table::{Conn, INTERIMS};
 use crate::{Connection, Endpoint, RequestStream, ServerRequest, Session, Worker};
@@ -270,6 +270,16 @@ fn nothing_is_left_of_sessions_and_connections() {
         drop((send, recv, unaccepted, server));
         net.settle();
     }
+    // One that is given up before the answer, one that nobody answers.
+    let request = ConnectRequest::new("https://localhost/".parse().expect("a URI"));
+    let unanswered = {
+        let mut opening = pin!(ours.open_session(request));
+        assert!(poll(opening.as_mut()).is_none());
+        net.run(theirs.accept_session()).expect("arrives")
+    };
+    net.settle();
+    assert_eq!(unanswered.accept().map(|_| ()), Err(SessionError::Gone));
+    net.settle();
     for connection in [&ours, &theirs] {
         assert_eq!(table(connection, |conn| conn.streams.len()), 0);
     }
@@ -434,4 +444,35 @@ fn only_those_who_wait_for_it_are_woken() {
         .expect("ends");
     net.settle();
     assert_eq!(woken(&counts), [1, 0, 1, 1]);
+}
+
+/// A task that owns a stream, as some executors' wakers do.
+struct Owner(#[expect(dead_code, reason = "owned, not used")] Mutex<Option<crate::RecvStream>>);
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_waker_may_own_handles() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let (client, server) = net.session(&ours, &theirs);
+    let mut reader = {
+        let (_send, recv) = net.run(client.open_bi()).expect("opens");
+        recv
+    };
+    // The reader's waker is the last owner of another stream: replacing or
+    // forgetting it drops that stream, which wants the lock.
+    for _ in 0..2 {
+        let (_send, owned) = net.run(client.open_bi()).expect("opens");
+        let waker = Waker::from(Arc::new(Owner(Mutex::new(Some(owned)))));
+        let pending = pin!(reader.read_chunk(1))
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending();
+        assert!(pending);
+    }
+    drop(reader);
+    drop(server);
+    net.settle();
 }

@@ -18,8 +18,8 @@ use http::{Method, StatusCode};
 
 use super::H3Event;
 use super::connection::{CHUNK, H3};
-use super::{message, tunnel_priority};
 use super::streams::{Kind, Recv, Send};
+use super::{message, tunnel_priority};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
 use crate::fault::{Fault, Violation};

@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 
 use super::H3Event;
 use super::connection::{ARENA, H3};
-use super::{message, tunnel_priority};
 use super::request::{Exchange, Part};
 use super::streams::{Kind, Send, Slot};
+use super::{message, tunnel_priority};
 use crate::error::{OpenError, PeerCode, ResetError, SendError, WriteError};
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, StreamKey};

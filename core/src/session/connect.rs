@@ -1,5 +1,6 @@
 //! Extended CONNECT (RFC 9220) for WebTransport: asking, being asked, answering.
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
@@ -252,6 +253,7 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
         head: &ResponseHead,
+        content: Bytes,
     ) -> Result<(), SessionError> {
         let session = self
             .registry
@@ -265,10 +267,19 @@ impl Sessions {
         if !(300..=599).contains(&head.status.as_u16()) {
             return Err(SessionError::InvalidStatus);
         }
-        match cx.h3.respond(cx.t, key.stream(), head, End::Fin) {
+        let end = if content.is_empty() {
+            End::Fin
+        } else {
+            End::More
+        };
+        match cx.h3.respond(cx.t, key.stream(), head, end) {
             Ok(()) => {}
             Err(SendError::Gone) => return Err(SessionError::Gone),
             Err(_) => return Err(SessionError::InvalidHead),
+        }
+        if !content.is_empty() {
+            cx.h3.push_content(cx.t, key.stream(), content);
+            cx.h3.end(cx.t, key.stream());
         }
         // Turning a session down is its last event on this side; nothing is told.
         if let Some(session) = self.registry.get_mut(cx.h3, key) {
