@@ -4,6 +4,7 @@ use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
+use aqueduct_core::fault::Violation;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{RawPeer, data, frame, join, settings, varint};
@@ -127,7 +128,8 @@ fn settings_have_caps() {
     assert_eq!(peer.closed(), None, "{}", peer.story());
     let mut peer = RawPeer::new(Side::Server, Config::default());
     peer.control(&many(65));
-    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "65 settings");
+    let why = assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "65 settings");
+    assert_eq!(why, Violation::SettingsTooMany);
 
     let mut peer = RawPeer::new(Side::Server, Config::default());
     peer.control(&join(&[&[0x04], &varint(4096)]));
