@@ -53,9 +53,8 @@ impl Connection {
     pub fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
         let webtransport = config.webtransport;
         let claims = session::claims(webtransport);
-        let settings = session::settings(webtransport);
         Self {
-            h3: H3::new(side, config, seed, claims, settings),
+            h3: H3::new(side, config, seed, claims),
             sessions: Sessions::new(),
             events: VecDeque::new(),
             life: Life::Handshaking,
@@ -72,6 +71,13 @@ impl Connection {
             TransportEvent::Connected => {
                 self.life = Life::Established;
                 self.events.push_back(Event::Connected);
+                let mut cx = Cx {
+                    h3: &mut self.h3,
+                    t: &mut *t,
+                    out: &mut self.events,
+                    now,
+                };
+                self.sessions.on_connected(&mut cx);
             }
             TransportEvent::Available(dir) => self.events.push_back(Event::Available(dir)),
             _ => {}
