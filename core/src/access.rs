@@ -40,6 +40,14 @@ impl<T: Transport> Access<'_, T> {
     /// [`OpenError`]; nothing was sent.
     pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, OpenError> {
         self.may_open()?;
+        //= https://www.rfc-editor.org/rfc/rfc9220#section-3
+        // `:protocol` goes to servers alone that have said they take it.
+        if head.protocol.is_some() {
+            let settings = self.peer_settings().ok_or(OpenError::SettingsNotReceived)?;
+            if !settings.enable_connect_protocol() {
+                return Err(OpenError::ConnectProtocolNotEnabled);
+            }
+        }
         self.conn
             .run(self.t, self.now, |_, cx| cx.h3.request(cx.t, head, end))
     }
@@ -145,9 +153,22 @@ impl<T: Transport> Access<'_, T> {
         session: SessionKey,
         status: StatusCode,
     ) -> Result<(), SessionError> {
-        let head = ResponseHead::new(status);
+        self.reject_session_with(session, &ResponseHead::new(status), Bytes::new())
+    }
+
+    /// As [`Self::reject_session`], with fields and content that say why. The
+    /// content is held until the peer takes it: keep it short.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing was sent.
+    pub fn reject_session_with(
+        &mut self,
+        session: SessionKey,
+        head: &ResponseHead,
+        content: Bytes,
+    ) -> Result<(), SessionError> {
         self.conn.run(self.t, self.now, |sessions, cx| {
-            sessions.reject(cx, session, &head)
+            sessions.reject(cx, session, head, content)
         })
     }
 
@@ -196,6 +217,9 @@ impl<T: Transport> Access<'_, T> {
     /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
     /// that has no sending half.
     pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> {
+        if self.conn.life == Life::Closed {
+            return Err(Gone);
+        }
         self.check_stream(stream)?;
         if stream.id.dir() == Dir::Uni && stream.id.initiator() != self.conn.side() {
             return Err(Gone);
@@ -262,7 +286,8 @@ impl<T: Transport> Access<'_, T> {
             return Ok(());
         }
         self.conn.run(self.t, self.now, |sessions, cx| {
-            sessions.rings.insert(cx.h3, stream)
+            sessions.rings.insert(cx.h3, stream);
+            sessions.release_datagrams(cx, stream);
         });
         Ok(())
     }

@@ -150,6 +150,10 @@ pub struct SessionFlow {
 
 impl Default for SessionFlow {
     fn default() -> Self {
-        Self { data: 1 << 20, streams_bidi: 100, streams_uni: 100 }
+        Self {
+            data: 1 << 20,
+            streams_bidi: 100,
+            streams_uni: 100,
+        }
     }
 }

@@ -132,8 +132,10 @@ impl Dialects {
     pub const SET_A: Self = Self::NONE.with(Dialect::Draft02).with(Dialect::Draft07);
     /// Set B: for transports with RESET_STREAM_AT and session flow control. Without
     /// drafts 07 to 12, whose setting one client does not take beside that of 13.
-    pub const SET_B: Self =
-        Self::NONE.with(Dialect::Draft02).with(Dialect::Draft13).with(Dialect::Draft15);
+    pub const SET_B: Self = Self::NONE
+        .with(Dialect::Draft02)
+        .with(Dialect::Draft13)
+        .with(Dialect::Draft15);
     /// Set C: set A and the newest.
     pub const SET_C: Self = Self::SET_A.with(Dialect::Draft15);
 
@@ -151,7 +153,10 @@ impl Dialects {
 
     /// The dialects of the set, the preferred first.
     pub fn iter(self) -> impl Iterator<Item = Dialect> {
-        TABLE.iter().map(|rules| rules.dialect).filter(move |dialect| self.has(*dialect))
+        TABLE
+            .iter()
+            .map(|rules| rules.dialect)
+            .filter(move |dialect| self.has(*dialect))
     }
 
     /// The dialects a peer announced.
@@ -221,7 +226,9 @@ impl NegotiationFailure {
     /// Whether a side lacks something.
     #[must_use]
     pub fn has(&self, requirement: Requirement) -> bool {
-        self.missing.iter().any(|(_, missing)| *missing == requirement)
+        self.missing
+            .iter()
+            .any(|(_, missing)| *missing == requirement)
     }
 }
 

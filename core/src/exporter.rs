@@ -32,7 +32,10 @@ mod tests {
         let first = context(session(4), b"test", b"").map(hex);
         assert_eq!(first.as_deref(), Some("0000000000000004047465737400"));
         let second = context(session(0), b"my-label", b"ctx").map(hex);
-        assert_eq!(second.as_deref(), Some("0000000000000000086d792d6c6162656c03637478"));
+        assert_eq!(
+            second.as_deref(),
+            Some("0000000000000000086d792d6c6162656c03637478")
+        );
         assert_eq!(context(session(0), &[0; 256], b""), None);
     }
 }

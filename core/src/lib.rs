@@ -90,7 +90,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "quinn", feature = "driver")),
-    allow(rustdoc::broken_intra_doc_links, reason = "this page describes all features")
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "this page describes all features"
+    )
 )]
 
 pub mod access;

@@ -206,6 +206,16 @@ impl Connection {
         .await
     }
 
+    /// Whether a session could be asked for, and why not (client). Before the
+    /// peer's [`settings`](Self::settings) the answer is that they are missing.
+    ///
+    /// # Errors
+    /// What [`open_session`](Self::open_session) would refuse with, or wait for.
+    pub fn webtransport(&self) -> Result<(), Refusal> {
+        let ask = self.0.lock().peek(self.0.key, |core| core.webtransport());
+        ask.unwrap_or(Err(Refusal::Closed))
+    }
+
     /// Waits for the end of the connection and tells why it ended and who ended
     /// it. Cancel safe; any number of tasks may wait.
     pub async fn closed(&self) -> CloseReason {

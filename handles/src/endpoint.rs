@@ -111,6 +111,11 @@ impl Endpoint {
         .await;
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Makes the driver take a turn: for a runtime that has something to tell it.
     pub fn kick(&self) {
         self.shared.lock().kick();

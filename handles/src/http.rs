@@ -587,7 +587,7 @@ impl ResponseReceiver {
         if locked.stream(half.at).recv_over == Some(RecvOver::Stopped) {
             return Poll::Ready(Err(ReadError::Closed));
         }
-        locked.stream(half.at).read = Some(cx.waker().clone());
+        locked.wait_read(half.at, cx);
         Poll::Pending
     }
 

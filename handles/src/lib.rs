@@ -48,8 +48,9 @@
 //!
 //! Whatever waits to be accepted is bounded by what the peer may have open: QUIC's
 //! stream limits for requests and streams, the configured limits for sessions,
-//! datagrams and connections. Of streams that were reset before anybody accepted
-//! them at most 64 are kept per session and direction, requests among them none.
+//! datagrams and connections. A request that is cancelled before it is accepted
+//! is forgotten; a stream that is reset counts until it is accepted and read. Of
+//! interim responses that nobody takes the last 16 are kept.
 #![forbid(unsafe_code)]
 
 pub use aqueduct_core as core;
@@ -65,6 +66,8 @@ mod session;
 mod shared;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 mod waiters;
 
 pub use crate::connection::Connection;

@@ -7,9 +7,7 @@ use aqueduct_core::error::SessionClose;
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 
-use crate::table::{
-    Answer, Conn, ConnTopic, INTERIMS, RESET_UNACCEPTED, SessionTopic, State, Stream,
-};
+use crate::table::{Answer, Conn, ConnTopic, INTERIMS, SessionTopic, State, Stream};
 
 impl State {
     /// Files one event. The wakers it makes due go to `wakes`, to be fired
@@ -131,49 +129,19 @@ impl Conn {
         }
         stream.wake_all(wakes);
         if stream.refs == 0 {
-            self.limit_abandoned(key);
+            self.forget_request(key, wakes);
         }
     }
 
-    /// Keeps the queues of things to accept bounded against a peer that opens
-    /// and resets. O(queue), for streams reset before they were accepted.
-    fn limit_abandoned(&mut self, key: StreamKey) {
+    /// A request that was cancelled before anybody saw it needs no answer, and no
+    /// longer counts against QUIC's stream limit. O(waiting requests).
+    fn forget_request(&mut self, key: StreamKey, wakes: &mut Vec<Waker>) {
         let Some(at) = self.find_stream(key) else {
             return;
         };
         if let Some(queued) = self.requests.iter().position(|(waiting, _)| *waiting == at) {
-            // A request that was cancelled before anybody saw it needs no answer.
             self.requests.remove(queued);
-            return self.remove_stream(at);
-        }
-        let Some((parent, end)) = self.streams[at].parent.zip(self.streams[at].end.clone()) else {
-            return;
-        };
-        // The session's entry may have gone, and its place may have been reused.
-        let Some(session) = self.streams.get_mut(parent).filter(|session| {
-            session
-                .end
-                .as_ref()
-                .is_some_and(|other| Arc::ptr_eq(other, &end))
-        }) else {
-            return;
-        };
-        let Some(mut state) = session.session.take() else {
-            return;
-        };
-        let queue = state.incoming(key.id().dir());
-        let reset = |at: &usize| self.streams.get(*at).is_none_or(|s| s.reset.is_some());
-        let surplus = (queue.iter().filter(|at| reset(at)).count() > RESET_UNACCEPTED)
-            .then(|| {
-                queue
-                    .iter()
-                    .position(reset)
-                    .and_then(|oldest| queue.remove(oldest))
-            })
-            .flatten();
-        self.streams[parent].session = Some(state);
-        if let Some(surplus) = surplus {
-            self.remove_stream(surplus);
+            self.remove_stream(at, wakes);
         }
     }
 
@@ -190,7 +158,7 @@ impl Conn {
             let Some(end) = self.streams[at].end.clone() else {
                 return;
             };
-            let opened = self.insert_stream(Stream::data(stream, at, end));
+            let opened = self.insert_stream(Stream::data(stream, end));
             if let Some(session) = &mut self.streams[at].session {
                 session.incoming(dir).push_back(opened);
                 session.wake(SessionTopic::accept(dir), wakes);
@@ -211,7 +179,7 @@ impl Conn {
                 session.over = true;
                 session.wake(SessionTopic::State, wakes);
                 if stream.refs == 0 {
-                    self.remove_stream(at);
+                    self.remove_stream(at, wakes);
                 }
             }
             SessionEvent::StreamsAvailable(dir) => session.wake(SessionTopic::open(dir), wakes),
@@ -250,7 +218,7 @@ impl Conn {
         let refused = |(_, waiting, _): &(SessionKey, usize, _)| *waiting != at;
         self.sessions.retain(refused);
         if self.streams[at].refs == 0 {
-            self.remove_stream(at);
+            self.remove_stream(at, wakes);
         }
     }
 }

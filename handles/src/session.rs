@@ -6,11 +6,11 @@ use std::sync::Arc;
 use aqueduct_core::access::Access;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::{DatagramError as CoreDatagram, OpenError as Refusal, SessionClose};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::stats::SessionStats;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Response, StatusCode, Uri};
 
 use crate::connection::{ConnHandle, Connection, open_with};
 use crate::error::{ConnectError, DatagramError, OpenError, SessionError};
@@ -98,7 +98,20 @@ impl SessionRequest {
     /// [`SessionError::InvalidStatus`] for another status; the request is
     /// rejected with status 500 then.
     pub fn reject(mut self, status: StatusCode) -> Result<(), SessionError> {
-        self.pending.reject(status)
+        self.pending
+            .reject(&ResponseHead::new(status), Bytes::new())
+    }
+
+    /// Rejects with fields and content that say why. The content is held until
+    /// the client takes it: keep it short.
+    ///
+    /// # Errors
+    /// As for [`reject`](Self::reject), and [`SessionError::InvalidHead`] for
+    /// fields that HTTP/3 does not allow.
+    pub fn reject_with(mut self, response: Response<Bytes>) -> Result<(), SessionError> {
+        let (parts, content) = response.into_parts();
+        let head = ResponseHead::from_http(Response::from_parts(parts, ()));
+        self.pending.reject(&head, content)
     }
 }
 
@@ -183,10 +196,12 @@ impl PendingSession {
         }
     }
 
-    fn reject(&mut self, status: StatusCode) -> Result<(), SessionError> {
+    fn reject(&mut self, head: &ResponseHead, content: Bytes) -> Result<(), SessionError> {
         let half = self.half();
         let mut locked = half.conn.lock();
-        let reject = locked.core(half.conn.key, |core| core.reject_session(self.key, status));
+        let reject = locked.core(half.conn.key, |core| {
+            core.reject_session_with(self.key, head, content)
+        });
         let done = reject.unwrap_or(Err(SessionError::Gone));
         if done.is_ok()
             && let Some(session) = &mut locked.stream(half.at).session
@@ -206,7 +221,8 @@ impl Drop for PendingSession {
         let Some(half) = &self.half else { return };
         // Whoever has gone meanwhile need not be told.
         if self.server {
-            let _ = self.reject(StatusCode::INTERNAL_SERVER_ERROR);
+            let head = ResponseHead::new(StatusCode::INTERNAL_SERVER_ERROR);
+            let _ = self.reject(&head, Bytes::new());
         } else {
             let close =
                 |core: &mut Access<'_, QuinnTransport<'_>>| core.close_session(self.key, 0, "");
@@ -346,7 +362,7 @@ impl Session {
             let opened = locked.core(conn.key, |core| core.open_stream(*key, dir));
             let stream = opened.unwrap_or(Err(Refusal::Closed))?;
             let end = locked.stream(half.at).end.clone().unwrap_or_default();
-            let entry = Stream::data(stream, half.at.stream, end);
+            let entry = Stream::data(stream, end);
             let at = locked.conn(conn.at).insert_stream(entry);
             Ok(make(conn, locked, at, stream))
         })

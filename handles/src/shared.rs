@@ -17,7 +17,7 @@ use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::ConnKey;
 
 use crate::table::{Conn, ConnTopic, SessionTopic, State, Stream};
-use crate::waiters::Waiters;
+use crate::waiters::{Waiters, park};
 
 /// The only clock the handles read.
 pub(crate) fn now() -> Instant {
@@ -41,26 +41,26 @@ impl Shared {
             shared: self,
             state: Some(state),
             wakes: Vec::new(),
+            retired: Vec::new(),
             kick: false,
         }
+    }
+
+    /// Whether nobody holds the lock.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.try_lock().is_ok()
     }
 
     /// Ready when a handle has given the core something to do since the last
     /// turn; otherwise `cx` is woken when one does.
     pub(crate) fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut locked = self.lock();
-        let state = locked.state();
-        if state.kicked {
-            state.driver = None;
+        if locked.state().kicked {
             return Poll::Ready(());
         }
-        if !state
-            .driver
-            .as_ref()
-            .is_some_and(|old| old.will_wake(cx.waker()))
-        {
-            state.driver = Some(cx.waker().clone());
-        }
+        let replaced = park(&mut locked.state().driver, cx.waker());
+        locked.retired.extend(replaced);
         Poll::Pending
     }
 }
@@ -70,6 +70,9 @@ pub(crate) struct Locked<'a> {
     shared: &'a Shared,
     state: Option<MutexGuard<'a, State>>,
     wakes: Vec<Waker>,
+    /// Wakers that are not needed any more. Dropping one may run foreign code, a
+    /// task's own drop among it, which may come back for the lock.
+    retired: Vec<Waker>,
     kick: bool,
 }
 
@@ -146,6 +149,27 @@ impl Locked<'_> {
         while let Some((key, event)) = state.endpoint.poll_event() {
             state.route(key, event, wakes);
         }
+    }
+
+    /// Leaves the waker of a stream's reader.
+    pub(crate) fn wait_read(&mut self, at: At, cx: &Context<'_>) {
+        let replaced = park(&mut self.stream(at).read, cx.waker());
+        self.retired.extend(replaced);
+    }
+
+    /// Leaves the waker of a stream's writer.
+    pub(crate) fn wait_write(&mut self, at: At, cx: &Context<'_>) {
+        let replaced = park(&mut self.stream(at).write, cx.waker());
+        self.retired.extend(replaced);
+    }
+
+    /// One handle of a stream less.
+    pub(crate) fn release(&mut self, at: At) {
+        let state = self
+            .state
+            .as_mut()
+            .expect("the guard is taken on drop only");
+        state.conns[at.conn].release_stream(at.stream, &mut self.retired);
     }
 
     /// Ends everything because nobody will drive the endpoint any more.
@@ -254,7 +278,8 @@ impl Ticket<'_> {
         }
         let mut token = self.held.map(|(_, token)| token);
         if let Some(waiters) = locked.state().waiters(place) {
-            waiters.register(&mut token, cx.waker());
+            let replaced = waiters.register(&mut token, cx.waker());
+            locked.retired.extend(replaced);
         }
         self.held = token.map(|token| (place, token));
         Poll::Pending
@@ -264,7 +289,8 @@ impl Ticket<'_> {
         if let Some((place, token)) = self.held.take()
             && let Some(waiters) = locked.state().waiters(place)
         {
-            waiters.leave(token);
+            let left = waiters.leave(token);
+            locked.retired.extend(left);
         }
     }
 }

@@ -191,10 +191,7 @@ impl fmt::Debug for Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.conn
-            .lock()
-            .conn(self.at.conn)
-            .release_stream(self.at.stream);
+        self.conn.lock().release(self.at);
     }
 }
 
@@ -414,7 +411,7 @@ impl SendHalf {
                 }
             }
         }
-        locked.stream(self.half.at).write = Some(cx.waker().clone());
+        locked.wait_write(self.half.at, cx);
         Poll::Pending
     }
 
@@ -571,7 +568,7 @@ impl RecvHalf {
                 }
             }
         }
-        locked.stream(self.half.at).read = Some(cx.waker().clone());
+        locked.wait_read(self.half.at, cx);
         Poll::Pending
     }
 

@@ -7,7 +7,8 @@
 //! core key with one array access and one comparison.
 //!
 //! Queues of things to accept hold what the peer may have open by QUIC's
-//! stream limits, and at most [`RESET_UNACCEPTED`] that were reset meanwhile.
+//! stream limits: a request that is cancelled leaves its queue, and a session's
+//! stream counts against the limit until its end was read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -24,11 +25,6 @@ use slab::Slab;
 
 use crate::shared::{Place, now};
 use crate::waiters::Waiters;
-
-/// Streams that the peer opened and reset before they were accepted, per queue;
-/// beyond it the oldest is forgotten. Such a stream no longer counts against
-/// QUIC's limit, so this is the limit.
-pub(crate) const RESET_UNACCEPTED: usize = 64;
 
 /// Interim responses kept per request until the application takes them; beyond
 /// it the oldest is forgotten.
@@ -209,10 +205,12 @@ impl Conn {
     }
 
     /// Forgets an entry that no handle refers to, and those it alone knew.
-    pub(crate) fn remove_stream(&mut self, at: usize) {
-        let Some(stream) = self.streams.try_remove(at) else {
+    /// Wakers that were left in it by dropped futures go to `wakers`.
+    pub(crate) fn remove_stream(&mut self, at: usize, wakers: &mut Vec<Waker>) {
+        let Some(mut stream) = self.streams.try_remove(at) else {
             return;
         };
+        stream.wake_all(wakers);
         if let Some(slot) = self.by_slot.get_mut(stream.key.slot())
             && *slot as usize == at
         {
@@ -226,12 +224,12 @@ impl Conn {
         {
             queue
                 .into_iter()
-                .for_each(|waiting| self.remove_stream(waiting));
+                .for_each(|waiting| self.remove_stream(waiting, wakers));
         }
     }
 
     /// One handle of a stream less.
-    pub(crate) fn release_stream(&mut self, at: usize) {
+    pub(crate) fn release_stream(&mut self, at: usize, wakers: &mut Vec<Waker>) {
         let Some(stream) = self.streams.get_mut(at) else {
             return;
         };
@@ -241,7 +239,7 @@ impl Conn {
             && stream.end.as_ref().is_some_and(|end| end.get().is_none())
             && self.closed.is_none();
         if stream.refs == 0 && !awaited {
-            self.remove_stream(at);
+            self.remove_stream(at, wakers);
         }
     }
 
@@ -350,8 +348,6 @@ pub(crate) struct Stream {
     /// The end was read, or this side stopped it.
     pub(crate) recv_over: Option<RecvOver>,
     pub(crate) send_over: Option<SendOver>,
-    /// The entry of the session it belongs to, valid while that has the same `end`.
-    pub(crate) parent: Option<usize>,
     /// The session it belongs to, or is.
     pub(crate) end: Option<SessionEnd>,
     pub(crate) session: Option<Box<SessionState>>,
@@ -387,7 +383,6 @@ impl Stream {
             delivered: false,
             recv_over: None,
             send_over: None,
-            parent: None,
             end: None,
             session: None,
             message: None,
@@ -412,9 +407,8 @@ impl Stream {
     }
 
     /// A data stream of a session.
-    pub(crate) fn data(key: StreamKey, session: usize, end: SessionEnd) -> Self {
+    pub(crate) fn data(key: StreamKey, end: SessionEnd) -> Self {
         Self {
-            parent: Some(session),
             end: Some(end),
             ..Self::new(key)
         }

@@ -14,24 +14,37 @@ use slab::Slab;
 pub(crate) struct Waiters(Slab<Option<Waker>>);
 
 impl Waiters {
-    /// Leaves `waker` at `place`, taking a place first when there is none.
-    pub(crate) fn register(&mut self, place: &mut Option<usize>, waker: &Waker) {
+    /// Leaves `waker` at `place`, taking a place first when there is none. Gives
+    /// back the waker it replaces.
+    pub(crate) fn register(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
         match place.and_then(|at| self.0.get_mut(at)) {
-            Some(slot) if slot.as_ref().is_some_and(|old| old.will_wake(waker)) => {}
-            Some(slot) => *slot = Some(waker.clone()),
-            None => *place = Some(self.0.insert(Some(waker.clone()))),
+            Some(slot) => park(slot, waker),
+            None => {
+                *place = Some(self.0.insert(Some(waker.clone())));
+                None
+            }
         }
     }
 
-    /// Gives a place back.
-    pub(crate) fn leave(&mut self, place: usize) {
-        self.0.try_remove(place);
+    /// Gives a place back, and the waker in it.
+    pub(crate) fn leave(&mut self, place: usize) -> Option<Waker> {
+        self.0.try_remove(place).flatten()
     }
 
     /// Moves every waker to `wakes`. O(waiters).
     pub(crate) fn wake(&mut self, wakes: &mut Vec<Waker>) {
         wakes.extend(self.0.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
+}
+
+/// Leaves `waker` in a slot, unless it would wake the same task, and gives back
+/// the one it replaces: dropping a waker may run foreign code, which must not
+/// happen under the lock.
+pub(crate) fn park(slot: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+    if slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        return None;
+    }
+    slot.replace(waker.clone())
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
 use aqueduct_core::head::End;
 use aqueduct_core::id::Side;
+use aqueduct_core::take_event;
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame, headers, join, settings};
 use aqueduct_tests::{assert_closed, bidi, get};
 
@@ -147,6 +149,18 @@ fn cut_off() {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
         let id = peer.request(&bytes);
         peer.finish(id);
+        // An end after content is seen by whoever reads the content.
+        if let Some(stream) = take_event!(
+            peer, Side::Server, Event::Request { stream, .. } => stream
+        ) {
+            let mut out = [const { bytes::Bytes::new() }; 4];
+            let read = peer
+                .access()
+                .recv(stream)
+                .map(|mut r| r.read(100, &mut out));
+            assert!(read.is_err() || matches!(read, Ok(Err(_))), "{read:?}");
+            peer.drive();
+        }
         assert_closed(
             &mut peer,
             Code::H3_FRAME_ERROR,

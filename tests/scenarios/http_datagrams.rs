@@ -135,7 +135,7 @@ fn unwanted_ones() {
     // Late ones for a request that is over are dropped.
     peer.datagram(&[0x00, b'x']);
     assert_eq!(peer.closed(), None);
-    assert_eq!(peer.access().stats().datagrams_unclaimed, 1);
+    assert_eq!(peer.access().stats().datagrams_unclaimed, 2);
 }
 
 /// Row A13: nothing is received or sent without the transport.
@@ -148,7 +148,8 @@ fn without_the_transport() {
     let net = Loopback::with_ends(Knobs::default(), none);
     let mut peer = RawPeer::over(Side::Client, Config::default(), net);
     peer.control(&raw::settings(&[]));
-    let stream = peer.access().request(&get(), End::Fin).expect("a request");
+    let stream = peer.access().request(&get(), End::More).expect("a request");
+    peer.access().enable_datagrams(stream).expect("a stream");
     assert_eq!(
         peer.access().send_datagram(stream, b"x"),
         Err(DatagramError::Disabled)

@@ -169,6 +169,7 @@ fn responses() {
                 _ => break,
             }
         }
+        peer.drive();
         assert_refused(
             &peer,
             bidi(0),

@@ -17,8 +17,8 @@ fn body(len: usize) -> Vec<u8> {
 /// Row A5: request and response content arrive whole and both ends are told.
 #[test]
 fn http_content_arrives() {
-    for seed in seeds(150) {
-        let len = Rng::new(seed).below(20_000) as usize;
+    for seed in seeds(60) {
+        let len = Rng::new(seed).below(5_000) as usize;
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let mut head = get();
         head.method = Method::POST;
@@ -44,8 +44,8 @@ fn http_content_arrives() {
 /// Row B7: session streams of both kinds, opened by either side.
 #[test]
 fn session_streams_arrive() {
-    for seed in seeds(150) {
-        let len = Rng::new(seed).below(20_000) as usize;
+    for seed in seeds(60) {
+        let len = Rng::new(seed).below(5_000) as usize;
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let (client, server) = pair.session("https://example.com/wt");
         for (from, session) in [(Side::Client, client), (Side::Server, server)] {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::error::ReadError;
 use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
@@ -205,16 +206,22 @@ fn no_session_after_all() {
     assert_eq!(peer.end().open(Dir::Uni).map(|id| id.dir()), Some(Dir::Uni));
 }
 
-/// A waiting stream that is reset is forgotten without a word.
+/// A waiting stream that is reset is no use to anyone; who gets it sees why.
 #[test]
 fn a_waiting_stream_is_given_up() {
     let (mut peer, connect) = undecided(Config::default());
     let early = uni(&mut peer, b"x");
     peer.reset(early, Code::H3_REQUEST_CANCELLED);
     accept(&mut peer, connect);
-    let events = peer.events();
-    let opened = events
-        .iter()
-        .filter(|e| matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
-    assert_eq!(opened.count(), 0);
+    let stream = expect_event!(
+        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+    );
+    let mut out = [const { bytes::Bytes::new() }; 2];
+    let mut read = || peer.access().recv(stream).map(|mut r| r.read(9, &mut out));
+    assert!(
+        matches!(read(), Ok(Ok(_))),
+        "the byte that came with the header"
+    );
+    assert!(matches!(read(), Ok(Err(ReadError::Reset(_)))));
+    assert!(peer.access().recv(stream).is_err(), "it is over");
 }

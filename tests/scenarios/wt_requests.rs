@@ -9,7 +9,8 @@ use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
-use aqueduct_tests::{assert_closed, assert_refused, bidi, get, request};
+use aqueduct_tests::{assert_closed, assert_refused, bidi, frames, get, request};
+use bytes::Bytes;
 use http::StatusCode;
 
 fn there() -> ConnectRequest {
@@ -57,6 +58,29 @@ fn answers_that_are_no() {
         );
         assert_eq!(peer.closed(), None);
     }
+}
+
+/// Row B5: a refusal carries fields and content that say why.
+#[test]
+fn a_refusal_with_a_reason() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    let id = peer.request(&raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    let head = ResponseHead::new(StatusCode::FORBIDDEN);
+    let why = Bytes::from_static(b"not from here");
+    peer.access()
+        .reject_session_with(session, &head, why)
+        .expect("rejects");
+    peer.drive();
+    let seen = peer.seen(id);
+    assert!(seen.fin);
+    let content: Vec<_> = frames(&seen.bytes)
+        .into_iter()
+        .filter(|(ty, _)| *ty == 0)
+        .collect();
+    assert_eq!(content, [(0, b"not from here".to_vec())]);
 }
 
 /// Row B5: our server's refusals on the wire, with the origin to decide by.

@@ -11,7 +11,7 @@ use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, join};
 use aqueduct_core::transport::{ReadState, Transport};
-use aqueduct_tests::{bidi, stream_events};
+use aqueduct_tests::stream_events;
 use bytes::Bytes;
 
 /// A scripted peer with the session it is in.
@@ -131,6 +131,7 @@ fn a_header_alone() {
 fn half_a_header() {
     for bytes in [&[0x40][..], &[0x40, 0x54], &[0x40, 0x54, 0x40]] {
         let (mut peer, _) = server();
+        peer.events();
         let id = peer.uni(bytes);
         peer.finish(id);
         assert_eq!(peer.closed(), None);
@@ -178,6 +179,9 @@ fn readable_is_told_once() {
         .open_stream(session, Dir::Uni)
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
+    // What came with the opening is read away first.
+    let mut all = Vec::new();
+    assert_eq!(pair.read_some(Side::Server, there, &mut all), Ok(false));
     pair.events(Side::Server);
     for _ in 0..3 {
         pair.write_all(Side::Client, here, "x").expect("room");
@@ -185,14 +189,9 @@ fn readable_is_told_once() {
     }
     let events = pair.events(Side::Server);
     assert_eq!(stream_events(&events, there), [StreamEvent::Readable]);
-    let mut all = Vec::new();
     assert_eq!(pair.read_some(Side::Server, there, &mut all), Ok(false));
+    assert_eq!(all, b"xxx");
     pair.write_all(Side::Client, here, "y").expect("room");
     let events = pair.events(Side::Server);
     assert_eq!(stream_events(&events, there), [StreamEvent::Readable]);
-    assert_eq!(
-        here.id(),
-        StreamId::new(Side::Client, Dir::Uni, here.id().number())
-    );
-    assert_eq!(bidi(0), session.id());
 }

@@ -59,7 +59,7 @@ pub fn frames(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let len = varint(&mut rest) as usize;
         let (payload, after) = rest.split_at(len);
         rest = after;
-        if ty < 0x21 || (ty - 0x21) % 0x1f != 0 {
+        if ty < 0x21 || !(ty - 0x21).is_multiple_of(0x1f) {
             frames.push((ty, payload.to_vec()));
         }
     }

@@ -67,12 +67,7 @@ pub(crate) struct H3 {
 
 impl H3 {
     /// A connection that has not heard anything.
-    pub(crate) fn new(
-        side: Side,
-        config: Arc<Config>,
-        seed: u64,
-        claims: Claims,
-    ) -> Self {
+    pub(crate) fn new(side: Side, config: Arc<Config>, seed: u64, claims: Claims) -> Self {
         let limits = &config.limits;
         let decoder = Decoder::new(limits.qpack_table, limits.qpack_blocked_streams);
         Self {

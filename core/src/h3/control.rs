@@ -202,16 +202,14 @@ impl H3 {
     }
 
     fn on_settings<T: Transport>(&mut self, t: &mut T, payload: &[u8]) -> Result<(), Fault> {
-        let settings = Settings::decode(payload).map_err(|error| {
+        let max = self.config.limits.settings;
+        let settings = Settings::decode_at_most(payload, max).map_err(|error| {
             Fault::Connection(match error {
                 SettingsError::Truncated => Violation::SettingsMalformed,
                 SettingsError::TooMany => Violation::SettingsTooMany,
                 _ => Violation::SettingsInvalid,
             })
         })?;
-        if settings.iter().len() > self.config.limits.settings {
-            return Err(Fault::Connection(Violation::SettingsTooMany));
-        }
         //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
         // The setting needs the transport parameter; only who takes datagrams
         // can tell whether it was there.
@@ -225,7 +223,9 @@ impl H3 {
         // A server that enables WebTransport says exactly 1.
         if self.side == Side::Client
             && self.claims.bidi.is_some()
-            && settings.get(SettingId::WT_ENABLED).is_some_and(|value| value > 1)
+            && settings
+                .get(SettingId::WT_ENABLED)
+                .is_some_and(|value| value > 1)
         {
             return Err(Fault::Connection(Violation::SettingsInvalid));
         }

@@ -18,8 +18,8 @@ use http::{Method, StatusCode};
 
 use super::H3Event;
 use super::connection::{CHUNK, H3};
-use super::message;
 use super::streams::{Kind, Recv, Send};
+use super::{message, tunnel_priority};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
 use crate::fault::{Fault, Violation};
@@ -161,12 +161,18 @@ impl H3 {
             let Kind::Exchange(exchange) = &mut slot.kind else {
                 return Ok(());
             };
-            if slot.recv != Recv::Open || exchange.blocked.is_some() {
+            if slot.recv != Recv::Open {
+                return Ok(());
+            }
+            let blocked = exchange.blocked.is_some();
+            if blocked && (exchange.fin || !slot.held.is_empty()) {
                 return Ok(());
             }
             if !exchange.content.is_empty() {
                 break;
             }
+            // While a section waits for insertions, one chunk is read ahead: a reset
+            // is told by reading alone, and cancels the section.
             if !slot.held.is_empty() {
                 let event = exchange
                     .reader
@@ -318,12 +324,16 @@ impl H3 {
         exchange.recv_length = length;
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7
         // The latest PRIORITY_UPDATE overrides the field.
-        if let Some(priority) = exchange.priority.or(announced).or(stated) {
-            self.reprioritize(t, key, priority);
+        match exchange.priority.or(announced).or(stated) {
+            Some(priority) => self.reprioritize(t, key, priority),
+            // Nothing was asked for: the usual urgency, shared, so that a long
+            // download starves neither its neighbours nor a session.
+            None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
         }
         self.stats.requests += 1;
         self.useful(1);
         self.events.push_back(H3Event::Request(key, Box::new(head)));
+        self.tell_stopped(key);
         Ok(())
     }
 

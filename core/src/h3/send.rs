@@ -11,15 +11,16 @@ use smallvec::SmallVec;
 
 use super::H3Event;
 use super::connection::{ARENA, H3};
-use super::message;
 use super::request::{Exchange, Part};
 use super::streams::{Kind, Send, Slot};
+use super::{message, tunnel_priority};
 use crate::error::{OpenError, PeerCode, ResetError, SendError, WriteError};
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, StreamKey};
 use crate::transport::{StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame;
+use crate::wire::priority::Priority;
 
 impl H3 {
     /// Sends a request (client).
@@ -47,6 +48,7 @@ impl H3 {
         };
         let slot = Slot::new(id, self.side, Kind::Exchange(Box::new(exchange)));
         let key = self.table.insert(slot);
+        t.set_priority(id, tunnel_priority(Priority::default(), 0));
         self.exchanges += 1;
         self.stats.requests += 1;
         self.send_section(t, key, &fields);
@@ -402,6 +404,15 @@ impl H3 {
         };
         self.events.push_back(H3Event::Stopped(key, code));
         self.settle(key);
+    }
+
+    /// Tells a stop that came before the stream was introduced.
+    pub(crate) fn tell_stopped(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get(key)
+            && let Send::Stopped(code) = slot.send
+        {
+            self.events.push_back(H3Event::Stopped(key, code));
+        }
     }
 
     /// Opens a stream of a claimed type with its header.

@@ -1,5 +1,6 @@
 //! Extended CONNECT (RFC 9220) for WebTransport: asking, being asked, answering.
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
@@ -36,7 +37,11 @@ const SELECTED: HeaderName = HeaderName::from_static("wt-protocol");
 
 /// The lines of a structured field, as one value.
 fn combined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let lines: Vec<&[u8]> = headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     (!lines.is_empty()).then(|| lines.join(&b", "[..]))
 }
 
@@ -97,7 +102,10 @@ impl Sessions {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No CONNECT before the server's SETTINGS said everything needed.
         let negotiated = self.negotiate(h3, t).map_err(|failure| refusal(&failure))?;
-        let settings = h3.peer_settings.as_ref().ok_or(OpenError::SettingsNotReceived)?;
+        let settings = h3
+            .peer_settings
+            .as_ref()
+            .ok_or(OpenError::SettingsNotReceived)?;
         let live = self.registry.live();
         if live >= h3.config.limits.sessions || live as u64 >= server_limit(settings, negotiated) {
             return Err(OpenError::TooManySessions);
@@ -113,7 +121,9 @@ impl Sessions {
     ) -> Result<SessionKey, OpenError> {
         self.may_open(cx.h3, cx.t)?;
         let mut head = RequestHead::new(Method::CONNECT, request.uri.clone());
-        let dialect = self.negotiated.map_or(Dialect::Draft02, |negotiated| negotiated.dialect);
+        let dialect = self
+            .negotiated
+            .map_or(Dialect::Draft02, |negotiated| negotiated.dialect);
         head.protocol = Some(Protocol::new(dialect.rules().token));
         head.headers = request.headers.clone();
         if has_content_fields(&head.headers) {
@@ -121,12 +131,17 @@ impl Sessions {
         }
         if !request.protocols.is_empty() {
             let offer = sf::encode_string_list(request.protocols.iter().map(String::as_str));
-            let offer = offer.ok().and_then(|offer| HeaderValue::try_from(offer).ok());
-            head.headers.insert(OFFERED, offer.ok_or(OpenError::InvalidHead)?);
+            let offer = offer
+                .ok()
+                .and_then(|offer| HeaderValue::try_from(offer).ok());
+            head.headers
+                .insert(OFFERED, offer.ok_or(OpenError::InvalidHead)?);
         }
         if dialect.rules().token == TOKEN {
             // Wanted by draft 02 and harmless to the others with that token.
-            head.headers.entry(DRAFT02_REQUEST).or_insert(HeaderValue::from_static("1"));
+            head.headers
+                .entry(DRAFT02_REQUEST)
+                .or_insert(HeaderValue::from_static("1"));
         }
         let stream = cx.h3.request(cx.t, &head, End::More)?;
         let key = SessionKey(stream);
@@ -184,7 +199,7 @@ impl Sessions {
             cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
         }
         self.stop_reading(cx, stream);
-        self.refuse_pending(cx, SessionKey(stream), Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
     }
 
     fn stop_reading<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
@@ -219,7 +234,9 @@ impl Sessions {
             cx.h3.abandon(cx.t, key.stream(), Code::H3_REQUEST_REJECTED);
             return Ok(());
         }
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return Ok(()) };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return Ok(());
+        };
         if let State::Waiting(request) = std::mem::replace(&mut session.state, State::Requested) {
             cx.tell(key, SessionEvent::Requested(request));
         }
@@ -231,7 +248,7 @@ impl Sessions {
         if let Some(session) = self.registry.get_mut(cx.h3, key) {
             session.state = State::Over { by_peer: false };
         }
-        self.refuse_pending(cx, key, Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
     }
 
     /// The peer's SETTINGS arrived.
@@ -301,7 +318,9 @@ impl Sessions {
                 _ => SessionError::InvalidHead,
             });
         }
-        let result = self.begin(cx, key).and_then(|()| self.on_connect_readable(cx, key));
+        let result = self
+            .begin(cx, key)
+            .and_then(|()| self.on_connect_readable(cx, key));
         cx.h3.fail(cx.t, result);
         Ok(())
     }
@@ -312,6 +331,7 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
         head: &ResponseHead,
+        content: Bytes,
     ) -> Result<(), SessionError> {
         let session = self
             .registry
@@ -325,17 +345,26 @@ impl Sessions {
         if !(300..=599).contains(&head.status.as_u16()) {
             return Err(SessionError::InvalidStatus);
         }
-        match cx.h3.respond(cx.t, key.stream(), head, End::Fin) {
+        let end = if content.is_empty() {
+            End::Fin
+        } else {
+            End::More
+        };
+        match cx.h3.respond(cx.t, key.stream(), head, end) {
             Ok(()) => {}
             Err(SendError::Gone) => return Err(SessionError::Gone),
             Err(_) => return Err(SessionError::InvalidHead),
+        }
+        if !content.is_empty() {
+            cx.h3.push_content(cx.t, key.stream(), content);
+            cx.h3.end(cx.t, key.stream());
         }
         // Turning a session down is its last event on this side; nothing is told.
         if let Some(session) = self.registry.get_mut(cx.h3, key) {
             session.state = State::Over { by_peer: false };
         }
         self.stop_reading(cx, key.stream());
-        self.refuse_pending(cx, key, Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
         Ok(())
     }
 
@@ -356,13 +385,17 @@ impl Sessions {
         let selected = combined(&head.headers, &SELECTED).map(|value| sf::string(&value));
         let offered = |name: &String| session.offered.contains(name);
         let protocol = selected.clone().and_then(Result::ok).filter(offered);
-        let mut answer = Box::new(ConnectAnswer { status, headers: head.headers, protocol });
+        let mut answer = Box::new(ConnectAnswer {
+            status,
+            headers: head.headers,
+            protocol,
+        });
         if !status.is_success() {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
             // No session; a redirection is reported, never followed.
             session.state = State::Over { by_peer: true };
             cx.tell(key, SessionEvent::Rejected { status, answer });
-            self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+            self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
             cx.h3
                 .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
             return Ok(());
@@ -385,7 +418,8 @@ impl Sessions {
         if wrong {
             let code = u32::try_from(Code::WT_ALPN_ERROR.value()).unwrap_or(u32::MAX);
             // The session is open, so it can be closed.
-            self.close(cx, key, code, "no application protocol in common").ok();
+            self.close(cx, key, code, "no application protocol in common")
+                .ok();
             return Ok(());
         }
         self.rings.insert(cx.h3, key.stream());
@@ -403,6 +437,26 @@ impl Sessions {
             self.tell_draining(cx, key);
         }
         Ok(())
+    }
+
+    /// The peer stopped the CONNECT stream.
+    pub(super) fn on_connect_stopped<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        key: SessionKey,
+        code: u64,
+    ) {
+        let asked = self
+            .registry
+            .get(cx.h3, key)
+            .is_some_and(|session| matches!(session.state, State::Asked));
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // A server that has answered in full needs no more of the request; its
+        // answer may still be on the way and counts.
+        if asked && code == Code::H3_NO_ERROR.value() {
+            return;
+        }
+        self.on_connect_abandoned(cx, key, code);
     }
 
     /// The peer reset or stopped the CONNECT stream.

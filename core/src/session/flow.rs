@@ -20,7 +20,11 @@ pub(crate) struct Credit {
 
 impl Credit {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit, used: 0, told_at: None }
+        Self {
+            limit,
+            used: 0,
+            told_at: None,
+        }
     }
 
     /// What may be used now.
@@ -83,7 +87,13 @@ pub(crate) struct Grant {
 
 impl Grant {
     pub(crate) fn new(window: u64) -> Self {
-        Self { granted: window, arrived: 0, released: 0, window, slack: 0 }
+        Self {
+            granted: window,
+            arrived: 0,
+            released: 0,
+            window,
+            slack: 0,
+        }
     }
 
     /// The peer used `n`.

@@ -25,6 +25,7 @@ pub(crate) mod webtransport;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::code::Code;
 use crate::dialect::{Dialects, Negotiated, NegotiationFailure};
 use crate::error::{PeerCode, SessionClose};
 use crate::event::{Event, SessionEvent, StreamEvent};
@@ -129,7 +130,11 @@ impl Sessions {
                 self.on_request(cx, stream, *head)?;
                 None
             }
-            H3Event::Request(stream, head) => Some(Event::Request { stream, head }),
+            H3Event::Request(stream, head) => {
+                // What named it as a session need not wait any longer.
+                self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+                Some(Event::Request { stream, head })
+            }
             H3Event::Response(stream, head) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
                     self.on_response(cx, session, *head)?;
@@ -168,7 +173,7 @@ impl Sessions {
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
-                    self.on_connect_abandoned(cx, session, code);
+                    self.on_connect_stopped(cx, session, code);
                     None
                 }
                 None => {
@@ -231,7 +236,9 @@ impl Sessions {
                 slot.readable_told = false;
                 None
             }
-            // Its head has not come; a read or a write tells later.
+            // Its head or header has not come; whoever introduces it tells a stop,
+            // a read tells the rest.
+            Kind::Unidentified(_) => None,
             Kind::Exchange(exchange) if !exchange.told => None,
             _ => Some(Event::Stream(stream, event)),
         }
@@ -252,16 +259,14 @@ impl Sessions {
             .filter(|id| id.is_request())
             .ok_or(Fault::Connection(Violation::SessionIdInvalid))?;
         match self.standing(cx.h3, id) {
-            Standing::Open(session) => {
-                self.attach(cx, session, stream, dir)
-            }
+            Standing::Open(session) => self.attach(cx, session, stream, dir),
             Standing::Expected => self.hold_stream(cx, stream, id),
             Standing::Over => {
-                self.refuse(cx, stream, crate::code::Code::WT_SESSION_GONE);
+                self.refuse(cx, stream, Code::WT_SESSION_GONE);
                 cx.h3.nuisance(1)
             }
             Standing::NotASession => {
-                self.refuse(cx, stream, crate::code::Code::WT_BUFFERED_STREAM_REJECTED);
+                self.refuse(cx, stream, Code::WT_BUFFERED_STREAM_REJECTED);
                 cx.h3.nuisance(1)
             }
         }
@@ -296,12 +301,7 @@ impl Sessions {
         }
     }
 
-    fn refuse<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        stream: StreamKey,
-        code: crate::code::Code,
-    ) {
+    fn refuse<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, code: Code) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
         // Both halves, as far as they are open; never the connection.
         cx.h3.abandon(cx.t, stream, code);
@@ -311,11 +311,7 @@ impl Sessions {
     fn on_over<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         if let Some(session) = self.session_of(cx.h3, stream) {
             // The session itself ended before, or ends here without a word.
-            self.end(
-                cx,
-                session,
-                SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED),
-            );
+            self.end(cx, session, SessionClose::Reset(Code::H3_REQUEST_CANCELLED));
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);
         } else {

@@ -59,7 +59,10 @@ fn consents(rule: FlowRule, settings: &Settings) -> bool {
         FlowRule::Off => false,
         FlowRule::Limits => limits,
         FlowRule::SessionsOrLimits => {
-            limits || settings.get(SettingId::WT_MAX_SESSIONS).is_some_and(|max| max > 1)
+            limits
+                || settings
+                    .get(SettingId::WT_MAX_SESSIONS)
+                    .is_some_and(|max| max > 1)
         }
     }
 }
@@ -84,11 +87,18 @@ pub(crate) fn negotiate(facts: &Facts<'_>) -> Result<Negotiated, NegotiationFail
         return Err(failure);
     };
     let announced = Dialects::announced(peer);
-    let common = facts.offered.iter().find(|dialect| announced.has(*dialect)).or_else(|| {
-        // A client of drafts 09 to 12 announces nothing and just asks.
-        let silent = facts.side == Side::Server && announced == Dialects::NONE;
-        facts.offered.iter().find(|dialect| silent && !dialect.rules().client_announces)
-    });
+    let common = facts
+        .offered
+        .iter()
+        .find(|dialect| announced.has(*dialect))
+        .or_else(|| {
+            // A client of drafts 09 to 12 announces nothing and just asks.
+            let silent = facts.side == Side::Server && announced == Dialects::NONE;
+            facts
+                .offered
+                .iter()
+                .find(|dialect| silent && !dialect.rules().client_announces)
+        });
     if common.is_none() {
         // What we could speak if only the transport were richer.
         let could = facts.config.dialects.iter().any(|dialect| {
@@ -97,7 +107,11 @@ pub(crate) fn negotiate(facts: &Facts<'_>) -> Result<Negotiated, NegotiationFail
         if could {
             lacks(us, Requirement::ResetStreamAt);
         } else {
-            let side = if facts.offered == Dialects::NONE { us } else { them };
+            let side = if facts.offered == Dialects::NONE {
+                us
+            } else {
+                them
+            };
             lacks(side, Requirement::Dialect);
         }
     }
@@ -125,7 +139,10 @@ pub(crate) fn negotiate(facts: &Facts<'_>) -> Result<Negotiated, NegotiationFail
             // On when both sides said so, off in any other case.
             let flow_control =
                 offers_flow_control(facts.config, facts.offered) && consents(rule, peer);
-            Ok(Negotiated { dialect, flow_control })
+            Ok(Negotiated {
+                dialect,
+                flow_control,
+            })
         }
         _ => Err(failure),
     }

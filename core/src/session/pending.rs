@@ -140,26 +140,52 @@ impl Sessions {
                 self.refuse(cx, early.stream, Code::WT_SESSION_GONE);
             }
         }
+        self.release_datagrams(cx, session.stream());
+        result
+    }
+
+    /// A stream takes datagrams from now on: hands over those that waited for it.
+    pub(crate) fn release_datagrams<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        stream: StreamKey,
+    ) {
+        if self.pending.datagrams.is_empty() {
+            return;
+        }
         let (mine, others): (VecDeque<EarlyDatagram>, _) =
             std::mem::take(&mut self.pending.datagrams)
                 .into_iter()
-                .partition(|early| early.session == id);
+                .partition(|early| early.session == stream.id());
         self.pending.datagrams = others;
         for early in mine {
             self.pending.datagram_bytes -= early.payload.len();
-            self.deliver(cx, session.stream(), early.payload);
+            self.deliver(cx, stream, early.payload);
         }
-        result
     }
 
     /// A session will not open, or is over: refuses what waited for it.
     pub(super) fn refuse_pending<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
-        session: SessionKey,
+        id: StreamId,
         code: Code,
     ) {
-        let id = session.id();
+        self.refuse_streams(cx, id, code);
+        self.pending.forget_session(id);
+    }
+
+    /// As [`Self::refuse_pending`] for streams alone: the id is a request's, which
+    /// may have datagrams of its own.
+    pub(super) fn refuse_streams<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        id: StreamId,
+        code: Code,
+    ) {
+        if self.pending.streams.is_empty() {
+            return;
+        }
         let (mine, others): (VecDeque<EarlyStream>, _) = std::mem::take(&mut self.pending.streams)
             .into_iter()
             .partition(|early| early.session == id);
@@ -167,7 +193,6 @@ impl Sessions {
         for early in mine {
             self.refuse(cx, early.stream, code);
         }
-        self.pending.forget_session(id);
     }
 
     /// Refuses what has waited too long. What waits for a session that the

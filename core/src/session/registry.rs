@@ -200,7 +200,10 @@ impl Registry {
         let mut streams = Vec::new();
         let mut next = self.get(h3, key).map_or(NONE, |session| session.first);
         while let Some(slot) = h3.table.at(next) {
-            streams.push(StreamKey { slot: next, id: slot.id });
+            streams.push(StreamKey {
+                slot: next,
+                id: slot.id,
+            });
             next = slot.link.next;
         }
         streams

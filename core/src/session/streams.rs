@@ -31,7 +31,10 @@ impl Sessions {
         key: SessionKey,
         dir: Dir,
     ) -> Result<StreamKey, OpenError> {
-        let session = self.registry.get_mut(cx.h3, key).ok_or(OpenError::SessionGone)?;
+        let session = self
+            .registry
+            .get_mut(cx.h3, key)
+            .ok_or(OpenError::SessionGone)?;
         match session.state {
             State::Open => {}
             State::Over { .. } => return Err(OpenError::SessionGone),
@@ -57,7 +60,10 @@ impl Sessions {
             Dir::Bi => wt_bidi_head(key.id()),
             Dir::Uni => wt_uni_head(key.id()),
         };
-        let stream = cx.h3.open_raw(cx.t, dir, &header).ok_or(OpenError::Blocked)?;
+        let stream = cx
+            .h3
+            .open_raw(cx.t, dir, &header)
+            .ok_or(OpenError::Blocked)?;
         self.registry.link(cx.h3, key, stream);
         self.prioritize(cx, key, stream, 0);
         if let Some(session) = self.registry.get_mut(cx.h3, key) {
@@ -81,7 +87,9 @@ impl Sessions {
         dir: Dir,
     ) -> Result<(), Fault> {
         self.registry.link(cx.h3, key, stream);
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return Ok(()) };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return Ok(());
+        };
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.3
         // Counted as it arrives, whatever the application does with it.
         if let Some(flow) = &mut session.flow {
@@ -96,6 +104,7 @@ impl Sessions {
         cx.tell(key, SessionEvent::Opened { stream, dir });
         // Bytes may have come with the header; a read tells.
         cx.h3.tell_readable(stream);
+        cx.h3.tell_stopped(stream);
         Ok(())
     }
 
@@ -109,7 +118,9 @@ impl Sessions {
     ) {
         let dir = stream.id().dir();
         let theirs = stream.id().initiator() != cx.h3.side;
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return;
+        };
         if !session.is_open() {
             return;
         }
@@ -119,7 +130,9 @@ impl Sessions {
         {
             self.grant_streams(cx, key, dir, limit);
         }
-        let Some(session) = self.registry.get(cx.h3, key) else { return };
+        let Some(session) = self.registry.get(cx.h3, key) else {
+            return;
+        };
         if cx.h3.config.end_drained_sessions && session.stats.draining && session.stats.streams == 0
         {
             // The session is open, so it can be closed.
@@ -190,10 +203,16 @@ impl Sessions {
         if let Some(slot) = cx.h3.table.get_mut(stream) {
             slot.wants_credit = true;
         }
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return;
+        };
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.5
         // Said once for each limit that stops us.
-        if let Some(limit) = session.flow.as_mut().and_then(|flow| flow.send_data.blocked()) {
+        if let Some(limit) = session
+            .flow
+            .as_mut()
+            .and_then(|flow| flow.send_data.blocked())
+        {
             let mut value = BytesMut::new();
             capsule::put_data_blocked(&mut value, varint(limit));
             self.send_capsule(cx, key, value.freeze());
@@ -216,8 +235,12 @@ impl Sessions {
         {
             flow.lost = true;
         }
-        let (Ok(read), Some(key)) = (&read, owner) else { return Ok(read) };
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return Ok(Ok(*read)) };
+        let (Ok(read), Some(key)) = (&read, owner) else {
+            return Ok(read);
+        };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return Ok(Ok(*read));
+        };
         let bytes = read.bytes as u64;
         session.stats.bytes_received += bytes;
         if let Some(flow) = &mut session.flow {
@@ -242,7 +265,9 @@ impl Sessions {
     /// nothing was negotiated.
     pub(super) fn begin_flow<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
         let negotiated = self.negotiated.is_some_and(|agreed| agreed.flow_control);
-        let Some(settings) = &cx.h3.peer_settings else { return };
+        let Some(settings) = &cx.h3.peer_settings else {
+            return;
+        };
         if negotiated && let Some(ours) = cx.h3.config.session_flow {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.5
             // The peer's settings are the first limits of every session.
@@ -251,7 +276,11 @@ impl Sessions {
                 bidi: settings.wt_initial_max_streams_bidi(),
                 uni: settings.wt_initial_max_streams_uni(),
             };
-            let ours = Three { data: ours.data, bidi: ours.streams_bidi, uni: ours.streams_uni };
+            let ours = Three {
+                data: ours.data,
+                bidi: ours.streams_bidi,
+                uni: ours.streams_uni,
+            };
             if let Some(session) = self.registry.get_mut(cx.h3, key) {
                 session.flow = Some(Flow::new(theirs, ours));
             }
@@ -301,14 +330,17 @@ impl Sessions {
         key: SessionKey,
         limit: u64,
     ) -> Result<(), Fault> {
-        let Some(flow) = self.flow_mut(cx, key)? else { return Ok(()) };
+        let Some(flow) = self.flow_mut(cx, key)? else {
+            return Ok(());
+        };
         if flow.send_data.raise(limit).map_err(|_| over_limit(key))? {
             cx.h3.useful(1);
             for stream in self.registry.streams(cx.h3, key) {
                 if let Some(slot) = cx.h3.table.get_mut(stream)
                     && std::mem::take(&mut slot.wants_credit)
                 {
-                    cx.out.push_back(Event::Stream(stream, StreamEvent::Writable));
+                    cx.out
+                        .push_back(Event::Stream(stream, StreamEvent::Writable));
                 }
             }
         }
@@ -323,7 +355,9 @@ impl Sessions {
         dir: Dir,
         limit: u64,
     ) -> Result<(), Fault> {
-        let Some(flow) = self.flow_mut(cx, key)? else { return Ok(()) };
+        let Some(flow) = self.flow_mut(cx, key)? else {
+            return Ok(());
+        };
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.2
         // There are not more streams than this.
         if limit > MAX_STREAM_COUNT {
@@ -347,8 +381,13 @@ impl Sessions {
         key: SessionKey,
         limit: u64,
     ) -> Result<(), Fault> {
-        let streams = self.registry.get(cx.h3, key).map_or(0, |session| session.stats.streams);
-        let Some(flow) = self.flow_mut(cx, key)? else { return Ok(()) };
+        let streams = self
+            .registry
+            .get(cx.h3, key)
+            .map_or(0, |session| session.stats.streams);
+        let Some(flow) = self.flow_mut(cx, key)? else {
+            return Ok(());
+        };
         if (streams == 0 || flow.lost)
             && let Some(limit) = flow.recv_data.forgive(limit)
         {
@@ -366,8 +405,13 @@ impl Sessions {
         dir: Dir,
         limit: u64,
     ) -> Result<(), Fault> {
-        let streams = self.registry.get(cx.h3, key).map_or(0, |session| session.stats.streams);
-        let Some(flow) = self.flow_mut(cx, key)? else { return Ok(()) };
+        let streams = self
+            .registry
+            .get(cx.h3, key)
+            .map_or(0, |session| session.stats.streams);
+        let Some(flow) = self.flow_mut(cx, key)? else {
+            return Ok(());
+        };
         if limit > MAX_STREAM_COUNT {
             return Err(over_limit(key));
         }
@@ -387,7 +431,10 @@ impl Sessions {
         key: SessionKey,
     ) -> Result<Option<&mut Flow>, Fault> {
         cx.h3.nuisance(1)?;
-        Ok(self.registry.get_mut(cx.h3, key).and_then(|session| session.flow.as_mut()))
+        Ok(self
+            .registry
+            .get_mut(cx.h3, key)
+            .and_then(|session| session.flow.as_mut()))
     }
 }
 
@@ -437,7 +484,10 @@ fn write_part<T: Transport>(
         part.push(chunk.slice(..len));
         left -= len;
     }
-    let taken = cx.h3.write_raw(cx.t, stream, &mut part).map_err(remap_write)?;
+    let taken = cx
+        .h3
+        .write_raw(cx.t, stream, &mut part)
+        .map_err(remap_write)?;
     let mut done = taken;
     for chunk in chunks.iter_mut() {
         let len = chunk.len().min(done);

@@ -204,7 +204,7 @@ impl Sessions {
                     .push_back(Event::Stream(stream, StreamEvent::SessionGone));
             }
         }
-        self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+        self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
         self.rings.remove(cx.h3, key.stream());
         if told {
             cx.tell(key, SessionEvent::Closed(Box::new(why)));
@@ -322,7 +322,12 @@ impl Sessions {
     }
 
     /// Sends a capsule in a DATA frame of its own, which one client insists on.
-    pub(super) fn send_capsule<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey, capsule: Bytes) {
+    pub(super) fn send_capsule<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        key: SessionKey,
+        capsule: Bytes,
+    ) {
         cx.h3.push_content(cx.t, key.stream(), capsule);
     }
 }

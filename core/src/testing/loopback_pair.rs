@@ -373,32 +373,16 @@ impl LoopbackPair {
     }
 }
 
-/// Some instant to start from: everything else is relative to it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "std makes no instant without a clock; tests only look at differences"
-)]
-pub(super) fn start() -> Instant {
-    Instant::now()
-}
-
 /// Removes the first event that `f` accepts.
 pub(super) fn take_from<T>(
     events: &mut Vec<Event>,
     mut f: impl FnMut(Event) -> Result<T, Event>,
 ) -> Option<T> {
-    let mut found = None;
-    let mut rest = Vec::with_capacity(events.len());
-    for event in events.drain(..) {
-        if found.is_some() {
-            rest.push(event);
-            continue;
-        }
-        match f(event) {
-            Ok(value) => found = Some(value),
-            Err(event) => rest.push(event),
+    for at in 0..events.len() {
+        match f(events.remove(at)) {
+            Ok(value) => return Some(value),
+            Err(event) => events.insert(at, event),
         }
     }
-    *events = rest;
-    found
+    None
 }

@@ -247,14 +247,16 @@ impl Pair {
     }
 
     /// Lets everything happen, deadlines included however far they are, until the
-    /// condition holds or nothing can happen any more. Tells whether it holds.
+    /// condition holds or nothing can happen any more. Tells whether it holds. The
+    /// condition is asked after each thing that happens, and may use both ends.
     pub fn drive_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         loop {
-            let next = self.step();
+            self.step();
             if done(self) {
                 return true;
             }
-            let Some(at) = next else { return false };
+            // What the condition did to the ends counts from the present time.
+            let Some(at) = self.step() else { return false };
             self.now = self.now.max(at);
         }
     }

@@ -18,7 +18,7 @@ use crate::error::CloseReason;
 use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
 use crate::testing::loopback::{End, Knobs, Loopback};
-use crate::testing::loopback_pair::{start, take_from};
+use crate::testing::loopback_pair::take_from;
 use crate::transport::{ReadState, StreamGone, Transport, TransportEvent};
 
 /// A QUIC variable-length integer in its shortest form.

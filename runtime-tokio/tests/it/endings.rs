@@ -19,6 +19,7 @@ use crate::harness::{ANY, Pair, pattern, request, target, within};
 
 #[tokio::test]
 async fn a_close_is_told_to_everybody_with_its_author() {
+    // Rows A14, B36
     within(async {
         let pair = Pair::new().await;
         let (session, _server_session) = pair.session().await;
@@ -206,15 +207,15 @@ async fn connections_survive_a_new_socket() {
 #[test]
 fn handles_that_outlive_the_runtime_are_told() {
     let first = tokio::runtime::Runtime::new().expect("starts");
-    let (client, mut stream) = first.block_on(async {
+    let (pair, mut stream, _server_stream) = first.block_on(async {
         let pair = Pair::new().await;
-        let (stream, _server) = pair.post().await;
-        (pair.client, stream)
+        let (stream, server_stream) = pair.post().await;
+        (pair, stream, server_stream)
     });
     drop(first);
     let second = tokio::runtime::Runtime::new().expect("starts");
     second.block_on(within(async {
-        let reason = client.closed().await;
+        let reason = pair.client.closed().await;
         assert!(matches!(&reason, CloseReason::Transport(_)), "{reason}");
         assert!(matches!(
             stream.recv_response().await,

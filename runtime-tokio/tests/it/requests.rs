@@ -66,7 +66,7 @@ async fn content_streams_both_ways_at_once() {
 
 #[tokio::test]
 async fn interim_responses_come_before_the_final_one() {
-    // Row A17
+    // Row A8
     within(async {
         let pair = Pair::new().await;
         let (mut client, mut server) = pair.post().await;
@@ -161,6 +161,7 @@ async fn a_dropped_request_is_cancelled() {
 
 #[tokio::test]
 async fn an_unanswered_request_is_cancelled_and_a_rejected_one_is_not_processed() {
+    // http3.md §6
     within(async {
         let pair = Pair::new().await;
         let pair = &pair;
@@ -184,7 +185,7 @@ async fn an_unanswered_request_is_cancelled_and_a_rejected_one_is_not_processed(
 
 #[tokio::test]
 async fn an_early_answer_stops_the_request_without_error() {
-    // Row A8
+    // http3.md §6
     within(async {
         let pair = Pair::new().await;
         let (client, server) = pair.post().await;

@@ -11,7 +11,11 @@ fn peer(pairs: &[(u64, u64)]) -> Settings {
 }
 
 fn as_server(dialects: Dialects, pairs: &[(u64, u64)]) -> Result<Negotiated, NegotiationFailure> {
-    let config = Config { dialects, tolerate_missing_reset_stream_at: true, ..Config::default() };
+    let config = Config {
+        dialects,
+        tolerate_missing_reset_stream_at: true,
+        ..Config::default()
+    };
     let settings = peer(pairs);
     negotiate(&Facts {
         side: Side::Server,
@@ -23,10 +27,22 @@ fn as_server(dialects: Dialects, pairs: &[(u64, u64)]) -> Result<Negotiated, Neg
 }
 
 /// What each client of webtransport.md section 3 sends.
-const CHROMIUM: &[(u64, u64)] =
-    &[(1, 65_536), (6, 16_384), (7, 100), (0x33, 1), (0xff_d277, 1), (0x2b60_3742, 1)];
-const FIREFOX: &[(u64, u64)] =
-    &[(1, 65_536), (7, 20), (0x2b60_3742, 1), (0xff_d277, 1), (0x33, 1), (8, 1)];
+const CHROMIUM: &[(u64, u64)] = &[
+    (1, 65_536),
+    (6, 16_384),
+    (7, 100),
+    (0x33, 1),
+    (0xff_d277, 1),
+    (0x2b60_3742, 1),
+];
+const FIREFOX: &[(u64, u64)] = &[
+    (1, 65_536),
+    (7, 20),
+    (0x2b60_3742, 1),
+    (0xff_d277, 1),
+    (0x33, 1),
+    (8, 1),
+];
 const SAFARI: &[(u64, u64)] = &[
     (1, 16_383),
     (7, 100),
@@ -38,8 +54,14 @@ const SAFARI: &[(u64, u64)] = &[
     (0x2b65, 100),
 ];
 const WEBTRANSPORT_GO: &[(u64, u64)] = &[(0x33, 1), (0x2c7c_f000, 1)];
-const WTRANSPORT: &[(u64, u64)] =
-    &[(1, 0), (7, 0), (8, 1), (0x2b60_3742, 1), (0x33, 1), (0xc671_706a, 1)];
+const WTRANSPORT: &[(u64, u64)] = &[
+    (1, 0),
+    (7, 0),
+    (8, 1),
+    (0x2b60_3742, 1),
+    (0x33, 1),
+    (0xc671_706a, 1),
+];
 const MOQ: &[(u64, u64)] = &[
     (8, 1),
     (0x33, 1),
@@ -53,12 +75,42 @@ const MOQ: &[(u64, u64)] = &[
 #[test]
 fn recorded_clients_are_understood() {
     for (who, settings, a, b) in [
-        ("Chromium", CHROMIUM, Some(Dialect::Draft02), Some(Dialect::Draft02)),
-        ("Firefox", FIREFOX, Some(Dialect::Draft02), Some(Dialect::Draft02)),
-        ("Safari", SAFARI, Some(Dialect::Draft07), Some(Dialect::Draft13)),
-        ("webtransport-go", WEBTRANSPORT_GO, None, Some(Dialect::Draft15)),
-        ("wtransport", WTRANSPORT, Some(Dialect::Draft07), Some(Dialect::Draft02)),
-        ("moq-dev", MOQ, Some(Dialect::Draft07), Some(Dialect::Draft02)),
+        (
+            "Chromium",
+            CHROMIUM,
+            Some(Dialect::Draft02),
+            Some(Dialect::Draft02),
+        ),
+        (
+            "Firefox",
+            FIREFOX,
+            Some(Dialect::Draft02),
+            Some(Dialect::Draft02),
+        ),
+        (
+            "Safari",
+            SAFARI,
+            Some(Dialect::Draft07),
+            Some(Dialect::Draft13),
+        ),
+        (
+            "webtransport-go",
+            WEBTRANSPORT_GO,
+            None,
+            Some(Dialect::Draft15),
+        ),
+        (
+            "wtransport",
+            WTRANSPORT,
+            Some(Dialect::Draft07),
+            Some(Dialect::Draft02),
+        ),
+        (
+            "moq-dev",
+            MOQ,
+            Some(Dialect::Draft07),
+            Some(Dialect::Draft02),
+        ),
         ("draft 09 to 12", &[(0x33, 1)], Some(Dialect::Draft07), None),
     ] {
         let dialect = |set| as_server(set, settings).ok().map(|agreed| agreed.dialect);
@@ -74,14 +126,20 @@ fn flow_control_needs_consent_of_both() {
     assert!(on(Dialects::SET_B, SAFARI));
     assert!(!on(Dialects::SET_A, SAFARI));
     assert!(!on(Dialects::SET_B, &[(0x33, 1), (0x2c7c_f000, 1)]));
-    assert!(on(Dialects::SET_B, &[(0x33, 1), (0x2c7c_f000, 1), (0x2b64, 1)]));
+    assert!(on(
+        Dialects::SET_B,
+        &[(0x33, 1), (0x2c7c_f000, 1), (0x2b64, 1)]
+    ));
     assert!(on(Dialects::SET_B, &[(0x33, 1), (0x14e9_cd29, 2)]));
     assert!(!on(Dialects::SET_B, &[(0x33, 1), (0x14e9_cd29, 1)]));
 }
 
 #[test]
 fn everything_that_is_missing_is_named() {
-    let config = Config { datagrams: false, ..Config::default() };
+    let config = Config {
+        datagrams: false,
+        ..Config::default()
+    };
     let settings = peer(&[(0x2c7c_f000, 1)]);
     let mut facts = Facts {
         side: Side::Client,
@@ -106,9 +164,20 @@ fn everything_that_is_missing_is_named() {
 
 #[test]
 fn a_dialect_the_transport_cannot_carry_is_not_offered() {
-    let mut config = Config { dialects: Dialects::SET_C, ..Config::default() };
+    let mut config = Config {
+        dialects: Dialects::SET_C,
+        ..Config::default()
+    };
     assert_eq!(offered(&config, Caps::default()), Dialects::SET_A);
-    assert_eq!(offered(&config, Caps { reliable_reset: true }), Dialects::SET_C);
+    assert_eq!(
+        offered(
+            &config,
+            Caps {
+                reliable_reset: true
+            }
+        ),
+        Dialects::SET_C
+    );
     let settings = peer(&[(0x33, 1), (0x2c7c_f000, 1)]);
     let failure = negotiate(&Facts {
         side: Side::Server,
@@ -117,7 +186,10 @@ fn a_dialect_the_transport_cannot_carry_is_not_offered() {
         peer: Some(&settings),
         quic_datagrams: true,
     });
-    assert_eq!(failure.unwrap_err().missing, [(Side::Server, Requirement::ResetStreamAt)]);
+    assert_eq!(
+        failure.unwrap_err().missing,
+        [(Side::Server, Requirement::ResetStreamAt)]
+    );
     config.tolerate_missing_reset_stream_at = true;
     assert_eq!(offered(&config, Caps::default()), Dialects::SET_C);
     config.webtransport = false;
@@ -127,12 +199,26 @@ fn a_dialect_the_transport_cannot_carry_is_not_offered() {
 // Set A sends these two and nothing else of WebTransport.
 #[test]
 fn the_sets_announce_what_they_say() {
-    let config = Config { tolerate_missing_reset_stream_at: true, ..Config::default() };
+    let config = Config {
+        tolerate_missing_reset_stream_at: true,
+        ..Config::default()
+    };
     let ids = |set| -> Vec<u64> { settings(&config, set).iter().map(|(id, _)| id.0).collect() };
     assert_eq!(ids(Dialects::SET_A), [0xc671_706a, 0x2b60_3742]);
     assert_eq!(
         ids(Dialects::SET_B),
-        [0x2c7c_f000, 0x14e9_cd29, 0x2b60_3742, 0x2b61, 0x2b64, 0x2b65]
+        [
+            0x2c7c_f000,
+            0x14e9_cd29,
+            0x2b60_3742,
+            0x2b61,
+            0x2b64,
+            0x2b65
+        ]
     );
-    assert!(settings(&config, Dialects::SET_A).iter().all(|(_, value)| *value == 1));
+    assert!(
+        settings(&config, Dialects::SET_A)
+            .iter()
+            .all(|(_, value)| *value == 1)
+    );
 }
