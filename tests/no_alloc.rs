@@ -6,21 +6,30 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aqueduct_core::config::Config;
 use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::expect_event;
-use aqueduct_core::id::{Dir, Side};
+use aqueduct_core::head::ConnectAnswer;
+use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::raw::{self, RawPeer};
 use bytes::Bytes;
 
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+fn count(size: usize) {
+    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    BYTES.fetch_add(size as u64, Ordering::Relaxed);
+}
 
 // SAFETY: passes everything to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count(layout.size());
         // SAFETY: the caller's promises are the system allocator's conditions.
         unsafe { System.alloc(layout) }
     }
@@ -31,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count(size);
         // SAFETY: as above.
         unsafe { System.realloc(ptr, layout, size) }
     }
@@ -54,6 +63,39 @@ fn allocations(mut work: impl FnMut()) -> u64 {
 
 /// One test, so that nothing else allocates meanwhile.
 #[test]
+fn allocations_are_few() {
+    the_hot_path_does_not_allocate();
+    declared_lengths_allocate_nothing();
+}
+
+/// Rows A10, A20: a length that a peer declares costs nothing until the bytes
+/// come.
+fn declared_lengths_allocate_nothing() {
+    let huge = raw::varint((1 << 62) - 1);
+    let field_section = raw::varint(16 * 1024);
+    let control = StreamId::new(Side::Client, Dir::Uni, 0);
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    let connect = peer.request(&raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    let yes = ConnectAnswer::default();
+    peer.access()
+        .accept_session(session, &yes)
+        .expect("accepts");
+    peer.drive();
+    let before = BYTES.load(Ordering::Relaxed);
+    peer.request(&raw::join(&[&[0x01], &field_section, b"x"]));
+    peer.request(&raw::join(&[&raw::get(), &[0x00], &huge, b"x"]));
+    peer.request(&raw::join(&[&[0x21], &huge, b"x"]));
+    peer.write(control, &raw::join(&[&[0x21], &huge, b"x"]));
+    peer.write(connect, &raw::data(&raw::join(&[&[0x17], &huge, b"x"])));
+    let spent = BYTES.load(Ordering::Relaxed) - before;
+    assert_eq!(peer.closed(), None);
+    // Streams, events and the harness itself.
+    assert!(spent < 100_000, "{spent} bytes");
+}
+
 fn the_hot_path_does_not_allocate() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let (client, server) = pair.session("https://example.com/wt");

@@ -170,3 +170,26 @@ fn ids_that_are_wrong() {
         "the graceful pattern"
     );
 }
+
+/// Row A12: a client that drains finishes what it asked for.
+#[test]
+fn a_client_drains() {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    let (client, server) = request(&mut pair, &get());
+    let until = pair.now() + Duration::from_secs(60);
+    pair.client().drain(until);
+    assert_eq!(
+        pair.client().request(&get(), End::Fin),
+        Err(OpenError::Draining)
+    );
+    expect_event!(pair, Side::Server, Event::Draining { by: Side::Client } => ());
+    pair.read_to_end(Side::Server, server).expect("still reads");
+    let ok = ResponseHead::new(StatusCode::OK);
+    pair.server()
+        .respond(server, &ok, End::Fin)
+        .expect("still answers");
+    expect_event!(pair, Side::Client, Event::Response { .. } => ());
+    pair.read_to_end(Side::Client, client).expect("still reads");
+    let closed = expect_event!(pair, Side::Client, Event::Closed(reason) => reason);
+    assert_eq!(*closed, CloseReason::Drained);
+}

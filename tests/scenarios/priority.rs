@@ -2,11 +2,14 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
+use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, frame, headers, join, varint};
+use aqueduct_core::wire::priority::Priority;
 use aqueduct_tests::assert_closed;
 use http::StatusCode;
 
@@ -157,4 +160,34 @@ fn the_urgent_response_comes_first() {
         }
     }
     assert_eq!(done, [1, 0], "{got:?}");
+}
+
+/// Row A19: our client announces a priority, our server can overrule it.
+#[test]
+fn ours() {
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    let stream = peer
+        .access()
+        .request(&aqueduct_tests::get(), End::More)
+        .expect("a request");
+    let urgent = Priority {
+        urgency: 0,
+        incremental: true,
+    };
+    peer.access()
+        .set_priority(stream, urgent)
+        .expect("a request");
+    peer.drive();
+    let (_, control) = peer.uni_of_type(0).expect("a control stream");
+    let sent = aqueduct_tests::frames(&control.bytes[1..]);
+    assert_eq!(sent.last(), Some(&(0xf0700, b"\0u=0, i".to_vec())));
+
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    let id = peer.request(&get("u=7"));
+    let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
+    let before = priority(&mut peer, id);
+    peer.access()
+        .set_priority(stream, urgent)
+        .expect("a request");
+    assert!(priority(&mut peer, id) > before);
 }

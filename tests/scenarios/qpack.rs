@@ -228,3 +228,23 @@ fn live(pair: &mut LoopbackPair) -> [usize; 2] {
     pair.drive();
     [Side::Client, Side::Server].map(|side| pair.net.end(side).live_streams())
 }
+
+/// Cap `qpack_encoder_table`: ours stays below what the peer would allow.
+#[test]
+fn our_own_table_has_a_cap() {
+    for (cap, first) in [(0, None), (100, Some(vec![0x3f, 0x45]))] {
+        let config = aqueduct_tests::config(|c| c.limits.qpack_encoder_table = cap);
+        let mut peer = RawPeer::greeted(Side::Client, config, &[(0x01, 4096), (0x07, 16)]);
+        let mut head = get();
+        head.headers.insert("x-a", "b".parse().expect("a value"));
+        for _ in 0..4 {
+            peer.access().request(&head, End::Fin).expect("a request");
+            peer.drive();
+        }
+        let sent = peer.uni_of_type(2).map_or(vec![], |(_, seen)| seen.bytes);
+        match first {
+            None => assert!(sent.len() <= 1, "{sent:x?}"),
+            Some(capacity) => assert_eq!(sent.get(1..3), Some(&capacity[..]), "{sent:x?}"),
+        }
+    }
+}

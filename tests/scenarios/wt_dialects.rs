@@ -209,3 +209,37 @@ fn draft_02_is_echoed() {
         .map(|v| v.as_bytes().to_vec());
     assert_eq!(echo.as_deref(), Some(&b"draft02"[..]));
 }
+
+/// Row B3: a request that speaks two dialects at once.
+#[test]
+fn mixed_signals() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    let id = peer.request(&headers(&[
+        (":method", "CONNECT"),
+        (":protocol", "webtransport-h3"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/wt"),
+        ("sec-webtransport-http3-draft02", "1"),
+    ]));
+    assert!(fields(&peer.seen(id).bytes, 0).starts_with(":status: 400"));
+    let asked = peer.events();
+    let asked = asked
+        .iter()
+        .filter(|e| matches!(e, Event::Session(_, SessionEvent::Requested(_))));
+    assert_eq!(asked.count(), 0);
+}
+
+/// The client's SETTINGS come before any session is looked at.
+#[test]
+fn a_server_waits_for_the_settings() {
+    let mut peer = RawPeer::new(Side::Server, Config::default());
+    peer.request(&raw::connect());
+    let told = peer.events();
+    assert!(
+        told.iter().all(|e| !matches!(e, Event::Session(..))),
+        "{told:?}"
+    );
+    peer.control(&raw::settings(raw::WEBTRANSPORT));
+    expect_event!(peer, Side::Server, Event::Session(_, SessionEvent::Requested(_)) => ());
+}

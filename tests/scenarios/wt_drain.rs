@@ -145,3 +145,28 @@ fn a_connection_that_drains() {
         expect_event!(pair, Side::Client, Event::Closed(_) => ());
     }
 }
+
+/// Row B20: a policy can end a drained session with its last stream.
+#[test]
+fn the_last_stream_ends_it() {
+    let ending = config(|c| c.end_drained_sessions = true);
+    let mut pair = LoopbackPair::new(Config::default(), ending, Knobs::default());
+    pair.connect();
+    let (client, server) = pair.session("https://example.com/wt");
+    let streams = [1, 2].map(|_| {
+        let here = pair
+            .client()
+            .open_stream(client, Dir::Uni)
+            .expect("a stream");
+        (here, opened(&mut pair, Side::Server))
+    });
+    pair.server().drain_session(server).expect("a session");
+    for (here, there) in streams {
+        assert!(pair.server().session_stats(server).is_some());
+        pair.transfer(Side::Client, here, there, b"x");
+    }
+    expect_event!(
+        pair, Side::Client, Event::Session(key, SessionEvent::Closed(_)) if key == client => ()
+    );
+    assert!(!pair.connection(Side::Client).0.is_closed());
+}

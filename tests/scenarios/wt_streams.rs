@@ -195,3 +195,30 @@ fn readable_is_told_once() {
     let events = pair.events(Side::Server);
     assert_eq!(stream_events(&events, there), [StreamEvent::Readable]);
 }
+
+/// Row B15: with RESET_STREAM_AT the header arrives although the stream is reset
+/// before anything of it was.
+#[test]
+fn a_reset_keeps_the_header() {
+    for reliable_reset in [false, true] {
+        let knobs = Knobs {
+            reliable_reset,
+            ..Knobs::default()
+        };
+        let mut pair = LoopbackPair::connected(knobs);
+        let (session, _) = pair.session("https://example.com/wt");
+        let stream = pair
+            .client()
+            .open_stream(session, Dir::Uni)
+            .expect("a stream");
+        let mut client = pair.client();
+        let mut send = client.send(stream).expect("a stream");
+        send.write(&mut ["body".into()]).expect("room");
+        send.reset(7).expect("a code");
+        let events = pair.events(Side::Server);
+        let opened = events
+            .iter()
+            .filter(|e| matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
+        assert_eq!(opened.count(), usize::from(reliable_reset), "{events:?}");
+    }
+}

@@ -15,14 +15,15 @@ use aqueduct_core::wire::qpack::{Decoded, Decoder};
 use http::Method;
 
 /// Seeds for tests that run on unpleasant networks: `SEED` from the environment
-/// alone, else the first `n`.
+/// alone, else the first `n`, times `SEEDS` for a long run.
 pub fn seeds(n: u64) -> impl Iterator<Item = u64> {
-    let one = std::env::var("SEED")
-        .ok()
-        .map(|seed| seed.parse().expect("SEED is a number"));
-    match one {
+    let number = |name| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().expect("SEED and SEEDS are numbers"))
+    };
+    match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..n,
+        None => 0..n * number("SEEDS").unwrap_or(1),
     }
 }
 
