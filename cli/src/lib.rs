@@ -1,35 +1,48 @@
-//! The parts of the `aqueduct` program, each of which can be tested without a network.
+//! The parts of the `aqueduct` program: its commands, and what they are made of, which can be
+//! tested without a network.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`args`] | the command line |
 //! | [`chunks`] | bodies from and to files, in chunks |
+//! | [`client`] | connections of the three commands that are clients |
 //! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
 //! | [`exit`] | exit codes, and failures that know theirs |
 //! | [`files`] | from a request path to a range of a file, without a way out of the folder |
+//! | [`get`] | `aqueduct get` |
 //! | [`identity`] | the server's certificate and its fingerprints |
 //! | [`logging`] | `-v` and `RUST_LOG` |
 //! | [`output`] | lines for people or JSON for programs |
 //! | [`page`] | the single page behind `--page` |
 //! | [`percent`] | percent-decoding of paths and queries |
+//! | [`probe`] | `aqueduct probe` |
 //! | [`progress`] | bars on transfers |
 //! | [`roundtrips`] | datagrams there and back: matching and statistics |
+//! | [`serve`] | `aqueduct serve` |
 //! | [`signals`] | what ends a server |
 //! | [`tls`] | rustls configurations and what a client trusts |
 //! | [`units`] | bytes, rates and durations, read and written |
+//! | [`wt`] | `aqueduct wt` |
 
 pub mod args;
 pub mod chunks;
+pub mod client;
 pub mod demo;
 pub mod exit;
 pub mod files;
+pub mod get;
 pub mod identity;
 pub mod logging;
 pub mod output;
 pub mod page;
 pub mod percent;
+pub mod probe;
 pub mod progress;
+#[cfg(feature = "qlog")]
+pub mod qlog;
 pub mod roundtrips;
+pub mod serve;
 pub mod signals;
 pub mod tls;
 pub mod units;
+pub mod wt;

@@ -32,6 +32,20 @@ impl Output {
         write_result(&mut io::stdout().lock(), self.json, event, text, fields)
     }
 
+    /// Prints one result that has a shape of its own: the text, or `object` as it is.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub fn object(self, text: &str, object: Value) -> io::Result<()> {
+        let mut to = io::stdout().lock();
+        if self.json {
+            writeln!(to, "{object}")?;
+        } else {
+            writeln!(to, "{text}")?;
+        }
+        to.flush()
+    }
+
     /// Prints a remark for people on standard error; nothing with JSON.
     pub fn remark(self, text: &str) {
         if !self.json {

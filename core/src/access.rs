@@ -40,7 +40,16 @@ impl<T: Transport> Access<'_, T> {
     /// [`OpenError`]; nothing was sent.
     pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, OpenError> {
         self.may_open()?;
-        self.conn.run(self.t, self.now, |_, cx| cx.h3.request(cx.t, head, end))
+        //= https://www.rfc-editor.org/rfc/rfc9220#section-3
+        // `:protocol` goes to servers alone that have said they take it.
+        if head.protocol.is_some() {
+            let settings = self.peer_settings().ok_or(OpenError::SettingsNotReceived)?;
+            if !settings.enable_connect_protocol() {
+                return Err(OpenError::ConnectProtocolNotEnabled);
+            }
+        }
+        self.conn
+            .run(self.t, self.now, |_, cx| cx.h3.request(cx.t, head, end))
     }
 
     /// Whether this side may begin something new.
@@ -75,7 +84,9 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Err(SendError::WrongState);
         }
-        self.conn.run(self.t, self.now, |_, cx| cx.h3.respond(cx.t, stream, head, end))
+        self.conn.run(self.t, self.now, |_, cx| {
+            cx.h3.respond(cx.t, stream, head, end)
+        })
     }
 
     /// Sends trailers and ends the message.
@@ -86,7 +97,9 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Err(SendError::WrongState);
         }
-        self.conn.run(self.t, self.now, |_, cx| cx.h3.send_trailers(cx.t, stream, trailers))
+        self.conn.run(self.t, self.now, |_, cx| {
+            cx.h3.send_trailers(cx.t, stream, trailers)
+        })
     }
 
     /// Announces the request's priority to the server (client, PRIORITY_UPDATE of
@@ -112,7 +125,8 @@ impl<T: Transport> Access<'_, T> {
     /// [`OpenError`]; nothing was sent.
     pub fn open_session(&mut self, request: &ConnectRequest) -> Result<SessionKey, OpenError> {
         self.may_open()?;
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.open(cx, request))
+        self.conn
+            .run(self.t, self.now, |sessions, cx| sessions.open(cx, request))
     }
 
     /// Accepts a requested session (server).
@@ -124,7 +138,9 @@ impl<T: Transport> Access<'_, T> {
         session: SessionKey,
         answer: &ConnectAnswer,
     ) -> Result<(), SessionError> {
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.accept(cx, session, answer))
+        self.conn.run(self.t, self.now, |sessions, cx| {
+            sessions.accept(cx, session, answer)
+        })
     }
 
     /// Rejects a requested session with a status of 300 to 599 (server). The
@@ -138,7 +154,9 @@ impl<T: Transport> Access<'_, T> {
         status: StatusCode,
     ) -> Result<(), SessionError> {
         let head = ResponseHead::new(status);
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.reject(cx, session, &head))
+        self.conn.run(self.t, self.now, |sessions, cx| {
+            sessions.reject(cx, session, &head)
+        })
     }
 
     /// Asks the peer to wind the session down (WT_DRAIN_SESSION). Repeating it is
@@ -147,7 +165,8 @@ impl<T: Transport> Access<'_, T> {
     /// # Errors
     /// [`SessionError`].
     pub fn drain_session(&mut self, session: SessionKey) -> Result<(), SessionError> {
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.drain(cx, session))
+        self.conn
+            .run(self.t, self.now, |sessions, cx| sessions.drain(cx, session))
     }
 
     /// Ends the session: code and reason reach the peer, its streams are reset.
@@ -161,7 +180,9 @@ impl<T: Transport> Access<'_, T> {
         code: u32,
         reason: &str,
     ) -> Result<(), SessionError> {
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.close(cx, session, code, reason))
+        self.conn.run(self.t, self.now, |sessions, cx| {
+            sessions.close(cx, session, code, reason)
+        })
     }
 
     /// Opens a stream in an established session. Its header goes out at once.
@@ -172,7 +193,9 @@ impl<T: Transport> Access<'_, T> {
         if self.conn.life == Life::Closed {
             return Err(OpenError::Closed);
         }
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.open_stream(cx, session, dir))
+        self.conn.run(self.t, self.now, |sessions, cx| {
+            sessions.open_stream(cx, session, dir)
+        })
     }
 
     /// The sending half of a stream.
@@ -181,11 +204,17 @@ impl<T: Transport> Access<'_, T> {
     /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
     /// that has no sending half.
     pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> {
+        if self.conn.life == Life::Closed {
+            return Err(Gone);
+        }
         self.check_stream(stream)?;
         if stream.id.dir() == Dir::Uni && stream.id.initiator() != self.conn.side() {
             return Err(Gone);
         }
-        Ok(SendStream { access: self.reborrow(), stream })
+        Ok(SendStream {
+            access: self.reborrow(),
+            stream,
+        })
     }
 
     /// The receiving half of a stream.
@@ -198,17 +227,28 @@ impl<T: Transport> Access<'_, T> {
         if stream.id.dir() == Dir::Uni && stream.id.initiator() == self.conn.side() {
             return Err(Gone);
         }
-        Ok(RecvStream { access: self.reborrow(), stream })
+        Ok(RecvStream {
+            access: self.reborrow(),
+            stream,
+        })
     }
 
     fn check_stream(&self, stream: StreamKey) -> Result<(), Gone> {
         let slot = self.slot(stream).ok_or(Gone)?;
         let is_public = matches!(slot.kind, Kind::Exchange(_) | Kind::Raw);
-        if is_public && !self.is_session(stream) { Ok(()) } else { Err(Gone) }
+        if is_public && !self.is_session(stream) {
+            Ok(())
+        } else {
+            Err(Gone)
+        }
     }
 
     fn reborrow(&mut self) -> Access<'_, T> {
-        Access { conn: self.conn, t: self.t, now: self.now }
+        Access {
+            conn: self.conn,
+            t: self.t,
+            now: self.now,
+        }
     }
 
     fn slot(&self, stream: StreamKey) -> Option<&Slot> {
@@ -216,7 +256,10 @@ impl<T: Transport> Access<'_, T> {
     }
 
     fn is_session(&self, stream: StreamKey) -> bool {
-        self.conn.sessions.session_of(&self.conn.h3, stream).is_some()
+        self.conn
+            .sessions
+            .session_of(&self.conn.h3, stream)
+            .is_some()
     }
 
     /// Takes datagrams for a request that is not a session from here on.
@@ -229,7 +272,10 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Ok(());
         }
-        self.conn.run(self.t, self.now, |sessions, cx| sessions.rings.insert(cx.h3, stream));
+        self.conn.run(self.t, self.now, |sessions, cx| {
+            sessions.rings.insert(cx.h3, stream);
+            sessions.release_datagrams(cx, stream);
+        });
         Ok(())
     }
 
@@ -247,16 +293,20 @@ impl<T: Transport> Access<'_, T> {
         if self.conn.life == Life::Closed {
             return Err(DatagramError::Gone);
         }
-        self.conn
-            .run(self.t, self.now, |sessions, cx| sessions.send_datagram(cx, stream, payload))
+        self.conn.run(self.t, self.now, |sessions, cx| {
+            sessions.send_datagram(cx, stream, payload)
+        })
     }
 
     /// The oldest datagram that waits for a session or request.
     pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> {
         let stream = stream.into();
         let payload = self.conn.sessions.rings.pop(&self.conn.h3, stream)?;
-        if let Some(session) =
-            self.conn.sessions.registry.get_mut(&self.conn.h3, SessionKey(stream))
+        if let Some(session) = self
+            .conn
+            .sessions
+            .registry
+            .get_mut(&self.conn.h3, SessionKey(stream))
         {
             session.stats.datagrams_received += 1;
         }
@@ -267,7 +317,9 @@ impl<T: Transport> Access<'_, T> {
     /// when datagrams are not usable.
     #[must_use]
     pub fn max_datagram_len(&self, stream: impl Into<StreamKey>) -> Option<usize> {
-        self.conn.sessions.max_datagram_len(&self.conn.h3, self.t, stream.into())
+        self.conn
+            .sessions
+            .max_datagram_len(&self.conn.h3, self.t, stream.into())
     }
 
     /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing
@@ -307,8 +359,11 @@ impl<T: Transport> Access<'_, T> {
     #[must_use]
     pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {
         let Connection { h3, sessions, .. } = &mut *self.conn;
-        let mut stats =
-            sessions.registry.get(h3, session).filter(|session| !session.is_over())?.stats;
+        let mut stats = sessions
+            .registry
+            .get(h3, session)
+            .filter(|session| !session.is_over())?
+            .stats;
         stats.datagrams_overflowed = sessions.rings.overflowed(h3, session.stream());
         Some(stats)
     }
@@ -440,7 +495,11 @@ impl<T: Transport> RecvStream<'_, T> {
         let code = self.access.wire_code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
         let stopped = conn.run_fallible(*t, *now, |_, cx| cx.h3.stop(cx.t, stream, code));
-        if stopped == Ok(true) { Ok(()) } else { Err(ResetError::Gone) }
+        if stopped == Ok(true) {
+            Ok(())
+        } else {
+            Err(ResetError::Gone)
+        }
     }
 }
 

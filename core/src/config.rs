@@ -95,6 +95,9 @@ pub struct Config {
     /// Refuse new local streams in a session that the peer is draining. Default no:
     /// draining is advice (draft-ietf-webtrans-http3-16 §4.7).
     pub strict_draining: bool,
+    /// End a session that drains, by either side's wish, as soon as its last stream
+    /// is over. Default no: the application decides.
+    pub end_drained_sessions: bool,
     /// Send reserved settings, frames and stream types, so that peers stay
     /// tolerant (RFC 9114 §7.2.8). Default yes.
     pub grease: bool,
@@ -111,6 +114,7 @@ impl Default for Config {
             connect_protocol: true,
             webtransport: true,
             strict_draining: false,
+            end_drained_sessions: false,
             grease: true,
             extra_settings: Vec::new(),
         }

@@ -77,7 +77,12 @@ impl Connection {
             _ => {}
         }
         self.h3.handle(t, &event);
-        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        let mut cx = Cx {
+            h3: &mut self.h3,
+            t,
+            out: &mut self.events,
+            now,
+        };
         match event {
             TransportEvent::Datagrams => {
                 let result = self.sessions.on_datagrams(&mut cx);
@@ -98,7 +103,12 @@ impl Connection {
         if self.life == Life::Closed {
             return;
         }
-        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        let mut cx = Cx {
+            h3: &mut self.h3,
+            t,
+            out: &mut self.events,
+            now,
+        };
         let result = self.sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
         self.settle(t, now);
@@ -119,8 +129,14 @@ impl Connection {
         if self.life == Life::Closed {
             return None;
         }
-        let early = self.sessions.poll_timeout().map(|at| Deadline { at, why: Why::EarlyArrivals });
-        let drain = self.drain_until.map(|at| Deadline { at, why: Why::Drain });
+        let early = self.sessions.poll_timeout().map(|at| Deadline {
+            at,
+            why: Why::EarlyArrivals,
+        });
+        let drain = self.drain_until.map(|at| Deadline {
+            at,
+            why: Why::Drain,
+        });
         earliest(early, drain)
     }
 
@@ -158,11 +174,19 @@ impl Connection {
     pub(crate) fn settle<T: Transport>(&mut self, t: &mut T, now: Instant) {
         while let Some(event) = self.h3.poll_event() {
             if let H3Event::Failed(why) = event {
-                let reason = CloseReason::PeerMisbehaved { code: why.code(), why };
+                let reason = CloseReason::PeerMisbehaved {
+                    code: why.code(),
+                    why,
+                };
                 self.finish(t, now, reason);
                 return;
             }
-            let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+            let mut cx = Cx {
+                h3: &mut self.h3,
+                t,
+                out: &mut self.events,
+                now,
+            };
             match self.sessions.handle(&mut cx, event) {
                 Ok(Some(event)) => self.events.push_back(event),
                 Ok(None) => {}
@@ -182,7 +206,12 @@ impl Connection {
         now: Instant,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> R,
     ) -> R {
-        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        let mut cx = Cx {
+            h3: &mut self.h3,
+            t,
+            out: &mut self.events,
+            now,
+        };
         let result = work(&mut self.sessions, &mut cx);
         self.settle(t, now);
         result
@@ -252,7 +281,12 @@ impl Connection {
         }
         self.life = Life::Closed;
         self.h3.set_closed();
-        let mut cx = Cx { h3: &mut self.h3, t, out: &mut self.events, now };
+        let mut cx = Cx {
+            h3: &mut self.h3,
+            t,
+            out: &mut self.events,
+            now,
+        };
         self.sessions.end_all(&mut cx, &reason);
         while self.h3.poll_event().is_some() {}
         self.events.push_back(Event::Closed(Box::new(reason)));

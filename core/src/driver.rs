@@ -38,6 +38,8 @@ const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 {
 };
 /// The kernel coalesces at most this much into one buffer.
 const MAX_BUFFER: usize = 65_535;
+/// Block that received datagrams are copied into before they are taken apart.
+const ARENA: usize = 64 * 1024;
 /// Transmits that wait for the socket; each is one system call.
 const MAX_QUEUE: usize = 64;
 /// Receive calls, events and flushed queues per [`Driver::turn`].
@@ -186,6 +188,10 @@ impl Driver {
                 ecn: meta.ecn.map(from_ecn),
             };
             for datagram in filled.chunks(meta.stride.max(1)) {
+                if self.arena.capacity() < datagram.len() {
+                    // Takes the old block back when nothing points into it any more.
+                    self.arena.reserve(ARENA);
+                }
                 self.arena.extend_from_slice(datagram);
                 core.handle_datagram(now, from, self.arena.split());
             }

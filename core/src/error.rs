@@ -216,13 +216,19 @@ impl PeerCode {
     /// A code of an HTTP stream.
     #[must_use]
     pub const fn http(wire: u64) -> Self {
-        Self { wire: Code::new(wire), app: None }
+        Self {
+            wire: Code::new(wire),
+            app: None,
+        }
     }
 
     /// A code of a WebTransport data stream.
     #[must_use]
     pub fn webtransport(wire: u64) -> Self {
-        Self { wire: Code::new(wire), app: crate::code::http_to_app(wire) }
+        Self {
+            wire: Code::new(wire),
+            app: crate::code::http_to_app(wire),
+        }
     }
 }
 
@@ -297,7 +303,7 @@ pub enum TransportFailure {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local { code, reason } if reason.is_empty() => write!(f, "closed by us: {code}"),
+            Self::Local { code, reason: "" } => write!(f, "closed by us: {code}"),
             Self::Local { code, reason } => write!(f, "closed by us: {code}: {reason}"),
             Self::PeerMisbehaved { code, why } => {
                 write!(f, "closed by us: {code}: the peer sent {why}")
@@ -306,7 +312,11 @@ impl fmt::Display for CloseReason {
                 write!(f, "closed by the peer: {code}")
             }
             Self::Remote { code, reason } => {
-                write!(f, "closed by the peer: {code}: {}", String::from_utf8_lossy(reason))
+                write!(
+                    f,
+                    "closed by the peer: {code}: {}",
+                    String::from_utf8_lossy(reason)
+                )
             }
             Self::Transport(failure) => write!(f, "{failure}"),
             Self::Drained => f.write_str("closed after a graceful shutdown"),
@@ -374,10 +384,16 @@ impl fmt::Display for SessionClose {
                     Side::Server => "server",
                 };
                 write!(f, "closed by the {who} with code {code}")?;
-                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+                if reason.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ": {reason}")
+                }
             }
             Self::Reset(code) => write!(f, "the peer reset the session: {code}"),
-            Self::PeerMisbehaved { code, why } => write!(f, "reset by us: {code}: the peer sent {why}"),
+            Self::PeerMisbehaved { code, why } => {
+                write!(f, "reset by us: {code}: the peer sent {why}")
+            }
             Self::Unprocessed => f.write_str("not processed: the server is going away"),
             Self::Connection(reason) => write!(f, "the connection ended: {reason}"),
         }

@@ -126,4 +126,7 @@ pub enum SessionEvent {
     Closed(Box<SessionClose>),
 }
 
-const _: () = assert!(size_of::<Event>() <= 56, "events are moved often: box what is large");
+const _: () = assert!(
+    size_of::<Event>() <= 56,
+    "events are moved often: box what is large"
+);

@@ -1,6 +1,6 @@
 //! What a peer can do wrong, each with its scope and its wire code.
 //!
-//! A [`Fault`] is the only error type inside the core. `?` carries it up to
+//! A `Fault` is the only error type inside the core. `?` carries it up to
 //! `Connection::fail`, the single place that closes, resets, stops and tells
 //! the application; its variant is its scope, so a scope cannot be forgotten.
 

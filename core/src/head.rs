@@ -45,7 +45,13 @@ impl RequestHead {
     /// A head without fields beyond the pseudo-header fields.
     #[must_use]
     pub fn new(method: Method, uri: Uri) -> Self {
-        Self { method, uri, protocol: None, headers: HeaderMap::new(), fields: FieldSection::new() }
+        Self {
+            method,
+            uri,
+            protocol: None,
+            headers: HeaderMap::new(),
+            fields: FieldSection::new(),
+        }
     }
 
     /// The head of an `http` request; a [`Protocol`] among its extensions becomes
@@ -94,14 +100,22 @@ impl ResponseHead {
     /// A head without fields beyond `:status`.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), fields: FieldSection::new() }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            fields: FieldSection::new(),
+        }
     }
 
     /// The head of an `http` response.
     #[must_use]
     pub fn from_http(response: Response<()>) -> Self {
         let (parts, ()) = response.into_parts();
-        Self { status: parts.status, headers: parts.headers, fields: FieldSection::new() }
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            fields: FieldSection::new(),
+        }
     }
 
     /// The head as an `http` response of version HTTP/3; the [`FieldSection`]
@@ -149,7 +163,10 @@ impl ConnectRequest {
     /// A request without further fields.
     #[must_use]
     pub fn new(uri: Uri) -> Self {
-        Self { uri, headers: HeaderMap::new() }
+        Self {
+            uri,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// The `origin` field, if there is exactly one and it is visible ASCII.
@@ -175,6 +192,9 @@ pub struct ConnectAnswer {
 
 impl Default for ConnectAnswer {
     fn default() -> Self {
-        Self { status: StatusCode::OK, headers: HeaderMap::new() }
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+        }
     }
 }

@@ -45,7 +45,11 @@ impl StreamId {
     /// reduced to it, so that the id stays a valid QUIC integer.
     #[must_use]
     pub const fn new(initiator: Side, dir: Dir, number: u64) -> Self {
-        let number = if number >= 1 << 60 { (1 << 60) - 1 } else { number };
+        let number = if number >= 1 << 60 {
+            (1 << 60) - 1
+        } else {
+            number
+        };
         let low = match (initiator, dir) {
             (Side::Client, Dir::Bi) => 0,
             (Side::Server, Dir::Bi) => 1,
@@ -70,7 +74,11 @@ impl StreamId {
     /// Who opened the stream.
     #[must_use]
     pub const fn initiator(self) -> Side {
-        if self.0 & 1 == 0 { Side::Client } else { Side::Server }
+        if self.0 & 1 == 0 {
+            Side::Client
+        } else {
+            Side::Server
+        }
     }
 
     /// Whether both ends send.
@@ -196,10 +204,18 @@ mod tests {
             (0, Side::Client, Dir::Bi, 0),
             (1, Side::Server, Dir::Bi, 0),
             (6, Side::Client, Dir::Uni, 1),
-            (0xffff_ffff_ffff_ffff >> 2, Side::Server, Dir::Uni, (1 << 60) - 1),
+            (
+                0xffff_ffff_ffff_ffff >> 2,
+                Side::Server,
+                Dir::Uni,
+                (1 << 60) - 1,
+            ),
         ] {
             let id = StreamId::from_wire(wire).expect("in range");
-            assert_eq!((id.initiator(), id.dir(), id.number()), (initiator, dir, number));
+            assert_eq!(
+                (id.initiator(), id.dir(), id.number()),
+                (initiator, dir, number)
+            );
             assert_eq!(StreamId::new(initiator, dir, number), id);
         }
         assert_eq!(StreamId::from_wire(1 << 62), None);

@@ -49,7 +49,11 @@ impl ConnHandle {
     pub(crate) fn new(shared: &Arc<Shared>, locked: &mut Locked<'_>, at: usize) -> Arc<Self> {
         let conn = locked.conn(at);
         conn.handle = true;
-        Arc::new(Self { shared: shared.clone(), at, key: conn.key })
+        Arc::new(Self {
+            shared: shared.clone(),
+            at,
+            key: conn.key,
+        })
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
@@ -128,7 +132,11 @@ impl Connection {
     /// [`OpenError`]; nothing was sent.
     pub async fn get(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
         let head = RequestHead::from_http(request);
-        let end = if head.method == Method::CONNECT { End::More } else { End::Fin };
+        let end = if head.method == Method::CONNECT {
+            End::More
+        } else {
+            End::Fin
+        };
         self.send_head(&head, end).await
     }
 
@@ -198,6 +206,16 @@ impl Connection {
         .await
     }
 
+    /// Whether a session could be asked for, and why not (client). Before the
+    /// peer's [`settings`](Self::settings) the answer is that they are missing.
+    ///
+    /// # Errors
+    /// What [`open_session`](Self::open_session) would refuse with, or wait for.
+    pub fn webtransport(&self) -> Result<(), Refusal> {
+        let ask = self.0.lock().peek(self.0.key, |core| core.webtransport());
+        ask.unwrap_or(Err(Refusal::Closed))
+    }
+
     /// Waits for the end of the connection and tells why it ended and who ended
     /// it. Cancel safe; any number of tasks may wait.
     pub async fn closed(&self) -> CloseReason {
@@ -234,14 +252,18 @@ impl Connection {
     /// nothing new; it closes with H3_NO_ERROR when all has ended, at the latest
     /// after `limit`. Returns at once: see [`closed`](Self::closed).
     pub fn drain(&self, limit: Duration) {
-        self.0.lock().core(self.0.key, |core| core.drain(now() + limit));
+        self.0
+            .lock()
+            .core(self.0.key, |core| core.drain(now() + limit));
     }
 
     /// Closes the connection at once; streams and sessions on it end. Returns
     /// before the peer knows: see [`closed`](Self::closed) and the endpoint's
     /// `wait_idle`.
     pub fn close(&self, code: Code, reason: &'static str) {
-        self.0.lock().core(self.0.key, |core| core.close(code, reason));
+        self.0
+            .lock()
+            .core(self.0.key, |core| core.close(code, reason));
     }
 
     /// Which end this is.
@@ -278,7 +300,10 @@ impl Connection {
     /// The local address the peer used, where the socket tells it (server).
     #[must_use]
     pub fn local_ip(&self) -> Option<IpAddr> {
-        self.0.lock().info(self.0.key, |info| info.local_ip()).flatten()
+        self.0
+            .lock()
+            .info(self.0.key, |info| info.local_ip())
+            .flatten()
     }
 
     /// The application protocol that TLS agreed on, once known.
@@ -290,20 +315,29 @@ impl Connection {
     /// The name the client asked for, if it did and once known.
     #[must_use]
     pub fn server_name(&self) -> Option<String> {
-        self.0.lock().info(self.0.key, |info| info.server_name()).flatten()
+        self.0
+            .lock()
+            .info(self.0.key, |info| info.server_name())
+            .flatten()
     }
 
     /// The peer's certificates, end entity first, once known; empty when it has
     /// shown none.
     #[must_use]
     pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
-        self.0.lock().info(self.0.key, |info| info.peer_certificates()).unwrap_or_default()
+        self.0
+            .lock()
+            .info(self.0.key, |info| info.peer_certificates())
+            .unwrap_or_default()
     }
 
     /// The peer's QUIC transport parameters, once the handshake is complete.
     #[must_use]
     pub fn peer_parameters(&self) -> Option<PeerParameters> {
-        self.0.lock().info(self.0.key, |info| info.peer_parameters()).flatten()
+        self.0
+            .lock()
+            .info(self.0.key, |info| info.peer_parameters())
+            .flatten()
     }
 
     /// Keying material derived from the TLS session (RFC 8446 §7.5), of
@@ -319,7 +353,10 @@ impl Connection {
         context: &[u8],
     ) -> Result<(), ExportFailed> {
         let export = |info: ConnectionInfo<'_>| info.export_keying_material(out, label, context);
-        self.0.lock().info(self.0.key, export).unwrap_or(Err(ExportFailed))
+        self.0
+            .lock()
+            .info(self.0.key, export)
+            .unwrap_or(Err(ExportFailed))
     }
 }
 
@@ -346,9 +383,7 @@ pub(crate) async fn open_with<T>(
             _ => return Step::Done(Err(OpenError::Refused(refusal))),
         };
         locked.pump();
-        if let Some(close) =
-            session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned())
-        {
+        if let Some(close) = session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned()) {
             return Step::Done(Err(OpenError::Session(close)));
         }
         match &locked.conn(conn.at).closed {

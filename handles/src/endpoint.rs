@@ -31,7 +31,11 @@ impl Endpoint {
     pub fn new(core: Core, driver: Driver) -> (Self, Worker) {
         let shared = Shared::new(core);
         shared.lock().state().handles = 1;
-        let worker = Worker { shared: shared.clone(), driver, over: false };
+        let worker = Worker {
+            shared: shared.clone(),
+            driver,
+            over: false,
+        };
         (Self { shared }, worker)
     }
 
@@ -47,7 +51,11 @@ impl Endpoint {
         let key = locked.state().endpoint.connect(now(), target)?;
         locked.kick();
         let at = locked.state().insert_conn(key, Side::Client);
-        Ok(Connecting(Connection(ConnHandle::new(&self.shared, &mut locked, at))))
+        Ok(Connecting(Connection(ConnHandle::new(
+            &self.shared,
+            &mut locked,
+            at,
+        ))))
     }
 
     /// The next connection that a client opened and that has shaken hands;
@@ -58,9 +66,7 @@ impl Endpoint {
         wait_for(&self.shared, |locked| {
             let state = locked.state();
             match state.accepted.pop_front() {
-                Some(at) => {
-                    Step::Done(Some(Connection(ConnHandle::new(&self.shared, locked, at))))
-                }
+                Some(at) => Step::Done(Some(Connection(ConnHandle::new(&self.shared, locked, at)))),
                 None if state.closing => Step::Done(None),
                 None => Step::Wait(Place::Endpoint),
             }
@@ -105,6 +111,11 @@ impl Endpoint {
         .await;
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Makes the driver take a turn: for a runtime that has something to tell it.
     pub fn kick(&self) {
         self.shared.lock().kick();
@@ -120,7 +131,9 @@ impl Endpoint {
 impl Clone for Endpoint {
     fn clone(&self) -> Self {
         self.shared.lock().state().handles += 1;
-        Self { shared: self.shared.clone() }
+        Self {
+            shared: self.shared.clone(),
+        }
     }
 }
 
@@ -214,7 +227,11 @@ impl Worker {
             }
         }
         let turn = self.driver.flush(io);
-        Ok(if self.over && self.driver.queued() == 0 { None } else { Some(turn) })
+        Ok(if self.over && self.driver.queued() == 0 {
+            None
+        } else {
+            Some(turn)
+        })
     }
 
     /// Waits until a handle has given the core something to do. Cancel safe.

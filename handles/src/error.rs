@@ -143,9 +143,7 @@ impl fmt::Display for WriteError {
             Self::WrongState => f.write_str("the message is not at that point"),
             Self::ContentLength => f.write_str("the content does not match content-length"),
             Self::InvalidHead => f.write_str("the field section is not valid"),
-            Self::HeadTooLarge => {
-                f.write_str("the field section is larger than the peer accepts")
-            }
+            Self::HeadTooLarge => f.write_str("the field section is larger than the peer accepts"),
             Self::Closed => f.write_str("the stream was finished or reset before"),
         }
     }

@@ -58,8 +58,12 @@ impl RequestStream {
             locked.conn(conn.at).streams[at].send_over = Some(SendOver::Finished);
         }
         Self {
-            send: BodySender(SendHalf { half: Half::new(conn, locked, at, key) }),
-            recv: ResponseReceiver(BodyReceiver(RecvHalf { half: Half::new(conn, locked, at, key) })),
+            send: BodySender(SendHalf {
+                half: Half::new(conn, locked, at, key),
+            }),
+            recv: ResponseReceiver(BodyReceiver(RecvHalf {
+                half: Half::new(conn, locked, at, key),
+            })),
         }
     }
 
@@ -167,10 +171,14 @@ impl ServerRequest {
         let key = locked.conn(conn.at).streams[at].key;
         Self {
             send: ResponseSender {
-                body: BodySender(SendHalf { half: Half::new(conn, locked, at, key) }),
+                body: BodySender(SendHalf {
+                    half: Half::new(conn, locked, at, key),
+                }),
                 method,
             },
-            recv: BodyReceiver(RecvHalf { half: Half::new(conn, locked, at, key) }),
+            recv: BodyReceiver(RecvHalf {
+                half: Half::new(conn, locked, at, key),
+            }),
         }
     }
 
@@ -494,7 +502,9 @@ impl BodyReceiver {
         // The event was caused by the read that found the end.
         locked.pump();
         let message = locked.stream(self.0.half.at).message.as_mut();
-        Ok(message.and_then(|message| message.trailers.take()).map(|trailers| *trailers))
+        Ok(message
+            .and_then(|message| message.trailers.take())
+            .map(|trailers| *trailers))
     }
 
     /// All content that is left, at most `limit` bytes.

@@ -16,7 +16,11 @@ use crate::table::SendOver;
 /// `poll_close` may be called again.
 fn close(half: &mut SendHalf) -> io::Result<()> {
     let over = half.half.conn.lock().stream(half.half.at).send_over;
-    if over == Some(SendOver::Finished) { Ok(()) } else { Ok(half.finish()?) }
+    if over == Some(SendOver::Finished) {
+        Ok(())
+    } else {
+        Ok(half.finish()?)
+    }
 }
 
 macro_rules! halves {

@@ -1,4 +1,56 @@
 //! Async handles over the Aqueduct core, for any runtime.
+//!
+//! The core has no `async`: bytes, commands and time go in, datagrams, events and
+//! one deadline come out. This crate puts futures on top of that, and nothing of
+//! a runtime: no spawning, no timers, no sockets. `aqueduct-tokio` is these
+//! handles plus a socket and a task of about forty lines; another runtime needs
+//! as much.
+//!
+//! ```text
+//!  Connection ─┬─ request() / accept_request() ─► RequestStream / ServerRequest
+//!              │                                   content, heads, trailers
+//!              └─ open_session() / accept_session() ─► Session
+//!                                                  ├─ SendStream, RecvStream
+//!                                                  └─ datagrams
+//!  Endpoint ── connect() / accept() ─► Connection
+//!  Worker   ── the part of the driver task that every runtime shares
+//! ```
+//!
+//! # How it works
+//!
+//! All handles of an endpoint share one lock around the core and the wakers of
+//! whoever waits. A handle's future takes the lock, tries, and leaves its waker
+//! when it must wait. The [`Worker`] receives, takes the lock to feed the core and
+//! to file its events, and sends after letting it go: no system call and no
+//! wake-up happens under the lock. There is no task, channel or lock per
+//! connection, stream or request, so a stream on which nothing happens costs
+//! memory and delays nobody.
+//!
+//! # Dropping
+//!
+//! | dropped | the peer sees |
+//! |---|---|
+//! | [`SendStream`] before `finish` | a reset with application code 0 |
+//! | [`RecvStream`] before the end | a stop with application code 0 |
+//! | [`BodySender`] before `finish` | a reset with H3_REQUEST_CANCELLED |
+//! | [`BodyReceiver`] of a client before the end | a stop with H3_REQUEST_CANCELLED |
+//! | [`BodyReceiver`] of a server before the end | a stop with H3_NO_ERROR: the rest is not needed |
+//! | [`ServerRequest`] before the answer's end | both halves H3_REQUEST_CANCELLED |
+//! | [`SessionRequest`] unanswered | status 500 |
+//! | a pending `open_session` | the CONNECT stream's end |
+//! | the last [`Session`] | a close with code 0 and no reason |
+//! | the last handle of a connection | a close with H3_NO_ERROR |
+//! | the last [`Endpoint`] | nothing, while connections have handles |
+//!
+//! A dropped *future* is harmless where its method says "cancel safe".
+//!
+//! # Limits
+//!
+//! Whatever waits to be accepted is bounded by what the peer may have open: QUIC's
+//! stream limits for requests and streams, the configured limits for sessions,
+//! datagrams and connections. A request that is cancelled before it is accepted
+//! is forgotten; a stream that is reset counts until it is accepted and read. Of
+//! interim responses that nobody takes the last 16 are kept.
 #![forbid(unsafe_code)]
 
 pub use aqueduct_core as core;
@@ -14,6 +66,8 @@ mod session;
 mod shared;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 mod waiters;
 
 pub use crate::connection::Connection;
@@ -22,5 +76,4 @@ pub use crate::http::{
     BodyReceiver, BodySender, RequestStream, ResponseReceiver, ResponseSender, ServerRequest,
 };
 pub use crate::session::{Session, SessionRequest};
-pub use crate::shared::Shared;
 pub use crate::stream::{RecvStream, SendStream};

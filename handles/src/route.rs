@@ -7,9 +7,7 @@ use aqueduct_core::error::SessionClose;
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 
-use crate::table::{
-    Answer, Conn, ConnTopic, INTERIMS, RESET_UNACCEPTED, SessionTopic, State, Stream,
-};
+use crate::table::{Answer, Conn, ConnTopic, INTERIMS, SessionTopic, State, Stream};
 
 impl State {
     /// Files one event. The wakers it makes due go to `wakes`, to be fired
@@ -53,7 +51,9 @@ impl Conn {
             Event::Draining { by } => {
                 self.draining = Some(by);
                 // Whoever waits to open something learns that it is in vain.
-                self.waiters.iter_mut().for_each(|waiters| waiters.wake(wakes));
+                self.waiters
+                    .iter_mut()
+                    .for_each(|waiters| waiters.wake(wakes));
             }
             Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
             Event::Request { stream, head } => {
@@ -100,7 +100,9 @@ impl Conn {
     }
 
     fn stream_event(&mut self, key: StreamKey, event: StreamEvent, wakes: &mut Vec<Waker>) {
-        let Some(stream) = self.entry(key) else { return };
+        let Some(stream) = self.entry(key) else {
+            return;
+        };
         match event {
             StreamEvent::Readable => return stream.wake_read(wakes),
             StreamEvent::Writable => return stream.wake_write(wakes),
@@ -127,37 +129,19 @@ impl Conn {
         }
         stream.wake_all(wakes);
         if stream.refs == 0 {
-            self.limit_abandoned(key);
+            self.forget_request(key);
         }
     }
 
-    /// Keeps the queues of things to accept bounded against a peer that opens
-    /// and resets. O(queue), for streams reset before they were accepted.
-    fn limit_abandoned(&mut self, key: StreamKey) {
-        let Some(at) = self.find_stream(key) else { return };
+    /// A request that was cancelled before anybody saw it needs no answer, and no
+    /// longer counts against QUIC's stream limit. O(waiting requests).
+    fn forget_request(&mut self, key: StreamKey) {
+        let Some(at) = self.find_stream(key) else {
+            return;
+        };
         if let Some(queued) = self.requests.iter().position(|(waiting, _)| *waiting == at) {
-            // A request that was cancelled before anybody saw it needs no answer.
             self.requests.remove(queued);
-            return self.remove_stream(at);
-        }
-        let Some((parent, end)) = self.streams[at].parent.zip(self.streams[at].end.clone()) else {
-            return;
-        };
-        // The session's entry may have gone, and its place may have been reused.
-        let Some(session) = self.streams.get_mut(parent).filter(|session| {
-            session.end.as_ref().is_some_and(|other| Arc::ptr_eq(other, &end))
-        }) else {
-            return;
-        };
-        let Some(mut state) = session.session.take() else { return };
-        let queue = state.incoming(key.id().dir());
-        let reset = |at: &usize| self.streams.get(*at).is_none_or(|s| s.reset.is_some());
-        let surplus = (queue.iter().filter(|at| reset(at)).count() > RESET_UNACCEPTED)
-            .then(|| queue.iter().position(reset).and_then(|oldest| queue.remove(oldest)))
-            .flatten();
-        self.streams[parent].session = Some(state);
-        if let Some(surplus) = surplus {
-            self.remove_stream(surplus);
+            self.remove_stream(at);
         }
     }
 
@@ -167,10 +151,14 @@ impl Conn {
             self.sessions.push_back((key, at, request));
             return self.wake(ConnTopic::Sessions, wakes);
         }
-        let Some(at) = self.find_stream(key.stream()) else { return };
+        let Some(at) = self.find_stream(key.stream()) else {
+            return;
+        };
         if let SessionEvent::Opened { stream, dir } = event {
-            let Some(end) = self.streams[at].end.clone() else { return };
-            let opened = self.insert_stream(Stream::data(stream, at, end));
+            let Some(end) = self.streams[at].end.clone() else {
+                return;
+            };
+            let opened = self.insert_stream(Stream::data(stream, end));
             if let Some(session) = &mut self.streams[at].session {
                 session.incoming(dir).push_back(opened);
                 session.wake(SessionTopic::accept(dir), wakes);
@@ -178,7 +166,9 @@ impl Conn {
             return;
         }
         let stream = &mut self.streams[at];
-        let Some(session) = &mut stream.session else { return };
+        let Some(session) = &mut stream.session else {
+            return;
+        };
         match event {
             SessionEvent::Established(answer) => {
                 session.answer = Some(Answer::Established(answer));
@@ -186,7 +176,11 @@ impl Conn {
             }
             SessionEvent::Rejected { status, answer } => {
                 session.answer = Some(Answer::Rejected(status, answer));
+                session.over = true;
                 session.wake(SessionTopic::State, wakes);
+                if stream.refs == 0 {
+                    self.remove_stream(at);
+                }
             }
             SessionEvent::StreamsAvailable(dir) => session.wake(SessionTopic::open(dir), wakes),
             SessionEvent::Datagrams => session.wake(SessionTopic::Datagrams, wakes),
@@ -204,11 +198,17 @@ impl Conn {
 
     /// Tells a session's end to everybody in it. O(streams of the connection).
     fn session_closed(&mut self, at: usize, close: SessionClose, wakes: &mut Vec<Waker>) {
-        let Some(end) = self.streams[at].end.clone() else { return };
+        let Some(end) = self.streams[at].end.clone() else {
+            return;
+        };
         // The core tells an end exactly once.
         let _ = end.set(close);
         for (_, stream) in &mut self.streams {
-            if stream.end.as_ref().is_some_and(|other| Arc::ptr_eq(other, &end)) {
+            if stream
+                .end
+                .as_ref()
+                .is_some_and(|other| Arc::ptr_eq(other, &end))
+            {
                 stream.wake_all(wakes);
             }
         }

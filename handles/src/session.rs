@@ -35,7 +35,10 @@ impl SessionRequest {
         at: usize,
         request: ConnectRequest,
     ) -> Self {
-        Self { pending: PendingSession::new(conn, locked, key, at), request }
+        Self {
+            pending: PendingSession::new(conn, locked, key, at),
+            request,
+        }
     }
 
     /// What is asked for: scheme, authority and path.
@@ -80,11 +83,13 @@ impl SessionRequest {
     /// when there is still somebody to tell.
     pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, SessionError> {
         let half = self.pending.half();
-        let accept = half
-            .conn
-            .lock()
-            .core(half.conn.key, |core| core.accept_session(self.pending.key, &answer));
-        accept.unwrap_or(Err(SessionError::Gone)).map(|()| self.pending.into_session(self.request.uri.clone(), answer.headers))
+        let accept = half.conn.lock().core(half.conn.key, |core| {
+            core.accept_session(self.pending.key, &answer)
+        });
+        accept.unwrap_or(Err(SessionError::Gone)).map(|()| {
+            self.pending
+                .establish(self.request.uri.clone(), answer.headers)
+        })
     }
 
     /// Rejects with a status of 300 to 599.
@@ -114,16 +119,30 @@ impl PendingSession {
         at: usize,
     ) -> Self {
         let server = locked.conn(conn.at).side == Side::Server;
-        Self { key, half: Some(Half::new(conn, locked, at, key.stream())), server }
+        Self {
+            key,
+            half: Some(Half::new(conn, locked, at, key.stream())),
+            server,
+        }
     }
 
     fn half(&self) -> &Half {
-        self.half.as_ref().expect("taken by the methods that consume the value only")
+        self.half
+            .as_ref()
+            .expect("taken by the methods that consume the value only")
     }
 
-    fn into_session(&mut self, uri: Uri, headers: HeaderMap) -> Session {
-        let half = self.half.take().expect("taken by the methods that consume the value only");
-        Session(Arc::new(SessionHandle { key: self.key, half, uri, headers }))
+    fn establish(&mut self, uri: Uri, headers: HeaderMap) -> Session {
+        let half = self
+            .half
+            .take()
+            .expect("taken by the methods that consume the value only");
+        Session(Arc::new(SessionHandle {
+            key: self.key,
+            half,
+            uri,
+            headers,
+        }))
     }
 
     /// Waits for the server's answer.
@@ -132,7 +151,11 @@ impl PendingSession {
         let (conn, at) = (half.conn.clone(), half.at);
         let answer = wait_for(&conn.shared, |locked| {
             let stream = locked.stream(at);
-            if let Some(answer) = stream.session.as_mut().and_then(|state| state.answer.take()) {
+            if let Some(answer) = stream
+                .session
+                .as_mut()
+                .and_then(|state| state.answer.take())
+            {
                 return Step::Done(Ok(answer));
             }
             if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
@@ -145,10 +168,13 @@ impl PendingSession {
         })
         .await;
         match answer {
-            Ok(Answer::Established(answer)) => Ok(self.into_session(uri, answer.headers)),
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, answer.headers)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
-                Err(ConnectError::Rejected { status, headers: answer.headers })
+                Err(ConnectError::Rejected {
+                    status,
+                    headers: answer.headers,
+                })
             }
             Err(error) => {
                 self.half = None;
@@ -159,9 +185,15 @@ impl PendingSession {
 
     fn reject(&mut self, status: StatusCode) -> Result<(), SessionError> {
         let half = self.half();
-        let reject =
-            half.conn.lock().core(half.conn.key, |core| core.reject_session(self.key, status));
+        let mut locked = half.conn.lock();
+        let reject = locked.core(half.conn.key, |core| core.reject_session(self.key, status));
         let done = reject.unwrap_or(Err(SessionError::Gone));
+        if done.is_ok()
+            && let Some(session) = &mut locked.stream(half.at).session
+        {
+            session.over = true;
+        }
+        drop(locked);
         if done.is_ok() {
             self.half = None;
         }
@@ -176,9 +208,8 @@ impl Drop for PendingSession {
         if self.server {
             let _ = self.reject(StatusCode::INTERNAL_SERVER_ERROR);
         } else {
-            let close = |core: &mut Access<'_, QuinnTransport<'_>>| {
-                core.close_session(self.key, 0, "")
-            };
+            let close =
+                |core: &mut Access<'_, QuinnTransport<'_>>| core.close_session(self.key, 0, "");
             let _ = half.conn.lock().core(half.conn.key, close);
         }
     }
@@ -218,7 +249,9 @@ impl Drop for SessionHandle {
 impl SessionHandle {
     fn close(&self, code: u32, reason: &str) -> Result<(), SessionError> {
         let conn = &self.half.conn;
-        let close = conn.lock().core(conn.key, |core| core.close_session(self.key, code, reason));
+        let close = conn
+            .lock()
+            .core(conn.key, |core| core.close_session(self.key, code, reason));
         close.unwrap_or(Err(SessionError::Gone))
     }
 
@@ -228,10 +261,19 @@ impl SessionHandle {
 
     /// How the session ended, if it has.
     fn end(&self, locked: &mut Locked<'_>) -> Option<SessionClose> {
-        if let Some(close) = locked.stream(self.half.at).end.as_ref().and_then(|end| end.get()) {
+        if let Some(close) = locked
+            .stream(self.half.at)
+            .end
+            .as_ref()
+            .and_then(|end| end.get())
+        {
             return Some(close.clone());
         }
-        locked.conn(self.half.at.conn).closed.clone().map(SessionClose::Connection)
+        locked
+            .conn(self.half.at.conn)
+            .closed
+            .clone()
+            .map(SessionClose::Connection)
     }
 }
 
@@ -267,8 +309,15 @@ impl Session {
     /// [`OpenError`].
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), OpenError> {
         self.open(Dir::Bi, |conn, locked, at, key| {
-            let send = SendHalf { half: Half::new(conn, locked, at, key) };
-            (SendStream(send), RecvStream(RecvHalf { half: Half::new(conn, locked, at, key) }))
+            let send = SendHalf {
+                half: Half::new(conn, locked, at, key),
+            };
+            (
+                SendStream(send),
+                RecvStream(RecvHalf {
+                    half: Half::new(conn, locked, at, key),
+                }),
+            )
         })
         .await
     }
@@ -279,7 +328,9 @@ impl Session {
     /// [`OpenError`].
     pub async fn open_uni(&self) -> Result<SendStream, OpenError> {
         self.open(Dir::Uni, |conn, locked, at, key| {
-            SendStream(SendHalf { half: Half::new(conn, locked, at, key) })
+            SendStream(SendHalf {
+                half: Half::new(conn, locked, at, key),
+            })
         })
         .await
     }
@@ -295,7 +346,7 @@ impl Session {
             let opened = locked.core(conn.key, |core| core.open_stream(*key, dir));
             let stream = opened.unwrap_or(Err(Refusal::Closed))?;
             let end = locked.stream(half.at).end.clone().unwrap_or_default();
-            let entry = Stream::data(stream, half.at.stream, end);
+            let entry = Stream::data(stream, end);
             let at = locked.conn(conn.at).insert_stream(entry);
             Ok(make(conn, locked, at, stream))
         })
@@ -312,8 +363,15 @@ impl Session {
     /// How the session ended.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), SessionClose> {
         self.accept(Dir::Bi, |conn, locked, at, key| {
-            let send = SendHalf { half: Half::new(conn, locked, at, key) };
-            (SendStream(send), RecvStream(RecvHalf { half: Half::new(conn, locked, at, key) }))
+            let send = SendHalf {
+                half: Half::new(conn, locked, at, key),
+            };
+            (
+                SendStream(send),
+                RecvStream(RecvHalf {
+                    half: Half::new(conn, locked, at, key),
+                }),
+            )
         })
         .await
     }
@@ -325,7 +383,9 @@ impl Session {
     /// How the session ended.
     pub async fn accept_uni(&self) -> Result<RecvStream, SessionClose> {
         self.accept(Dir::Uni, |conn, locked, at, key| {
-            RecvStream(RecvHalf { half: Half::new(conn, locked, at, key) })
+            RecvStream(RecvHalf {
+                half: Half::new(conn, locked, at, key),
+            })
         })
         .await
     }
@@ -377,9 +437,8 @@ impl Session {
         locked: &mut Locked<'_>,
         payload: &[u8],
     ) -> Step<Result<(), DatagramError>> {
-        let send = |core: &mut Access<'_, QuinnTransport<'_>>| {
-            core.send_datagram(self.0.key, payload)
-        };
+        let send =
+            |core: &mut Access<'_, QuinnTransport<'_>>| core.send_datagram(self.0.key, payload);
         let sent = locked.core(self.0.half.conn.key, send);
         Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
             Ok(()) => Ok(()),
@@ -392,7 +451,9 @@ impl Session {
             Err(_) => {
                 locked.pump();
                 match self.0.end(locked) {
-                    Some(SessionClose::Connection(reason)) => Err(DatagramError::Connection(reason)),
+                    Some(SessionClose::Connection(reason)) => {
+                        Err(DatagramError::Connection(reason))
+                    }
                     Some(close) => Err(DatagramError::Session(close)),
                     None => Err(DatagramError::Disabled),
                 }
@@ -425,7 +486,9 @@ impl Session {
     #[must_use]
     pub fn max_datagram_size(&self) -> Option<usize> {
         let conn = &self.0.half.conn;
-        conn.lock().peek(conn.key, |core| core.max_datagram_len(self.0.key)).flatten()
+        conn.lock()
+            .peek(conn.key, |core| core.max_datagram_len(self.0.key))
+            .flatten()
     }
 
     /// Asks the peer to wind the session down. Nothing is closed by it.
@@ -434,7 +497,9 @@ impl Session {
     /// [`SessionError::Gone`] after the end.
     pub fn drain(&self) -> Result<(), SessionError> {
         let conn = &self.0.half.conn;
-        let drain = conn.lock().core(conn.key, |core| core.drain_session(self.0.key));
+        let drain = conn
+            .lock()
+            .core(conn.key, |core| core.drain_session(self.0.key));
         drain.unwrap_or(Err(SessionError::Gone))
     }
 
@@ -443,7 +508,12 @@ impl Session {
     pub async fn draining(&self) -> bool {
         let half = &self.0.half;
         wait_for(&half.conn.shared, |locked| {
-            if locked.stream(half.at).session.as_ref().is_some_and(|state| state.draining) {
+            if locked
+                .stream(half.at)
+                .session
+                .as_ref()
+                .is_some_and(|state| state.draining)
+            {
                 return Step::Done(true);
             }
             match self.0.end(locked) {
@@ -478,6 +548,8 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> Option<SessionStats> {
         let conn = &self.0.half.conn;
-        conn.lock().peek(conn.key, |core| core.session_stats(self.0.key)).flatten()
+        conn.lock()
+            .peek(conn.key, |core| core.session_stats(self.0.key))
+            .flatten()
     }
 }

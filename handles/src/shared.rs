@@ -21,13 +21,12 @@ use crate::waiters::Waiters;
 
 /// The only clock the handles read.
 pub(crate) fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "adapters bring the time to the core")]
     Instant::now()
 }
 
 /// One endpoint and everybody who waits for it.
 #[derive(Debug)]
-pub struct Shared(Mutex<State>);
+pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
     pub(crate) fn new(endpoint: Endpoint) -> Arc<Self> {
@@ -38,7 +37,18 @@ impl Shared {
         // A panic under the lock poisons it; the core's tables are still whole,
         // and going on lets the other connections end in order.
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { shared: self, state: Some(state), wakes: Vec::new(), kick: false }
+        Locked {
+            shared: self,
+            state: Some(state),
+            wakes: Vec::new(),
+            kick: false,
+        }
+    }
+
+    /// Whether nobody holds the lock.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.try_lock().is_ok()
     }
 
     /// Ready when a handle has given the core something to do since the last
@@ -50,7 +60,11 @@ impl Shared {
             state.driver = None;
             return Poll::Ready(());
         }
-        if !state.driver.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+        if !state
+            .driver
+            .as_ref()
+            .is_some_and(|old| old.will_wake(cx.waker()))
+        {
             state.driver = Some(cx.waker().clone());
         }
         Poll::Pending
@@ -67,11 +81,18 @@ pub(crate) struct Locked<'a> {
 
 impl Locked<'_> {
     pub(crate) fn state(&mut self) -> &mut State {
-        self.state.as_mut().expect("the guard is taken on drop only")
+        self.state
+            .as_mut()
+            .expect("the guard is taken on drop only")
     }
 
     fn parts(&mut self) -> (&mut State, &mut Vec<Waker>) {
-        (self.state.as_mut().expect("the guard is taken on drop only"), &mut self.wakes)
+        (
+            self.state
+                .as_mut()
+                .expect("the guard is taken on drop only"),
+            &mut self.wakes,
+        )
     }
 
     /// A connection of a live handle.
@@ -101,7 +122,12 @@ impl Locked<'_> {
         key: ConnKey,
         look: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
-        let mut conn = self.state().endpoint.connection(now(), key)?;
+        let state = self.state();
+        if state.failed.is_some() {
+            // What nobody drives would take bytes that never leave.
+            return None;
+        }
+        let mut conn = state.endpoint.connection(now(), key)?;
         Some(look(&mut conn.access()))
     }
 
@@ -145,7 +171,9 @@ impl Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let Some(mut state) = self.state.take() else { return };
+        let Some(mut state) = self.state.take() else {
+            return;
+        };
         let driver = if self.kick && !state.kicked {
             state.kicked = true;
             state.driver.take()
@@ -165,7 +193,9 @@ impl Drop for Locked<'_> {
 
 impl std::fmt::Debug for Locked<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Locked").field("shared", self.shared).finish_non_exhaustive()
+        f.debug_struct("Locked")
+            .field("shared", self.shared)
+            .finish_non_exhaustive()
     }
 }
 
@@ -266,9 +296,14 @@ impl State {
                 let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
                 Some(&mut stream.session.as_mut()?.waiters[topic as usize])
             }
-            Place::SendEnd(at) => {
-                Some(&mut self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?.watchers)
-            }
+            Place::SendEnd(at) => Some(
+                &mut self
+                    .conns
+                    .get_mut(at.conn)?
+                    .streams
+                    .get_mut(at.stream)?
+                    .watchers,
+            ),
         }
     }
 }

@@ -191,7 +191,10 @@ impl fmt::Debug for Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.conn.lock().conn(self.at.conn).release_stream(self.at.stream);
+        self.conn
+            .lock()
+            .conn(self.at.conn)
+            .release_stream(self.at.stream);
     }
 }
 
@@ -203,9 +206,16 @@ impl Half {
         stream: usize,
         key: StreamKey,
     ) -> Self {
-        let at = At { conn: conn.at, stream };
+        let at = At {
+            conn: conn.at,
+            stream,
+        };
         locked.stream(at).refs += 1;
-        Self { conn: conn.clone(), at, key }
+        Self {
+            conn: conn.clone(),
+            at,
+            key,
+        }
     }
 
     /// What dropping a half tells the peer. Data streams of a session carry
@@ -215,7 +225,11 @@ impl Half {
     // acted upon, say H3_REQUEST_CANCELLED; "rejected" would promise that nothing
     // was done.
     fn abandon_code(&self, locked: &mut Locked<'_>) -> u64 {
-        if locked.stream(self.at).message.is_some() { Code::H3_REQUEST_CANCELLED.value() } else { 0 }
+        if locked.stream(self.at).message.is_some() {
+            Code::H3_REQUEST_CANCELLED.value()
+        } else {
+            0
+        }
     }
 
     pub(crate) fn stopped(
@@ -254,7 +268,10 @@ impl Half {
 
     pub(crate) fn set_priority(&self, priority: Priority) {
         // A request that is over needs no priority.
-        let _ = self.conn.lock().core(self.conn.key, |core| core.set_priority(self.key, priority));
+        let _ = self
+            .conn
+            .lock()
+            .core(self.conn.key, |core| core.set_priority(self.key, priority));
     }
 
     /// How the sending half ended from the peer's side, if it has.
@@ -272,7 +289,11 @@ impl Half {
         if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
             return Some(WriteError::Session(close.clone()));
         }
-        locked.conn(self.at.conn).closed.clone().map(WriteError::Connection)
+        locked
+            .conn(self.at.conn)
+            .closed
+            .clone()
+            .map(WriteError::Connection)
     }
 
     /// How the receiving half ended from the peer's side, if it has.
@@ -290,12 +311,20 @@ impl Half {
         if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
             return Some(ReadError::Session(close.clone()));
         }
-        locked.conn(self.at.conn).closed.clone().map(ReadError::Connection)
+        locked
+            .conn(self.at.conn)
+            .closed
+            .clone()
+            .map(ReadError::Connection)
     }
 
     /// The error of a core write, in the words of whoever ended the stream.
     /// `None` while that is still on its way.
-    pub(crate) fn write_error(&self, locked: &mut Locked<'_>, error: CoreWrite) -> Option<WriteError> {
+    pub(crate) fn write_error(
+        &self,
+        locked: &mut Locked<'_>,
+        error: CoreWrite,
+    ) -> Option<WriteError> {
         match error {
             CoreWrite::Stopped(code) => return Some(WriteError::Stopped(code)),
             CoreWrite::WrongState => return Some(WriteError::WrongState),
@@ -373,7 +402,10 @@ impl SendHalf {
             Ok(mut send) => send.write(chunks),
             Err(_) => Err(CoreWrite::Gone),
         };
-        match locked.core(self.half.conn.key, write).unwrap_or(Err(CoreWrite::Gone)) {
+        match locked
+            .core(self.half.conn.key, write)
+            .unwrap_or(Err(CoreWrite::Gone))
+        {
             Ok(0) => {}
             Ok(taken) => return Poll::Ready(Ok(taken)),
             Err(error) => {
@@ -403,7 +435,10 @@ impl SendHalf {
             Ok(mut send) => send.finish(),
             Err(_) => Err(SendError::Gone),
         };
-        match locked.core(self.half.conn.key, finish).unwrap_or(Err(SendError::Gone)) {
+        match locked
+            .core(self.half.conn.key, finish)
+            .unwrap_or(Err(SendError::Gone))
+        {
             Ok(()) => {
                 locked.stream(self.half.at).send_over = Some(SendOver::Finished);
                 Ok(())
@@ -421,7 +456,9 @@ impl SendHalf {
             Ok(mut send) => send.reset(code),
             Err(_) => Err(ResetError::Gone),
         };
-        let done = locked.core(self.half.conn.key, reset).unwrap_or(Err(ResetError::Gone));
+        let done = locked
+            .core(self.half.conn.key, reset)
+            .unwrap_or(Err(ResetError::Gone));
         if done.is_ok() {
             locked.stream(self.half.at).send_over = Some(SendOver::Reset);
             locked.wake(Place::SendEnd(self.half.at));
@@ -506,7 +543,17 @@ impl RecvHalf {
             Ok(mut recv) => recv.read(max, out),
             Err(_) => Err(CoreRead::Gone),
         };
-        match locked.core(self.half.conn.key, read).unwrap_or(Err(CoreRead::Gone)) {
+        // Only what moved something gives the driver work: credit, or, in a
+        // message, acknowledgements of field sections.
+        let read = locked
+            .peek(self.half.conn.key, read)
+            .unwrap_or(Err(CoreRead::Gone));
+        let idle =
+            matches!(&read, Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked);
+        if !idle || locked.stream(self.half.at).message.is_some() {
+            locked.kick();
+        }
+        match read {
             Ok(read) => {
                 if read.state == ReadState::Finished {
                     locked.stream(self.half.at).recv_over = Some(RecvOver::Finished);
@@ -562,7 +609,9 @@ impl RecvHalf {
             Ok(mut recv) => recv.stop(code),
             Err(_) => Err(ResetError::Gone),
         };
-        let done = locked.core(self.half.conn.key, stop).unwrap_or(Err(ResetError::Gone));
+        let done = locked
+            .core(self.half.conn.key, stop)
+            .unwrap_or(Err(ResetError::Gone));
         if done.is_ok() {
             locked.stream(self.half.at).recv_over = Some(RecvOver::Stopped);
         }

@@ -7,7 +7,8 @@
 //! core key with one array access and one comparison.
 //!
 //! Queues of things to accept hold what the peer may have open by QUIC's
-//! stream limits, and at most [`RESET_UNACCEPTED`] that were reset meanwhile.
+//! stream limits: a request that is cancelled leaves its queue, and a session's
+//! stream counts against the limit until its end was read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -24,11 +25,6 @@ use slab::Slab;
 
 use crate::shared::{Place, now};
 use crate::waiters::Waiters;
-
-/// Streams that the peer opened and reset before they were accepted, per queue;
-/// beyond it the oldest is forgotten. Such a stream no longer counts against
-/// QUIC's limit, so this is the limit.
-pub(crate) const RESET_UNACCEPTED: usize = 64;
 
 /// Interim responses kept per request until the application takes them; beyond
 /// it the oldest is forgotten.
@@ -83,7 +79,10 @@ impl State {
     /// The entry of a core key.
     pub(crate) fn find_conn(&self, key: ConnKey) -> Option<usize> {
         let at = *self.by_index.get(key.index())? as usize;
-        self.conns.get(at).is_some_and(|conn| conn.key == key).then_some(at)
+        self.conns
+            .get(at)
+            .is_some_and(|conn| conn.key == key)
+            .then_some(at)
     }
 
     /// Forgets an entry that no handle refers to.
@@ -118,11 +117,11 @@ impl State {
         self.failed.get_or_insert_with(|| reason.clone());
         self.closing = true;
         self.accepted.clear();
-        self.conns.iter_mut().for_each(|(_, conn)| conn.close(reason, wakes));
+        self.conns
+            .iter_mut()
+            .for_each(|(_, conn)| conn.close(reason, wakes));
         self.conns.retain(|_, conn| conn.handle);
         self.waiters.wake(wakes);
-        // Nothing of it reaches a peer, but whoever still tries is told.
-        self.endpoint.close_all(now(), Code::H3_INTERNAL_ERROR, "");
     }
 }
 
@@ -199,27 +198,45 @@ impl Conn {
     /// The entry of a core key.
     pub(crate) fn find_stream(&self, key: StreamKey) -> Option<usize> {
         let at = *self.by_slot.get(key.slot())? as usize;
-        self.streams.get(at).is_some_and(|stream| stream.key == key).then_some(at)
+        self.streams
+            .get(at)
+            .is_some_and(|stream| stream.key == key)
+            .then_some(at)
     }
 
     /// Forgets an entry that no handle refers to, and those it alone knew.
     pub(crate) fn remove_stream(&mut self, at: usize) {
-        let Some(stream) = self.streams.try_remove(at) else { return };
+        let Some(stream) = self.streams.try_remove(at) else {
+            return;
+        };
         if let Some(slot) = self.by_slot.get_mut(stream.key.slot())
             && *slot as usize == at
         {
             *slot = VACANT;
         }
-        for queue in stream.session.map(|session| session.incoming).into_iter().flatten() {
-            queue.into_iter().for_each(|waiting| self.remove_stream(waiting));
+        for queue in stream
+            .session
+            .map(|session| session.incoming)
+            .into_iter()
+            .flatten()
+        {
+            queue
+                .into_iter()
+                .for_each(|waiting| self.remove_stream(waiting));
         }
     }
 
     /// One handle of a stream less.
     pub(crate) fn release_stream(&mut self, at: usize) {
-        let Some(stream) = self.streams.get_mut(at) else { return };
+        let Some(stream) = self.streams.get_mut(at) else {
+            return;
+        };
         stream.refs = stream.refs.saturating_sub(1);
-        if stream.refs == 0 {
+        // A session's end is still to be told to its streams.
+        let awaited = stream.session.as_ref().is_some_and(|session| !session.over)
+            && stream.end.as_ref().is_some_and(|end| end.get().is_none())
+            && self.closed.is_none();
+        if stream.refs == 0 && !awaited {
             self.remove_stream(at);
         }
     }
@@ -231,7 +248,9 @@ impl Conn {
     /// Ends the connection for everybody who waits on it. O(streams).
     pub(crate) fn close(&mut self, reason: &CloseReason, wakes: &mut Vec<Waker>) {
         self.closed.get_or_insert_with(|| reason.clone());
-        self.waiters.iter_mut().for_each(|waiters| waiters.wake(wakes));
+        self.waiters
+            .iter_mut()
+            .for_each(|waiters| waiters.wake(wakes));
         for (_, stream) in &mut self.streams {
             stream.wake_all(wakes);
         }
@@ -284,6 +303,8 @@ pub(crate) enum Answer {
 pub(crate) struct SessionState {
     pub(crate) answer: Option<Answer>,
     pub(crate) draining: bool,
+    /// It was rejected: no event of it follows.
+    pub(crate) over: bool,
     /// Streams to accept, by [`Dir`].
     pub(crate) incoming: [VecDeque<usize>; 2],
     pub(crate) waiters: [Waiters; SessionTopic::COUNT],
@@ -325,8 +346,6 @@ pub(crate) struct Stream {
     /// The end was read, or this side stopped it.
     pub(crate) recv_over: Option<RecvOver>,
     pub(crate) send_over: Option<SendOver>,
-    /// The entry of the session it belongs to, valid while that has the same `end`.
-    pub(crate) parent: Option<usize>,
     /// The session it belongs to, or is.
     pub(crate) end: Option<SessionEnd>,
     pub(crate) session: Option<Box<SessionState>>,
@@ -362,7 +381,6 @@ impl Stream {
             delivered: false,
             recv_over: None,
             send_over: None,
-            parent: None,
             end: None,
             session: None,
             message: None,
@@ -371,7 +389,10 @@ impl Stream {
 
     /// A stream that carries a request.
     pub(crate) fn message(key: StreamKey) -> Self {
-        Self { message: Some(Box::default()), ..Self::new(key) }
+        Self {
+            message: Some(Box::default()),
+            ..Self::new(key)
+        }
     }
 
     /// A CONNECT stream.
@@ -384,8 +405,11 @@ impl Stream {
     }
 
     /// A data stream of a session.
-    pub(crate) fn data(key: StreamKey, session: usize, end: SessionEnd) -> Self {
-        Self { parent: Some(session), end: Some(end), ..Self::new(key) }
+    pub(crate) fn data(key: StreamKey, end: SessionEnd) -> Self {
+        Self {
+            end: Some(end),
+            ..Self::new(key)
+        }
     }
 
     pub(crate) fn wake_read(&mut self, wakes: &mut Vec<Waker>) {
@@ -401,7 +425,10 @@ impl Stream {
         self.wake_read(wakes);
         self.wake_write(wakes);
         if let Some(session) = &mut self.session {
-            session.waiters.iter_mut().for_each(|waiters| waiters.wake(wakes));
+            session
+                .waiters
+                .iter_mut()
+                .for_each(|waiters| waiters.wake(wakes));
         }
     }
 }

@@ -21,7 +21,10 @@ impl Socket {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: UdpSocket::from_std(socket)?, state })
+        Ok(Self {
+            socket: UdpSocket::from_std(socket)?,
+            state,
+        })
     }
 
     pub(crate) fn may_fragment(&self) -> bool {
@@ -32,12 +35,16 @@ impl Socket {
 impl UdpIo for Socket {
     fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
         let Self { socket, state } = self;
-        socket.try_io(Interest::READABLE, || state.recv(UdpSockRef::from(&*socket), bufs, meta))
+        socket.try_io(Interest::READABLE, || {
+            state.recv(UdpSockRef::from(&*socket), bufs, meta)
+        })
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
         let Self { socket, state } = self;
-        socket.try_io(Interest::WRITABLE, || state.try_send(UdpSockRef::from(&*socket), transmit))
+        socket.try_io(Interest::WRITABLE, || {
+            state.try_send(UdpSockRef::from(&*socket), transmit)
+        })
     }
 
     fn limits(&self) -> IoLimits {
@@ -75,7 +82,9 @@ pub(crate) async fn drive(
             io = next;
             worker.rebind(now(), io.limits());
         }
-        let Some(turn) = worker.turn(now(), &mut io)? else { return Ok(()) };
+        let Some(turn) = worker.turn(now(), &mut io)? else {
+            return Ok(());
+        };
         if turn.more {
             tokio::task::yield_now().await;
             continue;
@@ -93,6 +102,5 @@ pub(crate) async fn drive(
 }
 
 fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "adapters bring the time to the core")]
     Instant::now()
 }

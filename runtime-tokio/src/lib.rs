@@ -1,4 +1,88 @@
 //! HTTP/3 and WebTransport on tokio.
+//!
+//! A server that answers requests and echoes WebTransport datagrams, on one port
+//! and, if the client likes, on one connection:
+//!
+//! ```
+//! # use std::io;
+//! use aqueduct_tokio::core::{config::Config, endpoint::EndpointConfig};
+//! use aqueduct_tokio::{Connection, Endpoint};
+//!
+//! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
+//!     let config = EndpointConfig::server(tls.into(), Config::default()).map_err(io::Error::other)?;
+//!     let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 4433).into())?;
+//!     while let Some(connection) = endpoint.accept().await {
+//!         tokio::spawn(requests(connection.clone()));
+//!         tokio::spawn(sessions(connection));
+//!     }
+//!     Ok(())
+//! }
+//!
+//! async fn requests(connection: Connection) {
+//!     while let Some((request, mut stream)) = connection.accept_request().await {
+//!         tokio::spawn(async move {
+//!             stream.send_response(http::Response::new(()))?;
+//!             stream.send_data(format!("you asked for {}", request.uri()).into()).await?;
+//!             stream.finish()
+//!         });
+//!     }
+//! }
+//!
+//! async fn sessions(connection: Connection) {
+//!     while let Some(request) = connection.accept_session().await {
+//!         let Ok(session) = request.accept() else { continue };
+//!         tokio::spawn(async move {
+//!             while let Ok(datagram) = session.recv_datagram().await {
+//!                 session.send_datagram_wait(&datagram).await.ok();
+//!             }
+//!         });
+//!     }
+//! }
+//! ```
+//!
+//! And a client:
+//!
+//! ```
+//! # use std::{error::Error, net::SocketAddr, sync::Arc};
+//! use aqueduct_tokio::{Endpoint, core::head::ConnectRequest};
+//!
+//! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
+//!     let endpoint = Endpoint::client("[::]:0".parse()?)?;
+//!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
+//!
+//!     let request = http::Request::get("https://example.com/").body(())?;
+//!     let mut stream = connection.get(request).await?;
+//!     println!("{}", stream.recv_response().await?.status());
+//!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
+//!
+//!     let request = ConnectRequest::new("https://example.com/echo".parse()?);
+//!     let session = connection.open_session(request).await?;
+//!     let (mut send, mut recv) = session.open_bi().await?;
+//!     send.write_all(b"hello").await?;
+//!     send.finish()?;
+//!     println!("{:?}", recv.read_to_end(100).await?);
+//!     session.close(0, "bye")?;
+//!
+//!     connection.drain(std::time::Duration::from_secs(1));
+//!     endpoint.wait_idle().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What to know
+//!
+//! - **Streams** are [`tokio::io::AsyncRead`] and [`tokio::io::AsyncWrite`], one
+//!   copy each; their own methods take and give [`Bytes`](bytes::Bytes) without any.
+//! - **Waiting** is what backpressure looks like: writes wait while the peer does
+//!   not read, `open_*` while it grants no streams.
+//! - **Dropping** a handle tells the peer, with a code the
+//!   [table](aqueduct_handles#dropping) names. Finish what is to arrive, and await
+//!   [`Endpoint::wait_idle`] before the runtime ends.
+//! - **Errors** say who ended what: a stream's error is its own, its session's or
+//!   its connection's end, with the peer's code and reason.
+//! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
+//!   `recv_datagram` or `closed`.
+//! - **Time** is the system's. Tokio's paused clock does not stop QUIC.
 #![forbid(unsafe_code)]
 
 mod driver;
@@ -39,7 +123,9 @@ struct Control {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("local", &self.local_addr()).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("local", &self.local_addr())
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,14 +162,20 @@ impl Endpoint {
         let driver = Driver::new(core.max_udp_payload(), socket.limits());
         let (inner, worker) = aqueduct_handles::Endpoint::new(core, driver);
         let rebind = Arc::new(Rebind::default());
-        let control = Control { rebind: rebind.clone(), local: Mutex::new(local) };
+        let control = Control {
+            rebind: rebind.clone(),
+            local: Mutex::new(local),
+        };
         runtime.spawn(async move {
             // The handles have been told by the worker.
             if let Err(error) = drive(worker, socket, rebind).await {
                 tracing::error!(%error, "the endpoint's socket failed");
             }
         });
-        Ok(Self { inner, control: Arc::new(control) })
+        Ok(Self {
+            inner,
+            control: Arc::new(control),
+        })
     }
 
     /// Begins a connection to `addr`, whose certificate must be for
@@ -125,7 +217,11 @@ impl Endpoint {
     /// The socket's address.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        *self.control.local.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .control
+            .local
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Goes on with another socket: connections that this side opened migrate to
@@ -136,7 +232,11 @@ impl Endpoint {
     pub fn rebind(&self, socket: UdpSocket) -> io::Result<()> {
         let local = socket.local_addr()?;
         self.control.rebind.put(Socket::new(socket)?);
-        *self.control.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
+        *self
+            .control
+            .local
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = local;
         self.inner.kick();
         Ok(())
     }

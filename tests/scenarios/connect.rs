@@ -31,9 +31,18 @@ fn requests_that_are_malformed() {
         (on(), vec![CONNECT, PROTOCOL, AUTHORITY, SCHEME]),
         (on(), vec![CONNECT, PROTOCOL, AUTHORITY, PATH]),
         (on(), vec![CONNECT, PROTOCOL, SCHEME, PATH]),
-        (on(), vec![CONNECT, PROTOCOL, PROTOCOL, AUTHORITY, SCHEME, PATH]),
-        (on(), vec![CONNECT, (":protocol", ""), AUTHORITY, SCHEME, PATH]),
-        (on(), vec![(":method", "GET"), PROTOCOL, AUTHORITY, SCHEME, PATH]),
+        (
+            on(),
+            vec![CONNECT, PROTOCOL, PROTOCOL, AUTHORITY, SCHEME, PATH],
+        ),
+        (
+            on(),
+            vec![CONNECT, (":protocol", ""), AUTHORITY, SCHEME, PATH],
+        ),
+        (
+            on(),
+            vec![(":method", "GET"), PROTOCOL, AUTHORITY, SCHEME, PATH],
+        ),
         (off(), vec![CONNECT, PROTOCOL, AUTHORITY, SCHEME, PATH]),
     ];
     for (config, fields) in cases {
@@ -74,7 +83,12 @@ fn a_client_waits_for_the_setting() {
     assert_eq!(told(&mut peer), Ok(()));
     peer.drive();
     let sent = fields(&peer.seen(aqueduct_tests::bidi(0)).bytes, 0);
-    for line in [":method: CONNECT", ":protocol: websocket", ":scheme: https", ":path: /"] {
+    for line in [
+        ":method: CONNECT",
+        ":protocol: websocket",
+        ":scheme: https",
+        ":path: /",
+    ] {
         assert!(sent.lines().any(|l| l == line), "{sent}");
     }
 }

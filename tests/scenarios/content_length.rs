@@ -45,7 +45,11 @@ fn read_all(peer: &mut RawPeer, stream: StreamKey) -> Result<usize, ReadError> {
 fn requests_that_do_not_match() {
     for body in [&b""[..], b"1234", b"123456"] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-        let bytes = if body.is_empty() { post("5") } else { join(&[&post("5"), &data(body)]) };
+        let bytes = if body.is_empty() {
+            post("5")
+        } else {
+            join(&[&post("5"), &data(body)])
+        };
         let id = peer.request(&bytes);
         peer.finish(id);
         if let Some(stream) = aqueduct_core::take_event!(
@@ -59,14 +63,28 @@ fn requests_that_do_not_match() {
                 Event::Stream(key, event) if key == stream && event == wrong => ()
             );
         }
-        assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, &format!("{} bytes", body.len()));
+        assert_refused(
+            &peer,
+            id,
+            Code::H3_MESSAGE_ERROR,
+            &format!("{} bytes", body.len()),
+        );
     }
 }
 
 /// Row A7: values that are no length.
 #[test]
 fn values_that_are_no_length() {
-    for value in ["-1", "+5", "5 ", "abc", "", "5, 6", "18446744073709551616", "0x5"] {
+    for value in [
+        "-1",
+        "+5",
+        "5 ",
+        "abc",
+        "",
+        "5, 6",
+        "18446744073709551616",
+        "0x5",
+    ] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
         let id = peer.request(&post(value));
         assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, value);
@@ -92,7 +110,10 @@ fn responses_without_content() {
         head.method = method;
         let stream = peer.access().request(&head, End::Fin).expect("a request");
         peer.drive();
-        peer.write(bidi(0), &headers(&[(":status", status), ("content-length", "1000")]));
+        peer.write(
+            bidi(0),
+            &headers(&[(":status", status), ("content-length", "1000")]),
+        );
         peer.finish(bidi(0));
         expect_event!(peer, Side::Client, Event::Response { .. } => ());
         assert_eq!(read_all(&mut peer, stream), Ok(0));
@@ -102,17 +123,26 @@ fn responses_without_content() {
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
     let stream = peer.access().request(&get(), End::More).expect("a request");
     peer.drive();
-    peer.write(bidi(0), &headers(&[(":status", "200"), ("content-length", "1000")]));
+    peer.write(
+        bidi(0),
+        &headers(&[(":status", "200"), ("content-length", "1000")]),
+    );
     peer.finish(bidi(0));
     let _ = read_all(&mut peer, stream);
     peer.drive();
-    assert_refused(&peer, bidi(0), Code::H3_MESSAGE_ERROR, "1,000 bytes missing");
+    assert_refused(
+        &peer,
+        bidi(0),
+        Code::H3_MESSAGE_ERROR,
+        "1,000 bytes missing",
+    );
 }
 
 fn post_head(length: &str) -> RequestHead {
     let mut head = get();
     head.method = Method::POST;
-    head.headers.insert("content-length", length.parse().expect("a value"));
+    head.headers
+        .insert("content-length", length.parse().expect("a value"));
     head
 }
 
@@ -120,18 +150,34 @@ fn post_head(length: &str) -> RequestHead {
 #[test]
 fn our_own_content() {
     let mut pair = LoopbackPair::connected(Knobs::default());
-    let stream = pair.client().request(&post_head("5"), End::More).expect("a request");
+    let stream = pair
+        .client()
+        .request(&post_head("5"), End::More)
+        .expect("a request");
     assert_eq!(pair.write_all(Side::Client, stream, "123"), Ok(()));
     let finished = pair.client().send(stream).expect("a stream").finish();
     assert_eq!(finished, Err(SendError::ContentLength));
-    assert_eq!(pair.write_all(Side::Client, stream, "456"), Err(WriteError::ContentLength));
+    assert_eq!(
+        pair.write_all(Side::Client, stream, "456"),
+        Err(WriteError::ContentLength)
+    );
     assert_eq!(pair.write_all(Side::Client, stream, "45"), Ok(()));
-    assert_eq!(pair.client().send(stream).expect("a stream").finish(), Ok(()));
+    assert_eq!(
+        pair.client().send(stream).expect("a stream").finish(),
+        Ok(())
+    );
     let server = expect_event!(pair, Side::Server, Event::Request { stream, .. } => stream);
-    assert_eq!(pair.read_to_end(Side::Server, server), Ok(b"12345".to_vec()));
+    assert_eq!(
+        pair.read_to_end(Side::Server, server),
+        Ok(b"12345".to_vec())
+    );
 
     let (_, server) = request(&mut pair, &get());
     let mut head = ResponseHead::new(StatusCode::OK);
-    head.headers.insert("content-length", "5".parse().expect("a value"));
-    assert_eq!(pair.server().respond(server, &head, End::Fin), Err(SendError::ContentLength));
+    head.headers
+        .insert("content-length", "5".parse().expect("a value"));
+    assert_eq!(
+        pair.server().respond(server, &head, End::Fin),
+        Err(SendError::ContentLength)
+    );
 }

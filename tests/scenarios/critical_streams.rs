@@ -5,10 +5,13 @@ use std::time::Duration;
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
-use aqueduct_core::id::Side;
+use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::raw::{self, RawPeer};
 use aqueduct_core::{expect_event, take_event};
 use aqueduct_tests::{assert_closed, config};
+
+/// A scripted client's first unidirectional stream: its control stream.
+const CONTROL: StreamId = StreamId::new(Side::Client, Dir::Uni, 0);
 
 /// Row A4, RFC 9114 section 6.2.1 and RFC 9204 section 4.2.
 #[test]
@@ -33,11 +36,10 @@ fn none_of_them_ends() {
         for how in ["finish", "reset", "stop"] {
             let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
             let (ours, _) = peer.uni_of_type(ty).expect("our stream of the type");
-            let control = peer.end().open(aqueduct_core::id::Dir::Uni).expect("credit");
-            let theirs = if ty == 0 { raw_control(&peer) } else { control };
-            if ty != 0 {
-                peer.write(theirs, &[ty]);
-            }
+            let theirs = match ty {
+                0 => CONTROL,
+                _ => peer.uni(&[ty]),
+            };
             match how {
                 "finish" => peer.finish(theirs),
                 "reset" => peer.reset(theirs, Code::H3_NO_ERROR),
@@ -47,12 +49,6 @@ fn none_of_them_ends() {
             assert_closed(&mut peer, Code::H3_CLOSED_CRITICAL_STREAM, &what);
         }
     }
-}
-
-/// The peer's first unidirectional stream: its control stream once greeted.
-fn raw_control(peer: &RawPeer) -> aqueduct_core::id::StreamId {
-    let side = peer.connection().side().peer();
-    aqueduct_core::id::StreamId::new(side, aqueduct_core::id::Dir::Uni, 0)
 }
 
 /// Row A4: a connection that winds down still takes them.
@@ -88,10 +84,18 @@ fn a_stream_that_never_says_what_it_is_is_tolerated() {
 fn nobody_pushes() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
     peer.uni(&[0x01]);
-    assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "a push from the client");
+    assert_closed(
+        &mut peer,
+        Code::H3_STREAM_CREATION_ERROR,
+        "a push from the client",
+    );
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
     peer.uni(&[0x01, 0x00]);
-    assert_closed(&mut peer, Code::H3_ID_ERROR, "a push that was never allowed");
+    assert_closed(
+        &mut peer,
+        Code::H3_ID_ERROR,
+        "a push that was never allowed",
+    );
 }
 
 /// RFC 9114 section 6.1: a server opens bidirectional streams for extensions only.
@@ -100,10 +104,18 @@ fn a_server_opens_no_requests() {
     let off = config(|c| c.webtransport = false);
     let mut peer = RawPeer::greeted(Side::Client, off, &[]);
     peer.request(&[0x40, 0x41, 0x00]);
-    assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "no extension is there");
+    assert_closed(
+        &mut peer,
+        Code::H3_STREAM_CREATION_ERROR,
+        "no extension is there",
+    );
 
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
     peer.request(&raw::get());
-    assert_closed(&mut peer, Code::H3_STREAM_CREATION_ERROR, "a request from the server");
+    assert_closed(
+        &mut peer,
+        Code::H3_STREAM_CREATION_ERROR,
+        "a request from the server",
+    );
     assert!(take_event!(peer, Side::Client, Event::Request { .. } => ()).is_none());
 }

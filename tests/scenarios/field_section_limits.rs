@@ -24,7 +24,10 @@ fn many<'a>(first: &[(&'a str, &'a str)], n: usize) -> Vec<u8> {
 /// nothing of it has to arrive.
 #[test]
 fn encoded() {
-    for (len, closed) in [(16 * 1024, None), (16 * 1024 + 1, Some(Code::H3_EXCESSIVE_LOAD))] {
+    for (len, closed) in [
+        (16 * 1024, None),
+        (16 * 1024 + 1, Some(Code::H3_EXCESSIVE_LOAD)),
+    ] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
         peer.request(&join(&[&[0x01], &varint(len)]));
         assert_eq!(peer.closed(), closed, "{len} bytes");
@@ -52,8 +55,15 @@ fn decoded_request() {
 
     let mut peer = RawPeer::greeted(Side::Server, limit(), &[]);
     let id = peer.request(&many(&request, fits + 1));
-    assert_eq!(fields(&peer.seen(id).bytes, 0).lines().next(), Some(":status: 431"));
-    assert!(peer.events().iter().all(|event| !matches!(event, Event::Request { .. })));
+    assert_eq!(
+        fields(&peer.seen(id).bytes, 0).lines().next(),
+        Some(":status: 431")
+    );
+    assert!(
+        peer.events()
+            .iter()
+            .all(|event| !matches!(event, Event::Request { .. }))
+    );
     assert_eq!(peer.closed(), None);
     peer.request(&raw::get());
     expect_event!(peer, Side::Server, Event::Request { .. } => ());
@@ -78,9 +88,15 @@ fn decoded_response() {
 #[test]
 fn ours() {
     let mut large = get();
-    large.headers.insert("x", HeaderValue::from_maybe_shared(vec![b'x'; 300]).expect("a value"));
+    large.headers.insert(
+        "x",
+        HeaderValue::from_maybe_shared(vec![b'x'; 300]).expect("a value"),
+    );
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[(0x06, 300)]);
-    assert_eq!(peer.access().request(&large, End::Fin), Err(OpenError::HeadTooLarge));
+    assert_eq!(
+        peer.access().request(&large, End::Fin),
+        Err(OpenError::HeadTooLarge)
+    );
     assert!(peer.access().request(&get(), End::Fin).is_ok());
 
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[(0x06, 300)]);
@@ -88,7 +104,10 @@ fn ours() {
     let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
     let mut head = ResponseHead::new(StatusCode::OK);
     head.headers = large.headers;
-    assert_eq!(peer.access().respond(stream, &head, End::Fin), Err(SendError::HeadTooLarge));
+    assert_eq!(
+        peer.access().respond(stream, &head, End::Fin),
+        Err(SendError::HeadTooLarge)
+    );
     let small = ResponseHead::new(StatusCode::OK);
     assert_eq!(peer.access().respond(stream, &small, End::Fin), Ok(()));
 }

@@ -35,7 +35,9 @@ fn a_server_that_drains_finishes_what_it_has() {
         assert_eq!(new, Err(OpenError::Draining), "SEED={seed}");
 
         let ok = ResponseHead::new(StatusCode::OK);
-        pair.server().respond(server, &ok, End::More).expect("still answers");
+        pair.server()
+            .respond(server, &ok, End::More)
+            .expect("still answers");
         pair.read_to_end(Side::Server, server).expect("still reads");
         let answer = pair.transfer(Side::Server, server, client, b"last words");
         assert_eq!(answer, b"last words", "SEED={seed}");
@@ -43,8 +45,20 @@ fn a_server_that_drains_finishes_what_it_has() {
         let closed = expect_event!(pair, Side::Server, Event::Closed(reason) => reason);
         assert_eq!(*closed, CloseReason::Drained, "SEED={seed}");
         let closed = expect_event!(pair, Side::Client, Event::Closed(reason) => reason);
-        let no_error = CloseReason::Remote { code: Code::H3_NO_ERROR, reason: bytes::Bytes::new() };
-        assert!(matches!(*closed, CloseReason::Remote { code: Code::H3_NO_ERROR, .. }), "{no_error:?}");
+        let no_error = CloseReason::Remote {
+            code: Code::H3_NO_ERROR,
+            reason: bytes::Bytes::new(),
+        };
+        assert!(
+            matches!(
+                *closed,
+                CloseReason::Remote {
+                    code: Code::H3_NO_ERROR,
+                    ..
+                }
+            ),
+            "{no_error:?}"
+        );
     }
 }
 
@@ -56,7 +70,11 @@ fn a_drain_ends_at_its_time() {
     let until = pair.now() + Duration::from_secs(60);
     pair.server().drain(until);
     pair.advance(Duration::from_secs(59));
-    assert!(pair.events(Side::Server).iter().all(|e| !matches!(e, Event::Closed(_))));
+    assert!(
+        pair.events(Side::Server)
+            .iter()
+            .all(|e| !matches!(e, Event::Closed(_)))
+    );
     pair.advance(Duration::from_secs(1));
     let closed = expect_event!(pair, Side::Server, Event::Closed(reason) => reason);
     assert_eq!(*closed, CloseReason::Drained);
@@ -72,11 +90,21 @@ fn late_requests_are_rejected() {
     peer.access().drain(until);
     peer.drive();
     let (_, sent) = peer.uni_of_type(0).expect("a control stream");
-    let goaway = frames(&sent.bytes[1..]).into_iter().rfind(|(ty, _)| *ty == 0x07);
-    assert_eq!(goaway, Some((0x07, vec![4])), "the first request that is not processed");
+    let goaway = frames(&sent.bytes[1..])
+        .into_iter()
+        .rfind(|(ty, _)| *ty == 0x07);
+    assert_eq!(
+        goaway,
+        Some((0x07, vec![4])),
+        "the first request that is not processed"
+    );
     let late = peer.request(&raw::get());
     assert_refused(&peer, late, Code::H3_REQUEST_REJECTED, "after GOAWAY");
-    assert!(peer.events().iter().all(|e| !matches!(e, Event::Request { .. })));
+    assert!(
+        peer.events()
+            .iter()
+            .all(|e| !matches!(e, Event::Request { .. }))
+    );
 }
 
 /// Row A12: the client learns which requests may be sent again elsewhere.
@@ -95,7 +123,9 @@ fn requests_beyond_the_id_are_unprocessed() {
         })
         .collect();
     assert_eq!(unprocessed, keys[1..]);
-    let draining = events.iter().filter(|e| matches!(e, Event::Draining { by: Side::Server }));
+    let draining = events
+        .iter()
+        .filter(|e| matches!(e, Event::Draining { by: Side::Server }));
     assert_eq!(draining.count(), 1);
     assert!(peer.access().recv(keys[1]).is_err(), "the stream is gone");
     peer.write(bidi(0), &raw::status(200));
@@ -134,5 +164,9 @@ fn ids_that_are_wrong() {
     for id in [(1 << 62) - 4, 400, 400, 0] {
         peer.write(control(Side::Server), &frame(0x07, &varint(id)));
     }
-    assert_ne!(peer.closed(), Some(Code::H3_ID_ERROR), "the graceful pattern");
+    assert_ne!(
+        peer.closed(),
+        Some(Code::H3_ID_ERROR),
+        "the graceful pattern"
+    );
 }

@@ -24,7 +24,9 @@ fn tunnel(knobs: Knobs) -> (LoopbackPair, StreamKey, StreamKey) {
     let server = expect_event!(pair, Side::Server, Event::Request { stream, .. } => stream);
     pair.server().enable_datagrams(server).expect("a stream");
     let ok = ResponseHead::new(StatusCode::OK);
-    pair.server().respond(server, &ok, End::More).expect("an answer");
+    pair.server()
+        .respond(server, &ok, End::More)
+        .expect("an answer");
     expect_event!(pair, Side::Client, Event::Response { .. } => ());
     (pair, client, server)
 }
@@ -33,9 +35,10 @@ fn tunnel(knobs: Knobs) -> (LoopbackPair, StreamKey, StreamKey) {
 #[test]
 fn they_arrive_at_their_request() {
     let (mut pair, client, server) = tunnel(Knobs::default());
-    for (from, key, to, there) in
-        [(Side::Client, client, Side::Server, server), (Side::Server, server, Side::Client, client)]
-    {
+    for (from, key, to, there) in [
+        (Side::Client, client, Side::Server, server),
+        (Side::Server, server, Side::Client, client),
+    ] {
         for n in 0..3u8 {
             pair.access(from).send_datagram(key, &[n]).expect("room");
         }
@@ -43,7 +46,10 @@ fn they_arrive_at_their_request() {
         let told = aqueduct_tests::stream_events(&events, there);
         assert_eq!(told, [StreamEvent::Datagrams]);
         for n in 0..3u8 {
-            assert_eq!(pair.access(to).recv_datagram(there).as_deref(), Some(&[n][..]));
+            assert_eq!(
+                pair.access(to).recv_datagram(there).as_deref(),
+                Some(&[n][..])
+            );
         }
         assert_eq!(pair.access(to).recv_datagram(there), None);
     }
@@ -66,14 +72,25 @@ fn the_prefix_is_a_quarter_of_the_id() {
     peer.drive();
     assert_eq!(peer.datagrams(), [&b"\x02hi"[..]]);
     peer.datagram(b"\x02");
-    assert_eq!(peer.access().recv_datagram(stream).as_deref(), Some(&b""[..]), "may be empty");
+    assert_eq!(
+        peer.access().recv_datagram(stream).as_deref(),
+        Some(&b""[..]),
+        "may be empty"
+    );
 }
 
 /// Row A13: four ways not to be sent.
 #[test]
 fn refusals_are_distinct() {
-    let knobs = Knobs { path_datagram_size: 100, datagram_queue: 2, ..Knobs::default() };
-    let knobs = Knobs { datagram_size: Some(200), ..knobs };
+    let knobs = Knobs {
+        path_datagram_size: 100,
+        datagram_queue: 2,
+        ..Knobs::default()
+    };
+    let knobs = Knobs {
+        datagram_size: Some(200),
+        ..knobs
+    };
     let (mut pair, client, _) = tunnel(knobs);
     assert_eq!(pair.client().max_datagram_len(client), Some(99));
     let mut send = |len: usize| pair.client().send_datagram(client, &vec![0; len]);
@@ -90,7 +107,10 @@ fn refusals_are_distinct() {
     peer.request(&raw::get());
     let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
     peer.access().enable_datagrams(stream).expect("a stream");
-    assert_eq!(peer.access().send_datagram(stream, b"x"), Err(DatagramError::Disabled));
+    assert_eq!(
+        peer.access().send_datagram(stream, b"x"),
+        Err(DatagramError::Disabled)
+    );
     assert_eq!(peer.access().max_datagram_len(stream), None);
 }
 
@@ -115,16 +135,23 @@ fn unwanted_ones() {
     // Late ones for a request that is over are dropped.
     peer.datagram(&[0x00, b'x']);
     assert_eq!(peer.closed(), None);
-    assert_eq!(peer.access().stats().datagrams_unclaimed, 1);
+    assert_eq!(peer.access().stats().datagrams_unclaimed, 2);
 }
 
 /// Row A13: nothing is received or sent without the transport.
 #[test]
 fn without_the_transport() {
-    let none = Knobs { datagram_size: None, ..Knobs::default() };
+    let none = Knobs {
+        datagram_size: None,
+        ..Knobs::default()
+    };
     let net = Loopback::with_ends(Knobs::default(), none);
     let mut peer = RawPeer::over(Side::Client, Config::default(), net);
     peer.control(&raw::settings(&[]));
-    let stream = peer.access().request(&get(), End::Fin).expect("a request");
-    assert_eq!(peer.access().send_datagram(stream, b"x"), Err(DatagramError::Disabled));
+    let stream = peer.access().request(&get(), End::More).expect("a request");
+    peer.access().enable_datagrams(stream).expect("a stream");
+    assert_eq!(
+        peer.access().send_datagram(stream, b"x"),
+        Err(DatagramError::Disabled)
+    );
 }

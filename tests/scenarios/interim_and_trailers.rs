@@ -21,14 +21,19 @@ fn all_parts_of_a_message_arrive() {
         let mut head = get();
         head.method = Method::POST;
         let client = pair.client().request(&head, End::More).expect("a request");
-        pair.write_all(Side::Client, client, "question").expect("content");
+        pair.write_all(Side::Client, client, "question")
+            .expect("content");
         let mut trailers = HeaderMap::new();
         trailers.append("x-sum", HeaderValue::from_static("1"));
         trailers.append("x-sum", HeaderValue::from_static("2"));
         pair.client().trailers(client, &trailers).expect("trailers");
 
         let server = expect_event!(pair, Side::Server, Event::Request { stream, .. } => stream);
-        assert_eq!(pair.read_to_end(Side::Server, server), Ok(b"question".to_vec()), "SEED={seed}");
+        assert_eq!(
+            pair.read_to_end(Side::Server, server),
+            Ok(b"question".to_vec()),
+            "SEED={seed}"
+        );
         let got = expect_event!(
             pair, Side::Server, Event::Trailers { stream, trailers } if stream == server => trailers
         );
@@ -36,13 +41,22 @@ fn all_parts_of_a_message_arrive() {
 
         for status in [100, 103, 103] {
             let head = ResponseHead::new(StatusCode::from_u16(status).expect("a status"));
-            pair.server().respond(server, &head, End::More).expect("an interim response");
+            pair.server()
+                .respond(server, &head, End::More)
+                .expect("an interim response");
         }
         let head = ResponseHead::new(StatusCode::OK);
-        pair.server().respond(server, &head, End::More).expect("the final response");
-        pair.write_all(Side::Server, server, "answer").expect("content");
+        pair.server()
+            .respond(server, &head, End::More)
+            .expect("the final response");
+        pair.write_all(Side::Server, server, "answer")
+            .expect("content");
         pair.server().trailers(server, &trailers).expect("trailers");
-        assert_eq!(pair.read_to_end(Side::Client, client), Ok(b"answer".to_vec()), "SEED={seed}");
+        assert_eq!(
+            pair.read_to_end(Side::Client, client),
+            Ok(b"answer".to_vec()),
+            "SEED={seed}"
+        );
         let order: Vec<u16> = pair
             .events(Side::Client)
             .iter()
@@ -68,11 +82,20 @@ fn our_own_messages_keep_the_order() {
     let (_, server) = request(&mut pair, &get());
     let ok = ResponseHead::new(StatusCode::OK);
     let trailers = HeaderMap::new();
-    assert_eq!(pair.server().trailers(server, &trailers), Err(SendError::WrongState));
+    assert_eq!(
+        pair.server().trailers(server, &trailers),
+        Err(SendError::WrongState)
+    );
     let upgrade = ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS);
-    assert_eq!(pair.server().respond(server, &upgrade, End::More), Err(SendError::InvalidHead));
+    assert_eq!(
+        pair.server().respond(server, &upgrade, End::More),
+        Err(SendError::InvalidHead)
+    );
     assert_eq!(pair.server().respond(server, &ok, End::More), Ok(()));
-    assert_eq!(pair.server().respond(server, &ok, End::More), Err(SendError::WrongState));
+    assert_eq!(
+        pair.server().respond(server, &ok, End::More),
+        Err(SendError::WrongState)
+    );
     assert_eq!(pair.server().trailers(server, &trailers), Ok(()));
     assert!(pair.server().trailers(server, &trailers).is_err());
 }
@@ -87,17 +110,31 @@ fn tunnels_have_no_trailers() {
     let client = pair.client().request(&head, End::More).expect("a tunnel");
     let server = expect_event!(pair, Side::Server, Event::Request { stream, .. } => stream);
     let ok = ResponseHead::new(StatusCode::OK);
-    pair.server().respond(server, &ok, End::More).expect("an answer");
+    pair.server()
+        .respond(server, &ok, End::More)
+        .expect("an answer");
     expect_event!(pair, Side::Client, Event::Response { .. } => ());
     let trailers = HeaderMap::new();
-    assert_eq!(pair.client().trailers(client, &trailers), Err(SendError::WrongState));
-    assert_eq!(pair.server().trailers(server, &trailers), Err(SendError::WrongState));
+    assert_eq!(
+        pair.client().trailers(client, &trailers),
+        Err(SendError::WrongState)
+    );
+    assert_eq!(
+        pair.server().trailers(server, &trailers),
+        Err(SendError::WrongState)
+    );
     assert_eq!(pair.transfer(Side::Client, client, server, b"up"), b"up");
-    assert_eq!(pair.transfer(Side::Server, server, client, b"down"), b"down");
+    assert_eq!(
+        pair.transfer(Side::Server, server, client, b"down"),
+        b"down"
+    );
 
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
     peer.access().request(&head, End::More).expect("a tunnel");
     peer.drive();
-    peer.write(bidi(0), &join(&[&raw::status(200), &headers(&[("x", "y")])]));
+    peer.write(
+        bidi(0),
+        &join(&[&raw::status(200), &headers(&[("x", "y")])]),
+    );
     assert_closed(&mut peer, Code::H3_FRAME_UNEXPECTED, "HEADERS in a tunnel");
 }

@@ -40,7 +40,13 @@ fn requests() {
         vec![METHOD, SCHEME, (":authority", "user@example.com"), PATH],
         vec![METHOD, SCHEME, AUTHORITY, PATH, (":status", "200")],
         vec![METHOD, SCHEME, AUTHORITY, PATH, (":unknown", "x")],
-        vec![METHOD, SCHEME, AUTHORITY, PATH, (":protocol", "webtransport")],
+        vec![
+            METHOD,
+            SCHEME,
+            AUTHORITY,
+            PATH,
+            (":protocol", "webtransport"),
+        ],
         vec![(":method", ""), SCHEME, AUTHORITY, PATH],
         vec![(":method", "G T"), SCHEME, AUTHORITY, PATH],
         // Host.
@@ -102,12 +108,28 @@ fn requests_that_are_fine() {
 #[test]
 fn repeated_fields_stay() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    peer.request(&headers(&[METHOD, SCHEME, AUTHORITY, PATH, ("x", "1"), ("y", "2"), ("x", "3")]));
+    peer.request(&headers(&[
+        METHOD,
+        SCHEME,
+        AUTHORITY,
+        PATH,
+        ("x", "1"),
+        ("y", "2"),
+        ("x", "3"),
+    ]));
     let head = expect_event!(peer, Side::Server, Event::Request { head, .. } => head);
     let values: Vec<_> = head.headers.get_all("x").iter().collect();
     assert_eq!(values, ["1", "3"]);
     let names: Vec<_> = head.fields.iter().map(|field| field.name).collect();
-    let wire: [&[u8]; 7] = [b":method", b":scheme", b":authority", b":path", b"x", b"y", b"x"];
+    let wire: [&[u8]; 7] = [
+        b":method",
+        b":scheme",
+        b":authority",
+        b":path",
+        b"x",
+        b"y",
+        b"x",
+    ];
     assert_eq!(names, wire);
 }
 
@@ -129,7 +151,11 @@ fn responses() {
         headers(&[(":status", "200"), ("connection", "close")]),
         headers(&[(":status", "200"), ("te", "trailers")]),
         join(&[&ok, &headers(&[(":status", "200")])]),
-        join(&[&ok, &data(b"x"), &headers(&[("transfer-encoding", "chunked")])]),
+        join(&[
+            &ok,
+            &data(b"x"),
+            &headers(&[("transfer-encoding", "chunked")]),
+        ]),
     ];
     for bytes in cases {
         let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
@@ -143,7 +169,13 @@ fn responses() {
                 _ => break,
             }
         }
-        assert_refused(&peer, bidi(0), Code::H3_MESSAGE_ERROR, &format!("{bytes:x?}"));
+        peer.drive();
+        assert_refused(
+            &peer,
+            bidi(0),
+            Code::H3_MESSAGE_ERROR,
+            &format!("{bytes:x?}"),
+        );
         let malformed = StreamEvent::Malformed(Violation::MessageMalformed);
         expect_event!(
             peer, Side::Client,

@@ -2,8 +2,8 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::expect_event;
 use aqueduct_core::event::Event;
+use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{RawPeer, data, frame, join, settings, varint};
@@ -18,12 +18,19 @@ fn ours_come_first_and_unasked() {
     let value = |pairs: &[(u64, u64)], id| pairs.iter().find(|p| p.0 == id).map(|p| p.1);
     for pairs in [&client, &server] {
         assert_eq!(value(pairs, 0x33), Some(1), "H3_DATAGRAM");
-        assert_eq!(value(pairs, 0x06), Some(64 * 1024), "MAX_FIELD_SECTION_SIZE");
+        assert_eq!(
+            value(pairs, 0x06),
+            Some(64 * 1024),
+            "MAX_FIELD_SECTION_SIZE"
+        );
         assert_eq!(value(pairs, 0x01), Some(4096), "QPACK_MAX_TABLE_CAPACITY");
         assert_eq!(value(pairs, 0x07), Some(16), "QPACK_BLOCKED_STREAMS");
         assert_eq!(value(pairs, 0x2b60_3742), Some(1), "draft 02");
         assert_eq!(value(pairs, 0xc671_706a), Some(1), "drafts 07 to 12");
-        assert!(pairs.iter().any(|p| (p.0.wrapping_sub(0x21)) % 0x1f == 0), "GREASE: {pairs:?}");
+        assert!(
+            pairs.iter().any(|p| (p.0.wrapping_sub(0x21)) % 0x1f == 0),
+            "GREASE: {pairs:?}"
+        );
         // Without RESET_STREAM_AT the newer dialects are not offered.
         assert_eq!(value(pairs, 0x2c7c_f000), None);
         assert_eq!(value(pairs, 0x14e9_cd29), None);
@@ -48,7 +55,10 @@ fn ours_follow_the_configuration() {
     let mut pairs = announced(&RawPeer::new(Side::Server, config));
     pairs.retain(|(_, value)| *value != 0);
     pairs.sort_unstable();
-    assert_eq!(pairs, [(0x01, 4096), (0x06, 65_536), (0x07, 16), (0x4242, 7)]);
+    assert_eq!(
+        pairs,
+        [(0x01, 4096), (0x06, 65_536), (0x07, 16), (0x4242, 7)]
+    );
 }
 
 /// Row A3: the peer's are told to the application, unknown ones included.
@@ -74,8 +84,16 @@ fn a_wrong_beginning_closes_the_connection() {
         ("GREASE first", frame(0x21, b"x"), Code::H3_MISSING_SETTINGS),
         ("DATA first", data(b"x"), Code::H3_MISSING_SETTINGS),
         ("twice", twice, Code::H3_FRAME_UNEXPECTED),
-        ("an id twice", settings(&[(6, 1), (6, 1)]), Code::H3_SETTINGS_ERROR),
-        ("an unknown id twice", settings(&[(0x99, 1), (0x99, 2)]), Code::H3_SETTINGS_ERROR),
+        (
+            "an id twice",
+            settings(&[(6, 1), (6, 1)]),
+            Code::H3_SETTINGS_ERROR,
+        ),
+        (
+            "an unknown id twice",
+            settings(&[(0x99, 1), (0x99, 2)]),
+            Code::H3_SETTINGS_ERROR,
+        ),
         ("HTTP/2 id 0", pair(0, 0), Code::H3_SETTINGS_ERROR),
         ("HTTP/2 id 2", pair(2, 0), Code::H3_SETTINGS_ERROR),
         ("HTTP/2 id 3", pair(3, 100), Code::H3_SETTINGS_ERROR),
@@ -84,7 +102,11 @@ fn a_wrong_beginning_closes_the_connection() {
         ("connect protocol 2", pair(0x08, 2), Code::H3_SETTINGS_ERROR),
         ("datagram 2", pair(0x33, 2), Code::H3_SETTINGS_ERROR),
         ("half a pair", frame(0x04, &[0x06]), Code::H3_FRAME_ERROR),
-        ("half a value", frame(0x04, &[0x06, 0x40]), Code::H3_FRAME_ERROR),
+        (
+            "half a value",
+            frame(0x04, &[0x06, 0x40]),
+            Code::H3_FRAME_ERROR,
+        ),
     ];
     for side in [Side::Client, Side::Server] {
         for (what, bytes, code) in cases {
@@ -118,9 +140,16 @@ fn settings_have_caps() {
 /// Row A13, RFC 9297 section 2.1.1: the setting needs the transport parameter.
 #[test]
 fn datagrams_need_the_transport_parameter() {
-    let none = Knobs { datagram_size: None, ..Knobs::default() };
+    let none = Knobs {
+        datagram_size: None,
+        ..Knobs::default()
+    };
     let net = Loopback::with_ends(none, Knobs::default());
     let mut peer = RawPeer::over(Side::Server, Config::default(), net);
     peer.control(&settings(&[(0x33, 1)]));
-    assert_closed(&mut peer, Code::H3_SETTINGS_ERROR, "H3_DATAGRAM without QUIC datagrams");
+    assert_closed(
+        &mut peer,
+        Code::H3_SETTINGS_ERROR,
+        "H3_DATAGRAM without QUIC datagrams",
+    );
 }

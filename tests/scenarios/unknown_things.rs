@@ -4,9 +4,10 @@ use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::id::Side;
+use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame, headers, join, settings};
+use aqueduct_core::transport::{ReadState, Transport};
 
 /// A request with unknown and reserved frames wherever they may stand.
 fn request() -> Vec<u8> {
@@ -36,14 +37,14 @@ fn split_requests_give_the_same_events() {
         }
         peer.finish(id);
         let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
-        let mut all = Vec::new();
+        let mut all: Vec<u8> = Vec::new();
         let mut out = [const { bytes::Bytes::new() }; 4];
         loop {
             let mut access = peer.access();
             let mut recv = access.recv(stream).expect("a stream to read");
             let read = recv.read(usize::MAX, &mut out).expect("content");
             all.extend(out.iter().take(read.chunks).flatten());
-            if read.state == aqueduct_core::transport::ReadState::Finished {
+            if read.state == ReadState::Finished {
                 break;
             }
         }
@@ -65,16 +66,22 @@ fn split_requests_give_the_same_events() {
 #[test]
 fn the_connection_goes_on() {
     for side in [Side::Client, Side::Server] {
-        let knobs = Knobs { max_chunk: 1, ..Knobs::default() };
+        let knobs = Knobs {
+            max_chunk: 1,
+            ..Knobs::default()
+        };
         let mut peer = RawPeer::over(side, Config::default(), Loopback::new(knobs));
         let control = peer.control(&settings(&[(0x21, 1), (0x0bad_cafe, 2)]));
         peer.write(control, &frame(0x21, &[7; 100]));
         peer.write(control, &frame(0xf123, b"unknown"));
         for ty in [vec![0x21], vec![0x40, 0x7e], vec![0x80, 0, 0x77, 0x77]] {
-            let id = peer.end().open(aqueduct_core::id::Dir::Uni).expect("credit");
+            let id = peer.end().open(Dir::Uni).expect("credit");
             peer.write(id, &ty);
             let stop = peer.seen(id).stop;
-            assert!(stop.is_none_or(|c| c == Code::H3_STREAM_CREATION_ERROR), "{stop:?}");
+            assert!(
+                stop.is_none_or(|c| c == Code::H3_STREAM_CREATION_ERROR),
+                "{stop:?}"
+            );
             peer.write(id, b"whatever follows");
         }
         assert_eq!(peer.closed(), None, "{}", peer.story());

@@ -17,7 +17,9 @@ use http::Method;
 /// Seeds for tests that run on unpleasant networks: `SEED` from the environment
 /// alone, else the first `n`.
 pub fn seeds(n: u64) -> impl Iterator<Item = u64> {
-    let one = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    let one = std::env::var("SEED")
+        .ok()
+        .map(|seed| seed.parse().expect("SEED is a number"));
     match one {
         Some(seed) => seed..seed + 1,
         None => 0..n,
@@ -33,7 +35,10 @@ pub fn config(change: impl FnOnce(&mut Config)) -> Config {
 
 /// The head of a GET request for `https://example.com/`.
 pub fn get() -> RequestHead {
-    RequestHead::new(Method::GET, "https://example.com/".parse().expect("an address"))
+    RequestHead::new(
+        Method::GET,
+        "https://example.com/".parse().expect("an address"),
+    )
 }
 
 /// The client-initiated bidirectional stream of a number: a request.
@@ -54,7 +59,7 @@ pub fn frames(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let len = varint(&mut rest) as usize;
         let (payload, after) = rest.split_at(len);
         rest = after;
-        if ty < 0x21 || (ty - 0x21) % 0x1f != 0 {
+        if ty < 0x21 || !(ty - 0x21).is_multiple_of(0x1f) {
             frames.push((ty, payload.to_vec()));
         }
     }
@@ -74,11 +79,18 @@ pub fn content(bytes: &[u8]) -> Vec<u8> {
 pub fn fields(bytes: &[u8], n: usize) -> String {
     let mut sections = frames(bytes).into_iter().filter(|(ty, _)| *ty == 1);
     let (_, section) = sections.nth(n).expect("a HEADERS frame");
-    let decoded = Decoder::new(0, 0).decode(0, &section, 1 << 20).expect("a field section");
-    let Decoded::Section(section) = decoded else { panic!("{decoded:?}") };
+    let decoded = Decoder::new(0, 0)
+        .decode(0, &section, 1 << 20)
+        .expect("a field section");
+    let Decoded::Section(section) = decoded else {
+        panic!("{decoded:?}")
+    };
     section.iter().fold(String::new(), |mut text, field| {
         let (name, value) = (field.name, field.value);
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let (name, value) = (
+            String::from_utf8_lossy(name),
+            String::from_utf8_lossy(value),
+        );
         writeln!(text, "{name}: {value}").expect("a string grows");
         text
     })
@@ -108,7 +120,9 @@ pub fn varint(bytes: &mut &[u8]) -> u64 {
     let len = 1usize << (bytes[0] >> 6);
     let (head, rest) = bytes.split_at(len);
     *bytes = rest;
-    let value = head.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let value = head
+        .iter()
+        .fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     value & (u64::MAX >> (64 - (len * 8 - 2)))
 }
 
@@ -118,7 +132,10 @@ pub fn varint(bytes: &mut &[u8]) -> u64 {
 pub fn assert_closed(peer: &mut RawPeer, code: Code, what: &str) -> Violation {
     assert_eq!(peer.closed(), Some(code), "{what}: {}", peer.story());
     let events = peer.events();
-    let closes = events.iter().filter(|event| matches!(event, Event::Closed(_))).count();
+    let closes = events
+        .iter()
+        .filter(|event| matches!(event, Event::Closed(_)))
+        .count();
     assert_eq!(closes, 1, "{what}: {events:?}");
     match events.last() {
         Some(Event::Closed(reason)) => match **reason {
@@ -138,7 +155,10 @@ pub fn assert_closed(peer: &mut RawPeer, code: Code, what: &str) -> Violation {
 pub fn assert_refused(peer: &RawPeer, id: StreamId, code: Code, what: &str) {
     let Seen { reset, stop, .. } = peer.seen(id);
     assert_eq!(peer.closed(), None, "{what}: {}", peer.story());
-    assert!(reset == Some(code) || stop == Some(code), "{what}: {reset:?} {stop:?}");
+    assert!(
+        reset == Some(code) || stop == Some(code),
+        "{what}: {reset:?} {stop:?}"
+    );
     assert!(reset.is_none_or(|c| c == code), "{what}: {reset:?}");
     assert!(stop.is_none_or(|c| c == code), "{what}: {stop:?}");
 }

@@ -95,7 +95,7 @@ fn quiet(_: &mut Endpoint, _: ConnKey, _: Event) {}
 
 #[test]
 fn a_full_socket_loses_and_repeats_nothing() {
-    let now = Instant::now();
+    let now = crate::testing::epoch();
     let (mut core, mut io) = (client(100, now), FakeIo::new());
     let mut driver = io.driver();
     io.room = 10;
@@ -129,7 +129,7 @@ fn a_full_socket_loses_and_repeats_nothing() {
 
 #[test]
 fn two_drivers_carry_a_handshake() {
-    let now = Instant::now();
+    let now = crate::testing::epoch();
     let server_tls = Arc::new(Identity::localhost().server());
     let config = EndpointConfig::server(server_tls, Config::default()).expect("suits");
     let mut cores = [client(1, now), Endpoint::new(config).expect("a server")];
@@ -195,7 +195,7 @@ fn more_datagrams_than_the_socket_takes_at_once_are_sent_in_parts() {
 
 #[test]
 fn a_datagram_that_cannot_be_sent_is_lost_alone() {
-    let now = Instant::now();
+    let now = crate::testing::epoch();
     let (mut core, mut io) = (client(3, now), FakeIo::new());
     let mut driver = io.driver();
     io.send_error = Some(io::ErrorKind::PermissionDenied);
@@ -210,7 +210,7 @@ fn a_datagram_that_cannot_be_sent_is_lost_alone() {
 
 #[test]
 fn only_errors_of_the_socket_itself_are_told() {
-    let now = Instant::now();
+    let now = crate::testing::epoch();
     let (mut core, mut io) = (client(0, now), FakeIo::new());
     let mut driver = io.driver();
     for peer in [
@@ -226,7 +226,7 @@ fn only_errors_of_the_socket_itself_are_told() {
 
 #[test]
 fn a_turn_is_bounded_however_much_arrives() {
-    let now = Instant::now();
+    let now = crate::testing::epoch();
     let (mut core, mut io) = (client(0, now), FakeIo::new());
     let mut driver = io.driver();
     let from = ([127, 0, 0, 1], 1).into();

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::{
-    ConnectionId, ConnectionIdGenerator, IdleTimeout, MtuDiscoveryConfig, TokenStore,
-    TransportConfig, VarInt, congestion,
+    IdleTimeout, MtuDiscoveryConfig, TokenStore, TransportConfig, VarInt, congestion,
 };
 use rustls::quic::Version;
 
 use super::incoming::IncomingPolicy;
+use super::seed::{Mix, SeededIds, fold, system_seed};
 use super::tls::ALPN;
 use crate::config::Config;
 use crate::id::Side;
@@ -463,63 +463,14 @@ fn server_crypto(mut tls: Arc<rustls::ServerConfig>) -> Result<Arc<QuicServerCon
     Ok(Arc::new(crypto))
 }
 
-/// A small generator of well-mixed numbers (SplitMix64), for what need not be
-/// secret.
-#[derive(Clone, Debug)]
-pub(crate) struct Mix(pub(crate) u64);
-
-impl Mix {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
-/// One number that depends on all of a seed.
-fn fold(seed: &[u8; 32]) -> u64 {
-    seed.iter()
-        .fold(0, |state, byte| Mix(state ^ u64::from(*byte)).next())
-}
-
-/// A number from quinn's source of randomness, for GREASE.
-fn system_seed() -> u64 {
-    let id = quinn_proto::RandomConnectionIdGenerator::new(8).generate_cid();
-    id.iter()
-        .fold(0, |state, byte| state << 8 | u64::from(*byte))
-}
-
-/// The ids that a seeded client's first packets are addressed to.
-pub(super) fn initial_ids(state: u64) -> Arc<dyn Fn() -> ConnectionId + Send + Sync> {
-    Arc::new(move || SeededIds(Mix(state)).generate_cid())
-}
-
-/// Connection ids that follow from the seed.
-struct SeededIds(Mix);
-
-impl ConnectionIdGenerator for SeededIds {
-    fn generate_cid(&mut self) -> ConnectionId {
-        ConnectionId::new(&self.0.next().to_be_bytes())
-    }
-
-    fn cid_len(&self) -> usize {
-        8
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn settings_out_of_range_are_named() {
-        let change: [(&str, fn(&mut TransportSettings)); 6] = [
+        type Change = fn(&mut TransportSettings);
+        let changes: [(&str, Change); 6] = [
             ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
             ("initial_mtu", |s| s.initial_mtu = 1199),
             ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
@@ -527,7 +478,7 @@ mod tests {
             ("receive_window", |s| s.receive_window = 1 << 62),
             ("send_window", |s| s.send_window = 0),
         ];
-        for (field, change) in change {
+        for (field, change) in changes {
             let mut settings = TransportSettings::default();
             change(&mut settings);
             let error = EndpointConfig::client()
@@ -543,16 +494,5 @@ mod tests {
                 .transport(TransportSettings::default())
                 .is_ok()
         );
-    }
-
-    #[test]
-    fn seeded_connection_ids_repeat_and_differ() {
-        let ids = |seed| {
-            let mut ids = SeededIds(Mix(seed));
-            [ids.generate_cid(), ids.generate_cid()]
-        };
-        assert_eq!(ids(1), ids(1));
-        assert_ne!(ids(1), ids(2));
-        assert_ne!(ids(1)[0], ids(1)[1]);
     }
 }

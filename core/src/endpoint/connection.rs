@@ -74,7 +74,8 @@ pub(super) struct State {
     pub(super) dirty: bool,
     pub(super) eventful: bool,
     pub(super) sending: bool,
-    /// Counted among the endpoint's unfinished handshakes, its open connections.
+    /// Counted among the handshakes that peers have not finished, the open
+    /// connections.
     pub(super) handshaking: bool,
     pub(super) open: bool,
 }
@@ -99,7 +100,7 @@ impl State {
             dirty: false,
             eventful: false,
             sending: false,
-            handshaking: true,
+            handshaking: side == Side::Server,
             open: true,
         }
     }

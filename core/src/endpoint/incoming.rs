@@ -4,8 +4,8 @@
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct IncomingPolicy {
-    /// Connections open at once, handshakes included; more are refused with
-    /// CONNECTION_REFUSED. Default 10,000.
+    /// Connections open at once, handshakes and outgoing connections included;
+    /// further attempts are refused with CONNECTION_REFUSED. Default 10,000.
     pub max_connections: usize,
     /// When the client's address is checked before anything is spent on it.
     pub retry: Retry,

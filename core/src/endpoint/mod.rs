@@ -14,6 +14,41 @@
 //!
 //! Only connections that something happened to are looked at: an idle one costs
 //! memory and nothing else.
+//!
+//! A server on a blocking socket, with nothing but the standard library around it:
+//!
+//! ```no_run
+//! use std::{net::UdpSocket, sync::Arc, time::{Duration, Instant}};
+//! use aqueduct_core::{config::Config, event::Event, head::{End, ResponseHead}};
+//! use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig};
+//!
+//! # fn run(tls: rustls::ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
+//! let socket = UdpSocket::bind("127.0.0.1:4433")?;
+//! let config = EndpointConfig::server(Arc::new(tls), Config::default())?;
+//! let mut endpoint = Endpoint::new(config)?;
+//! let (mut out, mut buf) = (Vec::new(), vec![0; endpoint.max_udp_payload()]);
+//! loop {
+//!     while let Some((connection, event)) = endpoint.poll_event() {
+//!         let Event::Request { stream, .. } = event else { continue };
+//!         if let Some(mut connection) = endpoint.connection(Instant::now(), connection) {
+//!             let head = ResponseHead::new(http::StatusCode::NO_CONTENT);
+//!             connection.access().respond(stream, &head, End::Fin).ok();
+//!         }
+//!     }
+//!     while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
+//!         socket.send_to(&out[..transmit.size], transmit.remote)?;
+//!     }
+//!     let wait = endpoint.poll_timeout().map(|deadline| {
+//!         deadline.at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+//!     });
+//!     socket.set_read_timeout(wait)?;
+//!     if let Ok((len, remote)) = socket.recv_from(&mut buf) {
+//!         endpoint.handle_datagram(Instant::now(), Arrival::from(remote), buf[..len].into());
+//!     }
+//!     endpoint.handle_timeout(Instant::now());
+//! }
+//! # }
+//! ```
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!(
@@ -23,13 +58,15 @@ compile_error!(
 mod config;
 mod connection;
 mod incoming;
+mod packet;
 mod quic;
+mod seed;
 mod timers;
 pub mod tls;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,73 +79,25 @@ use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::time::Deadline;
 
-pub(crate) use config::Mix;
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
 pub use config::{ConfigError, Congestion, EndpointConfig, Target, TransportSettings};
 pub use connection::{ConnectionInfo, ConnectionMut, ExportFailed, PathStats, PeerParameters};
 pub use incoming::{IncomingPolicy, Retry};
+pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
+pub(crate) use seed::Mix;
 
 use config::Trace;
 use connection::State;
 use incoming::{Load, Verdict};
+use packet::{from_transmit, to_ecn};
 use timers::Timers;
 
 /// Answers that belong to no connection (refusals, retries, version
 /// negotiation, stateless resets), held until they are sent; the newest are
 /// dropped beyond this.
 const MAX_RESPONSES: usize = 64;
-
-/// Where a datagram came from.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct Arrival {
-    /// The sender.
-    pub remote: SocketAddr,
-    /// The local address it was sent to, where the socket tells.
-    pub local_ip: Option<IpAddr>,
-    /// The ECN mark it arrived with.
-    pub ecn: Option<Ecn>,
-}
-
-impl Arrival {
-    /// A datagram of which only the sender is known.
-    #[must_use]
-    pub const fn from(remote: SocketAddr) -> Self {
-        Self {
-            remote,
-            local_ip: None,
-            ecn: None,
-        }
-    }
-}
-
-/// An ECN mark (RFC 3168).
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Ecn {
-    /// Capable, first codepoint.
-    Ect0,
-    /// Capable, second codepoint.
-    Ect1,
-    /// Congestion experienced.
-    Ce,
-}
-
-/// One or more datagrams to be sent to one address.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[must_use]
-pub struct Transmit {
-    /// The receiver.
-    pub remote: SocketAddr,
-    /// The address to send from, where it matters.
-    pub local_ip: Option<IpAddr>,
-    /// The ECN mark to send with.
-    pub ecn: Option<Ecn>,
-    /// Bytes written to the caller's buffer.
-    pub size: usize,
-    /// Length of each datagram but the last, when there are several.
-    pub segment_size: Option<usize>,
-}
 
 /// Why a connection was not begun.
 #[derive(Clone, Debug)]
@@ -175,6 +164,12 @@ struct Slot {
     state: Option<Box<State>>,
 }
 
+/// An endpoint may live behind a lock or move between threads.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Endpoint>();
+};
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
@@ -218,7 +213,7 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError`]; nothing was sent.
     pub fn connect(&mut self, now: Instant, to: &Target) -> Result<ConnKey, ConnectError> {
-        self.see(now);
+        let now = self.see(now);
         if !self.accepting {
             return Err(ConnectError::Refused);
         }
@@ -234,7 +229,7 @@ impl Endpoint {
         let mut config = to.crypto(Arc::clone(&self.tokens) as _)?;
         config.transport_config(transport);
         if self.config.has_seed() {
-            let ids = config::initial_ids(self.grease.next());
+            let ids = seed::initial_ids(self.grease.next());
             config.initial_dst_cid_provider(ids);
         }
         let (handle, quic) = self
@@ -259,7 +254,7 @@ impl Endpoint {
 
     /// Takes one received datagram.
     pub fn handle_datagram(&mut self, now: Instant, from: Arrival, data: BytesMut) {
-        self.see(now);
+        let now = self.see(now);
         let mut response = self.spare.pop().unwrap_or_default();
         response.clear();
         let ecn = from.ecn.map(to_ecn);
@@ -286,7 +281,7 @@ impl Endpoint {
 
     /// Does what is due at `now`. Calling it early, late or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.see(now);
+        let now = self.see(now);
         self.process();
         // Each connection once: what wants to be called again at the same time is
         // armed when it is pumped.
@@ -330,7 +325,7 @@ impl Endpoint {
 
     /// A connection to be used; `None` once `Event::Closed` has been told.
     pub fn connection(&mut self, now: Instant, key: ConnKey) -> Option<ConnectionMut<'_>> {
-        self.see(now);
+        let now = self.see(now);
         if self.state_mut(key)?.told {
             return None;
         }
@@ -438,7 +433,7 @@ impl Endpoint {
         max_segments: usize,
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        self.see(now);
+        let now = self.see(now);
         self.process();
         out.clear();
         if let Some((transmit, response)) = self.responses.pop_front() {
@@ -472,8 +467,11 @@ impl Endpoint {
 
     // ---- inside ------------------------------------------------------------------
 
-    fn see(&mut self, now: Instant) {
-        self.now = Some(self.now.map_or(now, |latest| latest.max(now)));
+    /// The time from here on: it does not run backwards, whatever the caller says.
+    fn see(&mut self, now: Instant) -> Instant {
+        let now = self.now.map_or(now, |latest| latest.max(now));
+        self.now = Some(now);
+        now
     }
 
     fn state_mut(&mut self, key: ConnKey) -> Option<&mut State> {
@@ -567,13 +565,13 @@ impl Endpoint {
         if self.slots.len() <= handle.0 {
             self.slots.resize_with(handle.0 + 1, Slot::default);
         }
+        self.open += 1;
+        self.handshakes += usize::from(state.handshaking);
         let mut generation = 0;
         if let Some(slot) = self.slots.get_mut(handle.0) {
             generation = slot.generation;
             slot.state = Some(Box::new(state));
         }
-        self.open += 1;
-        self.handshakes += 1;
         let key = connection::key(handle, generation);
         self.touch(key);
         key
@@ -672,28 +670,6 @@ impl Endpoint {
         response.truncate(transmit.size);
         self.responses
             .push_back((from_transmit(transmit), response));
-    }
-}
-
-fn from_transmit(transmit: &quinn_proto::Transmit) -> Transmit {
-    Transmit {
-        remote: transmit.destination,
-        local_ip: transmit.src_ip,
-        ecn: transmit.ecn.map(|mark| match mark {
-            quinn_proto::EcnCodepoint::Ect0 => Ecn::Ect0,
-            quinn_proto::EcnCodepoint::Ect1 => Ecn::Ect1,
-            quinn_proto::EcnCodepoint::Ce => Ecn::Ce,
-        }),
-        size: transmit.size,
-        segment_size: transmit.segment_size,
-    }
-}
-
-fn to_ecn(mark: Ecn) -> quinn_proto::EcnCodepoint {
-    match mark {
-        Ecn::Ect0 => quinn_proto::EcnCodepoint::Ect0,
-        Ecn::Ect1 => quinn_proto::EcnCodepoint::Ect1,
-        Ecn::Ce => quinn_proto::EcnCodepoint::Ce,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Connections from first datagram to last event, over QUIC and TLS on virtual
 //! time.
 
+mod http;
+mod random;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -393,7 +396,7 @@ fn bytes_of_any_kind_are_taken() {
 
 #[test]
 fn a_connection_that_cannot_be_begun_says_why() {
-    let now = std::time::Instant::now();
+    let now = Pair::default().now;
     let mut endpoint = Endpoint::new(EndpointConfig::client()).expect("a client");
     let tls = Identity::localhost().client_arc();
     let to = |addr: ([u8; 4], u16), name| Target::new(addr.into(), name, Arc::clone(&tls));
@@ -433,4 +436,68 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!(trace(seed), trace(seed), "SEED={seed}");
     }
     assert_ne!(trace(1), trace(2));
+}
+
+#[test]
+fn time_that_runs_backwards_is_not_believed() {
+    let (mut pair, client, _) = Pair::connected(Options::default());
+    let early = pair.now - Duration::from_millis(15);
+    pair.client.endpoint.handle_timeout(early);
+    pair.client(client).access().close(Code::H3_NO_ERROR, "");
+    let mut out = Vec::new();
+    assert!(
+        pair.client
+            .endpoint
+            .poll_transmit(early, 1, &mut out)
+            .is_some()
+    );
+    let deadline = pair.client.endpoint.poll_timeout().expect("closing");
+    assert!(deadline.at > pair.now);
+}
+
+#[cfg(feature = "qlog")]
+#[test]
+#[expect(
+    clippy::disallowed_types,
+    reason = "quinn writes traces through a shared sink"
+)]
+fn each_connection_has_a_trace_of_its_own() {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("one thread").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let sinks = Arc::new(Mutex::new(Vec::new()));
+    let made = Arc::clone(&sinks);
+    let factory = move |side: Side, _| -> Option<Box<dyn Write + Send + Sync>> {
+        let sink = Sink::default();
+        made.lock().expect("one thread").push((side, sink.clone()));
+        Some(Box::new(sink))
+    };
+    let mut pair = Pair::default();
+    let config = EndpointConfig::client().qlog(Arc::new(factory));
+    pair.client.endpoint = Endpoint::new(config).expect("a client");
+    pair.establish();
+    pair.establish();
+    let sinks = sinks.lock().expect("one thread");
+    assert_eq!(sinks.len(), 2);
+    for (side, sink) in sinks.iter() {
+        let trace = sink.0.lock().expect("one thread");
+        assert_eq!(*side, Side::Client);
+        assert!(
+            trace.windows(10).any(|at| at == b"recovery:m"),
+            "{} bytes",
+            trace.len()
+        );
+    }
 }

@@ -112,6 +112,10 @@ impl Timers {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant is had in no other way"
+)]
 mod tests {
     use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::local::LocalStream;
-use super::streams::{Kind, Recv, StreamTable};
+use super::streams::{Kind, Recv, Send, StreamTable};
 use super::{Claims, H3Event};
 use crate::config::Config;
 use crate::fault::{Fault, Violation};
@@ -149,7 +149,9 @@ impl H3 {
     }
 
     fn on_readable<T: Transport>(&mut self, t: &mut T, id: StreamId) -> Result<(), Fault> {
-        let Some(key) = self.table.find(id) else { return Ok(()) };
+        let Some(key) = self.table.find(id) else {
+            return Ok(());
+        };
         match self.table.get(key).map(|slot| &slot.kind) {
             Some(Kind::Unidentified(_)) => self.identify(t, key),
             Some(Kind::Exchange(_)) => self.pump(t, key),
@@ -250,6 +252,14 @@ impl H3 {
             Err(Fault::Stream(key, why)) => {
                 tracing::debug!(stream = %key.id, code = %why.code(), %why, "resetting a stream");
                 self.events.push_back(H3Event::Malformed(key, why));
+                //= https://www.rfc-editor.org/rfc/rfc9114#section-8
+                // A stream error ends both halves, one that was finished too as
+                // long as the peer has not acknowledged it.
+                if let Some(slot) = self.table.get_mut(key)
+                    && slot.send == Send::Finished
+                {
+                    slot.send = Send::Finishing;
+                }
                 self.abandon(t, key, why.code());
                 self.flush_local(t);
                 let result = self.nuisance(1);
@@ -270,6 +280,9 @@ impl H3 {
         //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
         // The setting was sent and received.
         self.config.datagrams
-            && self.peer_settings.as_ref().is_some_and(|settings| settings.h3_datagram())
+            && self
+                .peer_settings
+                .as_ref()
+                .is_some_and(|settings| settings.h3_datagram())
     }
 }

@@ -64,7 +64,10 @@ impl H3 {
         };
         set(SettingId::QPACK_MAX_TABLE_CAPACITY, limits.qpack_table);
         set(SettingId::MAX_FIELD_SECTION_SIZE, limits.field_section);
-        set(SettingId::QPACK_BLOCKED_STREAMS, limits.qpack_blocked_streams);
+        set(
+            SettingId::QPACK_BLOCKED_STREAMS,
+            limits.qpack_blocked_streams,
+        );
         if self.side == Side::Server && config.connect_protocol {
             set(SettingId::ENABLE_CONNECT_PROTOCOL, 1);
         }
@@ -81,7 +84,10 @@ impl H3 {
         if config.grease {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.1
             // At least one setting is reserved.
-            set(SettingId(grease::reserved(self.seed).get()), self.seed & 0x3fff_ffff);
+            set(
+                SettingId(grease::reserved(self.seed).get()),
+                self.seed & 0x3fff_ffff,
+            );
         }
         settings
     }
@@ -94,7 +100,9 @@ impl H3 {
         mut ended: bool,
     ) -> Result<(), Fault> {
         loop {
-            let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+            let Some(slot) = self.table.get_mut(key) else {
+                return Ok(());
+            };
             let mut chunk = std::mem::take(&mut slot.held);
             match slot.kind {
                 Kind::Control => self.on_control_bytes(t, &mut chunk)?,
@@ -130,7 +138,10 @@ impl H3 {
         t: &mut T,
         input: &mut Bytes,
     ) -> Result<(), Fault> {
-        let rules = FrameRules { kind: StreamKind::Control, ..self.rules() };
+        let rules = FrameRules {
+            kind: StreamKind::Control,
+            ..self.rules()
+        };
         while let Some(event) = self
             .control_reader
             .read(input, &rules)
@@ -164,9 +175,11 @@ impl H3 {
             FrameEvent::PriorityUpdate { push: true, .. } => {
                 Err(Fault::Connection(Violation::PriorityPush))
             }
-            FrameEvent::PriorityUpdate { push: false, id, value } => {
-                self.on_priority_update(t, id, &value)
-            }
+            FrameEvent::PriorityUpdate {
+                push: false,
+                id,
+                value,
+            } => self.on_priority_update(t, id, &value),
             FrameEvent::Origin(payload) => {
                 //= https://www.rfc-editor.org/rfc/rfc9412#section-2
                 // Its structure is checked, its content is for clients that
@@ -174,7 +187,7 @@ impl H3 {
                 for origin in frame::Origins::new(payload) {
                     origin.map_err(|_| Fault::Connection(Violation::FrameMalformed))?;
                 }
-                Ok(())
+                self.nuisance(1)
             }
             FrameEvent::UnknownStart { .. } => {
                 self.stats.unknown_frames += 1;
@@ -184,23 +197,19 @@ impl H3 {
             FrameEvent::DataStart { .. }
             | FrameEvent::Data(_)
             | FrameEvent::Headers(_)
-            | FrameEvent::PushPromise { .. } => {
-                Err(Fault::Connection(Violation::FrameUnexpected))
-            }
+            | FrameEvent::PushPromise { .. } => Err(Fault::Connection(Violation::FrameUnexpected)),
         }
     }
 
     fn on_settings<T: Transport>(&mut self, t: &mut T, payload: &[u8]) -> Result<(), Fault> {
-        let settings = Settings::decode(payload).map_err(|error| {
+        let max = self.config.limits.settings;
+        let settings = Settings::decode_at_most(payload, max).map_err(|error| {
             Fault::Connection(match error {
                 SettingsError::Truncated => Violation::SettingsMalformed,
                 SettingsError::TooMany => Violation::SettingsTooMany,
                 _ => Violation::SettingsInvalid,
             })
         })?;
-        if settings.iter().len() > self.config.limits.settings {
-            return Err(Fault::Connection(Violation::SettingsTooMany));
-        }
         //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
         // The setting needs the transport parameter; only who takes datagrams
         // can tell whether it was there.
@@ -234,7 +243,7 @@ impl H3 {
             Some(before) if id > before => {
                 return Err(Fault::Connection(Violation::GoawayGrew));
             }
-            Some(_) => {}
+            Some(_) => self.nuisance(1)?,
             None => self.events.push_back(H3Event::PeerDrains),
         }
         self.goaway_received = Some(id);
@@ -250,7 +259,11 @@ impl H3 {
             .table
             .keys()
             .filter(|key| key.id.is_request() && key.id.wire() >= limit)
-            .filter(|key| self.table.get(*key).is_some_and(|s| s.exchange_ref().is_some()))
+            .filter(|key| {
+                self.table
+                    .get(*key)
+                    .is_some_and(|s| s.exchange_ref().is_some())
+            })
             .collect();
         for key in left_out {
             self.events.push_back(H3Event::Unprocessed(key));
@@ -271,8 +284,8 @@ impl H3 {
         };
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7.1
         // What is no dictionary at all may end the connection, and does.
-        let stated = Stated::parse(value)
-            .map_err(|_| Fault::Connection(Violation::PriorityMalformed))?;
+        let stated =
+            Stated::parse(value).map_err(|_| Fault::Connection(Violation::PriorityMalformed))?;
         let priority = Priority::default().merged(stated);
         self.nuisance(1)?;
         if let Some(key) = self.table.find(id) {
@@ -297,7 +310,10 @@ impl H3 {
 
     /// The priority that was announced before the request came, if any.
     pub(super) fn take_early_priority(&mut self, id: StreamId) -> Option<Priority> {
-        let at = self.early_priorities.iter().position(|early| early.0 == id)?;
+        let at = self
+            .early_priorities
+            .iter()
+            .position(|early| early.0 == id)?;
         self.early_priorities.remove(at).map(|early| early.1)
     }
 
@@ -333,7 +349,10 @@ impl H3 {
             Side::Client => 0,
         };
         self.goaway_sent = Some(id);
-        frame::put_goaway(self.control_out.buffer(), VarInt::new(id).unwrap_or_default());
+        frame::put_goaway(
+            self.control_out.buffer(),
+            VarInt::new(id).unwrap_or_default(),
+        );
         self.flush_local(t);
     }
 
@@ -362,7 +381,10 @@ impl H3 {
     }
 
     pub(super) fn is_peer_critical(kind: &Kind) -> bool {
-        matches!(kind, Kind::Control | Kind::QpackEncoder | Kind::QpackDecoder)
+        matches!(
+            kind,
+            Kind::Control | Kind::QpackEncoder | Kind::QpackDecoder
+        )
     }
 
     /// Marks the receiving half of a slot as closed.
@@ -398,4 +420,7 @@ fn urgency_base(priority: Priority) -> i32 {
 /// Largest `order` of a stream in either direction.
 pub(crate) const MAX_ORDER: i32 = 1_000_000;
 
-const _: () = assert!(2 * MAX_ORDER + 0x10_0000 < 1 << 24, "urgencies do not overlap");
+const _: () = assert!(
+    2 * MAX_ORDER + 0x10_0000 < 1 << 24,
+    "urgencies do not overlap"
+);

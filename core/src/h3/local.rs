@@ -16,7 +16,10 @@ pub(crate) struct LocalStream {
 impl LocalStream {
     /// A stream of the given type, not opened yet.
     pub(crate) fn new(ty: u8) -> Self {
-        Self { id: None, owed: BytesMut::from([ty].as_slice()) }
+        Self {
+            id: None,
+            owed: BytesMut::from([ty].as_slice()),
+        }
     }
 
     /// Whether this is the stream.

@@ -58,7 +58,7 @@ fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)
     let mut pseudo = Pseudo::default();
     let mut headers = HeaderMap::new();
     let mut regular = false;
-    for field in fields.iter() {
+    for field in fields {
         if field.name.first() == Some(&b':') {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3
             // Pseudo-header fields come first, once each, and only those
@@ -93,7 +93,9 @@ fn is_field_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !blank(value.first())
         && !blank(value.last())
-        && value.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+        && value
+            .iter()
+            .all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
 }
 
 fn regular_field(field: &Field<'_>, place: Place) -> Checked<(HeaderName, HeaderValue)> {
@@ -150,7 +152,13 @@ pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHe
         Some(_) => return Err(MALFORMED),
     };
     join_cookies(&mut headers);
-    Ok(RequestHead { method, uri, protocol, headers, fields })
+    Ok(RequestHead {
+        method,
+        uri,
+        protocol,
+        headers,
+        fields,
+    })
 }
 
 fn upgrade_token(token: &[u8]) -> Checked<Protocol> {
@@ -166,7 +174,11 @@ fn upgrade_token(token: &[u8]) -> Checked<Protocol> {
 fn single_host(headers: &HeaderMap) -> Checked<Option<HeaderValue>> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().cloned();
-    if hosts.next().is_some() { Err(MALFORMED) } else { Ok(host) }
+    if hosts.next().is_some() {
+        Err(MALFORMED)
+    } else {
+        Ok(host)
+    }
 }
 
 fn authority(bytes: &[u8]) -> Checked<Authority> {
@@ -269,7 +281,11 @@ pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
     if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() > 599 {
         return Err(MALFORMED);
     }
-    Ok(ResponseHead { status, headers, fields })
+    Ok(ResponseHead {
+        status,
+        headers,
+        fields,
+    })
 }
 
 /// Received trailers.
@@ -283,7 +299,9 @@ pub(crate) fn trailers(fields: FieldSection) -> Checked<Trailers> {
 pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
     if !head.fields.is_empty() {
         let extended = head.fields.get(b":protocol").is_some();
-        return request(head.fields.clone(), extended).ok().map(|_| head.fields.clone());
+        return request(head.fields.clone(), extended)
+            .ok()
+            .map(|_| head.fields.clone());
     }
     let mut fields = FieldSection::new();
     fields.push(b":method", head.method.as_str().as_bytes());
@@ -296,10 +314,20 @@ pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
         let scheme = head.uri.scheme_str().unwrap_or("https");
         fields.push(b":scheme", scheme.as_bytes());
         if let Some(authority) = head.uri.authority() {
-            fields.push(b":authority", without_default_port(authority, scheme).as_bytes());
+            fields.push(
+                b":authority",
+                without_default_port(authority, scheme).as_bytes(),
+            );
         }
         let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        fields.push(b":path", if path.is_empty() { b"/" } else { path.as_bytes() });
+        fields.push(
+            b":path",
+            if path.is_empty() {
+                b"/"
+            } else {
+                path.as_bytes()
+            },
+        );
     }
     push_headers(&mut fields, &head.headers);
     // The rules for what we send are the rules for what we take.
@@ -314,7 +342,10 @@ fn without_default_port<'a>(authority: &'a Authority, scheme: &str) -> &'a str {
         "http" => ":80",
         _ => return authority.as_str(),
     };
-    authority.as_str().strip_suffix(default).unwrap_or(authority.as_str())
+    authority
+        .as_str()
+        .strip_suffix(default)
+        .unwrap_or(authority.as_str())
 }
 
 fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
@@ -330,7 +361,9 @@ fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
 /// The field section of a response to be sent; `None` when no peer would take it.
 pub(crate) fn build_response(head: &ResponseHead) -> Option<FieldSection> {
     if !head.fields.is_empty() {
-        return response(head.fields.clone()).ok().map(|_| head.fields.clone());
+        return response(head.fields.clone())
+            .ok()
+            .map(|_| head.fields.clone());
     }
     let mut fields = FieldSection::new();
     fields.push(b":status", head.status.as_str().as_bytes());

@@ -58,7 +58,11 @@ pub(crate) enum H3Event {
     /// Trailers, after the content was taken.
     Trailers(StreamKey, Box<Trailers>),
     /// A stream of a claimed type and the id after the type.
-    Claimed { stream: StreamKey, dir: Dir, id: u64 },
+    Claimed {
+        stream: StreamKey,
+        dir: Dir,
+        id: u64,
+    },
     /// Content, raw bytes or the end may be read.
     Readable(StreamKey),
     /// A blocked stream takes bytes again.

@@ -18,7 +18,7 @@ use http::{Method, StatusCode};
 
 use super::H3Event;
 use super::connection::{CHUNK, H3};
-use super::message;
+use super::{message, tunnel_priority};
 use super::streams::{Kind, Recv, Send};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
@@ -120,14 +120,20 @@ impl Exchange {
     }
 
     fn length_exceeded(&self) -> bool {
-        let limit = if self.no_content { Some(0) } else { self.recv_length };
+        let limit = if self.no_content {
+            Some(0)
+        } else {
+            self.recv_length
+        };
         limit.is_some_and(|limit| self.received > limit)
     }
 
     fn length_missed(&self) -> bool {
         !self.no_content
             && self.recv != Part::Tunnel
-            && self.recv_length.is_some_and(|length| length != self.received)
+            && self
+                .recv_length
+                .is_some_and(|length| length != self.received)
     }
 }
 
@@ -149,14 +155,24 @@ impl H3 {
     pub(crate) fn pump<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
         let rules = self.rules();
         loop {
-            let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
-            let Kind::Exchange(exchange) = &mut slot.kind else { return Ok(()) };
-            if slot.recv != Recv::Open || exchange.blocked.is_some() {
+            let Some(slot) = self.table.get_mut(key) else {
+                return Ok(());
+            };
+            let Kind::Exchange(exchange) = &mut slot.kind else {
+                return Ok(());
+            };
+            if slot.recv != Recv::Open {
+                return Ok(());
+            }
+            let blocked = exchange.blocked.is_some();
+            if blocked && (exchange.fin || !slot.held.is_empty()) {
                 return Ok(());
             }
             if !exchange.content.is_empty() {
                 break;
             }
+            // While a section waits for insertions, one chunk is read ahead: a reset
+            // is told by reading alone, and cancels the section.
             if !slot.held.is_empty() {
                 let event = exchange
                     .reader
@@ -274,7 +290,8 @@ impl H3 {
                 if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
                     exchange.recv = Part::Trailers;
                 }
-                self.events.push_back(H3Event::Trailers(key, Box::new(trailers)));
+                self.events
+                    .push_back(H3Event::Trailers(key, Box::new(trailers)));
                 Ok(())
             }
         }
@@ -299,16 +316,24 @@ impl H3 {
         exchange.told = true;
         exchange.connect = head.method == Method::CONNECT;
         exchange.head_request = head.method == Method::HEAD;
-        exchange.recv = if exchange.connect { Part::Tunnel } else { Part::Body };
+        exchange.recv = if exchange.connect {
+            Part::Tunnel
+        } else {
+            Part::Body
+        };
         exchange.recv_length = length;
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7
         // The latest PRIORITY_UPDATE overrides the field.
-        if let Some(priority) = exchange.priority.or(announced).or(stated) {
-            self.reprioritize(t, key, priority);
+        match exchange.priority.or(announced).or(stated) {
+            Some(priority) => self.reprioritize(t, key, priority),
+            // Nothing was asked for: the usual urgency, shared, so that a long
+            // download starves neither its neighbours nor a session.
+            None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
         }
         self.stats.requests += 1;
         self.useful(1);
         self.events.push_back(H3Event::Request(key, Box::new(head)));
+        self.tell_stopped(key);
         Ok(())
     }
 
@@ -333,7 +358,8 @@ impl H3 {
                 || head.status == StatusCode::NO_CONTENT;
         }
         self.useful(1);
-        self.events.push_back(H3Event::Response(key, Box::new(head)));
+        self.events
+            .push_back(H3Event::Response(key, Box::new(head)));
         Ok(())
     }
 
@@ -368,9 +394,16 @@ impl H3 {
 
     /// The peer's end, after everything before it was taken.
     fn on_end(&mut self, key: StreamKey) -> Result<(), Fault> {
-        let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
-        let Kind::Exchange(exchange) = &mut slot.kind else { return Ok(()) };
-        exchange.reader.finish().map_err(|error| Fault::Connection(error.into()))?;
+        let Some(slot) = self.table.get_mut(key) else {
+            return Ok(());
+        };
+        let Kind::Exchange(exchange) = &mut slot.kind else {
+            return Ok(());
+        };
+        exchange
+            .reader
+            .finish()
+            .map_err(|error| Fault::Connection(error.into()))?;
         if exchange.recv == Part::Head {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
             // A message without its head.
@@ -397,9 +430,13 @@ impl H3 {
         code: u64,
     ) -> Result<(), Fault> {
         self.cancel_sections(key)?;
-        let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+        let Some(slot) = self.table.get_mut(key) else {
+            return Ok(());
+        };
         slot.held = Bytes::new();
-        let Kind::Exchange(exchange) = &mut slot.kind else { return Ok(()) };
+        let Kind::Exchange(exchange) = &mut slot.kind else {
+            return Ok(());
+        };
         exchange.content = Bytes::new();
         exchange.blocked = None;
         if exchange.told {
@@ -425,13 +462,19 @@ impl H3 {
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Result<Read, ReadError>, Fault> {
-        let mut read = Read { chunks: 0, bytes: 0, state: ReadState::Open };
+        let mut read = Read {
+            chunks: 0,
+            bytes: 0,
+            state: ReadState::Open,
+        };
         while let Some(place) = out.get_mut(read.chunks) {
             let room = max - read.bytes;
             if room == 0 {
                 break;
             }
-            let Some(slot) = self.table.get_mut(key) else { return Ok(Err(ReadError::Gone)) };
+            let Some(slot) = self.table.get_mut(key) else {
+                return Ok(Err(ReadError::Gone));
+            };
             let recv = slot.recv;
             let Kind::Exchange(exchange) = &mut slot.kind else {
                 return Ok(Err(ReadError::Gone));
@@ -445,7 +488,7 @@ impl H3 {
             }
             match recv {
                 Recv::Open => self.pump(t, key)?,
-                Recv::Finished if read.chunks == 0 || self.table.get(key).is_some() => {
+                Recv::Finished => {
                     read.state = ReadState::Finished;
                     self.close_recv(key);
                     self.settle(key);
@@ -459,8 +502,12 @@ impl H3 {
                 Recv::Closed if read.chunks == 0 => return Ok(Err(ReadError::Gone)),
                 _ => return Ok(Ok(read)),
             }
-            let Some(slot) = self.table.get_mut(key) else { return Ok(Ok(read)) };
-            let idle = slot.exchange_ref().is_some_and(|exchange| exchange.content.is_empty());
+            let Some(slot) = self.table.get_mut(key) else {
+                return Ok(Ok(read));
+            };
+            let idle = slot
+                .exchange_ref()
+                .is_some_and(|exchange| exchange.content.is_empty());
             if slot.recv == Recv::Open && idle {
                 slot.readable_told = false;
                 read.state = ReadState::Blocked;
@@ -479,7 +526,11 @@ impl H3 {
         out: &mut [Bytes],
     ) -> Result<Read, ReadError> {
         let slot = self.table.get_mut(key).ok_or(ReadError::Gone)?;
-        let mut read = Read { chunks: 0, bytes: 0, state: ReadState::Open };
+        let mut read = Read {
+            chunks: 0,
+            bytes: 0,
+            state: ReadState::Open,
+        };
         match slot.recv {
             Recv::Open | Recv::Finished => {}
             Recv::Reset(code) => {
@@ -489,7 +540,9 @@ impl H3 {
             }
             Recv::Closed => return Err(ReadError::Gone),
         }
-        let Some((first, rest)) = out.split_first_mut() else { return Ok(read) };
+        let Some((first, rest)) = out.split_first_mut() else {
+            return Ok(read);
+        };
         let mut room = max;
         let mut target = std::slice::from_mut(first);
         if !slot.held.is_empty() {
@@ -546,7 +599,9 @@ impl H3 {
         key: StreamKey,
         code: u64,
     ) -> Result<bool, Fault> {
-        let Some(slot) = self.table.get(key) else { return Ok(false) };
+        let Some(slot) = self.table.get(key) else {
+            return Ok(false);
+        };
         if slot.recv == Recv::Closed {
             return Ok(false);
         }
@@ -566,7 +621,9 @@ impl H3 {
 
     /// Ends both halves with a code: sending is reset, receiving is stopped.
     pub(crate) fn abandon<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: Code) {
-        let Some(slot) = self.table.get_mut(key) else { return };
+        let Some(slot) = self.table.get_mut(key) else {
+            return;
+        };
         if slot.recv == Recv::Open {
             t.stop(key.id, code.value());
         }

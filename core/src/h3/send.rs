@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::H3Event;
 use super::connection::{ARENA, H3};
-use super::message;
+use super::{message, tunnel_priority};
 use super::request::{Exchange, Part};
 use super::streams::{Kind, Send, Slot};
 use crate::error::{OpenError, PeerCode, ResetError, SendError, WriteError};
@@ -20,6 +20,7 @@ use crate::id::{Dir, StreamKey};
 use crate::transport::{StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame;
+use crate::wire::priority::Priority;
 
 impl H3 {
     /// Sends a request (client).
@@ -30,8 +31,7 @@ impl H3 {
         end: End,
     ) -> Result<StreamKey, OpenError> {
         let fields = message::build_request(head).ok_or(OpenError::InvalidHead)?;
-        let length =
-            message::content_length(&head.headers).map_err(|_| OpenError::InvalidHead)?;
+        let length = message::content_length(&head.headers).map_err(|_| OpenError::InvalidHead)?;
         if end == End::Fin && length.is_some_and(|length| length != 0) {
             return Err(OpenError::InvalidHead);
         }
@@ -41,9 +41,14 @@ impl H3 {
         let id = t.open(Dir::Bi).ok_or(OpenError::Blocked)?;
         let mut exchange = Exchange::requested(head);
         exchange.send_length = length;
-        exchange.send = if exchange.is_connect() { Part::Tunnel } else { Part::Body };
+        exchange.send = if exchange.is_connect() {
+            Part::Tunnel
+        } else {
+            Part::Body
+        };
         let slot = Slot::new(id, self.side, Kind::Exchange(Box::new(exchange)));
         let key = self.table.insert(slot);
+        t.set_priority(id, tunnel_priority(Priority::default(), 0));
         self.exchanges += 1;
         self.stats.requests += 1;
         self.send_section(t, key, &fields);
@@ -63,8 +68,7 @@ impl H3 {
     ) -> Result<(), SendError> {
         let interim = head.status.is_informational();
         let fields = message::build_response(head).ok_or(SendError::InvalidHead)?;
-        let length =
-            message::content_length(&head.headers).map_err(|_| SendError::InvalidHead)?;
+        let length = message::content_length(&head.headers).map_err(|_| SendError::InvalidHead)?;
         let too_large = self.exceeds_peer_limit(&fields);
         let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
         let open = slot.send == Send::Open;
@@ -141,13 +145,18 @@ impl H3 {
         if slot.send != Send::Open {
             return Err(SendError::Gone);
         }
-        let Some(exchange) = slot.exchange() else { return Ok(()) };
+        let Some(exchange) = slot.exchange() else {
+            return Ok(());
+        };
         if exchange.send == Part::Head {
             return Err(SendError::WrongState);
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.2
         // What we send is held to what we announced.
-        if exchange.send_length.is_some_and(|length| length != exchange.sent) {
+        if exchange
+            .send_length
+            .is_some_and(|length| length != exchange.sent)
+        {
             return Err(SendError::ContentLength);
         }
         Ok(())
@@ -164,7 +173,8 @@ impl H3 {
 
     fn send_section<T: Transport>(&mut self, t: &mut T, key: StreamKey, fields: &FieldSection) {
         let mut section = BytesMut::new();
-        self.encoder.encode(key.id.wire(), fields.iter(), &mut section);
+        self.encoder
+            .encode(key.id.wire(), fields.iter(), &mut section);
         self.flush_local(t);
         let head = self.frame_head(&frame::headers_header(section.len()));
         if let Some(slot) = self.table.get_mut(key) {
@@ -195,7 +205,9 @@ impl H3 {
 
     /// Hands owed bytes to the transport. True when none are left.
     pub(crate) fn flush_stream<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> bool {
-        let Some(slot) = self.table.get_mut(key) else { return false };
+        let Some(slot) = self.table.get_mut(key) else {
+            return false;
+        };
         while !slot.owed.is_empty() {
             match t.write(key.id, &mut slot.owed) {
                 Ok(_) => {}
@@ -236,7 +248,9 @@ impl H3 {
             }
             let len = offered.min(self.config.limits.frame_payload.max(1));
             let head = self.frame_head(&frame::data_header(len));
-            let Some(slot) = self.table.get_mut(key) else { return Err(WriteError::Gone) };
+            let Some(slot) = self.table.get_mut(key) else {
+                return Err(WriteError::Gone);
+            };
             slot.owed.push(head);
             take_front(chunks, len, &mut slot.owed);
             if let Some(exchange) = slot.exchange() {
@@ -279,7 +293,10 @@ impl H3 {
         if !matches!(exchange.send, Part::Body | Part::Tunnel) {
             return Err(WriteError::WrongState);
         }
-        if exchange.send_length.is_some_and(|length| length - exchange.sent < offered) {
+        if exchange
+            .send_length
+            .is_some_and(|length| length - exchange.sent < offered)
+        {
             return Err(WriteError::ContentLength);
         }
         Ok(self.flush_stream(t, key))
@@ -371,7 +388,9 @@ impl H3 {
 
     /// The peer does not want what we send.
     pub(super) fn on_stopped<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: u64) {
-        let Some(slot) = self.table.get_mut(key) else { return };
+        let Some(slot) = self.table.get_mut(key) else {
+            return;
+        };
         if matches!(slot.send, Send::Closed | Send::Stopped(_)) {
             return;
         }
@@ -385,6 +404,15 @@ impl H3 {
         };
         self.events.push_back(H3Event::Stopped(key, code));
         self.settle(key);
+    }
+
+    /// Tells a stop that came before the stream was introduced.
+    pub(crate) fn tell_stopped(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.get(key)
+            && let Send::Stopped(code) = slot.send
+        {
+            self.events.push_back(H3Event::Stopped(key, code));
+        }
     }
 
     /// Opens a stream of a claimed type with its header.

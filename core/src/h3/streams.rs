@@ -69,7 +69,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const FREE: Self = Self { session: NONE, prev: NONE, next: NONE };
+    pub(crate) const FREE: Self = Self {
+        session: NONE,
+        prev: NONE,
+        next: NONE,
+    };
 }
 
 /// One stream.
@@ -138,7 +142,8 @@ impl Slot {
 
     /// Whether both halves are over, so that the slot can go.
     pub(crate) fn is_over(&self) -> bool {
-        self.recv == Recv::Closed && self.send == Send::Closed
+        // A stop has been told by its event; a write may tell it again until then.
+        self.recv == Recv::Closed && matches!(self.send, Send::Closed | Send::Stopped(_))
     }
 }
 
@@ -173,11 +178,15 @@ impl StreamTable {
     }
 
     pub(crate) fn get(&self, key: StreamKey) -> Option<&Slot> {
-        self.slots.get(key.slot as usize).filter(|slot| slot.id == key.id)
+        self.slots
+            .get(key.slot as usize)
+            .filter(|slot| slot.id == key.id)
     }
 
     pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Slot> {
-        self.slots.get_mut(key.slot as usize).filter(|slot| slot.id == key.id)
+        self.slots
+            .get_mut(key.slot as usize)
+            .filter(|slot| slot.id == key.id)
     }
 
     /// The slot at an index kept by this table's own links.
@@ -197,7 +206,9 @@ impl StreamTable {
 
     /// Whether a stream of this id was ever in the table.
     pub(crate) fn was_seen(&self, id: StreamId) -> bool {
-        self.windows.get(class(id)).is_some_and(|window| id.number() < window.end())
+        self.windows
+            .get(class(id))
+            .is_some_and(|window| id.number() < window.end())
     }
 
     /// The first request stream that was never in the table.
@@ -260,9 +271,11 @@ impl IdWindow {
 
     fn get(&self, number: u64) -> Option<u32> {
         match number.checked_sub(self.base) {
-            Some(offset) => {
-                self.ring.get(usize::try_from(offset).ok()?).copied().filter(|slot| *slot != NONE)
-            }
+            Some(offset) => self
+                .ring
+                .get(usize::try_from(offset).ok()?)
+                .copied()
+                .filter(|slot| *slot != NONE),
             None => self.long_lived.get(&number).copied(),
         }
     }
@@ -270,7 +283,9 @@ impl IdWindow {
     fn remove(&mut self, number: u64) {
         match number.checked_sub(self.base) {
             Some(offset) => {
-                let slot = usize::try_from(offset).ok().and_then(|at| self.ring.get_mut(at));
+                let slot = usize::try_from(offset)
+                    .ok()
+                    .and_then(|at| self.ring.get_mut(at));
                 if let Some(slot) = slot
                     && *slot != NONE
                 {
@@ -323,7 +338,11 @@ mod tests {
             assert_eq!(table.find(key.id), None);
         }
         assert_eq!(table.find(survivor.id), Some(survivor));
-        assert!(table.windows[0].ring.len() <= 69, "{}", table.windows[0].ring.len());
+        assert!(
+            table.windows[0].ring.len() <= 69,
+            "{}",
+            table.windows[0].ring.len()
+        );
         assert_eq!(table.windows[0].long_lived.len(), 1);
         assert!(table.remove(survivor).is_some());
         assert_eq!(table.windows[0].long_lived.len(), 0);

@@ -40,8 +40,12 @@ impl H3 {
         let mut ended = false;
         let (ty, session) = loop {
             let claims = self.claims;
-            let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
-            let Kind::Unidentified(reader) = &mut slot.kind else { return Ok(()) };
+            let Some(slot) = self.table.get_mut(key) else {
+                return Ok(());
+            };
+            let Kind::Unidentified(reader) = &mut slot.kind else {
+                return Ok(());
+            };
             let claimed = match key.id.dir() {
                 Dir::Bi => claims.bidi,
                 Dir::Uni => claims.uni,
@@ -82,20 +86,24 @@ impl H3 {
             if ended {
                 slot.recv = Recv::Finished;
             }
-            self.events.push_back(H3Event::Claimed { stream: key, dir, id });
+            self.events.push_back(H3Event::Claimed {
+                stream: key,
+                dir,
+                id,
+            });
         }
         Ok(())
     }
 
-    fn ended_unidentified<T: Transport>(
-        &mut self,
-        t: &mut T,
-        key: StreamKey,
-    ) -> Result<(), Fault> {
-        let Some(slot) = self.table.get_mut(key) else { return Ok(()) };
+    fn ended_unidentified<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
+        let Some(slot) = self.table.get_mut(key) else {
+            return Ok(());
+        };
         slot.recv = Recv::Closed;
         if key.id.dir() == Dir::Bi {
-            let Kind::Unidentified(reader) = &slot.kind else { return Ok(()) };
+            let Kind::Unidentified(reader) = &slot.kind else {
+                return Ok(());
+            };
             //= https://www.rfc-editor.org/rfc/rfc9114#section-7.1
             // The end cut the first frame's type in two.
             if reader.first().is_none() && reader.is_mid_integer() {
@@ -109,11 +117,7 @@ impl H3 {
         self.nuisance(1)
     }
 
-    fn reset_unidentified<T: Transport>(
-        &mut self,
-        t: &mut T,
-        key: StreamKey,
-    ) -> Result<(), Fault> {
+    fn reset_unidentified<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
         if let Some(slot) = self.table.get_mut(key) {
             slot.recv = Recv::Closed;
         }

@@ -41,7 +41,9 @@ fn has_content_fields(headers: &HeaderMap) -> bool {
 /// Whether a server with these settings takes sessions from us.
 fn check_server(h3: &H3, settings: &Settings) -> Result<(), OpenError> {
     let draft02 = settings.get(SettingId::ENABLE_WEBTRANSPORT) == Some(1);
-    let draft07 = settings.get(SettingId::WEBTRANSPORT_MAX_SESSIONS).is_some_and(|max| max > 0);
+    let draft07 = settings
+        .get(SettingId::WEBTRANSPORT_MAX_SESSIONS)
+        .is_some_and(|max| max > 0);
     if !draft02 && !draft07 {
         return Err(OpenError::WebTransportNotEnabled);
     }
@@ -62,7 +64,9 @@ fn server_limit(settings: &Settings) -> u64 {
     if settings.get(SettingId::ENABLE_WEBTRANSPORT) == Some(1) {
         return u64::MAX;
     }
-    settings.get(SettingId::WEBTRANSPORT_MAX_SESSIONS).unwrap_or(u64::MAX)
+    settings
+        .get(SettingId::WEBTRANSPORT_MAX_SESSIONS)
+        .unwrap_or(u64::MAX)
 }
 
 impl Sessions {
@@ -76,7 +80,10 @@ impl Sessions {
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No CONNECT before the server's SETTINGS said everything needed.
-        let settings = h3.peer_settings.as_ref().ok_or(OpenError::SettingsNotReceived)?;
+        let settings = h3
+            .peer_settings
+            .as_ref()
+            .ok_or(OpenError::SettingsNotReceived)?;
         check_server(h3, settings)?;
         if t.max_datagram_size().is_none() {
             return Err(OpenError::DatagramsNotEnabled);
@@ -102,7 +109,9 @@ impl Sessions {
             return Err(OpenError::InvalidHead);
         }
         // Harmless to every other draft, wanted by draft 02.
-        head.headers.entry(DRAFT02_REQUEST).or_insert(HeaderValue::from_static("1"));
+        head.headers
+            .entry(DRAFT02_REQUEST)
+            .or_insert(HeaderValue::from_static("1"));
         let stream = cx.h3.request(cx.t, &head, End::More)?;
         let key = SessionKey(stream);
         self.registry.insert(cx.h3, Session::new(key, State::Asked));
@@ -130,7 +139,10 @@ impl Sessions {
             self.answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
             return Ok(());
         }
-        let request = Box::new(ConnectRequest { uri: head.uri, headers: head.headers });
+        let request = Box::new(ConnectRequest {
+            uri: head.uri,
+            headers: head.headers,
+        });
         let key = SessionKey(stream);
         let mut session = Session::new(key, State::Waiting(request));
         session.draft02 = draft02;
@@ -146,7 +158,7 @@ impl Sessions {
             cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
         }
         self.stop_reading(cx, stream);
-        self.refuse_pending(cx, SessionKey(stream), Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
     }
 
     fn stop_reading<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
@@ -163,7 +175,9 @@ impl Sessions {
         if cx.h3.peer_settings.is_none() {
             return;
         }
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return;
+        };
         if !matches!(session.state, State::Waiting(_)) {
             return;
         }
@@ -187,7 +201,10 @@ impl Sessions {
         key: SessionKey,
         answer: &ConnectAnswer,
     ) -> Result<(), SessionError> {
-        let session = self.registry.get_mut(cx.h3, key).ok_or(SessionError::Gone)?;
+        let session = self
+            .registry
+            .get_mut(cx.h3, key)
+            .ok_or(SessionError::Gone)?;
         match session.state {
             State::Requested => {}
             State::Over { .. } => return Err(SessionError::Gone),
@@ -205,7 +222,9 @@ impl Sessions {
         let mut head = ResponseHead::new(answer.status);
         head.headers = answer.headers.clone();
         if session.draft02 {
-            head.headers.entry(DRAFT02_RESPONSE).or_insert(HeaderValue::from_static("draft02"));
+            head.headers
+                .entry(DRAFT02_RESPONSE)
+                .or_insert(HeaderValue::from_static("draft02"));
         }
         // Routable before the answer goes out: the client may use the session as
         // soon as it sees it.
@@ -234,7 +253,10 @@ impl Sessions {
         key: SessionKey,
         head: &ResponseHead,
     ) -> Result<(), SessionError> {
-        let session = self.registry.get_mut(cx.h3, key).ok_or(SessionError::Gone)?;
+        let session = self
+            .registry
+            .get_mut(cx.h3, key)
+            .ok_or(SessionError::Gone)?;
         match session.state {
             State::Requested => {}
             State::Over { .. } => return Err(SessionError::Gone),
@@ -253,7 +275,7 @@ impl Sessions {
             session.state = State::Over { by_peer: false };
         }
         self.stop_reading(cx, key.stream());
-        self.refuse_pending(cx, key, Code::WT_BUFFERED_STREAM_REJECTED);
+        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
         Ok(())
     }
 
@@ -264,19 +286,25 @@ impl Sessions {
         key: SessionKey,
         head: ResponseHead,
     ) -> Result<(), Fault> {
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return Ok(()) };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return Ok(());
+        };
         if !matches!(session.state, State::Asked) {
             return Ok(());
         }
         let status = head.status;
-        let answer = Box::new(ConnectAnswer { status, headers: head.headers });
+        let answer = Box::new(ConnectAnswer {
+            status,
+            headers: head.headers,
+        });
         if !status.is_success() {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
             // No session; a redirection is reported, never followed.
             session.state = State::Over { by_peer: true };
             cx.tell(key, SessionEvent::Rejected { status, answer });
-            self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
-            cx.h3.abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
+            self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
+            cx.h3
+                .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
             return Ok(());
         }
         if matches!(status.as_u16(), 204..=206) || has_content_fields(&answer.headers) {
@@ -298,6 +326,26 @@ impl Sessions {
         if cx.h3.side == Side::Client && cx.h3.goaway_received.is_some() {
             self.tell_draining(cx, key);
         }
+    }
+
+    /// The peer stopped the CONNECT stream.
+    pub(super) fn on_connect_stopped<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        key: SessionKey,
+        code: u64,
+    ) {
+        let asked = self
+            .registry
+            .get(cx.h3, key)
+            .is_some_and(|session| matches!(session.state, State::Asked));
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // A server that has answered in full needs no more of the request; its
+        // answer may still be on the way and counts.
+        if asked && code == Code::H3_NO_ERROR.value() {
+            return;
+        }
+        self.on_connect_abandoned(cx, key, code);
     }
 
     /// The peer reset or stopped the CONNECT stream.

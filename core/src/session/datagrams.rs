@@ -42,7 +42,9 @@ pub(crate) struct Rings {
 impl Rings {
     /// Gives a stream a ring, if it has none.
     pub(crate) fn insert(&mut self, h3: &mut H3, stream: StreamKey) {
-        let Some(slot) = h3.table.get_mut(stream) else { return };
+        let Some(slot) = h3.table.get_mut(stream) else {
+            return;
+        };
         if slot.ring == NONE {
             let ring = Ring {
                 stream,
@@ -124,7 +126,9 @@ impl Sessions {
         stream: StreamKey,
         payload: Bytes,
     ) -> Result<(), Fault> {
-        let Some(slot) = cx.h3.table.get(stream) else { return Ok(()) };
+        let Some(slot) = cx.h3.table.get(stream) else {
+            return Ok(());
+        };
         if slot.ring != NONE {
             //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1
             // After the receiving half closed, datagrams are dropped in silence.
@@ -167,12 +171,16 @@ impl Sessions {
     ) {
         let limits = &cx.h3.config.limits;
         let (count, bytes) = (limits.datagrams.max(1), limits.datagram_bytes);
-        let Some(ring) = self.rings.get_mut(cx.h3, stream) else { return };
+        let Some(ring) = self.rings.get_mut(cx.h3, stream) else {
+            return;
+        };
         ring.bytes += payload.len();
         ring.queue.push_back(payload);
         let mut dropped = 0;
         while ring.queue.len() > count || (ring.bytes > bytes && ring.queue.len() > 1) {
-            let Some(oldest) = ring.queue.pop_front() else { break };
+            let Some(oldest) = ring.queue.pop_front() else {
+                break;
+            };
             ring.bytes -= oldest.len();
             dropped += 1;
         }
@@ -198,6 +206,9 @@ impl Sessions {
         t: &T,
         stream: StreamKey,
     ) -> Option<usize> {
+        h3.table
+            .get(stream)
+            .filter(|slot| slot.send == Send::Open)?;
         let prefix = datagram::prefix(stream.id()).len();
         let max = t.max_datagram_size().filter(|_| h3.datagrams_enabled())?;
         max.checked_sub(prefix)
@@ -223,7 +234,11 @@ impl Sessions {
         if let Some(session) = self.registry.get(cx.h3, SessionKey(stream))
             && !session.is_open()
         {
-            return Err(if session.is_over() { DatagramError::Gone } else { DatagramError::Pending });
+            return Err(if session.is_over() {
+                DatagramError::Gone
+            } else {
+                DatagramError::Pending
+            });
         }
         let prefix = datagram::prefix(stream.id());
         let len = prefix.len() + payload.len();
@@ -263,11 +278,10 @@ impl Sessions {
         for (_, ring) in &mut self.rings.rings {
             if std::mem::take(&mut ring.wants_room) {
                 let stream = ring.stream;
-                let is_session = cx
-                    .h3
-                    .table
-                    .get(stream)
-                    .is_some_and(|slot| slot.exchange_ref().is_some() && slot.link.session != NONE);
+                let is_session =
+                    cx.h3.table.get(stream).is_some_and(|slot| {
+                        slot.exchange_ref().is_some() && slot.link.session != NONE
+                    });
                 cx.out.push_back(if is_session {
                     Event::Session(SessionKey(stream), SessionEvent::DatagramsUnblocked)
                 } else {

@@ -22,6 +22,7 @@ pub(crate) mod webtransport;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::code::Code;
 use crate::error::{PeerCode, SessionClose};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
@@ -64,7 +65,10 @@ pub(crate) fn claims(webtransport: bool) -> Claims {
     if !webtransport {
         return Claims::default();
     }
-    Claims { uni: Some(UniType::WebTransport.value()), bidi: Some(WT_BIDI_SIGNAL) }
+    Claims {
+        uni: Some(UniType::WebTransport.value()),
+        bidi: Some(WT_BIDI_SIGNAL),
+    }
 }
 
 /// The settings that announce this layer: one per dialect spoken without
@@ -83,7 +87,11 @@ pub(crate) fn settings(webtransport: bool) -> Vec<(SettingId, u64)> {
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { registry: Registry::default(), pending: Pending::default(), rings: Rings::default() }
+        Self {
+            registry: Registry::default(),
+            pending: Pending::default(),
+            rings: Rings::default(),
+        }
     }
 
     /// Takes in an event of the layer below; what concerns no session comes back.
@@ -106,7 +114,11 @@ impl Sessions {
                 self.on_request(cx, stream, *head)?;
                 None
             }
-            H3Event::Request(stream, head) => Some(Event::Request { stream, head }),
+            H3Event::Request(stream, head) => {
+                // What named it as a session need not wait any longer.
+                self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+                Some(Event::Request { stream, head })
+            }
             H3Event::Response(stream, head) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
                     self.on_response(cx, session, *head)?;
@@ -124,7 +136,9 @@ impl Sessions {
             },
             H3Event::PeerDrains => {
                 self.on_peer_drains(cx);
-                Some(Event::Draining { by: cx.h3.side.peer() })
+                Some(Event::Draining {
+                    by: cx.h3.side.peer(),
+                })
             }
             H3Event::Readable(stream) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
@@ -143,7 +157,7 @@ impl Sessions {
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
-                    self.on_connect_abandoned(cx, session, code);
+                    self.on_connect_stopped(cx, session, code);
                     None
                 }
                 None => {
@@ -174,7 +188,7 @@ impl Sessions {
                     self.end(cx, session, SessionClose::PeerMisbehaved { code, why });
                     None
                 }
-                None => Some(Event::Stream(stream, StreamEvent::Malformed(why))),
+                None => self.stream_event(cx, stream, StreamEvent::Malformed(why)),
             },
             H3Event::Over(stream) => {
                 self.on_over(cx, stream);
@@ -200,12 +214,18 @@ impl Sessions {
         event: StreamEvent,
     ) -> Option<Event> {
         let slot = cx.h3.table.get_mut(stream)?;
-        if matches!(slot.kind, Kind::Raw) && slot.link.session == NONE {
+        match &slot.kind {
             // It waits for its session; whoever gets it is told then.
-            slot.readable_told = false;
-            return None;
+            Kind::Raw if slot.link.session == NONE => {
+                slot.readable_told = false;
+                None
+            }
+            // Its head or header has not come; whoever introduces it tells a stop,
+            // a read tells the rest.
+            Kind::Unidentified(_) => None,
+            Kind::Exchange(exchange) if !exchange.told => None,
+            _ => Some(Event::Stream(stream, event)),
         }
-        Some(Event::Stream(stream, event))
     }
 
     /// A stream named a session: attach it, let it wait, or refuse it.
@@ -229,11 +249,11 @@ impl Sessions {
             }
             Standing::Expected => self.hold_stream(cx, stream, id),
             Standing::Over => {
-                self.refuse(cx, stream, crate::code::Code::WT_SESSION_GONE);
+                self.refuse(cx, stream, Code::WT_SESSION_GONE);
                 cx.h3.nuisance(1)
             }
             Standing::NotASession => {
-                self.refuse(cx, stream, crate::code::Code::WT_BUFFERED_STREAM_REJECTED);
+                self.refuse(cx, stream, Code::WT_BUFFERED_STREAM_REJECTED);
                 cx.h3.nuisance(1)
             }
         }
@@ -251,7 +271,9 @@ impl Sessions {
                 Standing::NotASession
             };
         };
-        let Some(slot) = h3.table.get(key) else { return Standing::Over };
+        let Some(slot) = h3.table.get(key) else {
+            return Standing::Over;
+        };
         match &slot.kind {
             Kind::Exchange(exchange) => match self.registry.get(h3, SessionKey(key)) {
                 Some(session) if session.is_open() => Standing::Open(SessionKey(key)),
@@ -266,12 +288,7 @@ impl Sessions {
         }
     }
 
-    fn refuse<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        stream: StreamKey,
-        code: crate::code::Code,
-    ) {
+    fn refuse<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, code: Code) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
         // Both halves, as far as they are open; never the connection.
         cx.h3.abandon(cx.t, stream, code);
@@ -281,12 +298,16 @@ impl Sessions {
     fn on_over<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         if let Some(session) = self.session_of(cx.h3, stream) {
             // The session itself ended before, or ends here without a word.
-            self.end(cx, session, SessionClose::Reset(crate::code::Code::H3_REQUEST_CANCELLED));
+            self.end(cx, session, SessionClose::Reset(Code::H3_REQUEST_CANCELLED));
             self.pending.forget_session(stream.id());
             self.registry.remove(cx.h3, session);
         } else {
             self.pending.forget_stream(stream);
+            let session = self.registry.owner(cx.h3, stream);
             self.registry.unlink(cx.h3, stream);
+            if let Some(session) = session {
+                self.end_if_drained(cx, session);
+            }
         }
         self.rings.remove(cx.h3, stream);
         cx.h3.remove(stream);

@@ -87,7 +87,11 @@ impl Sessions {
         }
         let until = cx.now + limits.early_timeout;
         cx.h3.stats.early_streams += 1;
-        self.pending.streams.push_back(EarlyStream { stream, session, until });
+        self.pending.streams.push_back(EarlyStream {
+            stream,
+            session,
+            until,
+        });
         Ok(())
     }
 
@@ -108,7 +112,11 @@ impl Sessions {
         }
         let until = cx.now + limits.early_timeout;
         pending.datagram_bytes += payload.len();
-        pending.datagrams.push_back(EarlyDatagram { session, payload, until });
+        pending.datagrams.push_back(EarlyDatagram {
+            session,
+            payload,
+            until,
+        });
     }
 
     /// A session opened: hands over what waited for it, in order of arrival.
@@ -122,14 +130,26 @@ impl Sessions {
         for early in mine {
             self.attach(cx, session, early.stream, early.stream.id().dir());
         }
+        self.release_datagrams(cx, session.stream());
+    }
+
+    /// A stream takes datagrams from now on: hands over those that waited for it.
+    pub(crate) fn release_datagrams<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        stream: StreamKey,
+    ) {
+        if self.pending.datagrams.is_empty() {
+            return;
+        }
         let (mine, others): (VecDeque<EarlyDatagram>, _) =
             std::mem::take(&mut self.pending.datagrams)
                 .into_iter()
-                .partition(|early| early.session == id);
+                .partition(|early| early.session == stream.id());
         self.pending.datagrams = others;
         for early in mine {
             self.pending.datagram_bytes -= early.payload.len();
-            self.deliver(cx, session.stream(), early.payload);
+            self.deliver(cx, stream, early.payload);
         }
     }
 
@@ -137,32 +157,43 @@ impl Sessions {
     pub(super) fn refuse_pending<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
-        session: SessionKey,
+        id: StreamId,
         code: Code,
     ) {
-        let id = session.id();
-        let (mine, others): (VecDeque<EarlyStream>, _) =
-            std::mem::take(&mut self.pending.streams)
-                .into_iter()
-                .partition(|early| early.session == id);
+        self.refuse_streams(cx, id, code);
+        self.pending.forget_session(id);
+    }
+
+    /// As [`Self::refuse_pending`] for streams alone: the id is a request's, which
+    /// may have datagrams of its own.
+    pub(super) fn refuse_streams<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        id: StreamId,
+        code: Code,
+    ) {
+        if self.pending.streams.is_empty() {
+            return;
+        }
+        let (mine, others): (VecDeque<EarlyStream>, _) = std::mem::take(&mut self.pending.streams)
+            .into_iter()
+            .partition(|early| early.session == id);
         self.pending.streams = others;
         for early in mine {
             self.refuse(cx, early.stream, code);
         }
-        self.pending.forget_session(id);
     }
 
     /// Refuses what has waited too long. What waits for a session that the
     /// application or the peer is deciding on goes on waiting.
-    pub(crate) fn handle_timeout<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-    ) -> Result<(), Fault> {
+    pub(crate) fn handle_timeout<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         let timeout = cx.h3.config.limits.early_timeout;
         while let Some(early) = self.pending.streams.front()
             && early.until <= cx.now
         {
-            let Some(mut early) = self.pending.streams.pop_front() else { break };
+            let Some(mut early) = self.pending.streams.pop_front() else {
+                break;
+            };
             if self.is_being_decided(cx, early.session) {
                 early.until = cx.now + timeout;
                 self.pending.streams.push_back(early);
@@ -175,7 +206,9 @@ impl Sessions {
         while let Some(early) = self.pending.datagrams.front()
             && early.until <= cx.now
         {
-            let Some(mut early) = self.pending.datagrams.pop_front() else { break };
+            let Some(mut early) = self.pending.datagrams.pop_front() else {
+                break;
+            };
             if self.is_being_decided(cx, early.session) {
                 early.until = cx.now + timeout;
                 self.pending.datagrams.push_back(early);

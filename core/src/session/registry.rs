@@ -83,7 +83,10 @@ impl Registry {
         let stream = session.key.stream();
         let index = u32::try_from(self.sessions.insert(session)).unwrap_or(NONE);
         if let Some(slot) = h3.table.get_mut(stream) {
-            slot.link = Link { session: index, ..Link::FREE };
+            slot.link = Link {
+                session: index,
+                ..Link::FREE
+            };
         }
     }
 
@@ -119,23 +122,35 @@ impl Registry {
     /// The key of the session a data stream belongs to.
     pub(crate) fn owner(&self, h3: &H3, stream: StreamKey) -> Option<SessionKey> {
         let slot = h3.table.get(stream)?;
-        self.sessions.get(slot.link.session as usize).map(|session| session.key)
+        self.sessions
+            .get(slot.link.session as usize)
+            .map(|session| session.key)
     }
 
     /// Sessions that are not over. O(sessions).
     pub(crate) fn live(&self) -> usize {
-        self.sessions.iter().filter(|(_, session)| !session.is_over()).count()
+        self.sessions
+            .iter()
+            .filter(|(_, session)| !session.is_over())
+            .count()
     }
 
     /// Keys of all sessions, in table order. O(sessions).
     pub(crate) fn keys(&self) -> Vec<SessionKey> {
-        self.sessions.iter().map(|(_, session)| session.key).collect()
+        self.sessions
+            .iter()
+            .map(|(_, session)| session.key)
+            .collect()
     }
 
     /// Puts a stream at the front of a session's list.
     pub(crate) fn link(&mut self, h3: &mut H3, key: SessionKey, stream: StreamKey) {
-        let Some(index) = Self::index(h3, key) else { return };
-        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(index) = Self::index(h3, key) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
         let next = std::mem::replace(&mut session.first, stream.slot);
         session.stats.streams += 1;
         if let Some(slot) = h3.table.at_mut(next) {
@@ -143,15 +158,23 @@ impl Registry {
         }
         if let Some(slot) = h3.table.get_mut(stream) {
             let session = u32::try_from(index).unwrap_or(NONE);
-            slot.link = Link { session, prev: NONE, next };
+            slot.link = Link {
+                session,
+                prev: NONE,
+                next,
+            };
         }
     }
 
     /// Takes a stream out of its session's list, if it is in one.
     pub(crate) fn unlink(&mut self, h3: &mut H3, stream: StreamKey) {
-        let Some(slot) = h3.table.get_mut(stream) else { return };
+        let Some(slot) = h3.table.get_mut(stream) else {
+            return;
+        };
         let link = std::mem::replace(&mut slot.link, Link::FREE);
-        let Some(session) = self.sessions.get_mut(link.session as usize) else { return };
+        let Some(session) = self.sessions.get_mut(link.session as usize) else {
+            return;
+        };
         session.stats.streams = session.stats.streams.saturating_sub(1);
         match h3.table.at_mut(link.prev) {
             Some(prev) => prev.link.next = link.next,

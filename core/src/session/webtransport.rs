@@ -35,7 +35,10 @@ impl Sessions {
         key: SessionKey,
         dir: Dir,
     ) -> Result<StreamKey, OpenError> {
-        let session = self.registry.get(cx.h3, key).ok_or(OpenError::SessionGone)?;
+        let session = self
+            .registry
+            .get(cx.h3, key)
+            .ok_or(OpenError::SessionGone)?;
         match session.state {
             State::Open => {}
             State::Over { .. } => return Err(OpenError::SessionGone),
@@ -48,7 +51,10 @@ impl Sessions {
             Dir::Bi => wt_bidi_head(key.id()),
             Dir::Uni => wt_uni_head(key.id()),
         };
-        let stream = cx.h3.open_raw(cx.t, dir, &header).ok_or(OpenError::Blocked)?;
+        let stream = cx
+            .h3
+            .open_raw(cx.t, dir, &header)
+            .ok_or(OpenError::Blocked)?;
         self.registry.link(cx.h3, key, stream);
         self.prioritize(cx, key, stream, 0);
         if let Some(session) = self.registry.get_mut(cx.h3, key) {
@@ -80,6 +86,7 @@ impl Sessions {
         cx.tell(key, SessionEvent::Opened { stream, dir });
         // Bytes may have come with the header; a read tells.
         cx.h3.tell_readable(stream);
+        cx.h3.tell_stopped(stream);
     }
 
     /// Schedules a data stream within the urgency of its session.
@@ -109,7 +116,9 @@ impl Sessions {
         key: SessionKey,
     ) -> Result<(), Fault> {
         loop {
-            let Some(session) = self.registry.get(cx.h3, key) else { return Ok(()) };
+            let Some(session) = self.registry.get(cx.h3, key) else {
+                return Ok(());
+            };
             match session.state {
                 State::Open | State::Over { .. } => {}
                 //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
@@ -117,10 +126,12 @@ impl Sessions {
                 State::Waiting(_) | State::Requested | State::Asked => return Ok(()),
             }
             let mut out = [Bytes::new()];
-            let read = match cx.h3.read_content(cx.t, key.stream(), usize::MAX, &mut out)? {
-                Ok(read) => read,
-                // A reset comes as an event of its own.
-                Err(_) => return Ok(()),
+            // A reset comes as an event of its own.
+            let Ok(read) = cx
+                .h3
+                .read_content(cx.t, key.stream(), usize::MAX, &mut out)?
+            else {
+                return Ok(());
             };
             let [mut content] = out;
             self.on_capsule_bytes(cx, key, &mut content)?;
@@ -139,9 +150,15 @@ impl Sessions {
         content: &mut Bytes,
     ) -> Result<(), Fault> {
         let max_datagram = cx.h3.config.limits.datagram_capsule;
-        let rules = CapsuleRules { max_datagram, webtransport: true, claimed: &[] };
+        let rules = CapsuleRules {
+            max_datagram,
+            webtransport: true,
+            claimed: &[],
+        };
         while !content.is_empty() {
-            let Some(session) = self.registry.get_mut(cx.h3, key) else { return Ok(()) };
+            let Some(session) = self.registry.get_mut(cx.h3, key) else {
+                return Ok(());
+            };
             match session.state {
                 State::Over { by_peer: true } => {
                     //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-6
@@ -218,13 +235,26 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
     ) -> Result<(), Fault> {
-        let Some(session) = self.registry.get(cx.h3, key) else { return Ok(()) };
+        let Some(session) = self.registry.get(cx.h3, key) else {
+            return Ok(());
+        };
         if session.is_open() {
-            session.capsules.finish().map_err(|e| Fault::Stream(key.stream(), e.into()))?;
+            session
+                .capsules
+                .finish()
+                .map_err(|e| Fault::Stream(key.stream(), e.into()))?;
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-6
             // An end without a capsule is code 0 without a reason.
             let by = cx.h3.side.peer();
-            self.end(cx, key, SessionClose::Closed { by, code: 0, reason: String::new() });
+            self.end(
+                cx,
+                key,
+                SessionClose::Closed {
+                    by,
+                    code: 0,
+                    reason: String::new(),
+                },
+            );
         }
         cx.h3.end(cx.t, key.stream());
         Ok(())
@@ -238,7 +268,9 @@ impl Sessions {
         key: SessionKey,
         why: SessionClose,
     ) {
-        let Some(session) = self.registry.get_mut(cx.h3, key) else { return };
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return;
+        };
         if session.is_over() {
             return;
         }
@@ -255,10 +287,11 @@ impl Sessions {
             let told = cx.h3.table.get(stream).is_some_and(|slot| !slot.is_over());
             cx.h3.abandon(cx.t, stream, Code::WT_SESSION_GONE);
             if told {
-                cx.out.push_back(Event::Stream(stream, StreamEvent::SessionGone));
+                cx.out
+                    .push_back(Event::Stream(stream, StreamEvent::SessionGone));
             }
         }
-        self.refuse_pending(cx, key, Code::WT_SESSION_GONE);
+        self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
         self.rings.remove(cx.h3, key.stream());
         if told {
             cx.tell(key, SessionEvent::Closed(Box::new(why)));
@@ -286,14 +319,19 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let session = self.registry.get(cx.h3, key).ok_or(SessionError::Gone)?;
         let by = cx.h3.side;
-        let why = SessionClose::Closed { by, code, reason: reason.to_owned() };
+        let why = SessionClose::Closed {
+            by,
+            code,
+            reason: reason.to_owned(),
+        };
         match session.state {
             State::Over { .. } => return Err(SessionError::Gone),
             State::Open => {}
             State::Asked => {
                 // The server has not agreed yet: the request is withdrawn.
                 self.end(cx, key, why);
-                cx.h3.abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
+                cx.h3
+                    .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
                 return Ok(());
             }
             State::Waiting(_) | State::Requested => return Err(SessionError::WrongState),
@@ -319,7 +357,10 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
     ) -> Result<(), SessionError> {
-        let session = self.registry.get_mut(cx.h3, key).ok_or(SessionError::Gone)?;
+        let session = self
+            .registry
+            .get_mut(cx.h3, key)
+            .ok_or(SessionError::Gone)?;
         match session.state {
             State::Open => {}
             State::Over { .. } => return Err(SessionError::Gone),
@@ -335,6 +376,18 @@ impl Sessions {
         Ok(())
     }
 
+    /// Ends a session that drains and has no stream left, if so configured.
+    pub(super) fn end_if_drained<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
+        let drained = cx.h3.config.end_drained_sessions
+            && self.registry.get(cx.h3, key).is_some_and(|session| {
+                session.is_open() && session.stats.draining && session.stats.streams == 0
+            });
+        if drained {
+            // The session is open, so it can be closed.
+            self.close(cx, key, 0, "").ok();
+        }
+    }
+
     /// Asks the peer to wind every open session down.
     pub(crate) fn drain_all<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
         for key in self.registry.keys() {
@@ -347,7 +400,11 @@ impl Sessions {
     pub(super) fn on_peer_drains<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
         if cx.h3.side == Side::Client {
             for key in self.registry.keys() {
-                if self.registry.get(cx.h3, key).is_some_and(|session| session.is_open()) {
+                if self
+                    .registry
+                    .get(cx.h3, key)
+                    .is_some_and(|session| session.is_open())
+                {
                     self.tell_draining(cx, key);
                 }
             }
@@ -396,5 +453,4 @@ impl Sessions {
     fn send_capsule<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey, capsule: Bytes) {
         cx.h3.push_content(cx.t, key.stream(), capsule);
     }
-
 }

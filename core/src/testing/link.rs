@@ -113,10 +113,11 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::epoch;
 
     fn pass(link: &mut Link, count: usize) -> Vec<u8> {
         let remote = ([127, 0, 0, 1], 9).into();
-        let start = Instant::now();
+        let start = epoch();
         for number in 0..count {
             let transmit = Transmit {
                 remote,
@@ -166,7 +167,7 @@ mod tests {
             size: 10,
             segment_size: Some(4),
         };
-        let now = Instant::now();
+        let now = epoch();
         link.send(now, Arrival::from(remote), &transmit, &[0; 10]);
         transmit.segment_size = None;
         link.send(now, Arrival::from(remote), &transmit, &[0; 5]);

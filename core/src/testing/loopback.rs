@@ -392,11 +392,10 @@ impl End {
     }
 
     fn mark_ready(&mut self, id: StreamId) {
-        if let Some(send) = self.streams.get_mut(&id).and_then(|s| s.send.as_mut()) {
-            if !send.ready {
-                send.ready = true;
-                self.ready.push_back(id);
-            }
+        let send = self.streams.get_mut(&id).and_then(|s| s.send.as_mut());
+        if let Some(send) = send.filter(|send| !send.ready) {
+            send.ready = true;
+            self.ready.push_back(id);
         }
     }
 

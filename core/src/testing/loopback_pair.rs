@@ -74,7 +74,7 @@ impl LoopbackPair {
             client: Connection::new(Side::Client, Arc::new(client), seed),
             server: Connection::new(Side::Server, Arc::new(server), seed.wrapping_add(1)),
             // The one clock reading: a start that everything else is relative to.
-            now: Instant::now(),
+            now: super::epoch(),
             seed,
             client_events: Vec::new(),
             server_events: Vec::new(),
@@ -378,18 +378,11 @@ pub(super) fn take_from<T>(
     events: &mut Vec<Event>,
     mut f: impl FnMut(Event) -> Result<T, Event>,
 ) -> Option<T> {
-    let mut found = None;
-    let mut rest = Vec::with_capacity(events.len());
-    for event in events.drain(..) {
-        if found.is_some() {
-            rest.push(event);
-            continue;
-        }
-        match f(event) {
-            Ok(value) => found = Some(value),
-            Err(event) => rest.push(event),
+    for at in 0..events.len() {
+        match f(events.remove(at)) {
+            Ok(value) => return Some(value),
+            Err(event) => events.insert(at, event),
         }
     }
-    *events = rest;
-    found
+    None
 }

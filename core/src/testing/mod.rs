@@ -14,3 +14,14 @@ pub mod loopback_pair;
 #[cfg(feature = "pair")]
 pub mod pair;
 pub mod raw;
+
+/// Where virtual time begins. Its value is of no consequence: nothing but
+/// differences to it is ever looked at.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an `Instant` cannot be made in another way"
+)]
+pub fn epoch() -> std::time::Instant {
+    std::time::Instant::now()
+}

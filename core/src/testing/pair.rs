@@ -126,7 +126,7 @@ impl Pair {
         let target = Target::new(server.addr, "localhost", client_tls).http(options.client);
         // The one reading of a clock: an `Instant` can be had in no other way, and
         // only differences to it are ever looked at.
-        let now = Instant::now();
+        let now = super::epoch();
         Self {
             client,
             server,
@@ -247,14 +247,16 @@ impl Pair {
     }
 
     /// Lets everything happen, deadlines included however far they are, until the
-    /// condition holds or nothing can happen any more. Tells whether it holds.
+    /// condition holds or nothing can happen any more. Tells whether it holds. The
+    /// condition is asked after each thing that happens, and may use both ends.
     pub fn drive_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         loop {
-            let next = self.step();
+            self.step();
             if done(self) {
                 return true;
             }
-            let Some(at) = next else { return false };
+            // What the condition did to the ends counts from the present time.
+            let Some(at) = self.step() else { return false };
             self.now = self.now.max(at);
         }
     }

@@ -173,7 +173,7 @@ impl RawPeer {
             ours,
             conn: Connection::new(ours, Arc::new(config), 7),
             // The one clock reading: a start that everything else is relative to.
-            now: Instant::now(),
+            now: super::epoch(),
             events: Vec::new(),
             seen: BTreeMap::new(),
             datagrams: Vec::new(),

@@ -177,12 +177,20 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`] at the first pair that breaks a rule.
-    pub fn decode(mut payload: &[u8]) -> Result<Self, SettingsError> {
+    pub fn decode(payload: &[u8]) -> Result<Self, SettingsError> {
+        Self::decode_at_most(payload, MAX_ENTRIES)
+    }
+
+    /// As [`Self::decode`], with a smaller limit on the pairs received.
+    ///
+    /// # Errors
+    /// [`SettingsError`] at the first pair that breaks a rule or is too many.
+    pub fn decode_at_most(mut payload: &[u8], max: usize) -> Result<Self, SettingsError> {
         let mut settings = Self::new();
         let (mut seen, mut unknown) = (0, 0);
         while !payload.is_empty() {
             seen += 1;
-            if seen > MAX_ENTRIES {
+            if seen > max.min(MAX_ENTRIES) {
                 return Err(SettingsError::TooMany);
             }
             let mut pair = || varint::take_slice(&mut payload).and_then(|v| VarInt::new(v).ok());

@@ -8,12 +8,20 @@ fn section(lines: &[(&str, &str)]) -> FieldSection {
     fields
 }
 
-const GET: [(&str, &str); 4] =
-    [(":method", "GET"), (":scheme", "https"), (":authority", "example.com"), (":path", "/a?b")];
+const GET: [(&str, &str); 4] = [
+    (":method", "GET"),
+    (":scheme", "https"),
+    (":authority", "example.com"),
+    (":path", "/a?b"),
+];
 
 /// GET with lines taken out by name, then others added at the end.
 fn get_without(drop: &[&str], add: &[(&str, &str)]) -> Checked<RequestHead> {
-    let mut lines: Vec<_> = GET.iter().filter(|(name, _)| !drop.contains(name)).copied().collect();
+    let mut lines: Vec<_> = GET
+        .iter()
+        .filter(|(name, _)| !drop.contains(name))
+        .copied()
+        .collect();
     lines.extend_from_slice(add);
     request(section(&lines), true)
 }
@@ -23,7 +31,10 @@ fn a_plain_request_becomes_a_head() {
     let head = get_without(&[], &[("accept", "*/*"), ("x", "1"), ("x", "2")]).unwrap();
     assert_eq!(head.method, Method::GET);
     assert_eq!(head.uri, "https://example.com/a?b");
-    assert_eq!(head.headers.get_all("x").iter().collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(
+        head.headers.get_all("x").iter().collect::<Vec<_>>(),
+        ["1", "2"]
+    );
     assert_eq!(head.fields.len(), 7);
 }
 
@@ -39,13 +50,25 @@ fn malformed_requests_are_refused() {
         ("asterisk with GET", &[":path"], &[(":path", "*")]),
         ("no authority and no host", &[":authority"], &[]),
         ("empty authority", &[":authority"], &[(":authority", "")]),
-        ("userinfo", &[":authority"], &[(":authority", "me@example.com")]),
+        (
+            "userinfo",
+            &[":authority"],
+            &[(":authority", "me@example.com")],
+        ),
         ("duplicate pseudo", &[], &[(":path", "/")]),
         ("unknown pseudo", &[], &[(":color", "red")]),
         ("response pseudo", &[], &[(":status", "200")]),
-        ("pseudo after regular", &[":path"], &[("a", "b"), (":path", "/")]),
+        (
+            "pseudo after regular",
+            &[":path"],
+            &[("a", "b"), (":path", "/")],
+        ),
         ("host differs", &[], &[("host", "example.org")]),
-        ("two hosts", &[], &[("host", "example.com"), ("host", "example.com")]),
+        (
+            "two hosts",
+            &[],
+            &[("host", "example.com"), ("host", "example.com")],
+        ),
         ("upper case", &[], &[("Accept", "x")]),
         ("empty name", &[], &[("", "x")]),
         ("space in name", &[], &[("a b", "x")]),
@@ -59,11 +82,23 @@ fn malformed_requests_are_refused() {
         ("connection", &[], &[("connection", "close")]),
         ("keep-alive", &[], &[("keep-alive", "1")]),
         ("proxy-connection", &[], &[("proxy-connection", "x")]),
-        ("transfer-encoding", &[], &[("transfer-encoding", "chunked")]),
+        (
+            "transfer-encoding",
+            &[],
+            &[("transfer-encoding", "chunked")],
+        ),
         ("upgrade", &[], &[("upgrade", "h2c")]),
         ("te gzip", &[], &[("te", "gzip")]),
-        ("protocol without CONNECT", &[], &[(":protocol", "webtransport")]),
-        ("scheme begins with a digit", &[":scheme"], &[(":scheme", "1http")]),
+        (
+            "protocol without CONNECT",
+            &[],
+            &[(":protocol", "webtransport")],
+        ),
+        (
+            "scheme begins with a digit",
+            &[":scheme"],
+            &[(":scheme", "1http")],
+        ),
         ("bad method", &[":method"], &[(":method", "GE T")]),
         ("fragment", &[":path"], &[(":path", "/a#b")]),
     ];
@@ -76,13 +111,21 @@ fn malformed_requests_are_refused() {
 #[test]
 fn unusual_requests_are_taken() {
     for (what, drop, add) in [
-        ("host only", &[":authority"][..], &[("host", "example.com")][..]),
+        (
+            "host only",
+            &[":authority"][..],
+            &[("host", "example.com")][..],
+        ),
         ("host in other case", &[], &[("host", "EXAMPLE.com")]),
         ("te trailers", &[], &[("te", "trailers")]),
         ("obs-text", &[], &[("a", "\u{e9}")]),
         ("inner tab", &[], &[("a", "x\ty")]),
         ("empty value", &[], &[("a", "")]),
-        ("options asterisk", &[":method", ":path"], &[(":method", "OPTIONS"), (":path", "*")]),
+        (
+            "options asterisk",
+            &[":method", ":path"],
+            &[(":method", "OPTIONS"), (":path", "*")],
+        ),
         ("ipv6", &[":authority"], &[(":authority", "[::1]:4433")]),
     ] {
         assert!(get_without(drop, add).is_ok(), "{what}");
@@ -149,14 +192,25 @@ fn trailers_have_no_pseudo_fields() {
 #[test]
 fn content_length_is_one_number() {
     let of = |values: &[&str]| {
-        let lines: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
+        let lines: Vec<_> = values
+            .iter()
+            .map(|value| ("content-length", *value))
+            .collect();
         let (_, headers) = split(&section(&lines), Place::Trailers).map_err(|_| ())?;
         content_length(&headers).map_err(|_| ())
     };
     assert_eq!(of(&[]), Ok(None));
     assert_eq!(of(&["0"]), Ok(Some(0)));
     assert_eq!(of(&["12", "12"]), Ok(Some(12)));
-    for bad in [&["-1"][..], &["+1"], &["1, 1"], &["a"], &["1", "2"], &["99999999999999999999"], &[""]] {
+    for bad in [
+        &["-1"][..],
+        &["+1"],
+        &["1, 1"],
+        &["a"],
+        &["1", "2"],
+        &["99999999999999999999"],
+        &[""],
+    ] {
         assert_eq!(of(bad), Err(()), "{bad:?}");
     }
 }
@@ -164,12 +218,17 @@ fn content_length_is_one_number() {
 #[test]
 fn what_is_built_is_what_would_be_taken() {
     let mut head = RequestHead::new(Method::GET, Uri::from_static("https://example.com:443/x?y"));
-    head.headers.insert("accept", HeaderValue::from_static("*/*"));
+    head.headers
+        .insert("accept", HeaderValue::from_static("*/*"));
     let fields = build_request(&head).unwrap();
-    let lines: Vec<_> = fields.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect();
+    let lines: Vec<_> = fields
+        .iter()
+        .map(|f| (f.name.to_vec(), f.value.to_vec()))
+        .collect();
     assert_eq!(lines[2], (b":authority".to_vec(), b"example.com".to_vec()));
     assert_eq!(lines[3], (b":path".to_vec(), b"/x?y".to_vec()));
-    head.headers.insert("connection", HeaderValue::from_static("close"));
+    head.headers
+        .insert("connection", HeaderValue::from_static("close"));
     assert!(build_request(&head).is_none());
     assert!(build_response(&ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS)).is_none());
 }

@@ -1,0 +1,190 @@
+//! What `get`, `wt` and `probe` share: a connection to the host of a URL.
+
+mod race;
+mod reasons;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_tokio::core::code::Code;
+use aqueduct_tokio::{Connection, Endpoint};
+
+use crate::args::{Connect, Target};
+use crate::exit::{Context as _, Exit, Failure};
+use crate::output::Output;
+use crate::tls;
+
+pub use reasons::{closed, open_failed, read_failed, session_closed, session_failed, write_failed};
+
+/// How long a connection may take to end in good order.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the last packets may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// Opens connections as the command line says.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    tls: Arc<rustls::ClientConfig>,
+    how: Connect,
+}
+
+impl Dialer {
+    /// Reads the certificates to trust, and warns when that is anyone's.
+    pub fn new(how: &Connect, output: Output) -> Result<Self, Failure> {
+        if how.insecure {
+            output.warning(
+                "--insecure: the server's certificate is not checked; \
+                 anyone on the way can read and change everything",
+            );
+        }
+        let tls = Arc::new(tls::client_config(&how.trust())?);
+        let how = how.clone();
+        Ok(Self { tls, how })
+    }
+
+    /// Connects to the host of `target`: to the first of its addresses that answers.
+    pub async fn dial(&self, target: &Target) -> Result<Client, Failure> {
+        let limit = self.how.connect_timeout;
+        let doing = || format!("cannot connect to {}", place(target));
+        let late = |what: &str| {
+            let limit = crate::units::duration(limit);
+            Failure::new(Exit::Failure, format!("{}: {what} within {limit}", doing()))
+        };
+        let begun = tokio::time::Instant::now();
+        let addresses = match self.how.connect_to {
+            Some(address) => vec![address],
+            None => tokio::time::timeout(limit, resolve(target))
+                .await
+                .map_err(|_| late("its name was not resolved"))??,
+        };
+        let left = limit.saturating_sub(begun.elapsed());
+        let race = race::race(addresses, |address| {
+            self.clone().attempt(address, target.clone())
+        });
+        tokio::time::timeout(left, race)
+            .await
+            .map_err(|_| late("no answer (is an HTTP/3 server listening on this UDP port?)"))?
+    }
+
+    async fn attempt(self, address: SocketAddr, target: Target) -> Result<Client, Failure> {
+        let doing = || match place(&target) {
+            place if place == address.to_string() => format!("cannot connect to {place}"),
+            place => format!("cannot connect to {place} at {address}"),
+        };
+        tracing::info!(%address, name = target.host(), "connecting");
+        let begun = tokio::time::Instant::now();
+        let endpoint = self.endpoint(address)?;
+        let connection = endpoint
+            .connect(address, target.host(), self.tls.clone())
+            .doing(doing)?
+            .established()
+            .await
+            .map_err(|reason| closed(doing(), &reason))?;
+        let handshake = begun.elapsed();
+        tracing::info!(%address, ?handshake, "connected");
+        Ok(Client {
+            endpoint,
+            connection,
+            address,
+            handshake,
+        })
+    }
+
+    /// An endpoint on a socket of the address's own family, which works on hosts that have but one.
+    fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, Failure> {
+        use aqueduct_tokio::core::endpoint::{EndpointConfig, TransportSettings};
+        let any = if address.is_ipv4() {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        };
+        let doing = || "cannot open a UDP socket".to_owned();
+        let socket = std::net::UdpSocket::bind(any).doing(doing)?;
+        let mut transport = TransportSettings::default();
+        // A slow answer is not a dead server.
+        transport.keep_alive = Some(Duration::from_secs(10));
+        let config = EndpointConfig::client().transport(transport).doing(doing)?;
+        #[cfg(feature = "qlog")]
+        let config = match &self.how.qlog {
+            Some(folder) => config.qlog(crate::qlog::factory(folder)?),
+            None => config,
+        };
+        Endpoint::with_socket(config, socket).doing(doing)
+    }
+}
+
+/// A connection, and the endpoint that carries it.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    connection: Connection,
+    address: SocketAddr,
+    handshake: Duration,
+}
+
+impl Client {
+    /// The connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Where the server is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From the first packet to the end of the handshake.
+    pub fn handshake(&self) -> Duration {
+        self.handshake
+    }
+
+    /// Whether nothing new can be begun here: the connection has ended or is winding down.
+    pub async fn is_going_away(&self) -> bool {
+        let told = tokio::time::timeout(Duration::ZERO, self.connection.draining()).await;
+        self.connection.close_reason().is_some() || told.is_ok()
+    }
+
+    /// Ends the connection in good order: what was sent is delivered, within a second.
+    pub async fn close(self) {
+        self.connection.drain(GOODBYE);
+        self.connection.closed().await;
+        self.leave().await;
+    }
+
+    /// Ends the connection at once.
+    pub async fn abandon(self) {
+        self.connection.close(Code::H3_NO_ERROR, "");
+        self.leave().await;
+    }
+
+    async fn leave(self) {
+        drop(self.connection);
+        // Nothing depends on what the server makes of the last packet.
+        let _ = tokio::time::timeout(LAST_WORDS, self.endpoint.wait_idle()).await;
+    }
+}
+
+fn place(target: &Target) -> String {
+    match target.host() {
+        host if host.contains(':') => format!("[{host}]:{}", target.port()),
+        host => format!("{host}:{}", target.port()),
+    }
+}
+
+/// The addresses of a host; at least one.
+async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
+    let doing = || format!("cannot find the host `{}`", target.host());
+    let found: Vec<_> = tokio::net::lookup_host((target.host(), target.port()))
+        .await
+        .doing(doing)?
+        .collect();
+    if found.is_empty() {
+        return Err(Failure::new(
+            Exit::Failure,
+            format!("{}: it has no address", doing()),
+        ));
+    }
+    tracing::debug!(host = target.host(), addresses = ?found, "resolved");
+    Ok(found)
+}

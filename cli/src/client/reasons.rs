@@ -1,0 +1,125 @@
+//! Errors of the library as failures of the program: exit codes, and words for people.
+
+use aqueduct_tokio::core::error::{CloseReason, SessionClose, TransportFailure};
+use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, Refusal, WriteError};
+
+use crate::exit::{Exit, Failure, is_certificate_alert};
+
+/// `no_application_protocol` as a QUIC error code (RFC 7301 section 3.2, RFC 9001 section 4.8).
+const NO_ALPN: u64 = 0x178;
+
+/// The connection ended while something was being done.
+pub fn closed(doing: String, reason: &CloseReason) -> Failure {
+    let transport_code = match reason {
+        CloseReason::Transport(
+            TransportFailure::ClosedByPeer { code, .. } | TransportFailure::Error { code, .. },
+        ) => Some(*code),
+        _ => None,
+    };
+    if transport_code.is_some_and(is_certificate_alert) {
+        let CloseReason::Transport(TransportFailure::Error { reason: why, .. }) = reason else {
+            let doing = format!("{doing}: the server refused our certificate, or the want of one");
+            return Failure::because(Exit::Certificate, doing, reason.clone());
+        };
+        let what = format!(
+            "{doing}: the server's certificate is not trusted: {why} \
+             (--cacert and --cert-hash say whom else to trust)"
+        );
+        return Failure::new(Exit::Certificate, what);
+    }
+    if transport_code == Some(NO_ALPN) {
+        let doing = format!("{doing}: the server does not speak HTTP/3 (ALPN h3)");
+        return Failure::because(Exit::Failure, doing, reason.clone());
+    }
+    Failure::because(Exit::Failure, doing, reason.clone())
+}
+
+/// A request or stream could not be begun.
+pub fn open_failed(doing: String, error: OpenError) -> Failure {
+    match error {
+        OpenError::Connection(reason) => closed(doing, &reason),
+        OpenError::Session(close) => session_closed(doing, &close),
+        refused @ OpenError::Refused(_) => Failure::because(Exit::Failure, doing, refused),
+        other => Failure::because(Exit::Failure, doing, other),
+    }
+}
+
+/// A message or stream could not be read to its end.
+pub fn read_failed(doing: String, error: ReadError) -> Failure {
+    match error {
+        ReadError::Connection(reason) => closed(doing, &reason),
+        ReadError::Session(close) => session_closed(doing, &close),
+        other => Failure::because(Exit::Failure, doing, other),
+    }
+}
+
+/// A message or stream could not be written.
+pub fn write_failed(doing: String, error: WriteError) -> Failure {
+    match error {
+        WriteError::Connection(reason) => closed(doing, &reason),
+        WriteError::Session(close) => session_closed(doing, &close),
+        other => Failure::because(Exit::Failure, doing, other),
+    }
+}
+
+/// A session ended while something was being done in it.
+pub fn session_closed(doing: String, close: &SessionClose) -> Failure {
+    match close {
+        SessionClose::Connection(reason) => closed(doing, reason),
+        other => Failure::because(Exit::Failure, doing, other.clone()),
+    }
+}
+
+/// A session could not be opened. Refusals have an exit code of their own.
+pub fn session_failed(doing: String, error: ConnectError) -> Failure {
+    match error {
+        ConnectError::Connection(reason) => closed(doing, &reason),
+        ConnectError::Session(close) => session_closed(doing, &close),
+        ConnectError::Refused(Refusal::InvalidHead | Refusal::HeadTooLarge) => {
+            Failure::because(Exit::Failure, doing, error)
+        }
+        refused => Failure::because(Exit::Refused, doing, refused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls(code: u64, reason: &str) -> CloseReason {
+        CloseReason::Transport(TransportFailure::Error {
+            code,
+            reason: reason.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_certificate_alert_has_its_own_exit_code_and_a_hint() {
+        let failure = closed("cannot connect".to_owned(), &tls(0x130, "UnknownIssuer"));
+        assert_eq!(failure.exit(), Exit::Certificate);
+        assert!(
+            failure.to_string().contains("UnknownIssuer (--cacert"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn a_server_without_h3_is_named_so() {
+        let failure = closed("cannot connect".to_owned(), &tls(NO_ALPN, "no protocol"));
+        assert_eq!(failure.exit(), Exit::Failure);
+        assert!(
+            failure.to_string().contains("does not speak HTTP/3"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn a_session_that_the_server_does_not_take_is_refused() {
+        let refused = ConnectError::Refused(Refusal::WebTransportNotEnabled);
+        let failure = session_failed("cannot open a session".to_owned(), refused);
+        assert_eq!(failure.exit(), Exit::Refused);
+        let invalid = ConnectError::Refused(Refusal::InvalidHead);
+        let failure = session_failed("cannot open a session".to_owned(), invalid);
+        assert_eq!(failure.exit(), Exit::Failure);
+    }
+}

@@ -1,0 +1,102 @@
+//! `aqueduct probe`: what a server speaks, and why a session would be refused.
+
+mod dialects;
+mod report;
+
+use aqueduct_tokio::core::head::ConnectRequest;
+use aqueduct_tokio::error::{ConnectError, Refusal};
+
+use crate::args::Probe;
+use crate::client::{Client, Dialer, closed};
+use crate::exit::{Context as _, Exit, Failure};
+use crate::identity::fingerprints;
+use crate::output::Output;
+use report::{Attempt, Report};
+
+/// Connects, waits for the server's SETTINGS, tries a session, and tells all about it. A refused
+/// session is a result, not a failure.
+pub async fn run(options: &Probe, output: Output) -> Result<Exit, Failure> {
+    let client = Dialer::new(&options.connect, output)?
+        .dial(&options.url)
+        .await?;
+    let report = look(&client, options).await;
+    let report = match report {
+        Ok(report) => report,
+        Err(failure) => {
+            client.abandon().await;
+            return Err(failure);
+        }
+    };
+    client.close().await;
+    output
+        .result("probe", &report.to_text(), report.to_json())
+        .doing(|| "cannot write to standard output".to_owned())?;
+    Ok(Exit::Ok)
+}
+
+async fn look(client: &Client, options: &Probe) -> Result<Report, Failure> {
+    let connection = client.connection();
+    let limit = options.connect.connect_timeout;
+    let settings = tokio::time::timeout(limit, connection.settings())
+        .await
+        .map_err(|_| {
+            let limit = crate::units::duration(limit);
+            let what = format!("{} sent no HTTP/3 SETTINGS within {limit}", options.url);
+            Failure::new(Exit::Failure, what)
+        })?;
+    let settings = settings
+        .map_err(|reason| closed(format!("no HTTP/3 SETTINGS from {}", options.url), &reason))?;
+    let attempt = tokio::time::timeout(limit, attempt(client, options)).await;
+    let certificates = connection.peer_certificates();
+    let leaf = certificates.first().map(fingerprints).transpose()?;
+    Ok(Report {
+        target: options.url.clone(),
+        address: client.address(),
+        handshake: client.handshake(),
+        rtt: connection.rtt().unwrap_or_default(),
+        alpn: connection
+            .alpn()
+            .map(|alpn| String::from_utf8_lossy(&alpn).into_owned()),
+        certificates: certificates.len(),
+        fingerprints: leaf,
+        parameters: connection.peer_parameters(),
+        settings,
+        attempt: attempt.unwrap_or(Attempt::Unanswered),
+    })
+}
+
+/// Opens a session at the URL and closes it.
+async fn attempt(client: &Client, options: &Probe) -> Attempt {
+    let request = ConnectRequest::new(options.url.uri().clone());
+    match client.connection().open_session(request).await {
+        Ok(session) => {
+            let max_datagram_size = session.max_datagram_size();
+            // The report is about how it was opened.
+            let _ = session.close(0, "");
+            Attempt::Opened { max_datagram_size }
+        }
+        Err(ConnectError::Rejected { status, .. }) => Attempt::Rejected(status),
+        Err(ConnectError::Refused(why)) => Attempt::Impossible(why, explain(why)),
+        Err(other) => Attempt::Failed(other.to_string()),
+    }
+}
+
+/// What the server would have to change.
+fn explain(why: Refusal) -> &'static str {
+    match why {
+        Refusal::WebTransportNotEnabled => {
+            "its SETTINGS have neither ENABLE_WEBTRANSPORT = 1 (drafts 02 to 05) \
+             nor WEBTRANSPORT_MAX_SESSIONS > 0 (drafts 07 to 12)"
+        }
+        Refusal::ConnectProtocolNotEnabled => {
+            "its SETTINGS lack ENABLE_CONNECT_PROTOCOL = 1 (RFC 9220), which sessions are asked with"
+        }
+        Refusal::DatagramsNotEnabled => {
+            "sessions need H3_DATAGRAM = 1 in SETTINGS (RFC 9297) \
+             and the max_datagram_frame_size transport parameter (RFC 9221)"
+        }
+        Refusal::Draining => "it is shutting down (GOAWAY); another connection may work",
+        Refusal::TooManySessions => "it allows no session at all (MAX_SESSIONS)",
+        _ => "nothing was sent",
+    }
+}

@@ -1,0 +1,228 @@
+//! What a probe found, for people and for programs.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aqueduct_tokio::core::endpoint::PeerParameters;
+use aqueduct_tokio::core::wire::settings::Settings;
+use aqueduct_tokio::error::Refusal;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::dialects::announced;
+use crate::args::Target;
+use crate::identity::Fingerprints;
+use crate::units;
+
+/// What became of the attempt to open a session.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// It was opened, and closed again.
+    Opened { max_datagram_size: Option<usize> },
+    /// The server answered with this status.
+    Rejected(StatusCode),
+    /// Nothing was sent, because the server does not announce what it takes.
+    Impossible(Refusal, &'static str),
+    /// The stream or connection ended.
+    Failed(String),
+    /// There was no answer in time.
+    Unanswered,
+}
+
+/// Everything found.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) target: Target,
+    pub(super) address: SocketAddr,
+    pub(super) handshake: Duration,
+    pub(super) rtt: Duration,
+    pub(super) alpn: Option<String>,
+    pub(super) certificates: usize,
+    pub(super) fingerprints: Option<Fingerprints>,
+    pub(super) parameters: Option<PeerParameters>,
+    pub(super) settings: Settings,
+    pub(super) attempt: Attempt,
+}
+
+impl Attempt {
+    fn to_text(&self) -> String {
+        match self {
+            Self::Opened {
+                max_datagram_size: Some(size),
+            } => {
+                format!("opened; datagrams of up to {size} bytes")
+            }
+            Self::Opened {
+                max_datagram_size: None,
+            } => "opened; no datagrams".to_owned(),
+            Self::Rejected(status) => format!("refused: the server answered {status}"),
+            Self::Impossible(why, explanation) => format!("refused: {why}: {explanation}"),
+            Self::Failed(why) => format!("refused: {why}"),
+            Self::Unanswered => "no answer".to_owned(),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut fields = json!({
+            "opened": matches!(self, Self::Opened { .. }),
+            "max_datagram_size": null,
+            "status": null,
+            "refusal": null,
+        });
+        match self {
+            Self::Opened { max_datagram_size } => {
+                fields["max_datagram_size"] = json!(max_datagram_size);
+            }
+            Self::Rejected(status) => {
+                fields["status"] = status.as_u16().into();
+                fields["refusal"] = self.to_text().into();
+            }
+            _ => fields["refusal"] = self.to_text().into(),
+        }
+        fields
+    }
+}
+
+impl Report {
+    /// Lines of a name and a value, some in groups.
+    pub(super) fn to_text(&self) -> String {
+        let mut out = format!("{} at {}\n", self.target, self.address);
+        let mut line = |name: &str, value: &str| {
+            // Writing into a `String` cannot fail.
+            let _ = writeln!(out, "{name:<13} {value}");
+        };
+        line("handshake", &units::duration(self.handshake));
+        line("round trip", &units::duration(self.rtt));
+        line("ALPN", self.alpn.as_deref().unwrap_or("none"));
+        if let Some(prints) = &self.fingerprints {
+            let more = match self.certificates {
+                1 => String::new(),
+                count => format!(" (the first of {count})"),
+            };
+            line(
+                "certificate",
+                &format!("SHA-256 {}{more}", prints.certificate.to_hex()),
+            );
+        }
+        line("WebTransport", &self.dialects());
+        line("session", &self.attempt.to_text());
+        let group = |out: &mut String, title: &str, rows: &[(String, String)]| {
+            let _ = writeln!(out, "\n{title}");
+            let width = rows
+                .iter()
+                .map(|(name, _)| name.len())
+                .max()
+                .unwrap_or_default();
+            for (name, value) in rows {
+                let _ = writeln!(out, "  {name:<width$}  {value}");
+            }
+        };
+        let parameters: Vec<_> = self.parameters.as_ref().map(parameters).unwrap_or_default();
+        let parameters: Vec<_> = parameters
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), plain(&value)))
+            .collect();
+        group(&mut out, "QUIC transport parameters", &parameters);
+        let settings: Vec<_> = self
+            .settings
+            .iter()
+            .map(|(id, value)| (name(id), value.to_string()))
+            .collect();
+        group(&mut out, "HTTP/3 SETTINGS", &settings);
+        out.truncate(out.trim_end().len());
+        out
+    }
+
+    fn dialects(&self) -> String {
+        let found: Vec<_> = announced(&self.settings)
+            .map(|dialect| {
+                let ours = if dialect.ours {
+                    ""
+                } else {
+                    " (not spoken by this program)"
+                };
+                format!("drafts {}{ours}", dialect.drafts)
+            })
+            .collect();
+        if found.is_empty() {
+            "not announced".to_owned()
+        } else {
+            found.join(", ")
+        }
+    }
+
+    /// The same as one object.
+    pub(super) fn to_json(&self) -> Value {
+        let parameters: Map<_, _> = self
+            .parameters
+            .as_ref()
+            .map(parameters)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let settings: Map<_, _> = self
+            .settings
+            .iter()
+            .map(|(id, value)| (name(id), value.into()))
+            .collect();
+        let dialects: Vec<_> = announced(&self.settings)
+            .map(|dialect| dialect.drafts)
+            .collect();
+        json!({
+            "url": self.target.to_string(),
+            "address": self.address.to_string(),
+            "handshake_ms": self.handshake.as_secs_f64() * 1e3,
+            "rtt_ms": self.rtt.as_secs_f64() * 1e3,
+            "alpn": self.alpn,
+            "certificates": self.certificates,
+            "sha256": self.fingerprints.map(|prints| prints.certificate.to_hex()),
+            "spki_sha256_base64": self.fingerprints.map(|prints| prints.spki.to_base64()),
+            "transport_parameters": parameters,
+            "settings": settings,
+            "webtransport_drafts": dialects,
+            "session": self.attempt.to_json(),
+        })
+    }
+}
+
+fn name(id: aqueduct_tokio::core::wire::settings::SettingId) -> String {
+    match id.name() {
+        Some(name) => name.to_owned(),
+        None if id.is_reserved() => format!("{:#x} (reserved, for GREASE)", id.0),
+        None => format!("{:#x}", id.0),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+macro_rules! named {
+    ($of:ident: $($name:ident),* $(,)?) => { vec![$((stringify!($name), json!($of.$name))),*] };
+}
+
+/// The parameters in the order of RFC 9000 section 18.2.
+fn parameters(of: &PeerParameters) -> Vec<(&'static str, Value)> {
+    named![of:
+        max_idle_timeout,
+        max_udp_payload_size,
+        initial_max_data,
+        initial_max_stream_data_bidi_local,
+        initial_max_stream_data_bidi_remote,
+        initial_max_stream_data_uni,
+        initial_max_streams_bidi,
+        initial_max_streams_uni,
+        ack_delay_exponent,
+        max_ack_delay,
+        disable_active_migration,
+        active_connection_id_limit,
+        max_datagram_frame_size,
+    ]
+}

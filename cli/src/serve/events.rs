@@ -1,0 +1,59 @@
+//! What clients do to sessions and their streams, as JSON lines for programs.
+
+use aqueduct_tokio::core::error::{PeerCode, SessionClose};
+use aqueduct_tokio::core::id::Side;
+use serde_json::{Value, json};
+
+use crate::output::Output;
+
+/// Prints events with `--json`, and logs them otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Events {
+    output: Output,
+}
+
+impl Events {
+    pub(super) fn new(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// A session has ended; told when the client did it.
+    pub(super) fn session_closed(self, close: &SessionClose) {
+        tracing::info!(%close, "a session is over");
+        if let SessionClose::Closed {
+            by: Side::Client,
+            code,
+            reason,
+        } = close
+        {
+            self.print("session_closed", json!({ "code": code, "reason": reason }));
+        }
+    }
+
+    /// The client reset a session's stream.
+    pub(super) fn stream_reset(self, code: PeerCode) {
+        tracing::info!(%code, "the client reset a stream");
+        self.print(
+            "stream_reset",
+            json!({ "code": code.app, "wire_code": code.wire.value() }),
+        );
+    }
+
+    /// The client stopped a session's stream.
+    pub(super) fn stream_stopped(self, code: PeerCode) {
+        tracing::info!(%code, "the client stopped a stream");
+        self.print(
+            "stream_stopped",
+            json!({ "code": code.app, "wire_code": code.wire.value() }),
+        );
+    }
+
+    fn print(self, event: &str, fields: Value) {
+        // A reader that has gone away is no reason to stop serving.
+        if self.output.is_json()
+            && let Err(error) = self.output.result(event, "", fields)
+        {
+            tracing::debug!(%error, "cannot print an event");
+        }
+    }
+}

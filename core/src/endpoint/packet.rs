@@ -1,0 +1,75 @@
+//! Datagrams at the endpoint's edge: where from, where to, how marked.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Where a datagram came from.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Arrival {
+    /// The sender.
+    pub remote: SocketAddr,
+    /// The local address it was sent to, where the socket tells.
+    pub local_ip: Option<IpAddr>,
+    /// The ECN mark it arrived with.
+    pub ecn: Option<Ecn>,
+}
+
+impl Arrival {
+    /// A datagram of which only the sender is known.
+    #[must_use]
+    pub const fn from(remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            local_ip: None,
+            ecn: None,
+        }
+    }
+}
+
+/// An ECN mark (RFC 3168).
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Ecn {
+    /// Capable, first codepoint.
+    Ect0,
+    /// Capable, second codepoint.
+    Ect1,
+    /// Congestion experienced.
+    Ce,
+}
+
+/// One or more datagrams to be sent to one address.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[must_use]
+pub struct Transmit {
+    /// The receiver.
+    pub remote: SocketAddr,
+    /// The address to send from, where it matters.
+    pub local_ip: Option<IpAddr>,
+    /// The ECN mark to send with.
+    pub ecn: Option<Ecn>,
+    /// Bytes written to the caller's buffer.
+    pub size: usize,
+    /// Length of each datagram but the last, when there are several.
+    pub segment_size: Option<usize>,
+}
+
+pub(super) fn from_transmit(transmit: &quinn_proto::Transmit) -> Transmit {
+    Transmit {
+        remote: transmit.destination,
+        local_ip: transmit.src_ip,
+        ecn: transmit.ecn.map(|mark| match mark {
+            quinn_proto::EcnCodepoint::Ect0 => Ecn::Ect0,
+            quinn_proto::EcnCodepoint::Ect1 => Ecn::Ect1,
+            quinn_proto::EcnCodepoint::Ce => Ecn::Ce,
+        }),
+        size: transmit.size,
+        segment_size: transmit.segment_size,
+    }
+}
+
+pub(super) fn to_ecn(mark: Ecn) -> quinn_proto::EcnCodepoint {
+    match mark {
+        Ecn::Ect0 => quinn_proto::EcnCodepoint::Ect0,
+        Ecn::Ect1 => quinn_proto::EcnCodepoint::Ect1,
+        Ecn::Ce => quinn_proto::EcnCodepoint::Ce,
+    }
+}

@@ -1,0 +1,151 @@
+//! Layers look down only: which module may name which.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each layer, from the bottom; modules of one line may name each other and
+/// everything above the line in this list, nothing below it.
+const LAYERS: &[&[&str]] = &[
+    // Vocabulary: names, codes, errors, the transport's contract.
+    &[
+        "id",
+        "code",
+        "time",
+        "fault",
+        "error",
+        "stats",
+        "transport",
+        "config",
+        "head",
+        "event",
+    ],
+    &["wire"],
+    &["h3"],
+    &["session"],
+    &["connection", "access", "command"],
+    &["endpoint"],
+    &["driver"],
+    &["testing"],
+];
+
+/// Edges that look up and are meant: the vocabulary carries values that the
+/// codecs define.
+const MEANT: &[(&str, &str)] = &[("event", "wire"), ("head", "wire")];
+
+fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+/// The module a file belongs to: its first path segment below `src`.
+fn module(src: &Path, file: &Path) -> String {
+    let rest = file.strip_prefix(src).expect("below src");
+    let first = rest.components().next().expect("a name");
+    first
+        .as_os_str()
+        .to_string_lossy()
+        .trim_end_matches(".rs")
+        .to_owned()
+}
+
+/// Every `crate::module` a file names, in code and in imports with braces.
+fn named(text: &str) -> BTreeSet<String> {
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let boundary = code[..at].chars().next_back();
+        if boundary.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let names: Vec<String> = match rest.strip_prefix('{') {
+            Some(list) => list
+                .split('}')
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .collect(),
+            None => vec![rest.to_owned()],
+        };
+        for name in names {
+            let end = name
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(name.len());
+            found.insert(name[..end].to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn lower_layers_never_name_upper_ones() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    assert!(files.len() > 20, "the core is somewhere else");
+    let mut wrong = Vec::new();
+    for file in &files {
+        let from = module(&src, file);
+        if from == "lib" || from == "testing" || file.ends_with("tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(file).expect("a text file");
+        // Unit tests may stand on the harness.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let at = layer(&from).unwrap_or_else(|| panic!("{from} has no layer: add it"));
+        for to in named(code) {
+            let known = layer(&to);
+            if known.is_some_and(|to| to > at) && !MEANT.contains(&(&from, &to)) {
+                wrong.push(format!("{} names {to}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Only the endpoint knows the QUIC engine, only the driver and below sockets.
+#[test]
+fn the_engine_has_one_user() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    for file in files {
+        let from = module(&src, &file);
+        let text = fs::read_to_string(&file).expect("a text file");
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let code: String = code.collect::<Vec<_>>().join("\n");
+        let engine = code.contains("quinn_proto") || code.contains("rustls");
+        let allowed = from == "endpoint" || from == "testing";
+        assert!(!engine || allowed, "{} names the engine", file.display());
+        for banned in [
+            "std::net::UdpSocket",
+            "SystemTime::now",
+            "thread::spawn",
+            "std::sync::Mutex",
+        ] {
+            let shown = file.display();
+            assert!(
+                from == "driver" || !code.contains(banned),
+                "{shown} names {banned}"
+            );
+        }
+    }
+}

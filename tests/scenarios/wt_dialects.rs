@@ -1,0 +1,211 @@
+//! Which draft is spoken with whom.
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::error::OpenError;
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::id::Side;
+use aqueduct_core::testing::raw::{self, RawPeer, headers};
+use aqueduct_tests::{assert_closed, bidi, config, fields};
+
+fn there() -> ConnectRequest {
+    ConnectRequest::new("https://example.com/wt".parse().expect("an address"))
+}
+
+fn client(pairs: &[(u64, u64)]) -> RawPeer {
+    RawPeer::greeted(Side::Client, Config::default(), pairs)
+}
+
+/// Row B2: what is missing is named, and nothing is sent.
+#[test]
+fn a_client_waits_and_looks() {
+    let cases: &[(&[(u64, u64)], OpenError)] = &[
+        (
+            &[(0x33, 1), (0xc671_706a, 1)],
+            OpenError::ConnectProtocolNotEnabled,
+        ),
+        (&[(0x08, 1), (0x33, 1)], OpenError::WebTransportNotEnabled),
+        (
+            &[(0x08, 1), (0xc671_706a, 1)],
+            OpenError::DatagramsNotEnabled,
+        ),
+        (
+            &[(0x08, 1), (0x33, 1), (0xc671_706a, 0)],
+            OpenError::WebTransportNotEnabled,
+        ),
+    ];
+    let mut peer = RawPeer::new(Side::Client, Config::default());
+    assert_eq!(
+        peer.access().open_session(&there()),
+        Err(OpenError::SettingsNotReceived)
+    );
+    for (pairs, error) in cases {
+        let mut peer = client(pairs);
+        assert_eq!(peer.access().webtransport(), Err(*error), "{pairs:x?}");
+        assert_eq!(
+            peer.access().open_session(&there()),
+            Err(*error),
+            "{pairs:x?}"
+        );
+        peer.drive();
+        assert!(peer.seen(bidi(0)).bytes.is_empty());
+    }
+    let off = config(|c| c.webtransport = false);
+    let mut peer = RawPeer::greeted(Side::Client, off, raw::WEBTRANSPORT);
+    assert_eq!(
+        peer.access().open_session(&there()),
+        Err(OpenError::WebTransportNotEnabled)
+    );
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    assert_eq!(
+        peer.access().open_session(&there()),
+        Err(OpenError::WrongSide)
+    );
+}
+
+/// Row B3: the request fits the newest dialect that both speak.
+#[test]
+fn the_request_fits_the_server() {
+    let cases: &[(&[(u64, u64)], bool)] = &[
+        (&[(0x08, 1), (0x33, 1), (0xc671_706a, 1)], false),
+        (&[(0x08, 1), (0x33, 1), (0x2b60_3742, 1)], true),
+    ];
+    for (pairs, draft02) in cases {
+        let mut peer = client(pairs);
+        let mut request = there();
+        request
+            .headers
+            .insert("origin", "https://example.com".parse().expect("a value"));
+        let session = peer.access().open_session(&request).expect("asks");
+        assert_eq!(session.id(), bidi(0));
+        peer.drive();
+        let sent = fields(&peer.seen(bidi(0)).bytes, 0);
+        for line in [
+            ":method: CONNECT",
+            ":protocol: webtransport",
+            ":scheme: https",
+            ":authority: example.com",
+            ":path: /wt",
+            "origin: https://example.com",
+        ] {
+            assert!(sent.lines().any(|l| l == line), "{line} in {sent}");
+        }
+        if *draft02 {
+            assert!(sent.contains("sec-webtransport-http3-draft02: 1"), "{sent}");
+        }
+        assert!(!peer.seen(bidi(0)).fin, "the stream stays open");
+        peer.write(bidi(0), &raw::status(200));
+        expect_event!(peer, Side::Client, Event::Session(_, SessionEvent::Established(_)) => ());
+    }
+}
+
+/// Row B3: every deployed client is let in, and gets the answer it looks for.
+#[test]
+fn the_server_takes_all_of_them() {
+    let chromium: &[(u64, u64)] = &[
+        (0x01, 65_536),
+        (0x06, 16_384),
+        (0x07, 100),
+        (0x33, 1),
+        (0xffd277, 1),
+        (0x2b60_3742, 1),
+    ];
+    let firefox: &[(u64, u64)] = &[
+        (0x01, 65_536),
+        (0x07, 20),
+        (0x2b60_3742, 1),
+        (0xffd277, 1),
+        (0x33, 1),
+        (0x08, 1),
+    ];
+    let safari: &[(u64, u64)] = &[
+        (0x01, 16_383),
+        (0x07, 100),
+        (0x33, 1),
+        (0xc671_706a, 1),
+        (0x14e9_cd29, 1),
+        (0x2b61, 8_388_608),
+        (0x2b64, 100),
+        (0x2b65, 100),
+    ];
+    for (pairs, draft02) in [(chromium, true), (firefox, true), (safari, false)] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), pairs);
+        let mut lines = vec![
+            (":method", "CONNECT"),
+            (":protocol", "webtransport"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/wt"),
+            ("origin", "https://example.com"),
+        ];
+        if draft02 {
+            lines.push(("sec-webtransport-http3-draft02", "1"));
+        }
+        let id = peer.request(&headers(&lines));
+        let (session, request) = expect_event!(
+            peer, Side::Server,
+            Event::Session(key, SessionEvent::Requested(request)) => (key, request)
+        );
+        assert_eq!(request.origin(), Some("https://example.com"));
+        peer.access()
+            .accept_session(session, &ConnectAnswer::default())
+            .expect("accepts");
+        peer.drive();
+        let sent = aqueduct_tests::frames(&peer.seen(id).bytes);
+        assert_eq!(
+            sent.first().map(|(ty, _)| *ty),
+            Some(1),
+            "the answer comes first"
+        );
+        assert_eq!(peer.closed(), None);
+        if pairs == safari {
+            // Each capsule stands in a DATA frame of its own.
+            let capsules: Vec<_> = sent.iter().filter(|(ty, _)| *ty == 0).collect();
+            for (_, payload) in capsules {
+                assert_eq!(aqueduct_tests::frames(payload).len(), 1, "{payload:x?}");
+            }
+        }
+    }
+}
+
+/// A value that the oldest dialect forbids.
+#[test]
+fn a_setting_out_of_range() {
+    let mut peer = RawPeer::new(Side::Server, Config::default());
+    peer.control(&raw::settings(&[(0x2b60_3742, 2)]));
+    assert_closed(
+        &mut peer,
+        Code::H3_SETTINGS_ERROR,
+        "ENABLE_WEBTRANSPORT is 0 or 1",
+    );
+}
+
+/// Row B3: the echo for draft 02, whatever was negotiated.
+#[test]
+fn draft_02_is_echoed() {
+    let mut pair = aqueduct_core::testing::loopback_pair::LoopbackPair::connected(
+        aqueduct_core::testing::loopback::Knobs::default(),
+    );
+    let mut request = there();
+    request.headers.insert(
+        "sec-webtransport-http3-draft02",
+        "1".parse().expect("a value"),
+    );
+    pair.client().open_session(&request).expect("asks");
+    let session = expect_event!(
+        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    pair.server()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
+    let answer = expect_event!(
+        pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
+    );
+    let echo = answer
+        .headers
+        .get("sec-webtransport-http3-draft")
+        .map(|v| v.as_bytes().to_vec());
+    assert_eq!(echo.as_deref(), Some(&b"draft02"[..]));
+}

@@ -1,0 +1,147 @@
+//! Draining is advice: what runs goes on.
+
+use std::time::Duration;
+
+use aqueduct_core::config::Config;
+use aqueduct_core::error::OpenError;
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::id::{Dir, SessionKey, Side};
+use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::raw::{data, frame};
+use aqueduct_tests::{config, content, seeds};
+
+use super::wt_streams::{opened, server};
+
+fn drained(events: &[Event], session: SessionKey) -> usize {
+    let told =
+        |e: &&Event| matches!(e, Event::Session(key, SessionEvent::Draining) if *key == session);
+    events.iter().filter(told).count()
+}
+
+/// Row B20: everything still works, in both directions, until it ends.
+#[test]
+fn what_runs_goes_on() {
+    for seed in seeds(60) {
+        let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
+        let (client, server) = pair.session("https://example.com/wt");
+        let old = pair
+            .client()
+            .open_stream(client, Dir::Bi)
+            .expect("a stream");
+        let old_there = opened(&mut pair, Side::Server);
+        pair.server().drain_session(server).expect("a session");
+        pair.server()
+            .drain_session(server)
+            .expect("repeating is harmless");
+        assert_eq!(
+            drained(&pair.events(Side::Client), client),
+            1,
+            "SEED={seed}"
+        );
+
+        assert_eq!(
+            pair.transfer(Side::Client, old, old_there, b"old"),
+            b"old",
+            "SEED={seed}"
+        );
+        for (from, key) in [(Side::Client, client), (Side::Server, server)] {
+            let new = pair
+                .access(from)
+                .open_stream(key, Dir::Uni)
+                .expect("a stream");
+            let there = opened(&mut pair, from.peer());
+            assert_eq!(
+                pair.transfer(from, new, there, b"new"),
+                b"new",
+                "SEED={seed}"
+            );
+            pair.access(from).send_datagram(key, b"d").expect("room");
+        }
+        pair.drive();
+        assert!(pair.client().recv_datagram(client).is_some(), "SEED={seed}");
+        pair.client().close_session(client, 3, "").expect("closes");
+        expect_event!(pair, Side::Server, Event::Session(_, SessionEvent::Closed(_)) => ());
+    }
+}
+
+/// Row B20: the capsule, and that repeating it tells nothing new.
+#[test]
+fn on_the_wire() {
+    let (mut peer, id) = server();
+    let session = peer.session.expect("a session");
+    peer.access().drain_session(session).expect("a session");
+    peer.drive();
+    let capsules = content(&peer.seen(id).bytes);
+    assert!(
+        capsules.ends_with(&[0x80, 0x00, 0x78, 0xae, 0x00]),
+        "{capsules:x?}"
+    );
+    peer.events();
+    for _ in 0..3 {
+        peer.write(id, &data(&frame(0x78ae, &[])));
+    }
+    assert_eq!(drained(&peer.events(), session), 1);
+    assert!(
+        peer.access()
+            .session_stats(session)
+            .expect("a session")
+            .draining
+    );
+}
+
+/// Row B20: a policy can refuse new streams of our own.
+#[test]
+fn strict_draining() {
+    let strict = config(|c| c.strict_draining = true);
+    let mut pair = LoopbackPair::new(strict, Config::default(), Knobs::default());
+    pair.connect();
+    let (client, server) = pair.session("https://example.com/wt");
+    pair.server().drain_session(server).expect("a session");
+    pair.drive();
+    assert_eq!(
+        pair.client().open_stream(client, Dir::Bi),
+        Err(OpenError::SessionDraining)
+    );
+    let theirs = pair
+        .server()
+        .open_stream(server, Dir::Uni)
+        .expect("the peer may");
+    let there = opened(&mut pair, Side::Client);
+    assert_eq!(pair.transfer(Side::Server, theirs, there, b"x"), b"x");
+    assert_eq!(pair.client().send_datagram(client, b"d"), Ok(()));
+}
+
+/// Row B20: GOAWAY asks each session to wind down, and the last to end is the
+/// end of the connection.
+#[test]
+fn a_connection_that_drains() {
+    for seed in seeds(60) {
+        let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
+        let sessions = [1, 2].map(|_| pair.session("https://example.com/wt"));
+        let until = pair.now() + Duration::from_secs(600);
+        pair.server().drain(until);
+        let events = pair.events(Side::Client);
+        for (client, _) in sessions {
+            assert_eq!(drained(&events, client), 1, "SEED={seed}");
+        }
+        let request = "https://example.com/wt".parse().expect("an address");
+        let request = aqueduct_core::head::ConnectRequest::new(request);
+        assert_eq!(
+            pair.client().open_session(&request),
+            Err(OpenError::Draining)
+        );
+        for (client, _) in sessions {
+            assert!(!pair.connection(Side::Server).0.is_closed(), "SEED={seed}");
+            pair.client()
+                .open_stream(client, Dir::Uni)
+                .expect("still opens streams");
+            pair.client().close_session(client, 0, "").expect("closes");
+            pair.drive();
+        }
+        pair.advance(Duration::from_secs(5));
+        expect_event!(pair, Side::Server, Event::Closed(_) => ());
+        expect_event!(pair, Side::Client, Event::Closed(_) => ());
+    }
+}

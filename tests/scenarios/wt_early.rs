@@ -1,0 +1,227 @@
+//! Streams and datagrams that come before their session.
+
+use std::time::Duration;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::error::ReadError;
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::id::{Dir, SessionKey, Side, StreamId};
+use aqueduct_core::testing::raw::{self, RawPeer, join};
+use aqueduct_core::transport::Transport;
+use aqueduct_tests::{assert_refused, bidi, config};
+
+/// A client whose request stream is open and still empty.
+fn undecided(config: Config) -> (RawPeer, StreamId) {
+    let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
+    let id = peer.request(&[]);
+    (peer, id)
+}
+
+fn uni(peer: &mut RawPeer, body: &[u8]) -> StreamId {
+    peer.uni(&join(&[&[0x40, 0x54, 0x00], body]))
+}
+
+fn accept(peer: &mut RawPeer, id: StreamId) -> SessionKey {
+    peer.write(id, &raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    peer.access()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
+    peer.drive();
+    session
+}
+
+/// Row B10: before the CONNECT request, held in order; one too many is refused.
+#[test]
+fn streams_wait_in_order() {
+    let (mut peer, connect) = undecided(Config::default());
+    let mut ids = Vec::new();
+    for n in 0..64u8 {
+        if n % 2 == 0 {
+            ids.push(uni(&mut peer, &[n]));
+        } else {
+            ids.push(peer.request(&[0x40, 0x41, 0x00, n]));
+        }
+    }
+    let over = uni(&mut peer, b"x");
+    assert_eq!(
+        peer.seen(over).stop,
+        Some(Code::WT_BUFFERED_STREAM_REJECTED)
+    );
+    assert_eq!(peer.access().stats().early_streams, 64);
+    assert_eq!(peer.access().stats().early_streams_rejected, 1);
+    accept(&mut peer, connect);
+    let opened: Vec<_> = peer
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Session(_, SessionEvent::Opened { stream, .. }) => Some(stream),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened.iter().map(|key| key.id()).collect::<Vec<_>>(), ids);
+    for (n, key) in opened.into_iter().enumerate() {
+        assert_eq!(super::wt_streams::read(&mut peer, key).0, [n as u8]);
+    }
+}
+
+/// Row B10, cap `early_timeout`: nobody waits for ever.
+#[test]
+fn streams_wait_five_seconds() {
+    let (mut peer, _) = undecided(Config::default());
+    let early = uni(&mut peer, b"x");
+    peer.advance(Duration::from_millis(4_900));
+    assert_eq!(peer.seen(early).stop, None);
+    let later = peer.request(&[0x40, 0x41, 0x00]);
+    peer.advance(Duration::from_millis(200));
+    assert_refused(
+        &peer,
+        early,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "after five seconds",
+    );
+    assert_eq!(peer.seen(later).stop, None, "its time is not over");
+    peer.advance(Duration::from_secs(5));
+    assert_refused(
+        &peer,
+        later,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "after five seconds",
+    );
+    assert_eq!(
+        peer.seen(later).reset,
+        Some(Code::WT_BUFFERED_STREAM_REJECTED)
+    );
+}
+
+/// Row B10, caps `early_datagrams` and `early_datagram_bytes`.
+#[test]
+fn datagrams_wait_in_order() {
+    let (mut peer, connect) = undecided(Config::default());
+    for n in 0..70u8 {
+        peer.datagram(&[0x00, n]);
+    }
+    let session = accept(&mut peer, connect);
+    let held: Vec<_> = std::iter::from_fn(|| peer.access().recv_datagram(session))
+        .map(|d| d[0])
+        .collect();
+    assert_eq!(held, (0..64).collect::<Vec<_>>());
+
+    let (mut peer, connect) = undecided(config(|c| c.limits.early_datagram_bytes = 3_000));
+    for n in 0..5u8 {
+        peer.datagram(&[&[0x00, n][..], &[0; 999]].concat());
+    }
+    let session = accept(&mut peer, connect);
+    assert_eq!(
+        std::iter::from_fn(|| peer.access().recv_datagram(session)).count(),
+        3
+    );
+}
+
+/// Row B10: they do not wait longer than streams do.
+#[test]
+fn datagrams_wait_five_seconds() {
+    let (mut peer, connect) = undecided(Config::default());
+    peer.datagram(b"\0old");
+    peer.advance(Duration::from_secs(6));
+    let session = accept(&mut peer, connect);
+    assert_eq!(peer.access().recv_datagram(session), None);
+}
+
+/// Row B10: before the answer, on both sides.
+#[test]
+fn between_request_and_answer() {
+    let (mut peer, connect) = undecided(Config::default());
+    peer.write(connect, &raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    let early = uni(&mut peer, b"early");
+    peer.advance(Duration::from_secs(3));
+    peer.access()
+        .accept_session(session, &ConnectAnswer::default())
+        .expect("accepts");
+    let opened = expect_event!(
+        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+    );
+    assert_eq!(opened.id(), early);
+
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+    let there = "https://example.com/wt".parse().expect("an address");
+    peer.access()
+        .open_session(&ConnectRequest::new(there))
+        .expect("asks");
+    peer.drive();
+    let early = uni(&mut peer, b"early");
+    peer.datagram(b"\0d");
+    let quiet = peer.events();
+    let quiet = quiet
+        .iter()
+        .all(|e| !matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
+    assert!(quiet);
+    peer.write(bidi(0), &raw::status(200));
+    let events = peer.events();
+    let order: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Session(_, SessionEvent::Established(_)) => Some("established".to_owned()),
+            Event::Session(_, SessionEvent::Opened { stream, .. }) => Some(stream.id().to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["established".to_owned(), early.to_string()]);
+}
+
+/// Row B10: when the request turns out to be no session, its streams are refused.
+#[test]
+fn no_session_after_all() {
+    let (mut peer, connect) = undecided(Config::default());
+    let early = uni(&mut peer, b"x");
+    peer.write(connect, &raw::get());
+    assert_refused(
+        &peer,
+        early,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "a GET request",
+    );
+
+    let (mut peer, connect) = undecided(Config::default());
+    let early = uni(&mut peer, b"x");
+    peer.write(connect, &raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    peer.access()
+        .reject_session(session, http::StatusCode::FORBIDDEN)
+        .expect("rejects");
+    peer.drive();
+    let stop = peer.seen(early).stop;
+    let refused = [Code::WT_BUFFERED_STREAM_REJECTED, Code::WT_SESSION_GONE];
+    assert!(stop.is_some_and(|code| refused.contains(&code)), "{stop:?}");
+    assert_eq!(peer.end().open(Dir::Uni).map(|id| id.dir()), Some(Dir::Uni));
+}
+
+/// A waiting stream that is reset is no use to anyone; who gets it sees why.
+#[test]
+fn a_waiting_stream_is_given_up() {
+    let (mut peer, connect) = undecided(Config::default());
+    let early = uni(&mut peer, b"x");
+    peer.reset(early, Code::H3_REQUEST_CANCELLED);
+    accept(&mut peer, connect);
+    let stream = expect_event!(
+        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+    );
+    let mut out = [const { bytes::Bytes::new() }; 2];
+    let mut read = || peer.access().recv(stream).map(|mut r| r.read(9, &mut out));
+    assert!(
+        matches!(read(), Ok(Ok(_))),
+        "the byte that came with the header"
+    );
+    assert!(matches!(read(), Ok(Err(ReadError::Reset(_)))));
+    assert!(peer.access().recv(stream).is_err(), "it is over");
+}

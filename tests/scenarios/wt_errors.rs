@@ -1,0 +1,235 @@
+//! Calls that have no effect say why; sessions can be looked at.
+
+use aqueduct_core::config::Config;
+use aqueduct_core::error::{OpenError, ReadError, SendError, SessionError, WriteError};
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::id::{Dir, Side};
+use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::transport::ReadState;
+use aqueduct_tests::config;
+use http::StatusCode;
+
+use super::wt_streams::opened;
+
+fn there() -> ConnectRequest {
+    ConnectRequest::new("https://example.com/wt".parse().expect("an address"))
+}
+
+/// Row B27: streams that cannot be opened.
+#[test]
+fn opening() {
+    let knobs = Knobs {
+        bi_streams: 3,
+        ..Knobs::default()
+    };
+    let mut pair = LoopbackPair::connected(knobs);
+    let client = pair.client().open_session(&there()).expect("asks");
+    assert_eq!(
+        pair.client().open_stream(client, Dir::Bi),
+        Err(OpenError::SessionPending)
+    );
+    let server = expect_event!(
+        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    assert_eq!(
+        pair.server().open_stream(server, Dir::Bi),
+        Err(OpenError::SessionPending)
+    );
+    pair.server()
+        .accept_session(server, &ConnectAnswer::default())
+        .expect("accepts");
+    pair.drive();
+    let first = pair
+        .client()
+        .open_stream(client, Dir::Bi)
+        .expect("a stream");
+    pair.client()
+        .open_stream(client, Dir::Bi)
+        .expect("a stream");
+    assert_eq!(
+        pair.client().open_stream(client, Dir::Bi),
+        Err(OpenError::Blocked)
+    );
+    let there = opened(&mut pair, Side::Server);
+    pair.transfer(Side::Client, first, there, b"");
+    pair.transfer(Side::Server, there, first, b"");
+    expect_event!(pair, Side::Client, Event::Available(Dir::Bi) => ());
+    pair.client()
+        .open_stream(client, Dir::Bi)
+        .expect("one more");
+    pair.client().close_session(client, 0, "").expect("closes");
+    assert_eq!(
+        pair.client().open_stream(client, Dir::Uni),
+        Err(OpenError::SessionGone)
+    );
+}
+
+/// Row B27: halves that are over.
+#[test]
+fn halves() {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    let (session, _) = pair.session("https://example.com/wt");
+    let here = pair
+        .client()
+        .open_stream(session, Dir::Bi)
+        .expect("a stream");
+    let there = opened(&mut pair, Side::Server);
+    pair.transfer(Side::Client, here, there, b"x");
+    // Ours is finished, theirs is not.
+    let write = pair.write_all(Side::Client, here, "y");
+    assert!(
+        matches!(write, Err(WriteError::Gone | WriteError::WrongState)),
+        "{write:?}"
+    );
+    if let Ok(mut send) = pair.client().send(here) {
+        assert!(matches!(
+            send.finish(),
+            Err(SendError::Gone | SendError::WrongState)
+        ));
+    }
+    let mut out = [const { bytes::Bytes::new() }; 1];
+    if let Ok(mut recv) = pair.server().recv(there) {
+        assert_eq!(recv.read(1, &mut out), Err(ReadError::Gone));
+    }
+    assert_eq!(pair.write_all(Side::Server, there, "z"), Ok(()));
+    let mut all = Vec::new();
+    assert_eq!(pair.read_some(Side::Client, here, &mut all), Ok(false));
+    assert_eq!(all, b"z");
+    let uni = pair
+        .client()
+        .open_stream(session, Dir::Uni)
+        .expect("a stream");
+    let gone = pair
+        .client()
+        .recv(uni)
+        .map(|mut recv| recv.read(1, &mut out).map(|r| r.state));
+    assert!(
+        !matches!(gone, Ok(Ok(ReadState::Open | ReadState::Finished))),
+        "{gone:?}"
+    );
+}
+
+/// Answers that come too late, twice, or make no sense.
+#[test]
+fn answering() {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    let client = pair.client().open_session(&there()).expect("asks");
+    let server = expect_event!(
+        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+    );
+    let mut server_side = pair.server();
+    for status in [StatusCode::OK, StatusCode::CONTINUE] {
+        assert_eq!(
+            server_side.reject_session(server, status),
+            Err(SessionError::InvalidStatus)
+        );
+    }
+    assert_eq!(
+        server_side.close_session(server, 0, ""),
+        Err(SessionError::WrongState)
+    );
+    assert_eq!(
+        server_side.drain_session(server),
+        Err(SessionError::WrongState)
+    );
+    let yes = ConnectAnswer::default();
+    assert_eq!(server_side.accept_session(server, &yes), Ok(()));
+    assert_eq!(
+        server_side.accept_session(server, &yes),
+        Err(SessionError::WrongState)
+    );
+    let no = server_side.reject_session(server, StatusCode::FORBIDDEN);
+    assert_eq!(no, Err(SessionError::WrongState));
+    pair.drive();
+    assert_eq!(
+        pair.client().accept_session(client, &yes),
+        Err(SessionError::WrongState)
+    );
+}
+
+/// Cap `sessions`, on both sides.
+#[test]
+fn too_many_sessions() {
+    let two = || config(|c| c.limits.sessions = 2);
+    let mut pair = LoopbackPair::new(two(), Config::default(), Knobs::default());
+    pair.connect();
+    let (first, _) = pair.session("https://example.com/1");
+    pair.session("https://example.com/2");
+    assert_eq!(
+        pair.client().open_session(&there()),
+        Err(OpenError::TooManySessions)
+    );
+    pair.client().close_session(first, 0, "").expect("closes");
+    pair.drive();
+    pair.session("https://example.com/3");
+
+    let mut pair = LoopbackPair::new(Config::default(), two(), Knobs::default());
+    pair.connect();
+    pair.session("https://example.com/1");
+    pair.session("https://example.com/2");
+    let third = pair.client().open_session(&there()).expect("asks");
+    let events = pair.events(Side::Client);
+    let refused = events.iter().any(|event| match event {
+        Event::Session(key, SessionEvent::Rejected { status, .. }) => {
+            *key == third && *status == StatusCode::TOO_MANY_REQUESTS
+        }
+        Event::Session(key, SessionEvent::Closed(_)) => *key == third,
+        _ => false,
+    });
+    assert!(refused, "{events:?}");
+    let asked = pair.events(Side::Server);
+    let asked = asked
+        .iter()
+        .filter(|e| matches!(e, Event::Session(_, SessionEvent::Requested(_))));
+    assert_eq!(asked.count(), 0, "the application is not asked");
+    assert!(pair.client().session_stats(third).is_none());
+}
+
+/// Row B28.
+#[test]
+fn looking_at_a_session() {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    let (client, server) = pair.session("https://example.com/wt");
+    let uni = pair
+        .client()
+        .open_stream(client, Dir::Uni)
+        .expect("a stream");
+    let there = opened(&mut pair, Side::Server);
+    pair.transfer(Side::Client, uni, there, &[7; 1000]);
+    pair.client()
+        .open_stream(client, Dir::Bi)
+        .expect("a stream");
+    pair.client().send_datagram(client, b"d").expect("room");
+    pair.drive();
+    pair.server().recv_datagram(server).expect("a datagram");
+    let here = pair.client().session_stats(client).expect("a session");
+    assert_eq!(
+        (
+            here.opened_uni,
+            here.opened_bi,
+            here.accepted_uni,
+            here.accepted_bi
+        ),
+        (1, 1, 0, 0)
+    );
+    assert_eq!(
+        (here.bytes_sent, here.bytes_received, here.datagrams_sent),
+        (1000, 0, 1)
+    );
+    let there = pair.server().session_stats(server).expect("a session");
+    assert_eq!(
+        (there.accepted_uni, there.accepted_bi, there.opened_uni),
+        (1, 1, 0)
+    );
+    assert_eq!((there.bytes_received, there.datagrams_received), (1000, 1));
+    assert_eq!(
+        (here.streams, there.streams),
+        (1, 1),
+        "the finished one is over"
+    );
+    assert!(!here.draining);
+    assert_eq!(pair.client().stats().sessions, 1);
+}

@@ -1,0 +1,189 @@
+//! Asking for a session, and the answers.
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, ResponseHead};
+use aqueduct_core::id::{SessionKey, Side};
+use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
+use aqueduct_tests::{assert_closed, assert_refused, bidi, get, request};
+use http::StatusCode;
+
+fn there() -> ConnectRequest {
+    ConnectRequest::new("https://example.com/wt".parse().expect("an address"))
+}
+
+/// A client of ours that has asked a scripted server.
+fn asked() -> (RawPeer, SessionKey) {
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+    let session = peer.access().open_session(&there()).expect("asks");
+    peer.drive();
+    (peer, session)
+}
+
+/// Rows B5, B32: every answer but 2xx is reported with its status; redirects are
+/// not followed.
+#[test]
+fn answers_that_are_no() {
+    for status in [302, 400, 403, 404, 405, 429, 500, 501] {
+        let (mut peer, session) = asked();
+        peer.write(
+            bidi(0),
+            &headers(&[(":status", &status.to_string()), ("location", "/other")]),
+        );
+        peer.finish(bidi(0));
+        let (told, answer) = expect_event!(
+            peer, Side::Client,
+            Event::Session(key, SessionEvent::Rejected { status, answer }) if key == session
+                => (status, answer)
+        );
+        assert_eq!(told.as_u16(), status);
+        assert_eq!(
+            answer.headers.get("location").map(|v| v.as_bytes()),
+            Some(&b"/other"[..])
+        );
+        assert!(peer.access().session_stats(session).is_none());
+        let closed = peer.events();
+        assert!(
+            closed.iter().all(|e| !matches!(e, Event::Session(..))),
+            "{closed:?}"
+        );
+        assert!(
+            peer.seen(bidi(1)).bytes.is_empty(),
+            "nothing is asked again"
+        );
+        assert_eq!(peer.closed(), None);
+    }
+}
+
+/// Row B5: our server's refusals on the wire, with the origin to decide by.
+#[test]
+fn refusals_of_ours() {
+    for status in [
+        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
+        StatusCode::BAD_GATEWAY,
+    ] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+        let id = peer.request(&raw::connect());
+        let (session, asked) = expect_event!(
+            peer, Side::Server,
+            Event::Session(key, SessionEvent::Requested(asked)) => (key, asked)
+        );
+        assert_eq!(asked.origin(), None);
+        assert_eq!(asked.uri.to_string(), "https://example.com/wt");
+        peer.access()
+            .reject_session(session, status)
+            .expect("rejects");
+        peer.drive();
+        let seen = peer.seen(id);
+        let line = format!(":status: {}", status.as_u16());
+        assert!(aqueduct_tests::fields(&seen.bytes, 0).starts_with(&line));
+        assert!(seen.fin);
+    }
+}
+
+/// Interim answers come first and decide nothing.
+#[test]
+fn interim_answers() {
+    let (mut peer, session) = asked();
+    peer.write(bidi(0), &raw::status(103));
+    let told = peer.events();
+    let decided = told.iter().any(|e| matches!(e, Event::Session(..)));
+    assert!(!decided, "{told:?}");
+    peer.write(bidi(0), &raw::status(200));
+    expect_event!(
+        peer, Side::Client,
+        Event::Session(key, SessionEvent::Established(_)) if key == session => ()
+    );
+}
+
+/// RFC 9297 section 3.2: a message with capsules has no content of its own.
+#[test]
+fn answers_that_are_malformed() {
+    for fields in [
+        vec![(":status", "204")],
+        vec![(":status", "205")],
+        vec![(":status", "200"), ("content-length", "0")],
+        vec![(":status", "200"), ("transfer-encoding", "chunked")],
+    ] {
+        let (mut peer, _) = asked();
+        peer.write(bidi(0), &headers(&fields));
+        let told = peer.events();
+        let up = told
+            .iter()
+            .any(|e| matches!(e, Event::Session(_, SessionEvent::Established(_))));
+        assert!(!up, "{fields:?}");
+        assert_refused(
+            &peer,
+            bidi(0),
+            Code::H3_MESSAGE_ERROR,
+            &format!("{fields:?}"),
+        );
+    }
+    let (mut peer, _) = asked();
+    peer.write(
+        bidi(0),
+        &join(&[&raw::status(200), &headers(&[("x", "y")])]),
+    );
+    assert_closed(
+        &mut peer,
+        Code::H3_FRAME_UNEXPECTED,
+        "HEADERS after the answer",
+    );
+}
+
+/// Row B4: plain requests beside a session, to the same path too.
+#[test]
+fn plain_requests_go_on() {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    pair.session("https://example.com/wt");
+    let mut head = get();
+    head.uri = "https://example.com/wt".parse().expect("an address");
+    let (client, server) = request(&mut pair, &head);
+    let no = ResponseHead::new(StatusCode::METHOD_NOT_ALLOWED);
+    pair.server()
+        .respond(server, &no, End::Fin)
+        .expect("an answer");
+    let head = expect_event!(
+        pair, Side::Client, Event::Response { stream, head } if stream == client => head
+    );
+    assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+/// Fields travel both ways.
+#[test]
+fn fields_arrive() {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    let mut request = there();
+    request.headers.insert(
+        "origin",
+        "https://elsewhere.example".parse().expect("a value"),
+    );
+    request
+        .headers
+        .insert("x-app", "1".parse().expect("a value"));
+    pair.client().open_session(&request).expect("asks");
+    let (session, asked) = expect_event!(
+        pair, Side::Server, Event::Session(key, SessionEvent::Requested(asked)) => (key, asked)
+    );
+    assert_eq!(asked.origin(), Some("https://elsewhere.example"));
+    assert!(asked.headers.contains_key("x-app"));
+    let mut answer = ConnectAnswer::default();
+    answer
+        .headers
+        .insert("x-app", "2".parse().expect("a value"));
+    pair.server()
+        .accept_session(session, &answer)
+        .expect("accepts");
+    let answer = expect_event!(
+        pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
+    );
+    assert_eq!(
+        answer.headers.get("x-app").map(|v| v.as_bytes()),
+        Some(&b"2"[..])
+    );
+}
