@@ -212,6 +212,7 @@ impl Connection {
         now: Instant,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> R,
     ) -> R {
+        let (told, over) = (self.events.len(), self.life == Life::Closed);
         let mut cx = Cx {
             h3: &mut self.h3,
             t,
@@ -220,6 +221,10 @@ impl Connection {
         };
         let result = work(&mut self.sessions, &mut cx);
         self.settle(t, now);
+        if over {
+            // What had arrived can still be read, but `Closed` was the last event.
+            self.events.truncate(told);
+        }
         result
     }
 
