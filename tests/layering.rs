@@ -16,7 +16,9 @@ const LAYERS: &[&[&str]] = &[
         "error",
         "stats",
         "transport",
+        "dialect",
         "config",
+        "exporter",
         "head",
         "event",
     ],
@@ -31,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
 
 /// Edges that look up and are meant: the vocabulary carries values that the
 /// codecs define.
-const MEANT: &[(&str, &str)] = &[("event", "wire"), ("head", "wire")];
+const MEANT: &[(&str, &str)] = &[("dialect", "wire"), ("event", "wire"), ("head", "wire")];
 
 fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a folder") {

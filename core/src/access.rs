@@ -8,15 +8,15 @@ use http::{HeaderMap, StatusCode};
 
 use crate::code::{self, Code};
 use crate::connection::{Connection, Life};
+use crate::dialect::{Negotiated, NegotiationFailure};
 use crate::error::{
-    DatagramError, Gone, OpenError, PeerCode, ReadError, ResetError, SendError, SessionError,
-    WriteError,
+    DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
 };
 use crate::fault::Fault;
 use crate::h3::streams::{Kind, Slot};
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
-use crate::stats::{SessionStats, Stats};
+use crate::stats::{SessionLimits, SessionStats, Stats};
 use crate::transport::{Read, Transport};
 use crate::wire::priority::Priority;
 use crate::wire::settings::Settings;
@@ -362,6 +362,14 @@ impl<T: Transport> Access<'_, T> {
         self.conn.sessions.may_open(&self.conn.h3, self.t)
     }
 
+    /// What both sides agreed on for sessions.
+    ///
+    /// # Errors
+    /// [`NegotiationFailure`] names everything that is missing, on either side.
+    pub fn negotiated(&self) -> Result<Negotiated, NegotiationFailure> {
+        self.conn.sessions.negotiate(&self.conn.h3, self.t)
+    }
+
     /// What the connection has counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -372,11 +380,21 @@ impl<T: Transport> Access<'_, T> {
     #[must_use]
     pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {
         let Connection { h3, sessions, .. } = &mut *self.conn;
-        let mut stats = sessions
+        let live = sessions
             .registry
             .get(h3, session)
-            .filter(|session| !session.is_over())?
-            .stats;
+            .filter(|session| !session.is_over())?;
+        let mut stats = live.stats;
+        if let Some((theirs, ours)) = live.limits() {
+            stats.flow_control = Some(SessionLimits {
+                send_data: theirs.data,
+                open_bi: theirs.bidi,
+                open_uni: theirs.uni,
+                recv_data: ours.data,
+                accept_bi: ours.bidi,
+                accept_uni: ours.uni,
+            });
+        }
         stats.datagrams_overflowed = sessions.rings.overflowed(h3, session.stream());
         Some(stats)
     }
@@ -408,13 +426,7 @@ impl<T: Transport> SendStream<'_, T> {
         conn.run(*t, *now, |sessions, cx| {
             match cx.h3.table.get(stream).map(|slot| &slot.kind) {
                 Some(Kind::Exchange(_)) => cx.h3.write_content(cx.t, stream, chunks),
-                Some(Kind::Raw) => {
-                    let taken = cx.h3.write_raw(cx.t, stream, chunks).map_err(remap_write)?;
-                    if let Some(session) = sessions.registry.owner_mut(cx.h3, stream) {
-                        session.stats.bytes_sent += taken as u64;
-                    }
-                    Ok(taken)
-                }
+                Some(Kind::Raw) => sessions.write(cx, stream, chunks),
                 _ => Err(WriteError::Gone),
             }
         })
@@ -478,17 +490,7 @@ impl<T: Transport> RecvStream<'_, T> {
         let result = conn.run_fallible(*t, *now, |sessions, cx| {
             match cx.h3.table.get(stream).map(|slot| &slot.kind) {
                 Some(Kind::Exchange(_)) => cx.h3.read_content(cx.t, stream, max, out),
-                Some(Kind::Raw) => {
-                    let owner = sessions.registry.owner(cx.h3, stream);
-                    let read = cx.h3.read_raw(cx.t, stream, max, out).map_err(remap_read);
-                    if let Ok(read) = &read
-                        && let Some(owner) = owner
-                        && let Some(session) = sessions.registry.get_mut(cx.h3, owner)
-                    {
-                        session.stats.bytes_received += read.bytes as u64;
-                    }
-                    Ok(read)
-                }
+                Some(Kind::Raw) => sessions.read(cx, stream, max, out),
                 _ => Ok(Err(ReadError::Gone)),
             }
         });
@@ -507,7 +509,10 @@ impl<T: Transport> RecvStream<'_, T> {
         let stream = self.stream;
         let code = self.access.wire_code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
-        let stopped = conn.run_fallible(*t, *now, |_, cx| cx.h3.stop(cx.t, stream, code));
+        let stopped = conn.run_fallible(*t, *now, |sessions, cx| {
+            sessions.on_bytes_lost(cx.h3, stream);
+            cx.h3.stop(cx.t, stream, code)
+        });
         if stopped == Ok(true) {
             Ok(())
         } else {
@@ -529,19 +534,5 @@ impl<T: Transport> Access<'_, T> {
             Some(_) if code < 1 << 62 => Ok(code),
             Some(_) => Err(ResetError::CodeOutOfRange),
         }
-    }
-}
-
-fn remap_write(error: WriteError) -> WriteError {
-    match error {
-        WriteError::Stopped(code) => WriteError::Stopped(PeerCode::webtransport(code.wire.value())),
-        other => other,
-    }
-}
-
-fn remap_read(error: ReadError) -> ReadError {
-    match error {
-        ReadError::Reset(code) => ReadError::Reset(PeerCode::webtransport(code.wire.value())),
-        other => other,
     }
 }

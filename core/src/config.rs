@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::dialect::Dialects;
+
 /// Everything that a peer can make grow, and how far.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -92,6 +94,16 @@ pub struct Config {
     /// session. When off, such a request reaches the application as an ordinary
     /// one. Default yes.
     pub webtransport: bool,
+    /// The WebTransport dialects to announce. Those that call for RESET_STREAM_AT are
+    /// left out when the transport lacks it. Default [`Dialects::SET_A`].
+    pub dialects: Dialects,
+    /// Announce dialects that call for RESET_STREAM_AT although the transport lacks
+    /// it. Their resets may then outrun stream headers. Default no.
+    pub tolerate_missing_reset_stream_at: bool,
+    /// First limits of each session, for the dialects that can negotiate them;
+    /// `None` leaves session flow control off. Default 1 MiB and 100 streams of
+    /// each kind.
+    pub session_flow: Option<SessionFlow>,
     /// Refuse new local streams in a session that the peer is draining. Default no:
     /// draining is advice (draft-ietf-webtrans-http3-16 §4.7).
     pub strict_draining: bool,
@@ -113,10 +125,35 @@ impl Default for Config {
             datagrams: true,
             connect_protocol: true,
             webtransport: true,
+            dialects: Dialects::SET_A,
+            tolerate_missing_reset_stream_at: false,
+            session_flow: Some(SessionFlow::default()),
             strict_draining: false,
             end_drained_sessions: false,
             grease: true,
             extra_settings: Vec::new(),
+        }
+    }
+}
+
+/// What a peer may use of one session before it is granted more. Each limit is
+/// renewed as what it covers is consumed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct SessionFlow {
+    /// Bytes of stream bodies.
+    pub data: u64,
+    /// Bidirectional streams.
+    pub streams_bidi: u64,
+    /// Unidirectional streams.
+    pub streams_uni: u64,
+}
+
+impl Default for SessionFlow {
+    fn default() -> Self {
+        Self {
+            data: 1 << 20,
+            streams_bidi: 100,
+            streams_uni: 100,
         }
     }
 }

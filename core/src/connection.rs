@@ -53,9 +53,8 @@ impl Connection {
     pub fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
         let webtransport = config.webtransport;
         let claims = session::claims(webtransport);
-        let settings = session::settings(webtransport);
         Self {
-            h3: H3::new(side, config, seed, claims, settings),
+            h3: H3::new(side, config, seed, claims),
             sessions: Sessions::new(),
             events: VecDeque::new(),
             life: Life::Handshaking,
@@ -72,6 +71,13 @@ impl Connection {
             TransportEvent::Connected => {
                 self.life = Life::Established;
                 self.events.push_back(Event::Connected);
+                let mut cx = Cx {
+                    h3: &mut self.h3,
+                    t: &mut *t,
+                    out: &mut self.events,
+                    now,
+                };
+                self.sessions.on_connected(&mut cx);
             }
             TransportEvent::Available(dir) => self.events.push_back(Event::Available(dir)),
             _ => {}
@@ -206,6 +212,7 @@ impl Connection {
         now: Instant,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> R,
     ) -> R {
+        let (told, over) = (self.events.len(), self.life == Life::Closed);
         let mut cx = Cx {
             h3: &mut self.h3,
             t,
@@ -214,6 +221,10 @@ impl Connection {
         };
         let result = work(&mut self.sessions, &mut cx);
         self.settle(t, now);
+        if over {
+            // What had arrived can still be read, but `Closed` was the last event.
+            self.events.truncate(told);
+        }
         result
     }
 

@@ -146,6 +146,8 @@ errors! {
         ReasonTooLong => "the close reason is longer than 1024 bytes",
         /// The status is not one that rejects: 300 to 599.
         InvalidStatus => "a rejection needs a status from 300 to 599",
+        /// The client did not offer the application protocol.
+        ProtocolNotOffered => "the client did not offer the application protocol",
         /// The answer's fields are not valid.
         InvalidHead => "the response head is not valid",
     }

@@ -90,6 +90,7 @@ violations! {
     RequestIncomplete = H3_REQUEST_INCOMPLETE, "RFC 9114 §4.1", "the request stream ended before the request";
     ResponseIncomplete = H3_MESSAGE_ERROR, "RFC 9114 §4.1", "the stream ended before a final response";
     FieldSectionTooLarge = H3_EXCESSIVE_LOAD, "RFC 9114 §4.2.2", "a field section larger than we accept";
+    RequirementsNotMet = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §3.1", "a session on a connection that lacks a requirement";
     DatagramNotExpected = H3_DATAGRAM_ERROR, "RFC 9297 §2", "a datagram for a request that has no use for it";
     CapsuleMalformed = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "a malformed capsule";
     CapsuleTruncated = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "the stream ended inside a capsule";

@@ -157,6 +157,11 @@ pub struct ConnectRequest {
     pub uri: Uri,
     /// Further fields, such as `origin`.
     pub headers: HeaderMap,
+    /// Application protocols offered, the preferred first. They travel in
+    /// `wt-available-protocols`; entries are printable ASCII.
+    pub protocols: Vec<String>,
+    /// End the session when the server selects none of them (client).
+    pub protocol_required: bool,
 }
 
 impl ConnectRequest {
@@ -166,6 +171,8 @@ impl ConnectRequest {
         Self {
             uri,
             headers: HeaderMap::new(),
+            protocols: Vec::new(),
+            protocol_required: false,
         }
     }
 
@@ -188,6 +195,8 @@ pub struct ConnectAnswer {
     pub status: StatusCode,
     /// Further fields.
     pub headers: HeaderMap,
+    /// The application protocol selected, one of those offered.
+    pub protocol: Option<String>,
 }
 
 impl Default for ConnectAnswer {
@@ -195,6 +204,7 @@ impl Default for ConnectAnswer {
         Self {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
+            protocol: None,
         }
     }
 }

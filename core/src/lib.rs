@@ -101,12 +101,14 @@ pub mod code;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod dialect;
 #[cfg(feature = "driver")]
 pub mod driver;
 #[cfg(feature = "quinn")]
 pub mod endpoint;
 pub mod error;
 pub mod event;
+pub mod exporter;
 pub mod fault;
 mod h3;
 pub mod head;

@@ -54,4 +54,24 @@ pub struct SessionStats {
     pub datagrams_overflowed: u64,
     /// Whether the peer has asked to wind down, or we have.
     pub draining: bool,
+    /// The session's own limits, when they were negotiated.
+    pub flow_control: Option<SessionLimits>,
+}
+
+/// Cumulative limits of a session, as they stand.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SessionLimits {
+    /// Bytes of stream bodies the peer takes.
+    pub send_data: u64,
+    /// Bidirectional streams the peer takes.
+    pub open_bi: u64,
+    /// Unidirectional streams the peer takes.
+    pub open_uni: u64,
+    /// Bytes of stream bodies we take.
+    pub recv_data: u64,
+    /// Bidirectional streams we take.
+    pub accept_bi: u64,
+    /// Unidirectional streams we take.
+    pub accept_uni: u64,
 }

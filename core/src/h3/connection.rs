@@ -41,7 +41,8 @@ pub(crate) struct H3 {
     pub(crate) config: Arc<Config>,
     pub(super) seed: u64,
     pub(super) claims: Claims,
-    pub(super) extension_settings: Vec<(SettingId, u64)>,
+    /// Sent along with our own; set before the connection is established.
+    pub(crate) extension_settings: Vec<(SettingId, u64)>,
     pub(crate) table: StreamTable,
     pub(super) events: VecDeque<H3Event>,
     pub(super) control_out: LocalStream,
@@ -65,22 +66,15 @@ pub(crate) struct H3 {
 }
 
 impl H3 {
-    /// A connection that has not heard anything. `extension_settings` are sent
-    /// along with our own.
-    pub(crate) fn new(
-        side: Side,
-        config: Arc<Config>,
-        seed: u64,
-        claims: Claims,
-        extension_settings: Vec<(SettingId, u64)>,
-    ) -> Self {
+    /// A connection that has not heard anything.
+    pub(crate) fn new(side: Side, config: Arc<Config>, seed: u64, claims: Claims) -> Self {
         let limits = &config.limits;
         let decoder = Decoder::new(limits.qpack_table, limits.qpack_blocked_streams);
         Self {
             side,
             seed,
             claims,
-            extension_settings,
+            extension_settings: Vec::new(),
             table: StreamTable::default(),
             events: VecDeque::new(),
             control_out: LocalStream::new(0x00),

@@ -94,6 +94,8 @@ pub(crate) struct Slot {
     pub(crate) readable_told: bool,
     /// A write took less than offered: a writable event is due.
     pub(crate) wants_writable: bool,
+    /// A write ended at the session's limit: a writable event is due with credit.
+    pub(crate) wants_credit: bool,
     /// The end of both halves has been told.
     pub(crate) over_told: bool,
     pub(crate) link: Link,
@@ -120,6 +122,7 @@ impl Slot {
             header_len: 0,
             readable_told: false,
             wants_writable: false,
+            wants_credit: false,
             over_told: false,
             link: Link::FREE,
             ring: NONE,

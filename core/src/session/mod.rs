@@ -15,14 +15,18 @@
 
 pub(crate) mod connect;
 pub(crate) mod datagrams;
+mod flow;
+pub(crate) mod negotiate;
 mod pending;
 pub(crate) mod registry;
+pub(crate) mod streams;
 pub(crate) mod webtransport;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::code::Code;
+use crate::dialect::{Dialects, Negotiated, NegotiationFailure};
 use crate::error::{PeerCode, SessionClose};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
@@ -31,7 +35,6 @@ use crate::h3::streams::{Kind, NONE};
 use crate::h3::{Claims, H3Event};
 use crate::id::{Dir, SessionKey, StreamId, StreamKey};
 use crate::transport::Transport;
-use crate::wire::settings::SettingId;
 use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 use self::datagrams::Rings;
@@ -42,6 +45,10 @@ use self::registry::Registry;
 #[derive(Debug)]
 pub(crate) struct Sessions {
     pub(crate) registry: Registry,
+    /// The dialects we announced.
+    offered: Dialects,
+    /// What was agreed on, once both SETTINGS are known.
+    negotiated: Option<Negotiated>,
     pending: Pending,
     pub(crate) rings: Rings,
 }
@@ -71,27 +78,36 @@ pub(crate) fn claims(webtransport: bool) -> Claims {
     }
 }
 
-/// The settings that announce this layer: one per dialect spoken without
-/// RESET_STREAM_AT, with the values that every known peer accepts.
-pub(crate) fn settings(webtransport: bool) -> Vec<(SettingId, u64)> {
-    if !webtransport {
-        return Vec::new();
-    }
-    vec![
-        // Drafts 02 to 05, which browsers speak.
-        (SettingId::ENABLE_WEBTRANSPORT, 1),
-        // Drafts 07 to 12. Larger values make one client wait for flow control.
-        (SettingId::WEBTRANSPORT_MAX_SESSIONS, 1),
-    ]
-}
-
 impl Sessions {
     pub(crate) fn new() -> Self {
         Self {
             registry: Registry::default(),
+            offered: Dialects::NONE,
+            negotiated: None,
             pending: Pending::default(),
             rings: Rings::default(),
         }
+    }
+
+    /// Chooses what to announce on this transport and hands it to the layer below.
+    pub(crate) fn on_connected<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
+        self.offered = negotiate::offered(&cx.h3.config, cx.t.caps());
+        cx.h3.extension_settings = negotiate::settings(&cx.h3.config, self.offered);
+    }
+
+    /// What was agreed on for sessions, or everything that is missing.
+    pub(crate) fn negotiate<T: Transport>(
+        &self,
+        h3: &H3,
+        t: &T,
+    ) -> Result<Negotiated, NegotiationFailure> {
+        negotiate::negotiate(&negotiate::Facts {
+            side: h3.side,
+            config: &h3.config,
+            offered: self.offered,
+            peer: h3.peer_settings.as_ref(),
+            quic_datagrams: t.max_datagram_size().is_some(),
+        })
     }
 
     /// Takes in an event of the layer below; what concerns no session comes back.
@@ -243,10 +259,7 @@ impl Sessions {
             .filter(|id| id.is_request())
             .ok_or(Fault::Connection(Violation::SessionIdInvalid))?;
         match self.standing(cx.h3, id) {
-            Standing::Open(session) => {
-                self.attach(cx, session, stream, dir);
-                Ok(())
-            }
+            Standing::Open(session) => self.attach(cx, session, stream, dir),
             Standing::Expected => self.hold_stream(cx, stream, id),
             Standing::Over => {
                 self.refuse(cx, stream, Code::WT_SESSION_GONE);
@@ -303,10 +316,9 @@ impl Sessions {
             self.registry.remove(cx.h3, session);
         } else {
             self.pending.forget_stream(stream);
-            let session = self.registry.owner(cx.h3, stream);
-            self.registry.unlink(cx.h3, stream);
-            if let Some(session) = session {
-                self.end_if_drained(cx, session);
+            if let Some(session) = self.registry.owner(cx.h3, stream) {
+                self.registry.unlink(cx.h3, stream);
+                self.on_stream_over(cx, session, stream);
             }
         }
         self.rings.remove(cx.h3, stream);

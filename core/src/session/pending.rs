@@ -120,7 +120,12 @@ impl Sessions {
     }
 
     /// A session opened: hands over what waited for it, in order of arrival.
-    pub(super) fn release<T: Transport>(&mut self, cx: &mut Cx<'_, T>, session: SessionKey) {
+    pub(super) fn release<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        session: SessionKey,
+    ) -> Result<(), Fault> {
+        let mut result = Ok(());
         let id = session.id();
         let (mine, others) = std::mem::take(&mut self.pending.streams)
             .into_iter()
@@ -128,9 +133,15 @@ impl Sessions {
         self.pending.streams = others;
         let mine: VecDeque<EarlyStream> = mine;
         for early in mine {
-            self.attach(cx, session, early.stream, early.stream.id().dir());
+            // Beyond the limit we announced, the rest is not taken either.
+            if result.is_ok() {
+                result = self.attach(cx, session, early.stream, early.stream.id().dir());
+            } else {
+                self.refuse(cx, early.stream, Code::WT_SESSION_GONE);
+            }
         }
         self.release_datagrams(cx, session.stream());
+        result
     }
 
     /// A stream takes datagrams from now on: hands over those that waited for it.

@@ -2,6 +2,7 @@
 
 use slab::Slab;
 
+use super::flow::Flow;
 use crate::h3::connection::H3;
 use crate::h3::streams::{Link, NONE};
 use crate::head::ConnectRequest;
@@ -39,6 +40,12 @@ pub(crate) struct Session {
     pub(crate) state: State,
     /// The request carried the version field of draft 02.
     pub(crate) draft02: bool,
+    /// Application protocols the client offered.
+    pub(crate) offered: Vec<String>,
+    /// The session ends when none is selected (client).
+    pub(crate) protocol_required: bool,
+    /// Limits of its own, when negotiated.
+    pub(crate) flow: Option<Flow>,
     pub(crate) capsules: CapsuleReader,
     /// First stream of the list threaded through the slots.
     first: u32,
@@ -53,6 +60,9 @@ impl Session {
             key,
             state,
             draft02: false,
+            offered: Vec::new(),
+            protocol_required: false,
+            flow: None,
             capsules: CapsuleReader::new(),
             first: NONE,
             drain_sent: false,
@@ -183,6 +193,20 @@ impl Registry {
         if let Some(next) = h3.table.at_mut(link.next) {
             next.link.prev = link.prev;
         }
+    }
+
+    /// Keys of a session's streams, the latest first. O(streams of the session).
+    pub(crate) fn streams(&self, h3: &H3, key: SessionKey) -> Vec<StreamKey> {
+        let mut streams = Vec::new();
+        let mut next = self.get(h3, key).map_or(NONE, |session| session.first);
+        while let Some(slot) = h3.table.at(next) {
+            streams.push(StreamKey {
+                slot: next,
+                id: slot.id,
+            });
+            next = slot.link.next;
+        }
+        streams
     }
 
     /// Takes the first stream out of a session's list.

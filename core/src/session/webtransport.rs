@@ -1,21 +1,17 @@
-//! WebTransport over HTTP/3: data streams, capsules, draining, the end.
+//! The life of a WebTransport session: capsules, draining, the end.
 
 use bytes::{Bytes, BytesMut};
 
 use super::registry::State;
 use super::{Cx, Sessions};
 use crate::code::Code;
-use crate::error::{OpenError, SessionClose, SessionError};
+use crate::error::{SessionClose, SessionError};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
-use crate::h3::tunnel_priority;
-use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::id::{SessionKey, Side};
 use crate::transport::{ReadState, Transport};
-use crate::wire::capsule::{self, Capsule, CapsuleError, MAX_STREAM_COUNT};
+use crate::wire::capsule::{self, Capsule, CapsuleError};
 use crate::wire::capsule_reader::{CapsuleEvent, CapsuleRules};
-use crate::wire::settings::SettingId;
-use crate::wire::stream_type::{wt_bidi_head, wt_uni_head};
-use crate::wire::varint::VarInt;
 
 impl From<CapsuleError> for Violation {
     fn from(error: CapsuleError) -> Self {
@@ -28,87 +24,6 @@ impl From<CapsuleError> for Violation {
 }
 
 impl Sessions {
-    /// Opens a data stream in a session.
-    pub(crate) fn open_stream<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        dir: Dir,
-    ) -> Result<StreamKey, OpenError> {
-        let session = self
-            .registry
-            .get(cx.h3, key)
-            .ok_or(OpenError::SessionGone)?;
-        match session.state {
-            State::Open => {}
-            State::Over { .. } => return Err(OpenError::SessionGone),
-            _ => return Err(OpenError::SessionPending),
-        }
-        if session.drain_told && cx.h3.config.strict_draining {
-            return Err(OpenError::SessionDraining);
-        }
-        let header = match dir {
-            Dir::Bi => wt_bidi_head(key.id()),
-            Dir::Uni => wt_uni_head(key.id()),
-        };
-        let stream = cx
-            .h3
-            .open_raw(cx.t, dir, &header)
-            .ok_or(OpenError::Blocked)?;
-        self.registry.link(cx.h3, key, stream);
-        self.prioritize(cx, key, stream, 0);
-        if let Some(session) = self.registry.get_mut(cx.h3, key) {
-            match dir {
-                Dir::Bi => session.stats.opened_bi += 1,
-                Dir::Uni => session.stats.opened_uni += 1,
-            }
-        }
-        Ok(stream)
-    }
-
-    /// Gives a peer's stream to its session.
-    pub(super) fn attach<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        stream: StreamKey,
-        dir: Dir,
-    ) {
-        self.registry.link(cx.h3, key, stream);
-        self.prioritize(cx, key, stream, 0);
-        if let Some(session) = self.registry.get_mut(cx.h3, key) {
-            match dir {
-                Dir::Bi => session.stats.accepted_bi += 1,
-                Dir::Uni => session.stats.accepted_uni += 1,
-            }
-        }
-        cx.h3.useful(1);
-        cx.tell(key, SessionEvent::Opened { stream, dir });
-        // Bytes may have come with the header; a read tells.
-        cx.h3.tell_readable(stream);
-        cx.h3.tell_stopped(stream);
-    }
-
-    /// Schedules a data stream within the urgency of its session.
-    pub(crate) fn prioritize<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        stream: StreamKey,
-        order: i32,
-    ) {
-        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.8
-        // The session's priority is that of its CONNECT request.
-        let priority = cx
-            .h3
-            .table
-            .get(key.stream())
-            .and_then(|slot| slot.exchange_ref())
-            .and_then(|exchange| exchange.priority())
-            .unwrap_or_default();
-        cx.t.set_priority(stream.id(), tunnel_priority(priority, order));
-    }
-
     /// Reads the capsules on a CONNECT stream as far as they have come.
     pub(super) fn on_connect_readable<T: Transport>(
         &mut self,
@@ -214,12 +129,10 @@ impl Sessions {
                 self.deliver(cx, key.stream(), payload);
                 Ok(())
             }
-            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.1
-            // Without negotiated flow control these mean nothing.
-            Capsule::MaxData(_)
-            | Capsule::MaxStreams(..)
-            | Capsule::DataBlocked(_)
-            | Capsule::StreamsBlocked(..) => cx.h3.nuisance(1),
+            Capsule::MaxData(limit) => self.on_max_data(cx, key, limit),
+            Capsule::MaxStreams(dir, limit) => self.on_max_streams(cx, key, dir, limit),
+            Capsule::DataBlocked(limit) => self.on_data_blocked(cx, key, limit),
+            Capsule::StreamsBlocked(dir, limit) => self.on_streams_blocked(cx, key, dir, limit),
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.4
             // These belong to the HTTP/2 binding.
             Capsule::MaxStreamData { .. } | Capsule::StreamDataBlocked { .. } => {
@@ -376,18 +289,6 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends a session that drains and has no stream left, if so configured.
-    pub(super) fn end_if_drained<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
-        let drained = cx.h3.config.end_drained_sessions
-            && self.registry.get(cx.h3, key).is_some_and(|session| {
-                session.is_open() && session.stats.draining && session.stats.streams == 0
-            });
-        if drained {
-            // The session is open, so it can be closed.
-            self.close(cx, key, 0, "").ok();
-        }
-    }
-
     /// Asks the peer to wind every open session down.
     pub(crate) fn drain_all<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
         for key in self.registry.keys() {
@@ -420,37 +321,13 @@ impl Sessions {
         }
     }
 
-    /// Grants unlimited session credit to peers that wait for it although no
-    /// flow control was negotiated.
-    pub(super) fn send_credit<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
-        let waits = cx.h3.side == Side::Server
-            && cx.h3.peer_settings.as_ref().is_some_and(|settings| {
-                [
-                    SettingId::WT_INITIAL_MAX_DATA,
-                    SettingId::WT_INITIAL_MAX_STREAMS_UNI,
-                    SettingId::WT_INITIAL_MAX_STREAMS_BIDI,
-                    SettingId::WEBTRANSPORT_MAX_SESSIONS,
-                    SettingId::WT_MAX_SESSIONS,
-                ]
-                .into_iter()
-                .any(|id| settings.get(id).is_some_and(|value| value > 0))
-            });
-        if !waits {
-            return;
-        }
-        let most = VarInt::new(MAX_STREAM_COUNT).unwrap_or_default();
-        for dir in [Dir::Bi, Dir::Uni] {
-            let mut value = BytesMut::new();
-            capsule::put_max_streams(&mut value, dir, most);
-            self.send_capsule(cx, key, value.freeze());
-        }
-        let mut value = BytesMut::new();
-        capsule::put_max_data(&mut value, most);
-        self.send_capsule(cx, key, value.freeze());
-    }
-
     /// Sends a capsule in a DATA frame of its own, which one client insists on.
-    fn send_capsule<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey, capsule: Bytes) {
+    pub(super) fn send_capsule<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        key: SessionKey,
+        capsule: Bytes,
+    ) {
         cx.h3.push_content(cx.t, key.stream(), capsule);
     }
 }

@@ -1,0 +1,32 @@
+//! HTTP datagrams: the prefix that was read can be written again.
+
+use aqueduct_core::wire::datagram::{
+    MAX_QUARTER_ID, decode, prefix, prefix_with_context, take_context,
+};
+use aqueduct_core::wire::varint::{self, VarInt};
+use bytes::Bytes;
+
+/// Reads the input as a QUIC DATAGRAM.
+pub fn target(data: &[u8]) {
+    let whole = Bytes::copy_from_slice(data);
+    let Ok((stream, payload)) = decode(whole.clone()) else {
+        assert!(varint::decode(data).is_none_or(|(quarter, _)| quarter > MAX_QUARTER_ID));
+        return;
+    };
+    assert!(stream.is_request());
+    assert!(data.ends_with(&payload) && data.len() - payload.len() <= 8);
+    let again = [&prefix(stream)[..], &payload].concat();
+    assert_eq!(decode(again.into()), Ok((stream, payload.clone())));
+
+    let mut inner = payload;
+    if let Some(context) = take_context(&mut inner) {
+        let context = VarInt::new(context).expect("it was encoded");
+        let again = [&prefix_with_context(stream, context)[..], &inner].concat();
+        let (same, mut rest) = decode(again.into()).expect("a prefix");
+        assert_eq!(
+            (same, take_context(&mut rest)),
+            (stream, Some(context.get()))
+        );
+        assert_eq!(rest, inner);
+    }
+}
