@@ -43,7 +43,7 @@ features:
 
 # Unit, scenario, layering and fuzz-replay tests.
 unit *ARGS:
-    cargo nextest run --workspace --locked --profile ci {{ ARGS }}
+    cargo nextest run --workspace --features aqueduct-tokio/tower --locked --profile ci {{ ARGS }}
 
 # Examples in the documentation.
 doctest:
