@@ -23,7 +23,7 @@ const DATA_BLOCKED: u64 = 0x190b_4d41;
 const UNI_BLOCKED: u64 = 0x190b_4d44;
 
 /// Drafts 15 and 16 alone, with these limits for the peer.
-fn limits(data: u64, streams: u64) -> Config {
+pub(crate) fn limits(data: u64, streams: u64) -> Config {
     config(|c| {
         c.dialects = Dialects::NONE.with(Dialect::Draft15);
         c.session_flow = Some(SessionFlow {
