@@ -301,7 +301,9 @@ fn send(queued: &mut Queued, gso: usize, io: &mut impl UdpIo) -> io::Result<()> 
         sent,
     } = queued;
     let step = match transmit.segment_size {
-        Some(size) => size.saturating_mul(gso.min(MAX_SEND / size.max(1))).max(size),
+        Some(size) => size
+            .saturating_mul(gso.min(MAX_SEND / size.max(1)))
+            .max(size),
         None => contents.len(),
     }
     .max(1);

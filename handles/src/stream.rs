@@ -568,6 +568,12 @@ impl RecvHalf {
                 }
             }
         }
+        // What had arrived before the connection's end has been read.
+        if locked.conn(self.half.at.conn).closed.is_some()
+            && let Some(end) = self.half.read_end(&mut locked)
+        {
+            return Poll::Ready(Err(end));
+        }
         locked.wait_read(self.half.at, cx);
         Poll::Pending
     }
