@@ -372,12 +372,6 @@ impl BodySender {
     ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
         self.0.half.stopped()
     }
-
-    /// Order of this stream's bytes relative to other streams of the same
-    /// urgency: higher first, default 0, clamped to ±1,000,000.
-    pub fn set_order(&mut self, order: i32) {
-        self.0.half.set_order(order);
-    }
 }
 
 /// The sending half of an answer (server): heads first, then as a [`BodySender`].

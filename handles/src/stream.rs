@@ -109,10 +109,24 @@ impl SendStream {
         self.0.half.stopped()
     }
 
-    /// Order of this stream's bytes relative to the session's other streams:
-    /// higher first, default 0, clamped to ±1,000,000.
-    pub fn set_priority(&mut self, priority: i32) {
-        self.0.half.set_order(priority);
+    /// Order of this stream among the session's streams of its group: higher goes
+    /// first, streams of the same order share. Default 0.
+    ///
+    /// An order counts within its session only: the highest in use of every session
+    /// shares with that of the others, and streams of lower orders step back, behind
+    /// what other sessions of the same urgency have to send. Only the rank matters,
+    /// not the distance; beyond 64 different orders in use the lowest share. What
+    /// QUIC holds already may keep its turn, so set it before writing.
+    ///
+    /// O(n log n) for n streams of the session, as is then the end of each of them.
+    pub fn set_priority(&mut self, order: i32) {
+        self.0.half.set_order(order);
+    }
+
+    /// Group of this stream: orders are compared within a group of the session, and
+    /// groups share. Default 0. Cost as of [`set_priority`](Self::set_priority).
+    pub fn set_group(&mut self, group: u32) {
+        self.0.half.set_group(group);
     }
 }
 
@@ -259,6 +273,15 @@ impl Half {
             // A stream that is over needs no order.
             if let Ok(mut send) = core.send(self.key) {
                 send.set_order(order);
+            }
+        });
+    }
+
+    pub(crate) fn set_group(&self, group: u32) {
+        self.conn.lock().core(self.conn.key, |core| {
+            // A stream that is over needs no group.
+            if let Ok(mut send) = core.send(self.key) {
+                send.set_group(group);
             }
         });
     }

@@ -35,6 +35,7 @@ mod wt_drain;
 mod wt_early;
 mod wt_errors;
 mod wt_gone;
+mod wt_order;
 mod wt_requests;
 mod wt_routing;
 mod wt_streams;

@@ -2,6 +2,7 @@
 //! time.
 
 mod http;
+mod order;
 mod random;
 
 use std::sync::Arc;
