@@ -119,7 +119,9 @@ impl<T: Transport> Access<'_, T> {
         Ok(())
     }
 
-    /// Asks for a WebTransport session (client).
+    /// Asks for a WebTransport session (client). The request is never early data and
+    /// waits for the SETTINGS of this very connection, whatever an earlier one to the
+    /// same server has announced.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was sent.

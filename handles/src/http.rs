@@ -61,9 +61,9 @@ impl RequestStream {
             send: BodySender(SendHalf {
                 half: Half::new(conn, locked, at, key),
             }),
-            recv: ResponseReceiver(BodyReceiver(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            })),
+            recv: ResponseReceiver(BodyReceiver(RecvHalf::new(Half::new(
+                conn, locked, at, key,
+            )))),
         }
     }
 
@@ -176,9 +176,7 @@ impl ServerRequest {
                 }),
                 method,
             },
-            recv: BodyReceiver(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            }),
+            recv: BodyReceiver(RecvHalf::new(Half::new(conn, locked, at, key))),
         }
     }
 

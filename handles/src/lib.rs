@@ -69,6 +69,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod waiters;
+#[cfg(feature = "web-transport-trait")]
+pub mod web_transport;
 
 pub use crate::connection::Connection;
 pub use crate::endpoint::{Connecting, Endpoint, Worker};

@@ -375,9 +375,7 @@ impl Session {
             };
             (
                 SendStream(send),
-                RecvStream(RecvHalf {
-                    half: Half::new(conn, locked, at, key),
-                }),
+                RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
             )
         })
         .await
@@ -429,9 +427,7 @@ impl Session {
             };
             (
                 SendStream(send),
-                RecvStream(RecvHalf {
-                    half: Half::new(conn, locked, at, key),
-                }),
+                RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
             )
         })
         .await
@@ -444,9 +440,7 @@ impl Session {
     /// How the session ended.
     pub async fn accept_uni(&self) -> Result<RecvStream, SessionClose> {
         self.accept(Dir::Uni, |conn, locked, at, key| {
-            RecvStream(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            })
+            RecvStream(RecvHalf::new(Half::new(conn, locked, at, key)))
         })
         .await
     }
