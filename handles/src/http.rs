@@ -61,9 +61,9 @@ impl RequestStream {
             send: BodySender(SendHalf {
                 half: Half::new(conn, locked, at, key),
             }),
-            recv: ResponseReceiver(BodyReceiver(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            })),
+            recv: ResponseReceiver(BodyReceiver(RecvHalf::new(Half::new(
+                conn, locked, at, key,
+            )))),
         }
     }
 
@@ -176,9 +176,7 @@ impl ServerRequest {
                 }),
                 method,
             },
-            recv: BodyReceiver(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            }),
+            recv: BodyReceiver(RecvHalf::new(Half::new(conn, locked, at, key))),
         }
     }
 
@@ -371,12 +369,6 @@ impl BodySender {
         &self,
     ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
         self.0.half.stopped()
-    }
-
-    /// Order of this stream's bytes relative to other streams of the same
-    /// urgency: higher first, default 0, clamped to ±1,000,000.
-    pub fn set_order(&mut self, order: i32) {
-        self.0.half.set_order(order);
     }
 }
 

@@ -71,6 +71,8 @@ mod tests;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod waiters;
+#[cfg(feature = "web-transport-trait")]
+pub mod web_transport;
 
 pub use crate::connection::Connection;
 pub use crate::endpoint::{Connecting, Endpoint, Worker};

@@ -36,6 +36,7 @@ mod wt_early;
 mod wt_errors;
 mod wt_flow;
 mod wt_gone;
+mod wt_order;
 mod wt_requests;
 mod wt_routing;
 mod wt_streams;
