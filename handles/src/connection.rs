@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
+use aqueduct_core::dialect::{Negotiated, NegotiationFailure};
 use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
 use aqueduct_core::error::{CloseReason, OpenError as Refusal};
 use aqueduct_core::head::{ConnectRequest, End, RequestHead};
@@ -214,6 +215,13 @@ impl Connection {
     pub fn webtransport(&self) -> Result<(), Refusal> {
         let ask = self.0.lock().peek(self.0.key, |core| core.webtransport());
         ask.unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// What both sides agreed on for sessions, or everything that either lacks;
+    /// `None` when the connection is over.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<Result<Negotiated, NegotiationFailure>> {
+        self.0.lock().peek(self.0.key, |core| core.negotiated())
     }
 
     /// Waits for the end of the connection and tells why it ended and who ended

@@ -60,6 +60,13 @@ impl SessionRequest {
         self.request.origin()
     }
 
+    /// Application protocols the client offers, the preferred first. The answer's
+    /// `protocol` selects one.
+    #[must_use]
+    pub fn protocols(&self) -> &[String] {
+        &self.request.protocols
+    }
+
     /// Its connection.
     #[must_use]
     pub fn connection(&self) -> Connection {
@@ -87,8 +94,7 @@ impl SessionRequest {
             core.accept_session(self.pending.key, &answer)
         });
         accept.unwrap_or(Err(SessionError::Gone)).map(|()| {
-            self.pending
-                .establish(self.request.uri.clone(), answer.headers)
+            self.pending.establish(self.request.uri.clone(), answer)
         })
     }
 
@@ -145,7 +151,7 @@ impl PendingSession {
             .expect("taken by the methods that consume the value only")
     }
 
-    fn establish(&mut self, uri: Uri, headers: HeaderMap) -> Session {
+    fn establish(&mut self, uri: Uri, answer: ConnectAnswer) -> Session {
         let half = self
             .half
             .take()
@@ -154,7 +160,8 @@ impl PendingSession {
             key: self.key,
             half,
             uri,
-            headers,
+            headers: answer.headers,
+            protocol: answer.protocol,
         }))
     }
 
@@ -181,7 +188,7 @@ impl PendingSession {
         })
         .await;
         match answer {
-            Ok(Answer::Established(answer)) => Ok(self.establish(uri, answer.headers)),
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, *answer)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
                 Err(ConnectError::Rejected {
@@ -243,6 +250,7 @@ struct SessionHandle {
     half: Half,
     uri: Uri,
     headers: HeaderMap,
+    protocol: Option<String>,
 }
 
 impl fmt::Debug for SessionHandle {
@@ -304,6 +312,12 @@ impl Session {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.0.headers
+    }
+
+    /// The application protocol that the server selected from those offered.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.protocol.as_deref()
     }
 
     /// The session id: the CONNECT stream's QUIC stream id.
