@@ -1,5 +1,6 @@
 //! What clients do to sessions and their streams, as JSON lines for programs.
 
+use aqueduct_tokio::Session;
 use aqueduct_tokio::core::error::{PeerCode, SessionClose};
 use aqueduct_tokio::core::id::Side;
 use serde_json::{Value, json};
@@ -15,6 +16,20 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn new(output: Output) -> Self {
         Self { output }
+    }
+
+    /// A session was accepted.
+    pub(super) fn session_opened(self, session: &Session) {
+        let agreed = session.connection().negotiated().and_then(Result::ok);
+        let (path, protocol) = (session.uri().path(), session.protocol());
+        tracing::info!(path, ?agreed, protocol, "a session is open");
+        let fields = json!({
+            "path": path,
+            "dialect": agreed.map(|it| it.dialect.to_string()),
+            "flow_control": agreed.map(|it| it.flow_control),
+            "protocol": protocol,
+        });
+        self.print("session_opened", fields);
     }
 
     /// A session has ended; told when the client did it.
