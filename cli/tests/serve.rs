@@ -113,12 +113,23 @@ fn sessions_of_pages_from_elsewhere_are_refused() {
     let from = |origin: &str| server.run(&["wt", &echo, "-H", &format!("origin: {origin}")]);
     from("https://example.com").ok();
     from("https://example.org").expect(4, "403");
+
+    let server = Server::start(&[]);
+    let echo = server.url("/echo");
+    let from = |origin: &str| server.run(&["wt", &echo, "-H", &format!("origin: {origin}")]);
+    from(echo.trim_end_matches("/echo")).ok();
+    from("https://example.org").expect(4, "403");
 }
 
 #[test]
 fn what_clients_do_to_sessions_is_told() {
     let mut server = Server::start(&[]);
     server.run(&["wt", &server.url("/echo")]).ok();
+    let opened = server.line();
+    assert_eq!(
+        (&opened["event"], &opened["path"]),
+        (&"session_opened".into(), &"/echo".into())
+    );
     let line = server.line();
     assert_eq!(
         (&line["event"], &line["code"]),

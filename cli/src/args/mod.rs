@@ -1,6 +1,7 @@
 //! The command line.
 
 mod target;
+mod webtransport;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
 
 pub use target::Target;
+pub use webtransport::WebTransport;
 
 use crate::exit;
 use crate::identity::Sha256Digest;
@@ -108,9 +110,13 @@ pub struct Serve {
     /// Serve the demonstration resources; on without --root
     #[arg(long)]
     pub demo: bool,
-    /// Accept sessions only from pages of this origin (repeatable; any origin when absent)
+    /// Accept sessions from pages of this origin too (repeatable; * for any). Pages of the server's
+    /// own authority, the page of --page and programs that are no browsers need no leave
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     pub allow_origin: Vec<String>,
+    /// What of WebTransport is announced.
+    #[command(flatten)]
+    pub webtransport: WebTransport,
     /// How long to let work finish after SIGINT or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
@@ -240,6 +246,9 @@ pub struct Wt {
     /// Request field (repeatable), for example an origin
     #[arg(short = 'H', long, global = true, value_name = "NAME:VALUE", value_parser = parse_header)]
     pub header: Vec<(HeaderName, HeaderValue)>,
+    /// What of WebTransport is announced.
+    #[command(flatten)]
+    pub webtransport: WebTransport,
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
@@ -338,6 +347,9 @@ pub struct Probe {
     /// The server, and the path at which to try a session
     #[arg(value_name = "URL")]
     pub url: Target,
+    /// What of WebTransport is announced.
+    #[command(flatten)]
+    pub webtransport: WebTransport,
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
@@ -383,6 +395,9 @@ fn parse_data(text: &str) -> Result<Data, String> {
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
     let uri: http::Uri = text
         .parse()
         .map_err(|_| format!("`{text}` is not an origin"))?;

@@ -4,6 +4,7 @@ mod connection;
 mod demo;
 mod events;
 mod files;
+mod origin;
 mod ready;
 mod session;
 
@@ -12,7 +13,6 @@ use std::time::{Duration, SystemTime};
 
 use aqueduct_tokio::Endpoint;
 use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ use crate::page::{self, Page};
 use crate::signals::Signals;
 use crate::{tls, units};
 use events::Events;
+use origin::Origins;
 
 /// How long the last packets may take to leave after everything is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -37,8 +38,10 @@ struct Site {
     root: Option<Root>,
     /// The demonstration's page; `None` when there is no demonstration.
     demo: Option<Page>,
-    /// Origins whose pages may open sessions; all when empty.
-    origins: Vec<String>,
+    /// Whose pages may open sessions.
+    origins: Origins,
+    /// Application protocols that sessions may select.
+    protocols: Vec<String>,
     /// How long a drain may take.
     drain: Duration,
     events: Events,
@@ -76,7 +79,14 @@ pub async fn run(options: &Serve, output: Output) -> Result<Exit, Failure> {
     let site = Arc::new(Site {
         root,
         demo: options.demo_enabled().then(|| facts.page_for_h3()),
-        origins: options.allow_origin.clone(),
+        origins: Origins::new(
+            options
+                .allow_origin
+                .iter()
+                .cloned()
+                .chain(facts.page_origins()),
+        ),
+        protocols: options.webtransport.protocols.clone(),
         drain: options.drain_timeout,
         events: Events::new(output),
     });
@@ -136,7 +146,7 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
 fn endpoint(options: &Serve, identity: &Identity) -> Result<Endpoint, Failure> {
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
-    let config = EndpointConfig::server(tls, Config::default()).doing(doing)?;
+    let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
     #[cfg(feature = "qlog")]
     let config = match &options.qlog {
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
