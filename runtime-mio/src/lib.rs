@@ -74,7 +74,7 @@
 //! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
 //!   is given the `Ports`.
 //! - **The end**: [`drain_all`](core::endpoint::Endpoint::drain_all), then loop until
-//!   [`Ports::is_idle`].
+//!   [`Ports::is_idle`] is true after `send`.
 #![forbid(unsafe_code)]
 
 mod app;

@@ -201,8 +201,9 @@ impl Ports {
         endpoint.connect(Instant::now(), &target)
     }
 
-    /// Whether no connection is left anywhere and everything has been sent.
-    /// O(ports).
+    /// Whether no connection is left anywhere and everything has been sent: to be
+    /// asked after [`send`](Self::send), because nothing may wake the loop after
+    /// that. O(ports).
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let mut ports = self.ports.iter().flatten();
