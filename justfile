@@ -9,7 +9,7 @@ default:
     @just --list --unsorted
 
 # All steps, the quick ones first.
-ci: fmt lines deps lint doc no-default features unit doctest msrv platforms interop
+ci: fmt lines deps lint doc no-default features unit doctest examples msrv platforms interop
 
 # Formatting, by rustfmt.toml.
 fmt:
@@ -48,6 +48,10 @@ unit *ARGS:
 # Examples in the documentation.
 doctest:
     cargo test --doc --workspace --locked
+
+# The examples run and say what they should.
+examples:
+    scripts/ci/examples
 
 # The oldest Rust that Cargo.toml promises.
 msrv:

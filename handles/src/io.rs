@@ -9,7 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::http::{BodyReceiver, BodySender, ResponseReceiver, ResponseSender};
-use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
+#[cfg(feature = "tokio")]
+use crate::stream::RecvHalf;
+use crate::stream::{RecvStream, SendHalf, SendStream};
 use crate::table::SendOver;
 
 /// Ends a half unless it has been ended before, as `poll_shutdown` and

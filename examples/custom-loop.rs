@@ -1,0 +1,119 @@
+//! Echoes HTTP/3 requests and WebTransport sessions from a blocking socket: the
+//! core, the standard library, and nothing that runs by itself.
+//!
+//! ```text
+//! cargo run -p aqueduct-examples --bin custom-loop -- 127.0.0.1:4433 cert.der
+//! cargo run -p aqueduct-tokio --example echo-client -- 127.0.0.1:4433 cert.der
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, QuinnTransport, tls};
+use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::head::{ConnectAnswer, End, ResponseHead};
+use aqueduct_core::id::{ConnKey, StreamKey};
+use aqueduct_core::{access, config::Config, transport::ReadState};
+use bytes::Bytes;
+use http::StatusCode;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Access<'a> = access::Access<'a, QuinnTransport<'a>>;
+/// What has come on a stream and not gone back, and whether all has come.
+type Echo = (Vec<Bytes>, bool);
+type Echoes = BTreeMap<(ConnKey, StreamKey), Echo>;
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let addr = args.next().unwrap_or_else(|| "127.0.0.1:4433".into());
+    let file = args.next().unwrap_or_else(|| "cert.der".into());
+    let identity = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
+    std::fs::write(&file, identity.cert.der())?;
+    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
+
+    // The standard library's socket does not forbid fragments.
+    let config = EndpointConfig::server(tls.into(), Config::default())?.may_fragment(true);
+    let mut endpoint = Endpoint::new(config)?;
+    let socket = UdpSocket::bind(&addr)?;
+    println!("https://{addr} with the certificate in {file}");
+    let mut echoes = Echoes::new();
+    let (mut datagram, mut out) = (vec![0; endpoint.max_udp_payload()], Vec::new());
+    loop {
+        while let Some((connection, event)) = endpoint.poll_event() {
+            on_event(&mut endpoint, connection, event, &mut echoes)
+                .unwrap_or_else(|fault| eprintln!("{fault}"));
+        }
+        while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
+            // What cannot be sent is lost, and QUIC sends it again.
+            socket.send_to(&out, transmit.remote).ok();
+        }
+        let due = endpoint.poll_timeout();
+        let wait = due.map(|due| due.at.saturating_duration_since(Instant::now()));
+        // Zero would mean to wait forever.
+        socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
+        if let Ok((len, remote)) = socket.recv_from(&mut datagram) {
+            let (from, data) = (Arrival::from(remote), datagram[..len].into());
+            endpoint.handle_datagram(Instant::now(), from, data);
+        }
+        endpoint.handle_timeout(Instant::now());
+    }
+}
+
+fn on_event(core: &mut Endpoint, key: ConnKey, event: Event, echoes: &mut Echoes) -> Result<()> {
+    let Some(mut connection) = core.connection(Instant::now(), key) else {
+        // It is over, and this was `Event::Closed`.
+        echoes.retain(|(connection, _), _| *connection != key);
+        return Ok(());
+    };
+    let mut access = connection.access();
+    match event {
+        Event::Request { stream, .. } => {
+            access.respond(stream, &ResponseHead::new(StatusCode::OK), End::More)?;
+        }
+        Event::Session(session, SessionEvent::Requested(_)) => {
+            access.accept_session(session, &ConnectAnswer::default())?;
+        }
+        Event::Session(session, SessionEvent::Datagrams) => {
+            while let Some(datagram) = access.recv_datagram(session) {
+                // An echo that does not fit is lost, as datagrams are.
+                access.send_datagram(session, &datagram).ok();
+            }
+        }
+        Event::Stream(stream, StreamEvent::Readable | StreamEvent::Writable) => {
+            // After an error there is nothing left to be held.
+            let mut echo = echoes.remove(&(key, stream)).unwrap_or_default();
+            if !go_on(&mut echo, &mut access, stream)? {
+                echoes.insert((key, stream), echo);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Gives back what the client takes; whether that was all. Nothing is read while
+/// something is held, so QUIC slows down a client that does not read.
+fn go_on(echo: &mut Echo, access: &mut Access<'_>, stream: StreamKey) -> Result<bool> {
+    let (held, ended) = echo;
+    loop {
+        access.send(stream)?.write(held)?;
+        held.retain(|chunk| !chunk.is_empty());
+        if !held.is_empty() {
+            return Ok(false);
+        }
+        if *ended {
+            access.send(stream)?.finish()?;
+            return Ok(true);
+        }
+        let mut chunks = [const { Bytes::new() }; 16];
+        let read = access.recv(stream)?.read(1 << 16, &mut chunks)?;
+        held.extend(chunks.into_iter().take(read.chunks));
+        *ended = read.state == ReadState::Finished;
+        if read.state == ReadState::Blocked && held.is_empty() {
+            return Ok(false);
+        }
+    }
+}

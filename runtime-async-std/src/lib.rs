@@ -1,0 +1,264 @@
+//! HTTP/3 and WebTransport on smol, async-std, and whatever else stands on
+//! async-io.
+//!
+//! A server that answers requests and echoes WebTransport datagrams, on one port
+//! and, if the client likes, on one connection:
+//!
+//! ```
+//! # use std::io;
+//! use aqueduct_async_std::core::{config::Config, endpoint::EndpointConfig};
+//! use aqueduct_async_std::{Connection, Endpoint};
+//!
+//! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
+//!     let config = EndpointConfig::server(tls.into(), Config::default()).map_err(io::Error::other)?;
+//!     // On async-std: |driver| { async_std::task::spawn(driver); }
+//!     let spawn = |driver| smol::spawn(driver).detach();
+//!     let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 4433).into(), spawn)?;
+//!     while let Some(connection) = endpoint.accept().await {
+//!         smol::spawn(requests(connection.clone())).detach();
+//!         smol::spawn(sessions(connection)).detach();
+//!     }
+//!     Ok(())
+//! }
+//!
+//! async fn requests(connection: Connection) {
+//!     while let Some((request, mut stream)) = connection.accept_request().await {
+//!         smol::spawn(async move {
+//!             stream.send_response(http::Response::new(()))?;
+//!             stream.send_data(format!("you asked for {}", request.uri()).into()).await?;
+//!             stream.finish()
+//!         })
+//!         .detach();
+//!     }
+//! }
+//!
+//! async fn sessions(connection: Connection) {
+//!     while let Some(request) = connection.accept_session().await {
+//!         let Ok(session) = request.accept() else { continue };
+//!         smol::spawn(async move {
+//!             while let Ok(datagram) = session.recv_datagram().await {
+//!                 session.send_datagram_wait(&datagram).await.ok();
+//!             }
+//!         })
+//!         .detach();
+//!     }
+//! }
+//! ```
+//!
+//! And a client:
+//!
+//! ```
+//! # use std::{error::Error, net::SocketAddr, sync::Arc};
+//! use aqueduct_async_std::{Endpoint, core::head::ConnectRequest};
+//!
+//! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
+//!     let endpoint = Endpoint::client("[::]:0".parse()?, |driver| smol::spawn(driver).detach())?;
+//!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
+//!
+//!     let request = http::Request::get("https://example.com/").body(())?;
+//!     let mut stream = connection.get(request).await?;
+//!     println!("{}", stream.recv_response().await?.status());
+//!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
+//!
+//!     let request = ConnectRequest::new("https://example.com/echo".parse()?);
+//!     let session = connection.open_session(request).await?;
+//!     let (mut send, mut recv) = session.open_bi().await?;
+//!     send.write_all(b"hello").await?;
+//!     send.finish()?;
+//!     println!("{:?}", recv.read_to_end(100).await?);
+//!     session.close(0, "bye")?;
+//!
+//!     connection.drain(std::time::Duration::from_secs(1));
+//!     endpoint.wait_idle().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What to know
+//!
+//! The handles are those of every asynchronous runtime: the page of
+//! [`aqueduct_handles`] tells how they wait and what dropping one does. Here,
+//!
+//! - **the driver** is a future that the maker of an endpoint spawns. It runs until
+//!   the last handle and connection are gone; await [`Endpoint::wait_idle`] before
+//!   its executor ends.
+//! - **streams** are `futures_io::AsyncRead` and `AsyncWrite`.
+//! - **time** is the system's, by the reactor of async-io.
+#![forbid(unsafe_code)]
+
+mod driver;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aqueduct_handles::core::code::Code;
+use aqueduct_handles::core::driver::{Driver as CoreDriver, UdpIo};
+use aqueduct_handles::core::endpoint::{ConnectError, EndpointConfig, Target};
+
+pub use aqueduct_handles::{
+    BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
+};
+
+use crate::driver::{Rebind, Socket, drive};
+
+/// What an endpoint's maker spawns: it moves bytes and time for all connections.
+/// Dropping it ends them all.
+pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One UDP socket and its connections. Clones refer to the same endpoint.
+///
+/// Dropping the last clone closes nothing that has a handle: the driver goes on
+/// until the last connection is over. Connections that wait to be accepted are
+/// closed with H3_NO_ERROR.
+#[derive(Clone)]
+pub struct Endpoint {
+    inner: aqueduct_handles::Endpoint,
+    rebind: Rebind,
+    local: Arc<Mutex<SocketAddr>>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("local", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// An endpoint that accepts connections at `addr`; port 0 lets the system
+    /// choose.
+    ///
+    /// # Errors
+    /// The socket cannot be bound, or the configuration does not suit.
+    pub fn server(
+        config: EndpointConfig,
+        addr: SocketAddr,
+        spawn: impl FnOnce(Driver),
+    ) -> io::Result<Self> {
+        Self::with_socket(config, UdpSocket::bind(addr)?, spawn)
+    }
+
+    /// An endpoint that opens connections from `addr`, commonly `[::]:0` or
+    /// `0.0.0.0:0`.
+    ///
+    /// # Errors
+    /// As for [`server`](Self::server).
+    pub fn client(addr: SocketAddr, spawn: impl FnOnce(Driver)) -> io::Result<Self> {
+        Self::with_socket(EndpointConfig::client(), UdpSocket::bind(addr)?, spawn)
+    }
+
+    /// An endpoint on a socket that is bound already.
+    ///
+    /// # Errors
+    /// As for [`server`](Self::server).
+    pub fn with_socket(
+        config: EndpointConfig,
+        socket: UdpSocket,
+        spawn: impl FnOnce(Driver),
+    ) -> io::Result<Self> {
+        let local = Arc::new(Mutex::new(socket.local_addr()?));
+        let socket = Socket::new(socket)?;
+        let core = core::endpoint::Endpoint::new(config.may_fragment(socket.limits().may_fragment))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let driver = CoreDriver::new(core.max_udp_payload(), socket.limits());
+        let (inner, worker) = aqueduct_handles::Endpoint::new(core, driver);
+        let rebind = Rebind::default();
+        let driving = drive(worker, socket, rebind.clone());
+        spawn(Box::pin(async move {
+            // The handles have been told by the worker.
+            if let Err(error) = driving.await {
+                tracing::error!(%error, "the endpoint's socket failed");
+            }
+        }));
+        Ok(Self {
+            inner,
+            rebind,
+            local,
+        })
+    }
+
+    /// Begins a connection to `addr`, whose certificate must be for
+    /// `server_name`: a DNS name, or an IP address without brackets.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it cannot even begin.
+    pub fn connect(
+        &self,
+        addr: SocketAddr,
+        server_name: &str,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<Connecting, ConnectError> {
+        self.connect_with(Target::new(addr, server_name, tls))
+    }
+
+    /// Begins a connection with settings of its own.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it cannot even begin.
+    pub fn connect_with(&self, mut target: Target) -> Result<Connecting, ConnectError> {
+        // An IPv6 socket reaches IPv4 hosts by their mapped addresses.
+        if let (true, IpAddr::V4(ip)) = (self.local_addr().is_ipv6(), target.addr.ip()) {
+            target.addr.set_ip(ip.to_ipv6_mapped().into());
+        }
+        self.inner.connect(&target)
+    }
+
+    /// The next connection that a client opened and that has shaken hands;
+    /// `None` after [`close`](Self::close) or [`drain`](Self::drain). Many tasks
+    /// may wait at once; cancel safe. The configuration's incoming policy limits
+    /// how many connections there are, those that wait included.
+    pub async fn accept(&self) -> Option<Connection> {
+        self.inner.accept().await
+    }
+
+    /// The socket's address.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        *self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with another socket: connections that this side opened migrate to
+    /// it. Accepted ones are lost unless it has the same address.
+    ///
+    /// # Errors
+    /// The socket cannot be used; the old one stays.
+    pub fn rebind(&self, socket: UdpSocket) -> io::Result<()> {
+        let local = socket.local_addr()?;
+        let socket = Socket::new(socket)?;
+        *self.rebind.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        *self.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
+        self.inner.kick();
+        Ok(())
+    }
+
+    /// Closes every connection at once and takes no more, either way. Returns
+    /// before the peers know: see [`wait_idle`](Self::wait_idle).
+    pub fn close(&self, code: Code, reason: &'static str) {
+        self.inner.close(code, reason);
+    }
+
+    /// Winds every connection down (GOAWAY, drain requests to sessions) and
+    /// takes no more, either way. What has not ended after `limit` is closed.
+    /// Returns at once: see [`wait_idle`](Self::wait_idle).
+    pub fn drain(&self, limit: Duration) {
+        self.inner.drain(limit);
+    }
+
+    /// Waits until no connection is left and the last words have gone out: call
+    /// it before the executor ends. Cancel safe.
+    pub async fn wait_idle(&self) {
+        self.inner.wait_idle().await;
+    }
+
+    /// Connections that are not over, handshakes included.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.inner.open_connections()
+    }
+}

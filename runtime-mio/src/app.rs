@@ -1,0 +1,55 @@
+//! The loop itself, for applications that are called back.
+
+use std::io;
+
+use aqueduct_core::event::Event;
+use aqueduct_core::id::ConnKey;
+use mio::{Events, Poll};
+
+use crate::ports::{PortKey, Ports};
+
+/// What [`run`] calls back.
+pub trait App {
+    /// Something happened on a connection.
+    fn on_event(&mut self, ports: &mut Ports, port: PortKey, connection: ConnKey, event: Event);
+
+    /// A source of the application's own is ready: a token outside of the range
+    /// that the ports were given.
+    fn on_source(&mut self, ports: &mut Ports, event: &mio::event::Event) {
+        _ = (ports, event);
+    }
+
+    /// Whether the loop ends; asked before it sleeps. Draining every endpoint and
+    /// waiting for [`Ports::is_idle`] is an orderly end.
+    fn is_over(&mut self, ports: &mut Ports) -> bool {
+        _ = ports;
+        false
+    }
+}
+
+/// Runs until the application says that it is over.
+///
+/// # Errors
+/// `Poll` or a socket fails.
+pub fn run(poll: &mut Poll, ports: &mut Ports, app: &mut impl App) -> io::Result<()> {
+    let mut events = Events::with_capacity(256);
+    loop {
+        ports.receive()?;
+        while let Some((port, connection, event)) = ports.poll_event() {
+            app.on_event(ports, port, connection, event);
+        }
+        let wait = ports.send();
+        if app.is_over(ports) {
+            return Ok(());
+        }
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            if !ports.ready(event) {
+                app.on_source(ports, event);
+            }
+        }
+    }
+}

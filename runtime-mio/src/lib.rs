@@ -1,0 +1,89 @@
+//! HTTP/3 and WebTransport in an event loop of your own, on mio.
+//!
+//! The application owns the [`mio::Poll`] and the thread. [`Ports`] adds UDP
+//! sockets to it, each with an endpoint of the [core]. There is no `async`,
+//! no other thread and no lock: an event is a value, and what it calls for is a
+//! method call. For futures see `aqueduct-tokio` and `aqueduct-async-std`.
+//!
+//! # The loop
+//!
+//! A server and a client, two sockets in one `Poll`:
+//!
+//! ```
+//! use aqueduct_mio::core::endpoint::{EndpointConfig, Target};
+//! use aqueduct_mio::core::{config::Config, event::Event, head::{End, RequestHead, ResponseHead}};
+//! use aqueduct_mio::Ports;
+//! # use aqueduct_core::testing::cert::Identity;
+//! # let (server_tls, client_tls) = (Identity::localhost().server(), Identity::localhost().client_arc());
+//!
+//! let mut poll = mio::Poll::new()?;
+//! let mut events = mio::Events::with_capacity(256);
+//! // Token 0 wakes the loop, 1 to 7 are for sockets, from 8 on they are yours.
+//! let mut ports = Ports::new(poll.registry(), 0..8)?;
+//! let config = EndpointConfig::server(server_tls.into(), Config::default())?;
+//! let server = ports.bind(config, "127.0.0.1:0".parse()?)?;
+//! let client = ports.bind(EndpointConfig::client(), "127.0.0.1:0".parse()?)?;
+//! let target = Target::new(ports.local_addr(server)?, "localhost", client_tls);
+//! ports.connect(client, target)?;
+//!
+//! let status = 'over: loop {
+//!     // 1. Bytes, time and jobs of other threads go in.
+//!     ports.receive()?;
+//!     // 2. Events come out.
+//!     while let Some((port, connection, event)) = ports.poll_event() {
+//!         let Some(mut connection) = ports.connection(port, connection) else { continue };
+//!         let mut connection = connection.access();
+//!         match event {
+//!             Event::Connected if port == client => {
+//!                 let get = RequestHead::new(http::Method::GET, "https://localhost/".parse()?);
+//!                 connection.request(&get, End::Fin)?;
+//!             }
+//!             Event::Request { stream, .. } => {
+//!                 let head = ResponseHead::new(http::StatusCode::NO_CONTENT);
+//!                 connection.respond(stream, &head, End::Fin)?;
+//!             }
+//!             Event::Response { head, .. } => break 'over head.status,
+//!             _ => {}
+//!         }
+//!     }
+//!     // 3. Datagrams go out.
+//!     let wait = ports.send();
+//!     // 4. The loop sleeps.
+//!     poll.poll(&mut events, wait)?;
+//!     for event in &events {
+//!         if !ports.ready(event) {
+//!             // A source of your own.
+//!         }
+//!     }
+//! };
+//! assert_eq!(status, http::StatusCode::NO_CONTENT);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The order matters: events after `receive`, `send` after the events, nothing
+//! between `send` and `poll`. Calling any of them once too often is harmless. An
+//! application without wishes of its own lets [`run`] do it and implements [`App`].
+//!
+//! # What to know
+//!
+//! - **Bytes are pulled** through [`Ports::connection`], in any event's turn or none.
+//!   What is not read stays with the peer, as does what does not fit.
+//! - **Edges**: a source is registered once; a socket is asked until it would
+//!   block, one batch per round, so that your sources are served in between.
+//! - **Timers** of your own: take the shorter of their time and what `send` says.
+//! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
+//!   is given the `Ports`.
+//! - **The end**: [`drain_all`](core::endpoint::Endpoint::drain_all), then loop until
+//!   [`Ports::is_idle`] is true after `send`.
+#![forbid(unsafe_code)]
+
+mod app;
+mod ports;
+mod remote;
+mod socket;
+
+pub use aqueduct_core as core;
+
+pub use crate::app::{App, run};
+pub use crate::ports::{PortFailed, PortKey, Ports};
+pub use crate::remote::Remote;

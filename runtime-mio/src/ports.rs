@@ -1,0 +1,362 @@
+//! Sockets and endpoints with one owner.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::Range;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use aqueduct_core::driver::{Driver, Turn, UdpIo};
+use aqueduct_core::endpoint::{ConnectError, ConnectionMut, Endpoint, EndpointConfig, Target};
+use aqueduct_core::event::Event;
+use aqueduct_core::id::ConnKey;
+use mio::{Interest, Registry, Token};
+
+use crate::remote::{Job, Remote};
+use crate::socket::Socket;
+
+/// Jobs of other threads per [`Ports::receive`].
+const JOBS: usize = 256;
+
+/// Names a port among [`Ports`]; never used again for another one.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct PortKey {
+    index: usize,
+    serial: u64,
+}
+
+/// Any number of UDP sockets, each with an endpoint, in somebody's [`mio::Poll`].
+///
+/// One thread owns them: no locks, no wakers, no other threads. See the
+/// [crate's page](crate) for the order of calls. Dropping it forgets every
+/// connection without a word to the peers.
+pub struct Ports {
+    registry: Registry,
+    tokens: Range<usize>,
+    ports: Vec<Option<Port>>,
+    serial: u64,
+    /// The port whose event is next.
+    next: usize,
+    inbox: Receiver<Job>,
+    remote: Remote,
+    /// The inbox may hold more than one round took.
+    backlog: bool,
+}
+
+struct Port {
+    serial: u64,
+    core: Endpoint,
+    driver: Driver,
+    io: Socket,
+    turn: Turn,
+    /// Something may have changed since the last transmits were collected.
+    dirty: bool,
+    /// An event that sending made; told before the loop sleeps.
+    fresh: Option<(ConnKey, Event)>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports")
+            .field("tokens", &self.tokens)
+            .field("ports", &self.ports.iter().flatten().count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ports {
+    /// No ports yet. Of `tokens` the first is for the waker of [`Remote`] and each
+    /// other for one socket; all others stay with the application.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty range, or the waker cannot be made: there can be
+    /// one [`mio::Waker`] per `Poll`.
+    pub fn new(registry: &Registry, tokens: Range<usize>) -> io::Result<Self> {
+        if tokens.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (remote, inbox) = Remote::new(registry, Token(tokens.start))?;
+        Ok(Self {
+            registry: registry.try_clone()?,
+            tokens,
+            ports: Vec::new(),
+            serial: 0,
+            next: 0,
+            inbox,
+            remote,
+            backlog: false,
+        })
+    }
+
+    /// A way in for other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    // ---- ports ---------------------------------------------------------------------
+
+    /// Opens a port at `addr`; number 0 lets the system choose.
+    ///
+    /// # Errors
+    /// The socket cannot be bound, the configuration does not suit, or every token
+    /// is taken (`InvalidInput`).
+    pub fn bind(&mut self, config: EndpointConfig, addr: SocketAddr) -> io::Result<PortKey> {
+        self.add(config, UdpSocket::bind(addr)?)
+    }
+
+    /// Opens a port on a socket that is bound already.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub fn add(&mut self, config: EndpointConfig, socket: UdpSocket) -> io::Result<PortKey> {
+        let mut io = Socket::new(socket)?;
+        let core = Endpoint::new(config.may_fragment(io.limits().may_fragment))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let index = self.ports.iter().position(Option::is_none);
+        let index = index.unwrap_or(self.ports.len());
+        let token = self.token(index).ok_or(io::ErrorKind::InvalidInput)?;
+        self.registry.register(&mut io.socket, token, BOTH)?;
+        self.serial += 1;
+        let port = Port {
+            serial: self.serial,
+            driver: Driver::new(core.max_udp_payload(), io.limits()),
+            core,
+            io,
+            turn: Turn::default(),
+            dirty: true,
+            fresh: None,
+        };
+        match self.ports.get_mut(index) {
+            Some(free) => *free = Some(port),
+            None => self.ports.push(Some(port)),
+        }
+        Ok(PortKey {
+            index,
+            serial: self.serial,
+        })
+    }
+
+    /// Goes on with another socket: connections that this side opened migrate to
+    /// it; accepted ones are lost unless it has the same address.
+    ///
+    /// # Errors
+    /// The socket cannot be used, or there is no such port (`NotFound`); the old
+    /// socket stays.
+    pub fn rebind(&mut self, port: PortKey, socket: UdpSocket) -> io::Result<()> {
+        let mut io = Socket::new(socket)?;
+        let token = self.token(port.index).ok_or(io::ErrorKind::NotFound)?;
+        let registry = self.registry.try_clone()?;
+        let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
+        registry.register(&mut io.socket, token, BOTH)?;
+        registry.deregister(&mut port.io.socket)?;
+        port.driver = Driver::new(port.core.max_udp_payload(), io.limits());
+        port.io = io;
+        port.core.handle_rebind(Instant::now());
+        Ok(())
+    }
+
+    /// Closes a socket and gives its endpoint back. Peers are told nothing: drain
+    /// or close the endpoint first and wait until it is idle.
+    pub fn remove(&mut self, port: PortKey) -> Option<Endpoint> {
+        self.port(port)?;
+        let mut port = self.ports.get_mut(port.index)?.take()?;
+        // It fails for unknown sockets only, and closing deregisters as well.
+        _ = self.registry.deregister(&mut port.io.socket);
+        Some(port.core)
+    }
+
+    /// The address of a port's socket.
+    ///
+    /// # Errors
+    /// The system's, or `NotFound`.
+    pub fn local_addr(&mut self, port: PortKey) -> io::Result<SocketAddr> {
+        let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
+        port.io.socket.local_addr()
+    }
+
+    // ---- use -----------------------------------------------------------------------
+
+    /// The endpoint of a port, to be used in any way.
+    pub fn endpoint(&mut self, port: PortKey) -> Option<&mut Endpoint> {
+        self.port(port).map(|port| &mut port.core)
+    }
+
+    /// A connection to be used; `None` after its `Event::Closed`.
+    pub fn connection(&mut self, port: PortKey, key: ConnKey) -> Option<ConnectionMut<'_>> {
+        self.endpoint(port)?.connection(Instant::now(), key)
+    }
+
+    /// Begins a connection (client). An IPv6 socket reaches IPv4 hosts too.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; `Refused` as well when there is no such port.
+    pub fn connect(&mut self, port: PortKey, mut target: Target) -> Result<ConnKey, ConnectError> {
+        let local = self.local_addr(port).map_err(|_| ConnectError::Refused)?;
+        if let (true, IpAddr::V4(ip)) = (local.is_ipv6(), target.addr.ip()) {
+            target.addr.set_ip(ip.to_ipv6_mapped().into());
+        }
+        let endpoint = self.endpoint(port).ok_or(ConnectError::Refused)?;
+        endpoint.connect(Instant::now(), &target)
+    }
+
+    /// Whether no connection is left anywhere and everything has been sent: to be
+    /// asked after [`send`](Self::send), because nothing may wake the loop after
+    /// that. O(ports).
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let mut ports = self.ports.iter().flatten();
+        ports.all(|port| port.core.is_idle() && port.driver.queued() == 0)
+    }
+
+    // ---- the loop --------------------------------------------------------------------
+
+    /// Takes note of a readiness event; `false` when its token is not one of these
+    /// ports'.
+    pub fn ready(&mut self, event: &mio::event::Event) -> bool {
+        let Token(token) = event.token();
+        if !self.tokens.contains(&token) {
+            return false;
+        }
+        let index = (token - self.tokens.start).checked_sub(1);
+        if let Some(Some(port)) = index.and_then(|index| self.ports.get_mut(index)) {
+            port.io.readable |= event.is_readable() || event.is_error();
+            port.io.writable |= event.is_writable();
+        }
+        true
+    }
+
+    /// Takes one batch from every socket that has one, lets time pass, and runs
+    /// jobs of other threads. Never waits.
+    ///
+    /// # Errors
+    /// A socket is unusable; the other ports are not held up, and the call may be
+    /// repeated. [`rebind`](Self::rebind) or [`remove`](Self::remove) the port.
+    pub fn receive(&mut self) -> Result<(), PortFailed> {
+        self.backlog = true;
+        for _ in 0..JOBS {
+            let Ok(job) = self.inbox.try_recv() else {
+                self.backlog = false;
+                break;
+            };
+            job(self);
+        }
+        let now = Instant::now();
+        let mut result = Ok(());
+        for (index, slot) in self.ports.iter_mut().enumerate() {
+            let Some(port) = slot else { continue };
+            if let Err(error) = port.receive(now) {
+                port.io.readable = false;
+                let serial = port.serial;
+                let port = PortKey { index, serial };
+                result = Err(PortFailed { port, error });
+            }
+        }
+        result
+    }
+
+    /// The next event of any connection; ports and connections take turns. What it
+    /// calls for is done at once, through [`connection`](Self::connection), or later.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<(PortKey, ConnKey, Event)> {
+        let count = self.ports.len();
+        for index in (self.next..count).chain(0..self.next.min(count)) {
+            let Some(Some(port)) = self.ports.get_mut(index) else {
+                continue;
+            };
+            let event = port.fresh.take().or_else(|| port.core.poll_event());
+            if let Some((connection, event)) = event {
+                port.dirty = true;
+                self.next = index + 1;
+                let serial = port.serial;
+                return Some((PortKey { index, serial }, connection, event));
+            }
+        }
+        None
+    }
+
+    /// Sends what there is to send and tells how long the loop may sleep: the
+    /// second argument of [`mio::Poll::poll`]. Never waits.
+    pub fn send(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let ports = self.ports.iter_mut().flatten();
+        let wait = ports.filter_map(|port| port.send(now)).min();
+        if self.backlog {
+            Some(Duration::ZERO)
+        } else {
+            wait
+        }
+    }
+
+    fn token(&self, index: usize) -> Option<Token> {
+        let token = self.tokens.start.checked_add(index)?.checked_add(1)?;
+        self.tokens.contains(&token).then_some(Token(token))
+    }
+
+    /// A port that is about to be used.
+    fn port(&mut self, key: PortKey) -> Option<&mut Port> {
+        let slot = self.ports.get_mut(key.index)?.as_mut();
+        let port = slot.filter(|port| port.serial == key.serial)?;
+        port.dirty = true;
+        Some(port)
+    }
+}
+
+/// Edges in both directions; mio's are always edges.
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+impl Port {
+    fn receive(&mut self, now: Instant) -> io::Result<()> {
+        let received = self.io.readable && self.driver.receive(&mut self.io)?;
+        let due = self.turn.deadline.is_some_and(|at| at <= now);
+        if received || due || self.dirty || self.turn.more {
+            self.driver.feed(&mut self.core, now);
+            self.dirty = true;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, now: Instant) -> Option<Duration> {
+        if self.dirty || (self.turn.wants_write && self.io.writable) {
+            self.dirty = false;
+            self.driver.collect(&mut self.core, now);
+            self.turn = self.driver.flush(&mut self.io);
+            if self.fresh.is_none() {
+                self.fresh = self.core.poll_event();
+            }
+        }
+        if self.io.readable || self.turn.more || self.fresh.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.turn.deadline;
+        deadline.map(|at| at.saturating_duration_since(now))
+    }
+}
+
+/// A port's socket is unusable.
+#[derive(Debug)]
+pub struct PortFailed {
+    /// The port.
+    pub port: PortKey,
+    /// What the system says.
+    pub error: io::Error,
+}
+
+impl fmt::Display for PortFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the socket of a port failed: {}", self.error)
+    }
+}
+
+impl std::error::Error for PortFailed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<PortFailed> for io::Error {
+    fn from(failed: PortFailed) -> Self {
+        failed.error
+    }
+}

@@ -1,0 +1,11 @@
+//! One script for every runtime adapter: what happens is noted by both ends in
+//! the words of [`trace`], whether futures ([`handles`]) or events ([`events`])
+//! tell it, so the traces of any two adapters can be compared, and any adapter
+//! can talk to any other.
+
+pub mod events;
+pub mod handles;
+pub mod pipe;
+pub mod runtime;
+pub mod script;
+pub mod trace;
