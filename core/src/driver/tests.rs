@@ -237,3 +237,40 @@ fn a_turn_is_bounded_however_much_arrives() {
     assert!(turn.more);
     assert_eq!(io.inbox.len(), 1000 - ROUNDS * BATCH);
 }
+
+#[test]
+fn what_is_diverted_is_not_fed() {
+    let now = crate::testing::epoch();
+    let mut server = {
+        let tls = Identity::localhost().server().into();
+        let config = EndpointConfig::server(tls, Config::default()).expect("suits");
+        Endpoint::new(config).expect("suits")
+    };
+    // Two clients' first datagrams, coalesced into one buffer.
+    let (mut clients, mut io) = (client(2, now), FakeIo::new());
+    let mut driver = io.driver();
+    let turn = driver
+        .turn(now, &mut clients, &mut io, &mut quiet)
+        .expect("usable");
+    assert_eq!((io.sent.len(), turn.more), (2, false));
+    let (from, both) = (
+        ([127, 0, 0, 1], 9).into(),
+        io.sent.drain(..).flat_map(|(_, bytes, _)| bytes).collect(),
+    );
+    io.inbox.push_back((from, both, 1200));
+
+    let (mut driver, mut seen) = (io.driver(), Vec::new());
+    assert!(driver.receive(&mut io).expect("usable"));
+    for _ in 0..2 {
+        // Shown once, even if asked twice.
+        driver.divert(|arrival, datagram| {
+            seen.push((arrival.remote, datagram.len()));
+            seen.len() == 1
+        });
+    }
+    assert_eq!(seen, [(from, 1200), (from, 1200)]);
+    driver.feed(&mut server, now);
+    assert_eq!(server.open_connections(), 1);
+    // The next batch is judged anew.
+    driver.divert(|_, _| unreachable!("nothing was received"));
+}

@@ -28,6 +28,7 @@ pub fn destination(datagram: &[u8], short_len: impl FnOnce(u8) -> Option<usize>)
 pub struct Owners {
     config: LbConfig,
     servers: Vec<ServerId>,
+    cid_len: usize,
 }
 
 impl Owners {
@@ -43,10 +44,15 @@ impl Owners {
         if servers.is_empty() || sorted.len() != servers.len() {
             return Err(ConfigError::OutOfRange("server ids"));
         }
+        let mut cid_len = 0;
         for server in &servers {
-            ConnectionIds::new(config.clone(), *server)?;
+            cid_len = ConnectionIds::new(config.clone(), *server)?.cid_len();
         }
-        Ok(Self { config, servers })
+        Ok(Self {
+            config,
+            servers,
+            cid_len,
+        })
     }
 
     /// `count` endpoints (1 to 256) among themselves, with a key that nobody else
@@ -100,6 +106,9 @@ impl Owners {
     #[must_use]
     pub fn owner_of(&self, datagram: &[u8]) -> Option<usize> {
         let cid = destination(datagram, |first| self.config.cid_len_of(first))?;
+        if cid.len() != self.cid_len {
+            return None;
+        }
         let named = self.config.server_id(cid)?;
         self.servers.iter().position(|server| *server == named)
     }
