@@ -90,6 +90,8 @@
 mod driver;
 #[cfg(feature = "quic-lb")]
 mod group;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 use std::fmt;
 use std::io;

@@ -6,3 +6,5 @@ mod group;
 mod harness;
 mod requests;
 mod streams;
+#[cfg(feature = "tower")]
+mod tower;
