@@ -9,7 +9,7 @@ use std::time::Duration;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::config::Config;
 use aqueduct_tokio::core::endpoint::cid::{LbConfig, Owners, ServerId, destination};
-use aqueduct_tokio::core::endpoint::{EndpointConfig, Target};
+use aqueduct_tokio::core::endpoint::{EndpointConfig, Target, TransportSettings};
 use aqueduct_tokio::core::error::CloseReason;
 use aqueduct_tokio::core::testing::cert::Identity;
 use aqueduct_tokio::{Connection, Endpoint, GroupStats, ServerGroup};
@@ -28,7 +28,14 @@ fn config() -> EndpointConfig {
 /// A connection from a socket of its own.
 async fn connect(to: SocketAddr) -> (Endpoint, Connection) {
     let endpoint = Endpoint::client(ANY).expect("binds");
-    let target = Target::new(to, "localhost", Identity::localhost().client_arc());
+    let mut target = Target::new(to, "localhost", Identity::localhost().client_arc());
+    // Whoever waits for data behind a NAT that forgets must speak to be found again.
+    let mut transport = TransportSettings::default();
+    transport.keep_alive = Some(Duration::from_millis(200));
+    // Never more under way than any socket's buffer holds: when a path challenge is
+    // lost, quinn-proto 0.11.19 fails a debug assertion (quinn issue 2658).
+    transport.stream_receive_window = 64 * 1024;
+    target.transport = Some(transport);
     let connection = endpoint.connect_with(target).expect("begins").await;
     (endpoint, connection.expect("shakes hands"))
 }
