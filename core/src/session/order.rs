@@ -117,7 +117,7 @@ impl Sessions {
             })
             .collect();
         // Highest first within each group.
-        sending.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        sending.sort_unstable_by_key(|entry| std::cmp::Reverse((entry.0, entry.1)));
         let (mut rank, mut last) = (0u8, None);
         for (group, order, stream) in sending {
             rank = match last {
