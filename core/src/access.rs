@@ -510,8 +510,9 @@ impl<T: Transport> RecvStream<'_, T> {
         let code = self.access.wire_code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
         let stopped = conn.run_fallible(*t, *now, |sessions, cx| {
-            sessions.on_bytes_lost(cx.h3, stream);
-            cx.h3.stop(cx.t, stream, code)
+            let stopped = cx.h3.stop(cx.t, stream, code);
+            sessions.on_bytes_lost(cx, stream);
+            stopped
         });
         if stopped == Ok(true) {
             Ok(())

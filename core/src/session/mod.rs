@@ -51,6 +51,9 @@ pub(crate) struct Sessions {
     negotiated: Option<Negotiated>,
     pending: Pending,
     pub(crate) rings: Rings,
+    /// A stream was lost before its session got it, so that some of what peers
+    /// count against the limits of sessions is not counted here.
+    lossy: bool,
 }
 
 /// What a session-layer call works on: the layer below, the way out, the time.
@@ -86,6 +89,7 @@ impl Sessions {
             negotiated: None,
             pending: Pending::default(),
             rings: Rings::default(),
+            lossy: false,
         }
     }
 
@@ -164,7 +168,10 @@ impl Sessions {
                 None => self.stream_event(cx, stream, StreamEvent::Readable),
             },
             H3Event::Writable(stream) => match self.session_of(cx.h3, stream) {
-                Some(_) => None,
+                Some(session) => {
+                    self.tell_limits(cx, session);
+                    None
+                }
                 None => self.stream_event(cx, stream, StreamEvent::Writable),
             },
             H3Event::Delivered(stream) => match self.session_of(cx.h3, stream) {
@@ -319,6 +326,10 @@ impl Sessions {
             if let Some(session) = self.registry.owner(cx.h3, stream) {
                 self.registry.unlink(cx.h3, stream);
                 self.on_stream_over(cx, session, stream);
+            } else if (cx.h3.table.get(stream))
+                .is_some_and(|slot| matches!(slot.kind, Kind::Unidentified(_)))
+            {
+                self.on_stream_lost(cx);
             }
         }
         self.rings.remove(cx.h3, stream);
