@@ -7,9 +7,9 @@ use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
-use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::testing::raw::{RawPeer, data, frame, headers, varint};
+use aqueduct_core::testing::raw::{RawPeer, data, frame, headers, settings, varint};
 use aqueduct_core::transport::ReadState;
 use bytes::Bytes;
 
@@ -96,8 +96,19 @@ pub fn admit(peer: &mut RawPeer, connect: &[u8]) -> (StreamId, SessionKey) {
 /// first limits, so that flow control is on.
 #[must_use]
 pub fn limited(ours: SessionFlow, theirs: SessionFlow) -> (RawPeer, StreamId, SessionKey) {
+    limited_over(Knobs::default(), ours, theirs)
+}
+
+/// The same over a given network.
+#[must_use]
+pub fn limited_over(
+    knobs: Knobs,
+    ours: SessionFlow,
+    theirs: SessionFlow,
+) -> (RawPeer, StreamId, SessionKey) {
     let config = speaking(Dialects::SET_B, Some(ours));
-    let mut peer = RawPeer::greeted(Side::Server, config, &settings_15(theirs));
+    let mut peer = RawPeer::over(Side::Server, config, Loopback::new(knobs));
+    peer.control(&settings(&settings_15(theirs)));
     let (id, session) = admit(&mut peer, &connect_with("webtransport-h3", &[]));
     (peer, id, session)
 }
