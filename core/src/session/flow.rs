@@ -85,6 +85,8 @@ pub(crate) struct Grant {
     window: u64,
     /// What was forgiven and may arrive after all.
     slack: u64,
+    /// Of that, what did arrive and was not released yet.
+    late: u64,
     /// The limit at which the peer last said that it is blocked.
     stuck_at: Option<u64>,
 }
@@ -97,6 +99,7 @@ impl Grant {
             released: 0,
             window,
             slack: 0,
+            late: 0,
             stuck_at: None,
         }
     }
@@ -104,16 +107,24 @@ impl Grant {
     /// The peer used `n`.
     pub(crate) fn arrive(&mut self, n: u64) -> Result<(), Overrun> {
         let arrived = self.arrived.saturating_add(n);
-        if arrived > self.granted.saturating_add(self.slack) {
-            return Err(Overrun);
-        }
-        self.arrived = arrived;
+        // Beyond the limit there can only be what was forgiven and is late.
+        let late = arrived.saturating_sub(self.granted);
+        self.slack = self.slack.checked_sub(late).ok_or(Overrun)?;
+        self.late = self.late.saturating_add(late);
+        self.arrived = arrived - late;
         Ok(())
     }
 
     /// `n` of what arrived is done with. The new limit, when it is time to say so:
-    /// less than half of the window is left.
+    /// half of the window is used up.
     pub(crate) fn release(&mut self, n: u64) -> Option<u64> {
+        // What was forgiven was released then.
+        let again = n.min(self.late);
+        self.late -= again;
+        self.renew(n - again)
+    }
+
+    fn renew(&mut self, n: u64) -> Option<u64> {
         self.released = self.released.saturating_add(n);
         let wanted = self.released.saturating_add(self.window);
         if wanted - self.granted.min(wanted) < self.window.div_ceil(2).max(1) {
@@ -146,7 +157,7 @@ impl Grant {
         let unseen = self.granted - self.arrived;
         self.slack = self.slack.saturating_add(unseen);
         self.arrived = self.granted;
-        self.release(unseen)
+        self.renew(unseen)
     }
 
     pub(crate) fn granted(&self) -> u64 {
@@ -326,8 +337,11 @@ mod tests {
         grant.stuck(100);
         assert_eq!(grant.forgive(), Some(200));
         assert_eq!(grant.forgive(), None);
-        // Some of it may have been on its way only: nobody is punished for that.
+        // Some of it may have been on its way only: nobody is punished for that, and
+        // the window is what it was.
         assert_eq!(grant.arrive(170), Ok(()));
-        assert_eq!(grant.arrive(1), Err(Overrun));
+        assert_eq!(grant.release(170), Some(300));
+        assert_eq!(grant.arrive(101), Err(Overrun));
+        assert_eq!(grant.arrive(100), Ok(()));
     }
 }

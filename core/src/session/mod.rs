@@ -326,9 +326,7 @@ impl Sessions {
             if let Some(session) = self.registry.owner(cx.h3, stream) {
                 self.registry.unlink(cx.h3, stream);
                 self.on_stream_over(cx, session, stream);
-            } else if (cx.h3.table.get(stream))
-                .is_some_and(|slot| matches!(slot.kind, Kind::Unidentified(_)))
-            {
+            } else if std::mem::take(&mut cx.h3.headless) {
                 self.on_stream_lost(cx);
             }
         }

@@ -24,6 +24,11 @@ use crate::wire::settings::SettingId;
 use crate::wire::stream_type::{wt_bidi_head, wt_uni_head};
 use crate::wire::varint::VarInt;
 
+/// Most bytes that one write takes while several sessions share the connection.
+/// Whoever has more is told at once that it may go on, after those who were told
+/// before, so that sessions take turns however much one of them offers.
+const TURN: usize = 16 * 1024;
+
 impl Sessions {
     /// Opens a data stream in a session.
     pub(crate) fn open_stream<T: Transport>(
@@ -169,16 +174,15 @@ impl Sessions {
         stream: StreamKey,
         chunks: &mut [Bytes],
     ) -> Result<usize, WriteError> {
+        let shared = self.registry.is_shared();
         let Some(session) = self.registry.owner_mut(cx.h3, stream) else {
             return Err(WriteError::Gone);
         };
-        let Some(credit) = session.flow.as_ref().map(|flow| flow.send_data.available()) else {
-            let taken = cx.h3.write_raw(cx.t, stream, chunks).map_err(remap_write)?;
-            session.stats.bytes_sent += taken as u64;
-            return Ok(taken);
-        };
+        let credit = (session.flow.as_ref()).map_or(u64::MAX, |flow| flow.send_data.available());
+        let credit = usize::try_from(credit).unwrap_or(usize::MAX);
         let offered: usize = chunks.iter().map(Bytes::len).sum();
-        let allowed = usize::try_from(credit).unwrap_or(usize::MAX).min(offered);
+        let turn = if shared { TURN } else { usize::MAX };
+        let allowed = credit.min(turn).min(offered);
         let taken = if allowed == offered {
             cx.h3.write_raw(cx.t, stream, chunks).map_err(remap_write)?
         } else {
@@ -190,7 +194,12 @@ impl Sessions {
         session.stats.bytes_sent += taken as u64;
         let key = session.key;
         if taken == allowed && allowed < offered {
-            self.on_out_of_credit(cx, key, stream);
+            if allowed == credit {
+                self.on_out_of_credit(cx, key, stream);
+            } else {
+                cx.out
+                    .push_back(Event::Stream(stream, StreamEvent::Writable));
+            }
         }
         Ok(taken)
     }
@@ -277,19 +286,22 @@ impl Sessions {
         let Some(session) = self.registry.get_mut(cx.h3, key) else {
             return;
         };
-        let (none, open) = (session.stats.streams == 0, session.is_open());
+        let open = session.is_open();
         let Some(flow) = session.flow.as_mut().filter(|_| open) else {
             return;
         };
         let lost = flow.lost || self.lossy;
+        if !lost {
+            return;
+        }
         for dir in [Dir::Bi, Dir::Uni] {
-            if (none || self.lossy) && flow.accept(dir).forgive().is_some() {
+            if self.lossy && flow.accept(dir).forgive().is_some() {
                 flow.tell(Tell::MaxStreams(dir));
             }
         }
         // What waits for the application holds the peer back; only when all that
         // came has been read, the rest can have been lost.
-        if flow.recv_data.is_stuck() && (none || lost && self.all_read(cx.h3, key)) {
+        if flow.recv_data.is_stuck() && self.all_read(cx.h3, key) {
             let flow = self.registry.get_mut(cx.h3, key);
             if let Some(flow) = flow.and_then(|session| session.flow.as_mut())
                 && flow.recv_data.forgive().is_some()
