@@ -376,6 +376,12 @@ impl<T: Transport> Access<'_, T> {
         self.conn.stats()
     }
 
+    /// Streams of every kind that are in the tables at present.
+    #[must_use]
+    pub fn live_streams(&self) -> usize {
+        self.conn.live_streams()
+    }
+
     /// What a session has counted; `None` when it is gone.
     #[must_use]
     pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {

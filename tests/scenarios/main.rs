@@ -42,6 +42,7 @@ mod wt_flow_off;
 mod wt_flow_transfer;
 mod wt_gone;
 mod wt_many;
+mod wt_model;
 mod wt_protocols;
 mod wt_requests;
 mod wt_requirements;

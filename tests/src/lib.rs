@@ -1,5 +1,6 @@
 //! What the scenario tests share.
 
+pub mod model;
 pub mod wt;
 
 use std::fmt::Write;
