@@ -33,6 +33,7 @@ impl World for Loop {
 }
 
 fn play(knobs: Knobs, flow: Option<[SessionFlow; 2]>, ops: &[Op]) {
+    let reliable = knobs.reliable_reset;
     let mut pair = match flow {
         Some([client, server]) => limited_pair(client, server, knobs),
         None => LoopbackPair::connected(knobs),
@@ -42,7 +43,12 @@ fn play(knobs: Knobs, flow: Option<[SessionFlow; 2]>, ops: &[Op]) {
     for side in [Side::Client, Side::Server] {
         pair.events(side);
     }
-    Player::new(Loop(pair), [client, server], flow, idle).play(ops);
+    let player = Player::new(Loop(pair), [client, server], flow, idle);
+    if reliable {
+        player.with_reliable_resets().play(ops);
+    } else {
+        player.play(ops);
+    }
 }
 
 proptest! {

@@ -248,6 +248,7 @@ pub struct Player<W> {
     /// The first limits of each side, when flow control is on.
     flow: Option<[SessionFlow; 2]>,
     idle: [usize; 2],
+    reliable: bool,
 }
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
@@ -267,7 +268,15 @@ impl<W: World> Player<W> {
             minds: [Mind::default(), Mind::default()],
             flow,
             idle,
+            reliable: false,
         }
+    }
+
+    /// The transport has RESET_STREAM_AT: no header is ever lost.
+    #[must_use]
+    pub fn with_reliable_resets(mut self) -> Self {
+        self.reliable = true;
+        self
     }
 
     fn act<R>(&mut self, side: Side, f: impl FnOnce(&mut dyn Actor) -> R) -> R {
@@ -493,6 +502,8 @@ impl<W: World> Player<W> {
             End::Reset(_) => send(peer, key).ours,
             // Reset before its header arrived, it was nobody's stream over there.
             _ if wire == Code::H3_REQUEST_CANCELLED => {
+                assert!(!self.reliable, "the header of {key:?} was lost");
+                let peer = self.mind(side.peer());
                 assert!(!peer.streams.contains_key(&key.id()), "{key:?} {wire}");
                 let ours = send(self.mind(side), key).ours;
                 assert!(matches!(ours, Some(End::Reset(_))), "{key:?} {wire}");
