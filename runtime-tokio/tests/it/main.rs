@@ -1,6 +1,16 @@
 //! The tokio API over real sockets on loopback, both ends in one process.
 
+mod agreed;
+mod chat;
 mod endings;
+#[cfg(feature = "web-transport-trait")]
+mod generic;
 mod harness;
+mod reconnect;
 mod requests;
+#[path = "../../examples/chat/room.rs"]
+mod room;
 mod streams;
+
+/// What the example's modules fail with.
+type Anything = Box<dyn std::error::Error + Send + Sync>;
