@@ -11,7 +11,7 @@ use aqueduct_tokio::core::head::ConnectRequest;
 use aqueduct_tokio::error::{ConnectError, OpenError, WriteError};
 use aqueduct_tokio::{Endpoint, Session};
 use http::Uri;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::BufReader;
 use tokio::sync::mpsc;
 
 use crate::room::{LINE, Lines};
@@ -88,10 +88,10 @@ pub(crate) async fn run(url: &Uri, hash: &[u8; 32], name: &str) -> Result<(), An
 /// Lines as they are typed. What is typed between two connections waits.
 fn typed() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if sender.send(line).await.is_err() {
+    // A thread of its own: the runtime would wait for a read that nobody ends.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
                 break;
             }
         }
