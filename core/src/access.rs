@@ -119,7 +119,9 @@ impl<T: Transport> Access<'_, T> {
         Ok(())
     }
 
-    /// Asks for a WebTransport session (client).
+    /// Asks for a WebTransport session (client). The request is never early data and
+    /// waits for the SETTINGS of this very connection, whatever an earlier one to the
+    /// same server has announced.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was sent.
@@ -451,21 +453,38 @@ impl<T: Transport> SendStream<'_, T> {
         let stream = self.stream;
         let code = self.access.wire_code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
-        conn.run(*t, *now, |_, cx| cx.h3.reset(cx.t, stream, code))
+        conn.run(*t, *now, |sessions, cx| {
+            let reset = cx.h3.reset(cx.t, stream, code);
+            sessions.on_sending_over(cx, stream);
+            reset
+        })
     }
 
-    /// Order of this stream's bytes relative to the session's other streams: higher
-    /// first. Default 0; clamped to +-1,000,000. No effect on a request's stream,
-    /// which has a [`Priority`] instead.
+    /// Order of this stream among the streams of its session and group: higher goes
+    /// first, streams of the same order share. Default 0. No effect on a request's
+    /// stream, which has a [`Priority`] instead.
+    ///
+    /// An order counts within its session only. The highest order in use of every
+    /// session shares with that of the others; streams of lower orders step back,
+    /// behind what other sessions of the same urgency have to send. Beyond 64
+    /// different orders in use in one group the lowest share. Bytes the transport
+    /// holds already may keep their turn. O(n log n) for n streams of the session,
+    /// as is then the end of each of them.
     pub fn set_order(&mut self, order: i32) {
+        self.reorder(Some(order), None);
+    }
+
+    /// Group of this stream in its session: orders are compared within a group, and
+    /// groups share. Default 0. Otherwise as [`Self::set_order`].
+    pub fn set_group(&mut self, group: u32) {
+        self.reorder(None, Some(group));
+    }
+
+    fn reorder(&mut self, order: Option<i32>, group: Option<u32>) {
         let stream = self.stream;
         let Access { conn, t, now } = &mut self.access;
         conn.run(*t, *now, |sessions, cx| {
-            if let Some(session) = sessions.registry.owner(cx.h3, stream)
-                && session.stream() != stream
-            {
-                sessions.prioritize(cx, session, stream, order);
-            }
+            sessions.reorder(cx, stream, order, group);
         });
     }
 }

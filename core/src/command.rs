@@ -49,6 +49,8 @@ pub enum Command {
     Stop(StreamKey, u64),
     /// `set_order` of the sending half.
     SetOrder(StreamKey, i32),
+    /// `set_group` of the sending half.
+    SetGroup(StreamKey, u32),
     /// [`Access::drain`].
     Drain(Instant),
     /// [`Access::close`].
@@ -155,6 +157,7 @@ impl Command {
             Self::Reset(stream, code) => to.send(stream)?.reset(code)?,
             Self::Stop(stream, code) => to.recv(stream)?.stop(code)?,
             Self::SetOrder(stream, order) => to.send(stream)?.set_order(order),
+            Self::SetGroup(stream, group) => to.send(stream)?.set_group(group),
             Self::Drain(until) => to.drain(until),
             Self::Close(code, reason) => to.close(code, reason),
         }

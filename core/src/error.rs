@@ -1,5 +1,7 @@
 //! Errors an application can act on, and why connections and sessions end.
 
+mod retry;
+
 use std::fmt;
 
 use bytes::Bytes;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
+use aqueduct_core::dialect::{Negotiated, NegotiationFailure, Requirement};
 use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
 use aqueduct_core::error::{CloseReason, OpenError as Refusal};
 use aqueduct_core::head::{ConnectRequest, End, RequestHead};
@@ -214,6 +215,26 @@ impl Connection {
     pub fn webtransport(&self) -> Result<(), Refusal> {
         let ask = self.0.lock().peek(self.0.key, |core| core.webtransport());
         ask.unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// What both sides agreed on for sessions: dialect and flow control. Before the
+    /// peer's [`settings`](Self::settings) they are what is missing, as after the
+    /// end.
+    ///
+    /// # Errors
+    /// [`NegotiationFailure`] names everything that is missing, on either side.
+    pub fn negotiated(&self) -> Result<Negotiated, NegotiationFailure> {
+        let mut locked = self.0.lock();
+        let peer = match locked.conn(self.0.at).side {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        };
+        let ask = locked.peek(self.0.key, |core| core.negotiated());
+        ask.unwrap_or_else(|| {
+            Err(NegotiationFailure {
+                missing: vec![(peer, Requirement::Settings)],
+            })
+        })
     }
 
     /// Waits for the end of the connection and tells why it ended and who ended

@@ -1,4 +1,13 @@
 //! Errors of the handles: what the core says, and who ended what.
+//!
+//! Each tells by `is_retryable` whether the same may succeed on another connection,
+//! which is what a client needs that reconnects: GOAWAY, timeouts and requests the
+//! server did not process pass; certificates that are not trusted, peers without
+//! WebTransport and 404 do not. [`SessionError`], [`SendError`] and [`ResetError`]
+//! are about the moment in a message's life at which something was tried, and never
+//! pass.
+
+mod retry;
 
 use std::{error, fmt, io};
 
@@ -6,6 +15,8 @@ use aqueduct_core::error::{CloseReason, PeerCode, SessionClose};
 use aqueduct_core::fault::Violation;
 use http::{HeaderMap, StatusCode};
 
+pub use aqueduct_core::dialect::NegotiationFailure;
+pub use aqueduct_core::endpoint::ExportFailed;
 pub use aqueduct_core::error::{OpenError as Refusal, ResetError, SendError, SessionError};
 
 /// Why a request was not sent or a stream not opened.

@@ -61,9 +61,9 @@ impl RequestStream {
             send: BodySender(SendHalf {
                 half: Half::new(conn, locked, at, key),
             }),
-            recv: ResponseReceiver(BodyReceiver(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            })),
+            recv: ResponseReceiver(BodyReceiver(RecvHalf::new(Half::new(
+                conn, locked, at, key,
+            )))),
         }
     }
 
@@ -176,9 +176,7 @@ impl ServerRequest {
                 }),
                 method,
             },
-            recv: BodyReceiver(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            }),
+            recv: BodyReceiver(RecvHalf::new(Half::new(conn, locked, at, key))),
         }
     }
 
@@ -372,12 +370,6 @@ impl BodySender {
     ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
         self.0.half.stopped()
     }
-
-    /// Order of this stream's bytes relative to other streams of the same
-    /// urgency: higher first, default 0, clamped to ±1,000,000.
-    pub fn set_order(&mut self, order: i32) {
-        self.0.half.set_order(order);
-    }
 }
 
 /// The sending half of an answer (server): heads first, then as a [`BodySender`].
@@ -488,7 +480,21 @@ impl BodyReceiver {
     /// # Errors
     /// [`ReadError`]; a message that was cut short never looks complete.
     pub async fn recv_data(&mut self) -> Result<Option<Bytes>, ReadError> {
-        self.0.read_chunk(usize::MAX).await
+        poll_fn(|cx| self.poll_data(cx)).await
+    }
+
+    /// As [`recv_data`](Self::recv_data), for futures written by hand.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ReadError>> {
+        let mut chunk = [Bytes::new()];
+        self.0
+            .poll_chunks(cx, usize::MAX, &mut chunk)
+            .map_ok(|moved| {
+                let [chunk] = chunk;
+                moved.map(|_| chunk)
+            })
     }
 
     /// The trailers, `None` when there are none; content that was not read is
@@ -498,13 +504,18 @@ impl BodyReceiver {
     /// [`ReadError`].
     pub async fn recv_trailers(&mut self) -> Result<Option<Trailers>, ReadError> {
         while self.recv_data().await?.is_some() {}
+        Ok(self.take_trailers())
+    }
+
+    /// The trailers that came with the end of the content, once.
+    pub fn take_trailers(&mut self) -> Option<Trailers> {
         let mut locked = self.0.half.conn.lock();
         // The event was caused by the read that found the end.
         locked.pump();
         let message = locked.stream(self.0.half.at).message.as_mut();
-        Ok(message
+        message
             .and_then(|message| message.trailers.take())
-            .map(|trailers| *trailers))
+            .map(|trailers| *trailers)
     }
 
     /// All content that is left, at most `limit` bytes.

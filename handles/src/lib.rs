@@ -68,7 +68,11 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod waiters;
+#[cfg(feature = "web-transport-trait")]
+pub mod web_transport;
 
 pub use crate::connection::Connection;
 pub use crate::endpoint::{Connecting, Endpoint, Worker};

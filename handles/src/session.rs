@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use aqueduct_core::access::Access;
-use aqueduct_core::endpoint::QuinnTransport;
+use aqueduct_core::endpoint::{ExportFailed, QuinnTransport};
 use aqueduct_core::error::{DatagramError as CoreDatagram, OpenError as Refusal, SessionClose};
+use aqueduct_core::exporter;
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::stats::SessionStats;
@@ -60,6 +61,13 @@ impl SessionRequest {
         self.request.origin()
     }
 
+    /// The application protocols the client offers, the preferred first; empty when
+    /// it offers none (draft-ietf-webtrans-http3-16 §3.3).
+    #[must_use]
+    pub fn protocols(&self) -> &[String] {
+        &self.request.protocols
+    }
+
     /// Its connection.
     #[must_use]
     pub fn connection(&self) -> Connection {
@@ -75,10 +83,24 @@ impl SessionRequest {
         self.accept_with(ConnectAnswer::default())
     }
 
-    /// Accepts with an answer of its own.
+    /// Accepts with one of the application [`protocols`](Self::protocols) the client
+    /// offers.
     ///
     /// # Errors
-    /// [`SessionError::InvalidHead`] for an answer that cannot be sent, and as
+    /// [`SessionError::ProtocolNotOffered`] for another one, and as for
+    /// [`accept_with`](Self::accept_with).
+    pub fn accept_with_protocol(self, protocol: &str) -> Result<Session, SessionError> {
+        self.accept_with(ConnectAnswer {
+            protocol: Some(protocol.to_owned()),
+            ..ConnectAnswer::default()
+        })
+    }
+
+    /// Accepts with an answer of its own: status, fields, application protocol.
+    ///
+    /// # Errors
+    /// [`SessionError::ProtocolNotOffered`] for an answer with a protocol that the
+    /// client did not offer, [`SessionError::InvalidHead`] for an answer that cannot be sent, and as
     /// for [`accept`](Self::accept). The request is rejected with status 500
     /// when there is still somebody to tell.
     pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, SessionError> {
@@ -86,10 +108,9 @@ impl SessionRequest {
         let accept = half.conn.lock().core(half.conn.key, |core| {
             core.accept_session(self.pending.key, &answer)
         });
-        accept.unwrap_or(Err(SessionError::Gone)).map(|()| {
-            self.pending
-                .establish(self.request.uri.clone(), answer.headers)
-        })
+        accept
+            .unwrap_or(Err(SessionError::Gone))
+            .map(|()| self.pending.establish(self.request.uri.clone(), answer))
     }
 
     /// Rejects with a status of 300 to 599.
@@ -145,7 +166,7 @@ impl PendingSession {
             .expect("taken by the methods that consume the value only")
     }
 
-    fn establish(&mut self, uri: Uri, headers: HeaderMap) -> Session {
+    fn establish(&mut self, uri: Uri, answer: ConnectAnswer) -> Session {
         let half = self
             .half
             .take()
@@ -154,7 +175,7 @@ impl PendingSession {
             key: self.key,
             half,
             uri,
-            headers,
+            answer,
         }))
     }
 
@@ -181,7 +202,7 @@ impl PendingSession {
         })
         .await;
         match answer {
-            Ok(Answer::Established(answer)) => Ok(self.establish(uri, answer.headers)),
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, *answer)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
                 Err(ConnectError::Rejected {
@@ -242,7 +263,7 @@ struct SessionHandle {
     key: SessionKey,
     half: Half,
     uri: Uri,
-    headers: HeaderMap,
+    answer: ConnectAnswer,
 }
 
 impl fmt::Debug for SessionHandle {
@@ -303,7 +324,31 @@ impl Session {
     /// The fields of the server's answer.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+        &self.0.answer.headers
+    }
+
+    /// The application protocol the server selected, if one was negotiated
+    /// (draft-ietf-webtrans-http3-16 §3.3).
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.answer.protocol.as_deref()
+    }
+
+    /// Keying material of this session alone, of `out.len()` bytes: both sides get
+    /// the same for the same label and context (draft-ietf-webtrans-http3-16 §4.9).
+    ///
+    /// # Errors
+    /// [`ExportFailed`] when label or context is longer than 255 bytes, `out` longer
+    /// than the hash of the TLS connection allows, and some time after the end.
+    pub fn export_keying_material(
+        &self,
+        label: &[u8],
+        context: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), ExportFailed> {
+        let context = exporter::context(self.id(), label, context).ok_or(ExportFailed)?;
+        self.connection()
+            .export_keying_material(out, exporter::LABEL, &context)
     }
 
     /// The session id: the CONNECT stream's QUIC stream id.
@@ -330,9 +375,7 @@ impl Session {
             };
             (
                 SendStream(send),
-                RecvStream(RecvHalf {
-                    half: Half::new(conn, locked, at, key),
-                }),
+                RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
             )
         })
         .await
@@ -384,9 +427,7 @@ impl Session {
             };
             (
                 SendStream(send),
-                RecvStream(RecvHalf {
-                    half: Half::new(conn, locked, at, key),
-                }),
+                RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
             )
         })
         .await
@@ -399,9 +440,7 @@ impl Session {
     /// How the session ended.
     pub async fn accept_uni(&self) -> Result<RecvStream, SessionClose> {
         self.accept(Dir::Uni, |conn, locked, at, key| {
-            RecvStream(RecvHalf {
-                half: Half::new(conn, locked, at, key),
-            })
+            RecvStream(RecvHalf::new(Half::new(conn, locked, at, key)))
         })
         .await
     }
@@ -560,7 +599,8 @@ impl Session {
         .await
     }
 
-    /// What the session has counted; `None` after its end.
+    /// What the session has counted, and its own limits when both sides negotiated
+    /// some; `None` after its end.
     #[must_use]
     pub fn stats(&self) -> Option<SessionStats> {
         let conn = &self.0.half.conn;

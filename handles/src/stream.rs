@@ -1,9 +1,10 @@
 //! The streams of a session, and the halves that they and HTTP messages share.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use aqueduct_core::access::Access;
 use aqueduct_core::code::Code;
@@ -21,6 +22,9 @@ use crate::table::{RecvOver, SendOver};
 
 /// Chunks moved per lock when bytes are collected.
 const BATCH: usize = 16;
+
+/// Bytes that waiting for a stream's end reads ahead at most.
+const AHEAD: usize = 64 * 1024;
 
 /// The sending half of a session's stream.
 ///
@@ -109,10 +113,24 @@ impl SendStream {
         self.0.half.stopped()
     }
 
-    /// Order of this stream's bytes relative to the session's other streams:
-    /// higher first, default 0, clamped to ±1,000,000.
-    pub fn set_priority(&mut self, priority: i32) {
-        self.0.half.set_order(priority);
+    /// Order of this stream among the session's streams of its group: higher goes
+    /// first, streams of the same order share. Default 0.
+    ///
+    /// An order counts within its session only: the highest in use of every session
+    /// shares with that of the others, and streams of lower orders step back, behind
+    /// what other sessions of the same urgency have to send. Only the rank matters,
+    /// not the distance; beyond 64 different orders in use the lowest share. What
+    /// QUIC holds already may keep its turn, so set it before writing.
+    ///
+    /// O(n log n) for n streams of the session, as is then the end of each of them.
+    pub fn set_priority(&mut self, order: i32) {
+        self.0.half.set_order(order);
+    }
+
+    /// Group of this stream: orders are compared within a group of the session, and
+    /// groups share. Default 0. Cost as of [`set_priority`](Self::set_priority).
+    pub fn set_group(&mut self, group: u32) {
+        self.0.half.set_group(group);
     }
 }
 
@@ -165,6 +183,17 @@ impl RecvStream {
     /// [`ReadError::TooLong`] beyond `limit`, and as for [`read`](Self::read).
     pub async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         self.0.read_to_end(limit).await
+    }
+
+    /// Waits until the peer has ended the stream. What comes before the end stays to
+    /// be read: at most 64 KiB of it are taken from QUIC, and behind more than that
+    /// neither end nor reset is seen until it is read. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ReadError`]: how the stream, session or connection ended otherwise;
+    /// [`ReadError::Closed`] when this side stopped it.
+    pub async fn closed(&mut self) -> Result<(), ReadError> {
+        poll_fn(|cx| self.0.poll_closed(cx)).await
     }
 
     /// Asks the peer to stop with an application code and discards what arrives.
@@ -259,6 +288,15 @@ impl Half {
             // A stream that is over needs no order.
             if let Ok(mut send) = core.send(self.key) {
                 send.set_order(order);
+            }
+        });
+    }
+
+    pub(crate) fn set_group(&self, group: u32) {
+        self.conn.lock().core(self.conn.key, |core| {
+            // A stream that is over needs no group.
+            if let Ok(mut send) = core.send(self.key) {
+                send.set_group(group);
             }
         });
     }
@@ -487,9 +525,62 @@ impl Drop for SendHalf {
 #[derive(Debug)]
 pub(crate) struct RecvHalf {
     pub(crate) half: Half,
+    /// What waiting for the end has read ahead, oldest first.
+    ahead: VecDeque<Bytes>,
 }
 
 impl RecvHalf {
+    pub(crate) fn new(half: Half) -> Self {
+        Self {
+            half,
+            ahead: VecDeque::new(),
+        }
+    }
+
+    /// Hands out what was read ahead; `None` when there is nothing of it.
+    fn take_ahead(&mut self, max: usize, out: &mut [Bytes]) -> Option<usize> {
+        let (mut left, mut moved) = (max, 0);
+        for slot in out {
+            let Some(chunk) = self.ahead.front_mut().filter(|_| left > 0) else {
+                break;
+            };
+            *slot = chunk.split_to(chunk.len().min(left));
+            left -= slot.len();
+            moved += 1;
+            if chunk.is_empty() {
+                self.ahead.pop_front();
+            }
+        }
+        (moved > 0).then_some(moved)
+    }
+
+    /// Ready when the peer has ended or reset the stream, or this side stopped it.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        let mut chunks = [const { Bytes::new() }; BATCH];
+        loop {
+            let held: usize = self.ahead.iter().map(Bytes::len).sum();
+            let room = AHEAD.saturating_sub(held);
+            if room == 0 {
+                // Nothing more is looked at; the end of all that carries the stream
+                // still counts.
+                let mut locked = self.half.conn.lock();
+                if let Some(error) = self.half.read_end(&mut locked) {
+                    return Poll::Ready(Err(error));
+                }
+                locked.wait_read(self.half.at, cx);
+                return Poll::Pending;
+            }
+            match ready!(self.poll_unread(cx, room, &mut chunks)) {
+                Ok(Some(moved)) => {
+                    let moved = chunks.iter_mut().take(moved).map(std::mem::take);
+                    self.ahead.extend(moved);
+                }
+                Ok(None) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -530,6 +621,18 @@ impl RecvHalf {
         if max == 0 || out.is_empty() {
             return Poll::Ready(Ok(Some(0)));
         }
+        match self.take_ahead(max, out) {
+            Some(moved) => Poll::Ready(Ok(Some(moved))),
+            None => self.poll_unread(cx, max, out),
+        }
+    }
+
+    fn poll_unread(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+        out: &mut [Bytes],
+    ) -> Poll<Result<Option<usize>, ReadError>> {
         let mut locked = self.half.conn.lock();
         match locked.stream(self.half.at).recv_over {
             Some(RecvOver::Finished) => return Poll::Ready(Ok(None)),
@@ -567,6 +670,12 @@ impl RecvHalf {
                     return Poll::Ready(Err(error));
                 }
             }
+        }
+        // What had arrived before the connection's end has been read.
+        if locked.conn(self.half.at.conn).closed.is_some()
+            && let Some(end) = self.half.read_end(&mut locked)
+        {
+            return Poll::Ready(Err(end));
         }
         locked.wait_read(self.half.at, cx);
         Poll::Pending
@@ -612,6 +721,8 @@ impl RecvHalf {
         if done.is_ok() {
             locked.stream(self.half.at).recv_over = Some(RecvOver::Stopped);
         }
+        drop(locked);
+        self.ahead.clear();
         done
     }
 }

@@ -1,6 +1,8 @@
 //! The handles without runtime or sockets: two workers and a queue of datagrams
 //! between them, driven by the test itself.
 
+mod failed;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;

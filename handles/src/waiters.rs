@@ -31,6 +31,12 @@ impl Waiters {
         self.0.try_remove(place).flatten()
     }
 
+    /// Places that are taken.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Moves every waker to `wakes`. O(waiters).
     pub(crate) fn wake(&mut self, wakes: &mut Vec<Waker>) {
         wakes.extend(self.0.iter_mut().filter_map(|(_, waker)| waker.take()));

@@ -82,10 +82,17 @@
 //!   its connection's end, with the peer's code and reason.
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
 //!   `recv_datagram` or `closed`.
+//! - **Reconnecting** is a matter of asking an error
+//!   [`is_retryable`](error::ConnectError::is_retryable); a failed connect leaves
+//!   nothing behind.
+//! - **Generic code** written against the `web-transport-trait` crate runs on
+//!   [`Session`] with the feature of that name.
 //! - **Time** is the system's. Tokio's paused clock does not stop QUIC.
 #![forbid(unsafe_code)]
 
 mod driver;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 use std::fmt;
 use std::io;
@@ -101,6 +108,9 @@ pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
     ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
 };
+
+#[cfg(feature = "web-transport-trait")]
+pub use aqueduct_handles::web_transport;
 
 use crate::driver::{Rebind, Socket, drive};
 

@@ -33,7 +33,7 @@ where
             if waiting.peek().is_some() {
                 tokio::time::sleep(HEAD_START).await;
             } else {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let ended = tokio::select! {

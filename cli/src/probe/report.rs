@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aqueduct_tokio::core::endpoint::PeerParameters;
-use aqueduct_tokio::core::wire::settings::Settings;
+use aqueduct_tokio::core::wire::settings::{SettingId, Settings};
 use aqueduct_tokio::error::Refusal;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -127,7 +127,7 @@ impl Report {
         let settings: Vec<_> = self
             .settings
             .iter()
-            .map(|(id, value)| (name(id), value.to_string()))
+            .map(|(id, value)| (described(id), value.to_string()))
             .collect();
         group(&mut out, "HTTP/3 SETTINGS", &settings);
         out.truncate(out.trim_end().len());
@@ -142,14 +142,13 @@ impl Report {
                 } else {
                     " (not spoken by this program)"
                 };
-                format!("drafts {}{ours}", dialect.drafts)
+                format!("{}{ours}", dialect.drafts)
             })
             .collect();
         if found.is_empty() {
-            "not announced".to_owned()
-        } else {
-            found.join(", ")
+            return "not announced".to_owned();
         }
+        format!("drafts {}", found.join(", "))
     }
 
     /// The same as one object.
@@ -187,12 +186,19 @@ impl Report {
     }
 }
 
-fn name(id: aqueduct_tokio::core::wire::settings::SettingId) -> String {
-    match id.name() {
-        Some(name) => name.to_owned(),
-        None if id.is_reserved() => format!("{:#x} (reserved, for GREASE)", id.0),
-        None => format!("{:#x}", id.0),
-    }
+/// The registered name, or the number.
+fn name(id: SettingId) -> String {
+    id.name()
+        .map_or_else(|| format!("{:#x}", id.0), str::to_owned)
+}
+
+fn described(id: SettingId) -> String {
+    let grease = if id.is_reserved() {
+        " (reserved, for GREASE)"
+    } else {
+        ""
+    };
+    name(id) + grease
 }
 
 fn plain(value: &Value) -> String {

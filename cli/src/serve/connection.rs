@@ -58,10 +58,10 @@ fn choose<'a>(head: &Request<()>, site: &'a Site) -> Choice<'a> {
         return Choice::Refuse(StatusCode::NOT_IMPLEMENTED);
     }
     let uri = head.uri();
-    let action = match &site.demo {
-        Some(page) => Some((route(head.method(), uri.path(), uri.query()), page)),
-        None => None,
-    };
+    let action = site
+        .demo
+        .as_ref()
+        .map(|page| (route(head.method(), uri.path(), uri.query()), page));
     match (action, &site.root) {
         (Some((HttpAction::Page | HttpAction::NotFound, _)) | None, Some(root)) => {
             Choice::File(root)

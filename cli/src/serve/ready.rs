@@ -35,7 +35,7 @@ impl Facts {
         output.object(&self.to_text(), self.to_json())
     }
 
-    fn to_text(&self) -> String {
+    fn to_text(self) -> String {
         let prints = &self.fingerprints;
         let page = self
             .page_url()
@@ -50,7 +50,7 @@ impl Facts {
         )
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(self) -> Value {
         let prints = &self.fingerprints;
         json!({
             "ready": true,

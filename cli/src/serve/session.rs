@@ -17,6 +17,8 @@ use crate::demo::webtransport::{WtAction, route};
 
 /// Chromium drops a datagram that overtakes the answer to its CONNECT; this lets the answer pass.
 const AFTER_THE_ANSWER: Duration = Duration::from_millis(100);
+/// Chromium tells a page the code of a STOP_SENDING only while the other half is open.
+const BETWEEN_HALVES: Duration = Duration::from_millis(50);
 /// A client that gives up a stream resets one half and stops the other, in either order: this is how
 /// long the second is waited for, to tell it too.
 const OTHER_HALF: Duration = Duration::from_secs(1);
@@ -112,16 +114,22 @@ async fn recv_all(mut recv: RecvStream) {
     while let Ok(Some(_)) = recv.read_chunk(CHUNK).await {}
 }
 
-/// Resets and stops every bidirectional stream of the client.
+/// Stops and resets every bidirectional stream of the client.
 async fn reset(session: &Session, code: u32) -> SessionClose {
+    let mut streams = JoinSet::new();
     loop {
-        match session.accept_bi().await {
-            Ok((mut send, mut recv)) => {
-                // A half that the client ended meanwhile needs no end from us.
-                let _ = send.reset(code);
-                let _ = recv.stop(code);
-            }
-            Err(close) => return close,
+        tokio::select! {
+            accepted = session.accept_bi() => match accepted {
+                Ok((mut send, mut recv)) => drop(streams.spawn(async move {
+                    // A half that the client ended meanwhile needs no end from us.
+                    let _ = recv.stop(code);
+                    tokio::time::sleep(BETWEEN_HALVES).await;
+                    let _ = send.reset(code);
+                })),
+                Err(close) => return close,
+            },
+            // Forgets tasks that are done.
+            Some(_) = streams.join_next() => {}
         }
     }
 }

@@ -3,12 +3,15 @@
 //! Both still check that the server holds the key of the certificate it showed: without that, a
 //! pin would be worth nothing, as certificates are public.
 
+use std::fmt;
+use std::sync::Arc;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
 use crate::identity::Sha256Digest;
 
@@ -27,6 +30,24 @@ impl Pinned {
         }
     }
 }
+
+/// The digest that would match is what someone who mistyped it needs.
+struct NotPinned(Sha256Digest);
+
+impl fmt::Display for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its SHA-256 is {}", self.0.to_hex())
+    }
+}
+
+// This is how rustls shows errors that are not its own.
+impl fmt::Debug for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for NotPinned {}
 
 /// Trusts every certificate.
 #[derive(Debug)]
@@ -81,9 +102,8 @@ impl ServerCertVerifier for Pinned {
         if self.pins.contains(&digest) {
             return Ok(ServerCertVerified::assertion());
         }
-        // The digest that would match is what someone who mistyped it needs.
-        tracing::warn!(sha256 = %digest.to_hex(), "the server's certificate is not a pinned one");
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        let error = CertificateError::Other(OtherError(Arc::new(NotPinned(digest))));
+        Err(error.into())
     }
 
     check_signatures_with_the_provider!();

@@ -168,8 +168,8 @@ impl TransportSettings {
 pub enum ConfigError {
     /// A field of [`TransportSettings`] or [`EndpointConfig`] is out of range.
     OutOfRange(&'static str),
-    /// The rustls configuration cannot serve QUIC: no TLS 1.3, no suite
-    /// TLS13_AES_128_GCM_SHA256, or early data of another size than all or none.
+    /// The rustls configuration cannot serve QUIC: no TLS 1.3, or no suite
+    /// TLS13_AES_128_GCM_SHA256.
     Tls(String),
 }
 
@@ -235,7 +235,7 @@ impl EndpointConfig {
     }
 
     /// An endpoint that also accepts connections. A TLS configuration without
-    /// ALPN gets `h3`.
+    /// ALPN gets `h3`; early data (0-RTT) is turned off.
     ///
     /// # Errors
     /// [`ConfigError::Tls`].
@@ -391,7 +391,8 @@ pub struct Target {
     /// The name in the server's certificate, sent as SNI: a DNS name or an IP
     /// address without brackets.
     pub server_name: String,
-    /// Trust, ALPN and client certificates. Without ALPN, `h3` is offered.
+    /// Trust, ALPN, resumption and client certificates. Without ALPN, `h3` is
+    /// offered. Early data (0-RTT) is turned off.
     pub tls: Arc<rustls::ClientConfig>,
     /// How HTTP/3 behaves on the connection.
     pub http: Arc<Config>,
@@ -424,13 +425,15 @@ impl Target {
         &self,
         tokens: Arc<dyn TokenStore>,
     ) -> Result<quinn_proto::ClientConfig, ConfigError> {
-        let tls = if self.tls.alpn_protocols.is_empty() {
-            let mut tls = rustls::ClientConfig::clone(&self.tls);
-            tls.alpn_protocols = vec![ALPN.to_vec()];
-            Arc::new(tls)
-        } else {
-            Arc::clone(&self.tls)
-        };
+        let mut tls = Arc::clone(&self.tls);
+        if tls.alpn_protocols.is_empty() {
+            Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
+        }
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
+        // CONNECT is not safe to be replayed. Nothing goes out early.
+        if tls.enable_early_data {
+            Arc::make_mut(&mut tls).enable_early_data = false;
+        }
         let tls =
             QuicClientConfig::try_from(tls).map_err(|why| ConfigError::Tls(why.to_string()))?;
         let mut config = quinn_proto::ClientConfig::new(Arc::new(tls));
@@ -450,9 +453,11 @@ impl fmt::Debug for Target {
 
 fn server_crypto(mut tls: Arc<rustls::ServerConfig>) -> Result<Arc<QuicServerConfig>, ConfigError> {
     if tls.alpn_protocols.is_empty() {
-        let mut with_alpn = rustls::ServerConfig::clone(&tls);
-        with_alpn.alpn_protocols = vec![ALPN.to_vec()];
-        tls = Arc::new(with_alpn);
+        Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
+    }
+    // What may be a replay is not taken, so that a CONNECT never is one.
+    if tls.max_early_data_size > 0 {
+        Arc::make_mut(&mut tls).max_early_data_size = 0;
     }
     // quinn takes it for granted that a session can be started, so that is tried
     // once here instead of failing at the first connection.

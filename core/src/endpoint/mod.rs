@@ -323,12 +323,12 @@ impl Endpoint {
 
     // ---- use -------------------------------------------------------------------
 
-    /// A connection to be used; `None` once `Event::Closed` has been told.
+    /// A connection to be used; `None` once it is forgotten, which is some time
+    /// after `Event::Closed`. Until then what had arrived of messages can still be
+    /// read, and everything else says that the connection is closed.
     pub fn connection(&mut self, now: Instant, key: ConnKey) -> Option<ConnectionMut<'_>> {
         let now = self.see(now);
-        if self.state_mut(key)?.told {
-            return None;
-        }
+        self.state_mut(key)?;
         // Nothing can be polled while the loan lasts, so what it changes is looked
         // at after its end.
         self.touch(key);

@@ -1,7 +1,9 @@
 //! Connections from first datagram to last event, over QUIC and TLS on virtual
 //! time.
 
+mod early_data;
 mod http;
+mod order;
 mod random;
 
 use std::sync::Arc;

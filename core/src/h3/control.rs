@@ -338,12 +338,16 @@ impl H3 {
             return;
         };
         exchange.priority = Some(priority);
-        let number = if exchange.is_connect() || priority.incremental {
+        let connect = exchange.is_connect();
+        let number = if connect || priority.incremental {
             tunnel_priority(priority, 0)
         } else {
             sequential_priority(priority, key.id)
         };
         t.set_priority(key.id, number);
+        if connect {
+            self.events.push_back(H3Event::Reprioritized(key));
+        }
     }
 
     /// Says GOAWAY, once: nothing at or above the id will be processed.
@@ -407,11 +411,12 @@ impl H3 {
 }
 
 /// The transport's number for streams that share bandwidth within an urgency:
-/// incremental requests, tunnels, sessions. `order` moves a stream among them.
+/// incremental requests, tunnels, sessions. A `rank` above 0 steps back behind
+/// them.
 ///
 /// Urgencies are 2^24 apart.
-pub(crate) fn tunnel_priority(priority: Priority, order: i32) -> i32 {
-    urgency_base(priority) + order.clamp(-MAX_ORDER, MAX_ORDER)
+pub(crate) fn tunnel_priority(priority: Priority, rank: u8) -> i32 {
+    urgency_base(priority) - i32::from(rank.min(MAX_RANK))
 }
 
 /// The transport's number for requests whose sender asked for one after the
@@ -419,18 +424,21 @@ pub(crate) fn tunnel_priority(priority: Priority, order: i32) -> i32 {
 fn sequential_priority(priority: Priority, id: StreamId) -> i32 {
     //= https://www.rfc-editor.org/rfc/rfc9218#section-10
     // Non-incremental responses of one urgency go one after the other.
-    let place = i32::try_from(id.number() % 0x10_0000).unwrap_or(0);
-    urgency_base(priority) + MAX_ORDER + 0x10_0000 - place
+    let place = i32::try_from(id.number() % PLACES).unwrap_or(0);
+    urgency_base(priority) + PLACES as i32 - place
 }
 
 fn urgency_base(priority: Priority) -> i32 {
     (7 - i32::from(priority.urgency.min(7))) << 24
 }
 
-/// Largest `order` of a stream in either direction.
-pub(crate) const MAX_ORDER: i32 = 1_000_000;
+/// Last of the ranks within an urgency.
+pub(crate) const MAX_RANK: u8 = 63;
+
+/// Requests of one urgency that go strictly one after the other.
+const PLACES: u64 = 1 << 20;
 
 const _: () = assert!(
-    2 * MAX_ORDER + 0x10_0000 < 1 << 24,
+    PLACES + MAX_RANK as u64 + 1 < 1 << 24,
     "urgencies do not overlap"
 );

@@ -11,8 +11,8 @@
 //! Contract with the layer above:
 //! - it calls `handle` for each transport event and drains `poll_event` after
 //!   that and after each call of its own;
-//! - the table in `streams.rs` belongs to this layer, the `link` and `ring` of a
-//!   slot to the layer above, and [`H3Event::Over`] is its cue to let go of both
+//! - the table in `streams.rs` belongs to this layer, the `link`, `place` and
+//!   `ring` of a slot to the layer above, and [`H3Event::Over`] is its cue to let go of both
 //!   and call `remove`;
 //! - streams whose type is in [`Claims`] are handed up with
 //!   [`H3Event::Claimed`] and are raw bytes from there on;
@@ -29,7 +29,7 @@ mod send;
 pub(crate) mod streams;
 mod uni;
 
-pub(crate) use self::control::tunnel_priority;
+pub(crate) use self::control::{MAX_RANK, tunnel_priority};
 
 use crate::fault::Violation;
 use crate::head::{RequestHead, ResponseHead, Trailers};
@@ -79,6 +79,8 @@ pub(crate) enum H3Event {
     Malformed(StreamKey, Violation),
     /// Both halves are over: let go of the stream and remove it.
     Over(StreamKey),
+    /// A CONNECT request has another priority, as have the streams that depend on it.
+    Reprioritized(StreamKey),
     /// The peer sent its first GOAWAY.
     PeerDrains,
     /// The connection was closed because of what the peer sent.

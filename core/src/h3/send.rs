@@ -421,8 +421,11 @@ impl H3 {
         t: &mut T,
         dir: Dir,
         header: &[u8],
+        priority: i32,
     ) -> Option<StreamKey> {
         let id = t.open(dir)?;
+        // Before the header is written: bytes that wait keep the number they came with.
+        t.set_priority(id, priority);
         let mut slot = Slot::new(id, self.side, Kind::Raw);
         slot.header_len = u8::try_from(header.len()).unwrap_or(u8::MAX);
         let head = self.frame_head(header);

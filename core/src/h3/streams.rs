@@ -76,6 +76,17 @@ impl Link {
     };
 }
 
+/// A stream's place among the streams of its session.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// Higher goes first within the group.
+    pub(crate) order: i32,
+    /// Streams of different groups share.
+    pub(crate) group: u32,
+    /// What the transport was told.
+    pub(crate) told: Option<i32>,
+}
+
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -99,6 +110,7 @@ pub(crate) struct Slot {
     /// The end of both halves has been told.
     pub(crate) over_told: bool,
     pub(crate) link: Link,
+    pub(crate) place: Place,
     /// The datagram ring, or `NONE`.
     pub(crate) ring: u32,
 }
@@ -125,6 +137,7 @@ impl Slot {
             wants_credit: false,
             over_told: false,
             link: Link::FREE,
+            place: Place::default(),
             ring: NONE,
         }
     }
@@ -141,6 +154,11 @@ impl Slot {
             Kind::Exchange(exchange) => Some(exchange),
             _ => None,
         }
+    }
+
+    /// Whether the transport may still have bytes of ours to send.
+    pub(crate) fn is_sending(&self) -> bool {
+        matches!(self.send, Send::Open | Send::Finishing | Send::Finished)
     }
 
     /// Whether both halves are over, so that the slot can go.

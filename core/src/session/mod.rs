@@ -4,6 +4,7 @@
 //! ```text
 //!  Request/Response ──▶ connect.rs ──▶ registry.rs (Session, its list of streams)
 //!  Claimed stream ────▶ pending.rs ──▶ registry.rs   waits for its session, bounded
+//!  data streams ──────▶ streams.rs, order.rs         bytes, limits, whose turn it is
 //!  datagram ──────────▶ datagrams.rs                 rings, bounded
 //!  CONNECT content ───▶ webtransport.rs              capsules: close, drain
 //! ```
@@ -17,6 +18,7 @@ pub(crate) mod connect;
 pub(crate) mod datagrams;
 mod flow;
 pub(crate) mod negotiate;
+mod order;
 mod pending;
 pub(crate) mod registry;
 pub(crate) mod streams;
@@ -169,7 +171,10 @@ impl Sessions {
             },
             H3Event::Delivered(stream) => match self.session_of(cx.h3, stream) {
                 Some(_) => None,
-                None => self.stream_event(cx, stream, StreamEvent::Delivered),
+                None => {
+                    self.on_sending_over(cx, stream);
+                    self.stream_event(cx, stream, StreamEvent::Delivered)
+                }
             },
             H3Event::Stopped(stream, code) => match self.session_of(cx.h3, stream) {
                 Some(session) => {
@@ -177,6 +182,7 @@ impl Sessions {
                     None
                 }
                 None => {
+                    self.on_sending_over(cx, stream);
                     let code = peer_code(cx.h3, stream, code);
                     self.stream_event(cx, stream, StreamEvent::Stopped(code))
                 }
@@ -206,6 +212,12 @@ impl Sessions {
                 }
                 None => self.stream_event(cx, stream, StreamEvent::Malformed(why)),
             },
+            H3Event::Reprioritized(stream) => {
+                if let Some(session) = self.session_of(cx.h3, stream) {
+                    self.rank(cx, session);
+                }
+                None
+            }
             H3Event::Over(stream) => {
                 self.on_over(cx, stream);
                 None
@@ -317,7 +329,7 @@ impl Sessions {
         } else {
             self.pending.forget_stream(stream);
             if let Some(session) = self.registry.owner(cx.h3, stream) {
-                self.registry.unlink(cx.h3, stream);
+                self.rank_left(cx, session, stream);
                 self.on_stream_over(cx, session, stream);
             }
         }

@@ -49,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) capsules: CapsuleReader,
     /// First stream of the list threaded through the slots.
     first: u32,
+    /// Streams with an order of their own.
+    pub(super) ordered: u32,
     pub(crate) drain_sent: bool,
     pub(crate) drain_told: bool,
     pub(crate) stats: SessionStats,
@@ -65,6 +67,7 @@ impl Session {
             flow: None,
             capsules: CapsuleReader::new(),
             first: NONE,
+            ordered: 0,
             drain_sent: false,
             drain_told: false,
             stats: SessionStats::default(),
@@ -145,6 +148,16 @@ impl Registry {
             .count()
     }
 
+    /// Live sessions that the application has been asked about. O(sessions).
+    pub(crate) fn asked(&self) -> usize {
+        self.sessions
+            .iter()
+            .filter(|(_, session)| {
+                !session.is_over() && !matches!(session.state, State::Waiting(_))
+            })
+            .count()
+    }
+
     /// Keys of all sessions, in table order. O(sessions).
     pub(crate) fn keys(&self) -> Vec<SessionKey> {
         self.sessions
@@ -182,9 +195,11 @@ impl Registry {
             return;
         };
         let link = std::mem::replace(&mut slot.link, Link::FREE);
+        let place = std::mem::take(&mut slot.place);
         let Some(session) = self.sessions.get_mut(link.session as usize) else {
             return;
         };
+        session.ordered -= u32::from(place.order != 0);
         session.stats.streams = session.stats.streams.saturating_sub(1);
         match h3.table.at_mut(link.prev) {
             Some(prev) => prev.link.next = link.next,

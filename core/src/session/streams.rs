@@ -9,13 +9,13 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::flow::{Flow, Three};
+use super::order;
 use super::registry::{Session, State};
 use super::{Cx, Sessions};
 use crate::error::{OpenError, PeerCode, ReadError, WriteError};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
-use crate::h3::tunnel_priority;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::transport::{Read, Transport};
 use crate::wire::capsule::{self, MAX_STREAM_COUNT};
@@ -60,12 +60,14 @@ impl Sessions {
             Dir::Bi => wt_bidi_head(key.id()),
             Dir::Uni => wt_uni_head(key.id()),
         };
+        // However late the stream's turn is, its header goes out in front.
+        let front = order::priority(cx.h3, key, 0);
         let stream = cx
             .h3
-            .open_raw(cx.t, dir, &header)
+            .open_raw(cx.t, dir, &header, front)
             .ok_or(OpenError::Blocked)?;
         self.registry.link(cx.h3, key, stream);
-        self.prioritize(cx, key, stream, 0);
+        self.rank_joined(cx, key, stream);
         if let Some(session) = self.registry.get_mut(cx.h3, key) {
             if let Some(flow) = &mut session.flow {
                 flow.open(dir).take(1);
@@ -99,7 +101,7 @@ impl Sessions {
             Dir::Bi => session.stats.accepted_bi += 1,
             Dir::Uni => session.stats.accepted_uni += 1,
         }
-        self.prioritize(cx, key, stream, 0);
+        self.rank_joined(cx, key, stream);
         cx.h3.useful(1);
         cx.tell(key, SessionEvent::Opened { stream, dir });
         // Bytes may have come with the header; a read tells.
@@ -138,26 +140,6 @@ impl Sessions {
             // The session is open, so it can be closed.
             self.close(cx, key, 0, "").ok();
         }
-    }
-
-    /// Schedules a data stream within the urgency of its session.
-    pub(crate) fn prioritize<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        stream: StreamKey,
-        order: i32,
-    ) {
-        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.8
-        // The session's priority is that of its CONNECT request.
-        let priority = cx
-            .h3
-            .table
-            .get(key.stream())
-            .and_then(|slot| slot.exchange_ref())
-            .and_then(|exchange| exchange.priority())
-            .unwrap_or_default();
-        cx.t.set_priority(stream.id(), tunnel_priority(priority, order));
     }
 
     /// Writes to a data stream, within the session's credit.

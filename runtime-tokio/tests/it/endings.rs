@@ -258,3 +258,31 @@ async fn what_the_handshake_agreed_on_can_be_asked() {
     })
     .await;
 }
+
+/// Row D8: what arrived before the connection's end is not lost with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_came_before_the_end_can_be_read_after_it() {
+    within(async {
+        let pair = Pair::new().await;
+        let (mut client, mut server) = pair.post().await;
+        let data = pattern(100_000);
+        server
+            .send_response(http::Response::new(()))
+            .expect("not sent yet");
+        server.send_data(data.clone()).await.expect("is taken");
+        server.finish().expect("not finished yet");
+        server
+            .send
+            .stopped()
+            .await
+            .expect("all of it is acknowledged");
+        pair.server.close(Code::H3_NO_ERROR, "done");
+        pair.client.closed().await;
+        assert_eq!(
+            client.recv_response().await.expect("had arrived").status(),
+            200
+        );
+        assert!(client.read_to_end(1 << 20).await.expect("had arrived") == data);
+    })
+    .await;
+}

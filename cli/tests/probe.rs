@@ -1,0 +1,55 @@
+//! `aqueduct probe` as a process.
+
+mod support;
+
+use std::net::UdpSocket;
+
+use support::{Server, aqueduct};
+
+#[test]
+fn a_probe_names_what_the_server_speaks() {
+    let server = Server::start(&[]);
+    let run = server.run(&["probe", &server.url("/echo"), "--json"]);
+    let [found] = &run.ok().json()[..] else {
+        panic!("{}", run.text())
+    };
+    assert_eq!(
+        (&found["event"], &found["alpn"]),
+        (&"probe".into(), &"h3".into())
+    );
+    assert_eq!(found["sha256"], server.ready["sha256"]);
+    assert_eq!(found["settings"]["ENABLE_CONNECT_PROTOCOL"], 1);
+    assert_eq!(
+        found["webtransport_drafts"],
+        serde_json::json!(["02-05", "07-12"])
+    );
+    assert_eq!(found["transport_parameters"]["max_idle_timeout"], 30_000);
+    assert!(found["rtt_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(found["session"]["opened"], true);
+    assert!(found["session"]["max_datagram_size"].as_u64().unwrap() > 1000);
+}
+
+#[test]
+fn why_a_session_would_be_refused_is_said() {
+    let server = Server::start(&[]);
+    let run = server.run(&["probe", &server.url("/nothing")]);
+    let text = run.ok().text();
+    assert!(text.contains("refused: the server answered 404"), "{text}");
+    for word in [
+        "initial_max_data",
+        "H3_DATAGRAM",
+        "drafts 02-05, 07-12",
+        "for GREASE",
+    ] {
+        assert!(text.contains(word), "`{word}` is not in: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_probed_has_an_exit_code() {
+    let server = Server::start(&[]);
+    aqueduct(["probe", &server.url("/")]).expect(3, "certificate is not trusted");
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    aqueduct(["probe", &url, "--insecure", "--connect-timeout", "300ms"]).expect(1, "no answer");
+}

@@ -1,0 +1,199 @@
+//! What the tests of the program share: `aqueduct serve` as a child, and runs of the other commands.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate that uses a part of it"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_aqueduct");
+
+/// No run may take longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Fails unless the exit code is `code` and standard error holds `word`.
+    #[track_caller]
+    pub fn expect(&self, code: i32, word: &str) -> &Self {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert!(
+            self.stderr.contains(word),
+            "`{word}` is not in: {}",
+            self.stderr
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> &Self {
+        self.expect(0, "")
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The JSON lines of standard output.
+    #[track_caller]
+    pub fn json(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).expect("a line of JSON");
+        self.text().lines().map(parse).collect()
+    }
+}
+
+/// Runs `aqueduct` to its end.
+#[track_caller]
+pub fn aqueduct<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Run {
+    let mut child = command(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let stderr = thread::spawn(move || {
+        let mut text = String::new();
+        err.read_to_string(&mut text).map(|_| text)
+    });
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // The reader may have given up; then nobody wants it.
+        let _ = done.send(out.read_to_end(&mut bytes).map(|_| bytes));
+    });
+    let Ok(stdout) = ended.recv_timeout(PATIENCE) else {
+        child.kill().unwrap();
+        panic!("the program had not ended after {PATIENCE:?}");
+    };
+    Run {
+        code: child.wait().unwrap().code(),
+        stdout: stdout.unwrap(),
+        stderr: stderr.join().unwrap().unwrap(),
+    }
+}
+
+fn command<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env_remove("SSLKEYLOGFILE");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// `aqueduct serve --json` on a free port, which ends with this value.
+pub struct Server {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    /// The first line.
+    pub ready: Value,
+    folder: TempDir,
+}
+
+impl Server {
+    /// With the demonstration and further arguments.
+    #[track_caller]
+    pub fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cert = folder.path().join("cert.pem");
+        let fixed = ["serve", "--json", "--listen", "127.0.0.1:0", "--cert-out"];
+        let mut command = command(fixed);
+        let mut child = command
+            .arg(&cert)
+            .args(arguments)
+            .spawn()
+            .expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let ready = next_line(&mut lines);
+        Self {
+            child,
+            lines,
+            ready,
+            folder,
+        }
+    }
+
+    /// The URL of a path that starts with a slash.
+    pub fn url(&self, path: &str) -> String {
+        let root = self.ready["url"].as_str().expect("a URL");
+        format!("{}{path}", root.trim_end_matches('/'))
+    }
+
+    /// The certificate, for `--cacert`.
+    pub fn cert(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    /// A place for files of a test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a client command that trusts this server.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        let cert = self.cert();
+        let trust = ["--cacert", cert.to_str().unwrap()];
+        aqueduct(arguments.iter().copied().chain(trust))
+    }
+
+    /// The next JSON line.
+    #[track_caller]
+    pub fn line(&mut self) -> Value {
+        next_line(&mut self.lines)
+    }
+
+    /// Sends a signal by its name.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+fn next_line(lines: &mut BufReader<ChildStdout>) -> Value {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in `{line}`"))
+}
+
+/// Byte `i` of `/bytes/N`.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| ((i * 131 + (i >> 8)) & 255) as u8)
+        .collect()
+}

@@ -1,0 +1,263 @@
+//! Which failures pass: whether it is worth to try the same again elsewhere.
+//!
+//! *Retryable* means that the cause may be gone on another connection or after a
+//! while, with nothing changed on this side. It does not mean that the first try had
+//! no effect: that is certain only where the server says so
+//! ([`PeerCode::is_unprocessed`], [`SessionClose::is_unprocessed`]), so that anything
+//! else is to be sent again only when doing it twice does no harm (RFC 9110 §9.2.2).
+//! Wait between tries, longer each time: a server that restarts is asked by all of
+//! its clients at once.
+
+use super::{CloseReason, OpenError, PeerCode, SessionClose, TransportFailure};
+use crate::code::Code;
+use crate::dialect::{NegotiationFailure, Requirement};
+
+/// QUIC transport error codes (RFC 9000 §20.1) that say nothing against a new
+/// connection: NO_ERROR, INTERNAL_ERROR, CONNECTION_REFUSED.
+const PASSING: [u64; 3] = [0x0, 0x1, 0x2];
+
+impl Code {
+    /// Whether whoever closes or resets with this code may behave otherwise when
+    /// asked again.
+    ///
+    /// | code | |
+    /// |---|---|
+    /// | H3_NO_ERROR | yes: a graceful end |
+    /// | H3_INTERNAL_ERROR | yes: the peer's own fault |
+    /// | H3_REQUEST_REJECTED | yes: nothing was done |
+    /// | all others | no: a rule was broken, or the application decided |
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        [
+            Self::H3_NO_ERROR,
+            Self::H3_INTERNAL_ERROR,
+            Self::H3_REQUEST_REJECTED,
+        ]
+        .contains(&self)
+    }
+}
+
+impl PeerCode {
+    /// Whether the peer promises that it did nothing: the same request may be sent
+    /// again whatever its method.
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+        // Rejected requests count as never sent.
+        self.app.is_none() && self.wire == Code::H3_REQUEST_REJECTED
+    }
+}
+
+impl OpenError {
+    /// Whether the same can succeed later or elsewhere.
+    ///
+    /// | case | |
+    /// |---|---|
+    /// | `Blocked`, `NotConnected`, `SettingsNotReceived`, `SessionPending`, `StreamLimit` | yes, here: an event follows |
+    /// | `Draining`, `TooManySessions` | yes, on another connection |
+    /// | `SessionDraining` | yes, in another session |
+    /// | `Closed`, `SessionGone` | no: ask the reason that came with the end |
+    /// | `WrongSide`, `InvalidHead`, `HeadTooLarge` | no |
+    /// | `ConnectProtocolNotEnabled`, `WebTransportNotEnabled`, `DatagramsNotEnabled` | no: the peer would have to change |
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Blocked
+            | Self::NotConnected
+            | Self::SettingsNotReceived
+            | Self::SessionPending
+            | Self::StreamLimit
+            | Self::Draining
+            | Self::TooManySessions
+            | Self::SessionDraining => true,
+            Self::Closed
+            | Self::SessionGone
+            | Self::WrongSide
+            | Self::InvalidHead
+            | Self::HeadTooLarge
+            | Self::ConnectProtocolNotEnabled
+            | Self::WebTransportNotEnabled
+            | Self::DatagramsNotEnabled => false,
+        }
+    }
+}
+
+impl TransportFailure {
+    /// Whether another connection may fare better.
+    ///
+    /// | case | |
+    /// |---|---|
+    /// | `TimedOut`, in the handshake or later | yes |
+    /// | `Reset`, `CidsExhausted` | yes |
+    /// | `ClosedByPeer` with NO_ERROR, INTERNAL_ERROR or CONNECTION_REFUSED | yes |
+    /// | `ClosedByPeer` with another code, TLS alerts among them | no |
+    /// | `Error`: found on this side, certificates that are not trusted among them | no |
+    /// | `VersionMismatch` | no |
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::TimedOut | Self::Reset | Self::CidsExhausted => true,
+            Self::ClosedByPeer { code, .. } => PASSING.contains(code),
+            Self::Error { .. } | Self::VersionMismatch => false,
+        }
+    }
+}
+
+impl CloseReason {
+    /// Whether another connection may fare better.
+    ///
+    /// | case | |
+    /// |---|---|
+    /// | `Remote` | as [`Code::is_retryable`]: the end of a server's graceful shutdown is |
+    /// | `Transport` | as [`TransportFailure::is_retryable`] |
+    /// | `Local`, `Drained` | no: this side wanted it |
+    /// | `PeerMisbehaved` | no |
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Remote { code, .. } => code.is_retryable(),
+            Self::Transport(failure) => failure.is_retryable(),
+            Self::Local { .. } | Self::Drained | Self::PeerMisbehaved { .. } => false,
+        }
+    }
+}
+
+impl SessionClose {
+    /// Whether the session may be asked for again.
+    ///
+    /// | case | |
+    /// |---|---|
+    /// | `Unprocessed`: left out by a GOAWAY | yes, on another connection |
+    /// | `Reset` with H3_REQUEST_REJECTED, H3_INTERNAL_ERROR or H3_NO_ERROR | yes |
+    /// | `Reset` with another code | no |
+    /// | `Connection` | as [`CloseReason::is_retryable`] |
+    /// | `Closed` | no: code and reason are the application's, which may read them otherwise |
+    /// | `PeerMisbehaved` | no |
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unprocessed => true,
+            Self::Reset(code) => code.is_retryable(),
+            Self::Connection(reason) => reason.is_retryable(),
+            Self::Closed { .. } | Self::PeerMisbehaved { .. } => false,
+        }
+    }
+
+    /// Whether the server promises that it never acted upon the request for the
+    /// session.
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        matches!(
+            self,
+            Self::Unprocessed | Self::Reset(Code::H3_REQUEST_REJECTED)
+        )
+    }
+}
+
+impl NegotiationFailure {
+    /// Whether SETTINGS that are still on their way are all that is missing. What
+    /// the two sides do not share is final until one of them is configured
+    /// otherwise.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.missing
+            .iter()
+            .all(|(_, missing)| *missing == Requirement::Settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::fault::Violation;
+    use crate::id::Side;
+
+    fn remote(code: Code) -> CloseReason {
+        CloseReason::Remote {
+            code,
+            reason: Bytes::new(),
+        }
+    }
+
+    fn transport(code: u64) -> CloseReason {
+        CloseReason::Transport(TransportFailure::ClosedByPeer {
+            code,
+            reason: Bytes::new(),
+        })
+    }
+
+    #[test]
+    fn what_passes_and_what_does_not() {
+        let misbehaved = CloseReason::PeerMisbehaved {
+            code: Code::H3_FRAME_ERROR,
+            why: Violation::FrameMalformed,
+        };
+        let untrusted = TransportFailure::Error {
+            code: 0x12a,
+            reason: String::new(),
+        };
+        for (reason, retryable) in [
+            (remote(Code::H3_NO_ERROR), true),
+            (remote(Code::H3_INTERNAL_ERROR), true),
+            (remote(Code::H3_EXCESSIVE_LOAD), false),
+            (remote(Code::new(7)), false),
+            (CloseReason::Transport(TransportFailure::TimedOut), true),
+            (CloseReason::Transport(TransportFailure::Reset), true),
+            // CONNECTION_REFUSED, PROTOCOL_VIOLATION, bad_certificate.
+            (transport(0x2), true),
+            (transport(0xa), false),
+            (transport(0x12a), false),
+            (CloseReason::Transport(untrusted), false),
+            (CloseReason::Drained, false),
+            (misbehaved, false),
+        ] {
+            assert_eq!(reason.is_retryable(), retryable, "{reason}");
+            let session = SessionClose::Connection(reason);
+            assert_eq!(session.is_retryable(), retryable, "{session}");
+            assert!(!session.is_unprocessed(), "{session}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_never_begun_can_be_asked_for_again() {
+        let closed = SessionClose::Closed {
+            by: Side::Server,
+            code: 0,
+            reason: String::new(),
+        };
+        for (close, retryable, unprocessed) in [
+            (SessionClose::Unprocessed, true, true),
+            (SessionClose::Reset(Code::H3_REQUEST_REJECTED), true, true),
+            (
+                SessionClose::Reset(Code::H3_REQUEST_CANCELLED),
+                false,
+                false,
+            ),
+            (SessionClose::Reset(Code::H3_INTERNAL_ERROR), true, false),
+            (closed, false, false),
+        ] {
+            assert_eq!(close.is_retryable(), retryable, "{close}");
+            assert_eq!(close.is_unprocessed(), unprocessed, "{close}");
+        }
+        // An application's code is not HTTP's, however it looks.
+        let app = PeerCode {
+            wire: Code::H3_REQUEST_REJECTED,
+            app: Some(1),
+        };
+        assert!(!app.is_unprocessed());
+        assert!(PeerCode::http(0x10b).is_unprocessed());
+    }
+
+    #[test]
+    fn requirements_that_are_not_met_stay_so() {
+        let failure = |missing: &[Requirement]| NegotiationFailure {
+            missing: missing.iter().map(|m| (Side::Server, *m)).collect(),
+        };
+        assert!(failure(&[Requirement::Settings]).is_retryable());
+        assert!(!failure(&[Requirement::Settings, Requirement::Dialect]).is_retryable());
+        assert!(OpenError::Draining.is_retryable());
+        assert!(!OpenError::WebTransportNotEnabled.is_retryable());
+    }
+}
