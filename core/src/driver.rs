@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 pub use quinn_udp;
-use quinn_udp::{EcnCodepoint, RecvMeta};
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 
 use crate::endpoint::{Arrival, Ecn, Endpoint, Transmit};
 use crate::event::Event;
@@ -80,6 +80,28 @@ pub struct IoLimits {
     /// Whether the system may fragment what is sent; for
     /// [`EndpointConfig::may_fragment`](crate::endpoint::EndpointConfig::may_fragment).
     pub may_fragment: bool,
+}
+
+/// Bytes of a socket's buffers that [`enlarge_buffers`] asks for.
+const SOCKET_BUFFER: usize = 2 << 20;
+
+/// Asks for 2 MiB of room for what arrives while nobody calls [`Driver::receive`],
+/// and as much the other way. Systems begin with about 200 KiB, which a fast sender
+/// fills in a millisecond; what overflows counts as loss on the path and costs most
+/// of the speed. For adapters, once per socket.
+pub fn enlarge_buffers<'s>(state: &UdpSocketState, socket: impl Fn() -> UdpSockRef<'s>) {
+    // A system that grants less still works, only slower.
+    let is_small = |size: io::Result<usize>| size.is_ok_and(|size| size < SOCKET_BUFFER);
+    if is_small(state.recv_buffer_size(socket()))
+        && let Err(error) = state.set_recv_buffer_size(socket(), SOCKET_BUFFER)
+    {
+        tracing::debug!(%error, "the socket's receive buffer stays small");
+    }
+    if is_small(state.send_buffer_size(socket()))
+        && let Err(error) = state.set_send_buffer_size(socket(), SOCKET_BUFFER)
+    {
+        tracing::debug!(%error, "the socket's send buffer stays small");
+    }
 }
 
 /// What to do next.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use aqueduct_handles::Worker;
-use aqueduct_handles::core::driver::{IoLimits, Turn, UdpIo, quinn_udp};
+use aqueduct_handles::core::driver::{IoLimits, Turn, UdpIo, enlarge_buffers, quinn_udp};
 use async_io::{Async, Timer};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
@@ -23,6 +23,7 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        enlarge_buffers(&state, || UdpSockRef::from(&socket));
         let socket = Async::new(socket)?;
         Ok(Self { socket, state })
     }

@@ -104,6 +104,11 @@ pub use aqueduct_handles::{
     ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
 };
 
+#[cfg(feature = "tower")]
+pub use aqueduct_handles::tower;
+#[cfg(feature = "web-transport-trait")]
+pub use aqueduct_handles::web_transport;
+
 use crate::driver::{Rebind, Socket, drive};
 
 /// What an endpoint's maker spawns: it moves bytes and time for all connections.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 
-use aqueduct_core::driver::{IoLimits, UdpIo, quinn_udp};
+use aqueduct_core::driver::{IoLimits, UdpIo, enlarge_buffers, quinn_udp};
 use mio::net::UdpSocket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
@@ -19,6 +19,7 @@ impl Socket {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         socket.set_nonblocking(true)?;
+        enlarge_buffers(&state, || UdpSockRef::from(&socket));
         Ok(Self {
             socket: UdpSocket::from_std(socket),
             state,

@@ -3,10 +3,10 @@
 mod agreed;
 mod chat;
 mod endings;
-#[cfg(all(feature = "quic-lb", target_os = "linux"))]
-mod group;
 #[cfg(feature = "web-transport-trait")]
 mod generic;
+#[cfg(all(feature = "quic-lb", target_os = "linux"))]
+mod group;
 mod harness;
 mod reconnect;
 mod requests;
