@@ -51,7 +51,7 @@ fn read_too_much_in_all(peer: &mut RawPeer, id: StreamId) {
 /// Our first limits are 10 bytes, 2 and 3 streams; the peer's 20 bytes, 4 and 5.
 const CASES: &[(&str, Wrong)] = &[
     ("WT_MAX_DATA below the first limit", |peer, id| {
-        send_capsule(peer, id, MAX_DATA, 19)
+        send_capsule(peer, id, MAX_DATA, 19);
     }),
     ("WT_MAX_DATA that shrinks", |peer, id| {
         send_capsule(peer, id, MAX_DATA, 50);

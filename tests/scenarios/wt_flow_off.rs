@@ -15,9 +15,11 @@ use aqueduct_tests::wt::{
 };
 use aqueduct_tests::{assert_refused, bidi};
 
-/// Our configuration and a peer's settings, for every way in which it stays off,
-/// drafts 13 to 16.
-fn off() -> Vec<(Config, Vec<(u64, u64)>, &'static str)> {
+/// Our configuration, a peer's settings and its token.
+type Off = (Config, Vec<(u64, u64)>, &'static str);
+
+/// Every way in which it stays off, drafts 13 to 16.
+fn off() -> Vec<Off> {
     let some = Some(limits(10, 10, 10));
     let set = |flow| speaking(Dialects::SET_B, flow);
     let d13 = |sessions| vec![(0x08, 1), (0x33, 1), (0x14e9_cd29, sessions)];

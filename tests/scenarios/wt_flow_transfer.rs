@@ -57,7 +57,7 @@ impl Run {
             })
             .collect();
         // A period that divides nothing, so that bytes that move are noticed.
-        let pattern = (0..65_521u32 * 2).map(|n| (n % 65_521) as u8 ^ (n % 65_521 >> 8) as u8);
+        let pattern = (0..65_521u32 * 2).map(|n| (n % 65_521) as u8 ^ ((n % 65_521) >> 8) as u8);
         Self {
             pair,
             sender,
