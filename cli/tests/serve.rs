@@ -179,3 +179,20 @@ fn a_client_that_stays_is_left_after_the_deadline() {
     );
     request.join().unwrap().expect(1, "cannot fetch");
 }
+
+#[cfg(unix)]
+#[test]
+fn several_workers_share_a_port_and_drain_together() {
+    let mut server = Server::start(&["--workers", "3"]);
+    for _ in 0..6 {
+        server.run(&["get", &server.url("/bytes/1000")]).ok();
+    }
+    aqueduct(["serve", "--workers", "0"]).expect(2, "--workers");
+    let (cert, slow) = (server.cert(), server.url("/slow?ms=700"));
+    let request =
+        std::thread::spawn(move || aqueduct(["get", &slow, "--cacert", cert.to_str().unwrap()]));
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    request.join().unwrap().ok();
+}

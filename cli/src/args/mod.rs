@@ -92,6 +92,9 @@ pub struct Serve {
     /// UDP address and port to serve on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433")]
     pub listen: SocketAddr,
+    /// Endpoints that share the port, each with a socket and a task of its own, for more cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
     /// Certificate chain in PEM, leaf first; self-signed for localhost when absent
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,

@@ -11,7 +11,7 @@ mod session;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aqueduct_tokio::Endpoint;
+use aqueduct_tokio::ServerGroup;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
 use tokio::net::TcpListener;
@@ -143,7 +143,7 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
     }
 }
 
-fn endpoint(options: &Serve, identity: &Identity) -> Result<Endpoint, Failure> {
+fn endpoint(options: &Serve, identity: &Identity) -> Result<ServerGroup, Failure> {
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
     let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
@@ -152,11 +152,11 @@ fn endpoint(options: &Serve, identity: &Identity) -> Result<Endpoint, Failure> {
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
         None => config,
     };
-    Endpoint::server(config, options.listen).doing(doing)
+    ServerGroup::bind(config, options.listen, options.workers.into()).doing(doing)
 }
 
 /// A task for each connection, so that none waits for another.
-async fn accept(endpoint: &Endpoint, site: &Arc<Site>) {
+async fn accept(endpoint: &ServerGroup, site: &Arc<Site>) {
     while let Some(connection) = endpoint.accept().await {
         tokio::spawn(connection::run(connection, site.clone()));
     }
