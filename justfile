@@ -43,7 +43,7 @@ features:
 
 # Unit, scenario, layering and fuzz-replay tests.
 unit *ARGS:
-    cargo nextest run --workspace --locked --profile ci {{ ARGS }}
+    cargo nextest run --workspace --features aqueduct-tokio/tower --locked --profile ci {{ ARGS }}
 
 # Examples in the documentation.
 doctest:
@@ -64,3 +64,13 @@ interop *ARGS:
 # Known vulnerabilities. Not a step of `ci`: it asks the network for its database.
 advisories:
     cargo deny check advisories
+
+# One fuzz target for five minutes, on nightly with cargo-fuzz. What it finds on the way stays in target/.
+fuzz TARGET *ARGS:
+    mkdir -p target/corpus/{{ TARGET }}
+    CARGO_PROFILE_RELEASE_LTO=off cargo +nightly fuzz run {{ TARGET }} target/corpus/{{ TARGET }} fuzz/corpus/{{ TARGET }} -- \
+        -max_total_time=300 -max_len=2048 -malloc_limit_mb=64 {{ ARGS }}
+
+# Benchmarks: time beside the bare transport's, and allocations.
+bench *ARGS:
+    cargo bench -p aqueduct-benches {{ ARGS }}

@@ -136,7 +136,7 @@ fn the_engine_has_one_user() {
     rust_files(&src, &mut files);
     for file in files.iter().filter(|file| !is_test(file)) {
         let from = module(&src, file);
-        let text = fs::read_to_string(&file).expect("a text file");
+        let text = fs::read_to_string(file).expect("a text file");
         let code = text
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"));

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::access::Access;
 use crate::code::Code;
@@ -26,6 +26,11 @@ use crate::session::{self, Cx, Sessions};
 use crate::stats::Stats;
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::{Transport, TransportEvent};
+
+/// How long a server that has wound a connection down waits before it closes it. Everything was
+/// acknowledged by then, but acknowledged is not read: what a client's application has not taken
+/// yet would be lost with the connection.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// One connection's state.
 #[derive(Debug)]
@@ -200,8 +205,13 @@ impl Connection {
             }
         }
         let idle = self.h3.exchanges == 0 && self.life == Life::Established;
-        if self.drain_until.is_some() && idle {
-            self.close_drained(t, now);
+        if let Some(until) = self.drain_until
+            && idle
+        {
+            match self.h3.side {
+                Side::Client => self.close_drained(t, now),
+                Side::Server => self.drain_until = Some(until.min(now + LINGER)),
+            }
         }
     }
 

@@ -38,6 +38,9 @@ const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 {
 };
 /// The kernel coalesces at most this much into one buffer.
 const MAX_BUFFER: usize = 65_535;
+/// The most bytes a system takes at once, however many datagrams they make: what fits an IPv4
+/// packet. Beyond it all of them are refused, as too long.
+const MAX_SEND: usize = 65_507;
 /// Block that received datagrams are copied into before they are taken apart.
 const ARENA: usize = 64 * 1024;
 /// Transmits that wait for the socket; each is one system call.
@@ -298,9 +301,10 @@ fn send(queued: &mut Queued, gso: usize, io: &mut impl UdpIo) -> io::Result<()> 
         sent,
     } = queued;
     let step = match transmit.segment_size {
-        Some(size) => size.saturating_mul(gso).max(1),
+        Some(size) => size.saturating_mul(gso.min(MAX_SEND / size.max(1))).max(size),
         None => contents.len(),
-    };
+    }
+    .max(1);
     while let Some(rest) = contents.get(*sent..).filter(|rest| !rest.is_empty()) {
         let part = rest.get(..step).unwrap_or(rest);
         io.send(&quinn_udp::Transmit {

@@ -25,7 +25,10 @@ pub fn target(data: &[u8]) {
         rest.first()
             .is_none_or(|first| rest.len() < encoded_len(*first))
     );
-    assert_eq!(read(&[whole.clone()]), (values.clone(), rest.is_empty()));
+    assert_eq!(
+        read(std::slice::from_ref(&whole)),
+        (values.clone(), rest.is_empty())
+    );
     assert_eq!(read(&chunks), (values, rest.is_empty()));
 }
 

@@ -488,7 +488,21 @@ impl BodyReceiver {
     /// # Errors
     /// [`ReadError`]; a message that was cut short never looks complete.
     pub async fn recv_data(&mut self) -> Result<Option<Bytes>, ReadError> {
-        self.0.read_chunk(usize::MAX).await
+        poll_fn(|cx| self.poll_data(cx)).await
+    }
+
+    /// As [`recv_data`](Self::recv_data), for futures written by hand.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ReadError>> {
+        let mut chunk = [Bytes::new()];
+        self.0
+            .poll_chunks(cx, usize::MAX, &mut chunk)
+            .map_ok(|moved| {
+                let [chunk] = chunk;
+                moved.map(|_| chunk)
+            })
     }
 
     /// The trailers, `None` when there are none; content that was not read is
@@ -498,13 +512,18 @@ impl BodyReceiver {
     /// [`ReadError`].
     pub async fn recv_trailers(&mut self) -> Result<Option<Trailers>, ReadError> {
         while self.recv_data().await?.is_some() {}
+        Ok(self.take_trailers())
+    }
+
+    /// The trailers that came with the end of the content, once.
+    pub fn take_trailers(&mut self) -> Option<Trailers> {
         let mut locked = self.0.half.conn.lock();
         // The event was caused by the read that found the end.
         locked.pump();
         let message = locked.stream(self.0.half.at).message.as_mut();
-        Ok(message
+        message
             .and_then(|message| message.trailers.take())
-            .map(|trailers| *trailers))
+            .map(|trailers| *trailers)
     }
 
     /// All content that is left, at most `limit` bytes.

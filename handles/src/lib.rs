@@ -68,6 +68,8 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod waiters;
 
 pub use crate::connection::Connection;

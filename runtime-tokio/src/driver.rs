@@ -11,6 +11,9 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+/// Bytes of a socket's buffers that are asked for.
+const BUFFER: usize = 2 << 20;
+
 /// A tokio socket with what the platform offers beyond send and receive.
 pub(crate) struct Socket {
     socket: UdpSocket,
@@ -21,6 +24,7 @@ impl Socket {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         socket.set_nonblocking(true)?;
+        enlarge(&state, &socket);
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
             state,
@@ -29,6 +33,28 @@ impl Socket {
 
     pub(crate) fn may_fragment(&self) -> bool {
         self.state.may_fragment()
+    }
+}
+
+/// Asks for room for what arrives while the driver is not scheduled. Systems begin with about
+/// 200 KiB, which a fast sender fills in a millisecond; what overflows counts as loss on the path
+/// and costs most of the speed.
+fn enlarge(state: &UdpSocketState, socket: &std::net::UdpSocket) {
+    let of = || UdpSockRef::from(socket);
+    // A system that grants less still works, only slower.
+    if state
+        .recv_buffer_size(of())
+        .is_ok_and(|bytes| bytes < BUFFER)
+        && let Err(error) = state.set_recv_buffer_size(of(), BUFFER)
+    {
+        tracing::debug!(%error, "the socket's receive buffer stays small");
+    }
+    if state
+        .send_buffer_size(of())
+        .is_ok_and(|bytes| bytes < BUFFER)
+        && let Err(error) = state.set_send_buffer_size(of(), BUFFER)
+    {
+        tracing::debug!(%error, "the socket's send buffer stays small");
     }
 }
 

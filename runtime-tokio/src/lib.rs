@@ -86,6 +86,8 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 use std::fmt;
 use std::io;

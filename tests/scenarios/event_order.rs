@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::head::End;
 use aqueduct_core::id::{Dir, Side, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::testing::raw::join;
+use aqueduct_core::testing::raw::{self, join};
 use aqueduct_core::transport::Transport;
 use aqueduct_tests::{get, seeds};
 
@@ -94,5 +94,26 @@ fn a_stream_that_is_over_at_once() {
             events.iter().filter(opened).count(),
             usize::from(header_first)
         );
+    }
+}
+
+/// Row A16: a stop that comes before the stream says what it is waits for that.
+#[test]
+fn a_stop_that_comes_first() {
+    for bytes in [raw::get(), join(&[&[0x40, 0x41, 0x00], b"body"])] {
+        let (mut peer, _) = super::wt_streams::server();
+        peer.events();
+        let id = peer.request(&[]);
+        let code = Code::H3_REQUEST_CANCELLED;
+        peer.stop(id, code);
+        assert!(peer.events().is_empty());
+        peer.write(id, &bytes);
+        let events = peer.events();
+        check(&events, 0);
+        let stops = events.iter().filter(|event| match event {
+            Event::Stream(_, StreamEvent::Stopped(told)) => told.wire == code,
+            _ => false,
+        });
+        assert_eq!(stops.count(), 1, "{events:?}");
     }
 }

@@ -119,6 +119,9 @@ fn on_the_control_stream() {
         (server, frame(0x0d, &[]), Code::H3_FRAME_ERROR),
         (server, frame(0x0d, &[0, 0]), Code::H3_FRAME_ERROR),
         (server, frame(0xf0700, &[]), Code::H3_FRAME_ERROR),
+        (client, frame(0x0c, &[0, 9, b'x']), Code::H3_FRAME_ERROR),
+        (client, frame(0x0c, &[0]), Code::H3_FRAME_ERROR),
+        (server, frame(0x0c, &[]), Code::H3_FRAME_UNEXPECTED),
     ];
     for (sides, bytes, code) in cases {
         for side in *sides {
@@ -134,6 +137,14 @@ fn on_the_control_stream() {
         &frame(0x0d, &[5]),
     ]));
     assert_eq!(peer.closed(), None, "MAX_PUSH_ID may grow");
+    let mut peer = RawPeer::new(Side::Client, Config::default());
+    let origin = b"\x00\x13https://example.com";
+    peer.control(&join(&[
+        &settings(&[]),
+        &frame(0x0c, origin),
+        &frame(0x0c, &[]),
+    ]));
+    assert_eq!(peer.closed(), None, "ORIGIN is for those who want it");
 }
 
 /// RFC 9114 section 7.1: an end inside a frame is an error, a reset is not.
@@ -144,6 +155,7 @@ fn cut_off() {
         join(&[&head, &[0x00]]),
         join(&[&head, &[0x00, 5, b'x']]),
         head[..5].to_vec(),
+        vec![0x40],
     ];
     for bytes in cuts {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);

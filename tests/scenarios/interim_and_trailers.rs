@@ -9,7 +9,7 @@ use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
+use aqueduct_core::testing::raw::{self, RawPeer, frame, headers, join};
 use aqueduct_tests::{assert_closed, bidi, get, request, seeds};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -129,12 +129,15 @@ fn tunnels_have_no_trailers() {
         b"down"
     );
 
-    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
-    peer.access().request(&head, End::More).expect("a tunnel");
-    peer.drive();
-    peer.write(
-        bidi(0),
-        &join(&[&raw::status(200), &headers(&[("x", "y")])]),
-    );
-    assert_closed(&mut peer, Code::H3_FRAME_UNEXPECTED, "HEADERS in a tunnel");
+    for wrong in [headers(&[("x", "y")]), frame(0x05, &[0, 0, 0])] {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+        peer.access().request(&head, End::More).expect("a tunnel");
+        peer.drive();
+        peer.write(bidi(0), &join(&[&raw::status(200), &wrong]));
+        assert_closed(
+            &mut peer,
+            Code::H3_FRAME_UNEXPECTED,
+            "only DATA in a tunnel",
+        );
+    }
 }

@@ -34,6 +34,7 @@ mod wt_dialects;
 mod wt_drain;
 mod wt_early;
 mod wt_errors;
+mod wt_flow;
 mod wt_gone;
 mod wt_requests;
 mod wt_routing;

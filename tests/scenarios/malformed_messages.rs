@@ -187,10 +187,12 @@ fn responses() {
 /// RFC 9114 section 4.1: streams that end before there is a message.
 #[test]
 fn messages_that_never_come() {
-    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    let id = peer.request(b"");
-    peer.finish(id);
-    assert_refused(&peer, id, Code::H3_REQUEST_INCOMPLETE, "an empty request");
+    for bytes in [&b""[..], b"\x21\x01x"] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+        let id = peer.request(bytes);
+        peer.finish(id);
+        assert_refused(&peer, id, Code::H3_REQUEST_INCOMPLETE, "no request");
+    }
 
     for bytes in [vec![], raw::status(103)] {
         let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);

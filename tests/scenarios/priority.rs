@@ -2,9 +2,9 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::event::Event;
+use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{End, ResponseHead};
+use aqueduct_core::head::{ConnectAnswer, End, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
@@ -190,4 +190,37 @@ fn ours() {
         .set_priority(stream, urgent)
         .expect("a request");
     assert!(priority(&mut peer, id) > before);
+}
+
+/// A session's streams have the urgency of its CONNECT request, and an order of
+/// their own within it.
+#[test]
+fn streams_of_sessions() {
+    let streams = ["u=1", "u=5"].map(|value| {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+        peer.request(&headers(&[
+            (":method", "CONNECT"),
+            (":protocol", "webtransport"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/wt"),
+            ("priority", value),
+        ]));
+        let session = expect_event!(
+            peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        );
+        let yes = ConnectAnswer::default();
+        peer.access()
+            .accept_session(session, &yes)
+            .expect("accepts");
+        let mut open = |order| {
+            let mut access = peer.access();
+            let stream = access.open_stream(session, Dir::Uni).expect("a stream");
+            access.send(stream).expect("a stream").set_order(order);
+            priority(&mut peer, stream.id())
+        };
+        [open(5), open(0), open(i32::MIN)]
+    });
+    let sorted = streams.as_flattened().is_sorted_by(|a, b| a > b);
+    assert!(sorted, "{streams:?}");
 }

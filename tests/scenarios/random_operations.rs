@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aqueduct_core::config::Config;
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamKey};
@@ -320,7 +321,17 @@ fn nothing_is_lost_or_left() {
             uni_streams: 12,
             ..Knobs::adversarial(seed)
         };
-        let mut pair = LoopbackPair::connected(knobs);
+        // A third of the runs with limits in the sessions as well.
+        let limited = || match seed % 3 {
+            0 => super::wt_flow::limits(2_000, 4),
+            _ => Config::default(),
+        };
+        let knobs = Knobs {
+            reliable_reset: seed % 3 == 0,
+            ..knobs
+        };
+        let mut pair = LoopbackPair::new(limited(), limited(), knobs);
+        pair.connect();
         let idle = |pair: &mut LoopbackPair| {
             [Side::Client, Side::Server].map(|side| {
                 let (conn, end) = pair.connection(side);

@@ -3,7 +3,7 @@
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
-use aqueduct_core::expect_event;
+use aqueduct_core::fault::Violation;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{RawPeer, data, frame, join, settings, varint};
@@ -67,7 +67,11 @@ fn the_peers_are_told() {
     for side in [Side::Client, Side::Server] {
         let pairs = [(0x06, 1000), (0x21, 5), (0x1234_5678, 9)];
         let mut peer = RawPeer::greeted(side, Config::default(), &pairs);
-        let told = expect_event!(peer, side, Event::Settings(settings) => settings);
+        let events = peer.events();
+        let told = match &events[..] {
+            [Event::Connected, .., Event::Settings(settings)] => settings,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(told.max_field_section_size(), Some(1000));
         assert_eq!(told.get(SettingId(0x1234_5678)), Some(9));
         assert_eq!(peer.closed(), None);
@@ -127,7 +131,8 @@ fn settings_have_caps() {
     assert_eq!(peer.closed(), None, "{}", peer.story());
     let mut peer = RawPeer::new(Side::Server, Config::default());
     peer.control(&many(65));
-    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "65 settings");
+    let why = assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "65 settings");
+    assert_eq!(why, Violation::SettingsTooMany);
 
     let mut peer = RawPeer::new(Side::Server, Config::default());
     peer.control(&join(&[&[0x04], &varint(4096)]));

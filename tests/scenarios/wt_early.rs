@@ -225,3 +225,20 @@ fn a_waiting_stream_is_given_up() {
     assert!(matches!(read(), Ok(Err(ReadError::Reset(_)))));
     assert!(peer.access().recv(stream).is_err(), "it is over");
 }
+
+/// Row B10: the same on the client, when the server says no.
+#[test]
+fn the_server_says_no() {
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+    let there = "https://example.com/wt".parse().expect("an address");
+    let session = peer
+        .access()
+        .open_session(&ConnectRequest::new(there))
+        .expect("asks");
+    peer.drive();
+    let early = uni(&mut peer, b"x");
+    peer.write(session.id(), &raw::status(404));
+    let stop = peer.seen(early).stop;
+    assert_eq!(stop, Some(Code::WT_SESSION_GONE));
+    assert_eq!(peer.closed(), None);
+}

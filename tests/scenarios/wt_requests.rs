@@ -9,7 +9,7 @@ use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
-use aqueduct_tests::{assert_closed, assert_refused, bidi, frames, get, request};
+use aqueduct_tests::{assert_closed, assert_refused, bidi, frames, get, request, seeds};
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -210,4 +210,55 @@ fn fields_arrive() {
         answer.headers.get("x-app").map(|v| v.as_bytes()),
         Some(&b"2"[..])
     );
+}
+
+/// Row B5: a refusal may say why.
+#[test]
+fn refusals_with_words() {
+    for seed in seeds(30) {
+        let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
+        let client = pair.client().open_session(&there()).expect("asks");
+        let server = expect_event!(
+            pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        );
+        let mut head = ResponseHead::new(StatusCode::FORBIDDEN);
+        head.headers
+            .insert("x-why", "origin".parse().expect("a value"));
+        let words = Bytes::from_static(&[b'w'; 3_000]);
+        pair.server()
+            .reject_session_with(server, &head, words)
+            .expect("rejects");
+        let answer = expect_event!(
+            pair, Side::Client,
+            Event::Session(key, SessionEvent::Rejected { answer, .. }) if key == client => answer
+        );
+        assert!(answer.headers.contains_key("x-why"), "SEED={seed}");
+        pair.drive();
+        for side in [Side::Client, Side::Server] {
+            let (conn, _) = pair.connection(side);
+            assert_eq!(conn.live_streams(), 3, "the critical ones, SEED={seed}");
+        }
+    }
+}
+
+/// RFC 9297 section 3.2, for requests.
+#[test]
+fn requests_that_are_malformed() {
+    for (name, value) in [("content-length", "0"), ("content-type", "text/plain")] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+        let id = peer.request(&headers(&[
+            (":method", "CONNECT"),
+            (":protocol", "webtransport"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/wt"),
+            (name, value),
+        ]));
+        assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, name);
+        let told = peer.events();
+        assert!(
+            told.iter().all(|e| !matches!(e, Event::Session(..))),
+            "{told:?}"
+        );
+    }
 }

@@ -63,10 +63,10 @@ pub struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
     /// Log to standard error: -v steps, -vv details, -vvv packets (RUST_LOG refines it)
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Output")]
     pub verbose: u8,
     /// Print one JSON object a line on standard output instead of text, and no progress bars
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
 }
 
@@ -76,7 +76,7 @@ pub enum Command {
     /// Serve files or the demonstration over HTTP/3 and WebTransport
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
-    /// Fetch URLs over HTTP/3
+    /// Fetch URLs over HTTP/3; with --json, bodies without a file are counted and not printed
     #[command(after_help = GET_EXAMPLES)]
     Get(Get),
     /// Open a WebTransport session and check or measure it
@@ -135,6 +135,7 @@ impl Serve {
 
 /// How a client connects, and whom it trusts.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
 pub struct Connect {
     /// Accept any certificate. Anyone on the way can read and change everything
     #[arg(long, global = true, conflicts_with_all = ["cacert", "cert_hash"])]

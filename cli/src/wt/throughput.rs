@@ -58,9 +58,11 @@ pub(super) async fn run(
         last = last.max(ends.down.1);
     }
     drop(run);
+    let path = session.connection().path().unwrap_or_default();
     let down = last.saturating_sub(first.unwrap_or_default());
     let text = format!(
-        "{} on {} stream{}: up {} ({}), back down {} ({})",
+        "{} on {} stream{}: up {} ({}), back down {} ({})\n\
+         round trip {}, {} of {} packets lost, window {}",
         units::bytes(options.bytes),
         options.streams,
         if options.streams == 1 { "" } else { "s" },
@@ -68,6 +70,10 @@ pub(super) async fn run(
         units::duration(up),
         units::rate(options.bytes, down),
         units::duration(down),
+        units::duration(path.rtt),
+        path.packets_lost,
+        path.packets_sent,
+        units::bytes(path.congestion_window),
     );
     let rate =
         |time: Duration| (!time.is_zero()).then(|| options.bytes as f64 * 8.0 / time.as_secs_f64());
@@ -78,6 +84,9 @@ pub(super) async fn run(
         "up_bits_per_second": rate(up),
         "down_seconds": down.as_secs_f64(),
         "down_bits_per_second": rate(down),
+        "rtt_ms": path.rtt.as_secs_f64() * 1e3,
+        "packets_sent": path.packets_sent,
+        "packets_lost": path.packets_lost,
     });
     output
         .result("throughput", &text, fields)

@@ -237,3 +237,33 @@ fn a_turn_is_bounded_however_much_arrives() {
     assert!(turn.more);
     assert_eq!(io.inbox.len(), 1000 - ROUNDS * BATCH);
 }
+
+#[test]
+fn a_batch_never_exceeds_what_one_packet_holds() {
+    // 64 datagrams of 1,452 bytes are more than the 65,507 that a system takes at once.
+    let mut io = FakeIo::new();
+    io.gso = 64;
+    let contents: Vec<u8> = (0..64 * 1452_u32).map(|at| (at % 251) as u8).collect();
+    let transmit = crate::endpoint::Transmit {
+        remote: ([127, 0, 0, 1], 1).into(),
+        local_ip: None,
+        ecn: None,
+        size: contents.len(),
+        segment_size: Some(1452),
+    };
+    let mut queued = Queued {
+        transmit,
+        contents: contents.clone(),
+        sent: 0,
+    };
+    send(&mut queued, io.gso, &mut io).expect("room for it");
+    let lens: Vec<_> = io.sent.iter().map(|(_, part, _)| part.len()).collect();
+    assert_eq!(lens, [45 * 1452, 19 * 1452]);
+    let all: Vec<u8> = io
+        .sent
+        .iter()
+        .flat_map(|(_, part, _)| part.clone())
+        .collect();
+    assert!(all == contents, "nothing is lost or repeated");
+    assert!(io.sent.iter().all(|(.., size)| *size == Some(1452)));
+}

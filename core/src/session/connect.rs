@@ -229,7 +229,7 @@ impl Sessions {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.1
         // Without flow control, sessions of the later drafts do not share.
         let alone = negotiated.dialect.rules().flow != FlowRule::Off && !negotiated.flow_control;
-        if alone && self.registry.live() > 1 {
+        if alone && self.registry.asked() > 0 {
             self.forget(cx, key);
             cx.h3.abandon(cx.t, key.stream(), Code::H3_REQUEST_REJECTED);
             return Ok(());
@@ -253,6 +253,13 @@ impl Sessions {
 
     /// The peer's SETTINGS arrived.
     pub(super) fn on_settings<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
+        // A server says 1 or nothing.
+        let enabled = (cx.h3.peer_settings.as_ref()).and_then(|s| s.get(SettingId::WT_ENABLED));
+        let speaks = self.offered.has(Dialect::Draft15) && cx.h3.side == Side::Client;
+        if speaks && enabled.is_some_and(|value| value > 1) {
+            return Err(Fault::Connection(Violation::SettingsInvalid));
+        }
         self.negotiated = self.negotiate(cx.h3, cx.t).ok();
         for key in self.registry.keys() {
             let result = self.ask(cx, key);

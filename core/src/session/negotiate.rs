@@ -1,6 +1,6 @@
 //! Which dialect a connection speaks, or why it speaks none.
 
-use crate::config::Config;
+use crate::config::{Config, SessionFlow};
 use crate::dialect::{Dialect, Dialects, FlowRule, Negotiated, NegotiationFailure, Requirement};
 use crate::id::Side;
 use crate::transport::Caps;
@@ -29,14 +29,18 @@ pub(crate) fn settings(config: &Config, offered: Dialects) -> Vec<(SettingId, u6
     for dialect in offered.iter() {
         let rules = dialect.rules();
         let value = match dialect {
-            Dialect::Draft13 => config.limits.sessions.max(1) as u64,
+            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-14.html#section-5.1
+            // More than one session declares flow control.
+            Dialect::Draft13 if first_limits(config).is_some() => {
+                config.limits.sessions.max(1) as u64
+            }
             // Larger values make one client of drafts 07 to 12 wait for flow
             // control that these drafts do not negotiate.
             _ => 1,
         };
         settings.push((rules.setting, value));
     }
-    if let Some(flow) = &config.session_flow
+    if let Some(flow) = first_limits(config)
         && offers_flow_control(config, offered)
     {
         settings.push((SettingId::WT_INITIAL_MAX_DATA, flow.data));
@@ -46,8 +50,16 @@ pub(crate) fn settings(config: &Config, offered: Dialects) -> Vec<(SettingId, u6
     settings
 }
 
+/// Our first limits. All of them 0 is what a peer without flow control announces.
+fn first_limits(config: &Config) -> Option<&SessionFlow> {
+    config
+        .session_flow
+        .as_ref()
+        .filter(|flow| flow.data > 0 || flow.streams_bidi > 0 || flow.streams_uni > 0)
+}
+
 fn offers_flow_control(config: &Config, offered: Dialects) -> bool {
-    config.session_flow.is_some() && offered.iter().any(|d| d.rules().flow != FlowRule::Off)
+    first_limits(config).is_some() && offered.iter().any(|d| d.rules().flow != FlowRule::Off)
 }
 
 /// Whether a side's settings count as consent to flow control.

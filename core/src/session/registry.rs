@@ -145,6 +145,16 @@ impl Registry {
             .count()
     }
 
+    /// Live sessions that the application has been asked about. O(sessions).
+    pub(crate) fn asked(&self) -> usize {
+        self.sessions
+            .iter()
+            .filter(|(_, session)| {
+                !session.is_over() && !matches!(session.state, State::Waiting(_))
+            })
+            .count()
+    }
+
     /// Keys of all sessions, in table order. O(sessions).
     pub(crate) fn keys(&self) -> Vec<SessionKey> {
         self.sessions

@@ -4,3 +4,5 @@ mod endings;
 mod harness;
 mod requests;
 mod streams;
+#[cfg(feature = "tower")]
+mod tower;

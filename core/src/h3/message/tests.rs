@@ -38,10 +38,17 @@ fn a_plain_request_becomes_a_head() {
     assert_eq!(head.fields.len(), 7);
 }
 
+/// What it is, the pseudo-header fields left out, and what is added.
+type Case = (
+    &'static str,
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+);
+
 // Row A6: the header rules of RFC 9114 section 4.
 #[test]
 fn malformed_requests_are_refused() {
-    let cases: &[(&str, &[&str], &[(&str, &str)])] = &[
+    let cases: &[Case] = &[
         ("no method", &[":method"], &[]),
         ("no scheme", &[":scheme"], &[]),
         ("no path", &[":path"], &[]),

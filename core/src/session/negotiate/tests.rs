@@ -222,3 +222,36 @@ fn the_sets_announce_what_they_say() {
             .all(|(_, value)| *value == 1)
     );
 }
+
+// Row B21: what we announce and what we do are the same.
+#[test]
+fn without_limits_no_flow_control_is_declared() {
+    let none = SessionFlow {
+        data: 0,
+        streams_bidi: 0,
+        streams_uni: 0,
+    };
+    for session_flow in [None, Some(none)] {
+        let config = Config {
+            dialects: Dialects::SET_B,
+            tolerate_missing_reset_stream_at: true,
+            session_flow,
+            ..Config::default()
+        };
+        let ours = settings(&config, Dialects::SET_B);
+        assert!(ours.contains(&(SettingId::WT_MAX_SESSIONS, 1)), "{ours:?}");
+        let limits = ours
+            .iter()
+            .filter(|(id, _)| (0x2b61..=0x2b65).contains(&id.0));
+        assert_eq!(limits.count(), 0);
+        let theirs = peer(&[(0x33, 1), (0x14e9_cd29, 16), (0x2b61, 9)]);
+        let agreed = negotiate(&Facts {
+            side: Side::Server,
+            config: &config,
+            offered: Dialects::SET_B,
+            peer: Some(&theirs),
+            quic_datagrams: true,
+        });
+        assert_eq!(agreed.map(|agreed| agreed.flow_control), Ok(false));
+    }
+}

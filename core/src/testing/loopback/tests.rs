@@ -1,4 +1,5 @@
 use super::*;
+use crate::transport::{DatagramRefused, ReadState, StreamGone, Transport};
 
 /// Everything there is to move moves; what each side would hear, in order.
 fn settle(net: &mut Loopback) -> Vec<(Side, TransportEvent)> {

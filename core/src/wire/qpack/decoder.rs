@@ -49,7 +49,9 @@ pub struct Decoder {
     blocked: BTreeMap<u64, u64>,
     /// `blocked`, ordered by Required Insert Count.
     waiting: BTreeSet<(u64, u64)>,
-    /// Streams that left `blocked` and were not polled yet.
+    /// Streams that left `blocked`, with the same count, until they are decoded.
+    unblocked: BTreeMap<u64, u64>,
+    /// Those of them that were not polled yet.
     ready: BTreeSet<u64>,
     /// Inserts the peer knows we have, once it has read `output`.
     reported: u64,
@@ -68,6 +70,7 @@ impl Decoder {
             partial: Partial::default(),
             blocked: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            unblocked: BTreeMap::new(),
             ready: BTreeSet::new(),
             reported: 0,
             output: BytesMut::new(),
@@ -168,7 +171,12 @@ impl Decoder {
     ) -> Result<Decoded, QpackError> {
         let mut cursor = Cursor::new(section);
         let inserts = self.table.insert_count();
-        let prefix = Prefix::read(&mut cursor, self.max_capacity, inserts)?;
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-4.5.1.1
+        // The count is sent modulo a range around the inserts made. A section that
+        // waited means what it meant when it came, however many were made since.
+        let known = self.blocked.get(&stream).or(self.unblocked.get(&stream));
+        let around = known.copied().unwrap_or(inserts);
+        let prefix = Prefix::read(&mut cursor, self.max_capacity, around)?;
         self.forget(stream);
         let required = prefix.required_insert_count;
         if required > inserts {
@@ -270,6 +278,7 @@ impl Decoder {
         if let Some(required) = self.blocked.remove(&stream) {
             self.waiting.remove(&(required, stream));
         }
+        self.unblocked.remove(&stream);
         self.ready.remove(&stream);
     }
 
@@ -278,6 +287,7 @@ impl Decoder {
             && required <= self.table.insert_count()
         {
             self.forget(stream);
+            self.unblocked.insert(stream, required);
             self.ready.insert(stream);
         }
     }

@@ -237,6 +237,25 @@ fn more_blocked_streams_than_promised_are_an_error() {
     );
 }
 
+// Row A11. With capacity 100 the count is sent modulo 6, so that 1 is sent like 7:
+// enough inserts while the section waits would give it another meaning.
+#[test]
+fn a_section_that_waited_does_not_change_its_meaning() {
+    let mut decoder = decoder_after(100, "3f45");
+    // Required Insert Count 1, Base 1: the first entry.
+    assert_eq!(
+        decoder.decode(0, &hex("020080"), NO_LIMIT),
+        Ok(Decoded::Blocked)
+    );
+    // "a: b", and as many duplicates as make 1 mean 7 to a newcomer.
+    decoder
+        .handle_encoder_stream(&hex("4161 0162 00 00 00 00"))
+        .unwrap();
+    assert_eq!(decoder.poll_unblocked(), Some(0));
+    let evicted = DecompressionReason::Evicted.into();
+    assert_eq!(decoder.decode(0, &hex("020080"), NO_LIMIT), Err(evicted));
+}
+
 // Row A10
 #[test]
 fn a_section_that_is_too_large_is_walked_and_acknowledged() {

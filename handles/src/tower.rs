@@ -1,0 +1,233 @@
+//! Requests answered by a [`tower_service::Service`], so that axum and the rest of
+//! that world run on HTTP/3 unchanged, beside WebTransport on the same connection.
+//!
+//! Content streams both ways with back-pressure: a body is polled for its next
+//! frame when the peer has taken the one before, and the request's content is
+//! read as the service polls it. Trailers are kept.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use aqueduct_core::code::Code;
+use bytes::{Buf, Bytes};
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tower_service::Service;
+
+use crate::error::{ReadError, WriteError};
+use crate::http::{BodyReceiver, ServerRequest};
+
+/// The content of a request, and its trailers.
+///
+/// Dropping it before its end tells the client with H3_NO_ERROR that no more is
+/// needed.
+#[derive(Debug)]
+pub struct Body {
+    recv: BodyReceiver,
+    length: Option<u64>,
+    part: Part,
+}
+
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Part {
+    Data,
+    Trailers,
+    Over,
+}
+
+impl Body {
+    fn new(recv: BodyReceiver, headers: &HeaderMap) -> Self {
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        Self {
+            recv,
+            length,
+            part: Part::Data,
+        }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, ReadError>> {
+        loop {
+            match self.part {
+                Part::Data => match ready!(self.recv.poll_data(cx))? {
+                    Some(data) => {
+                        let len = data.len() as u64;
+                        self.length = self.length.map(|left| left.saturating_sub(len));
+                        return Poll::Ready(Ok(Some(Frame::data(data))));
+                    }
+                    None => self.part = Part::Trailers,
+                },
+                Part::Trailers => {
+                    self.part = Part::Over;
+                    if let Some(trailers) = self.recv.take_trailers() {
+                        return Poll::Ready(Ok(Some(Frame::trailers(trailers.headers))));
+                    }
+                }
+                Part::Over => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = ReadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReadError>>> {
+        let part = ready!(self.poll_part(cx));
+        if part.is_err() {
+            self.part = Part::Over;
+        }
+        Poll::Ready(part.transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.part == Part::Over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.part, self.length) {
+            (Part::Data, Some(length)) => SizeHint::with_exact(length),
+            (Part::Data, None) => SizeHint::default(),
+            _ => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// Why a request was not answered to its end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The service failed; the client got 500.
+    Service(Box<dyn Error + Send + Sync>),
+    /// The answer's body failed; the stream was reset with H3_INTERNAL_ERROR.
+    Body(Box<dyn Error + Send + Sync>),
+    /// The client or the connection did not take the answer.
+    Write(WriteError),
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service(_) => "the service failed",
+            Self::Body(_) => "the body of the answer failed",
+            Self::Write(_) => "the answer was not taken",
+        })
+    }
+}
+
+impl Error for AnswerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(match self {
+            Self::Service(error) | Self::Body(error) => error.as_ref(),
+            Self::Write(error) => error,
+        })
+    }
+}
+
+impl From<WriteError> for AnswerError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// Answers one request with a service. Run it as a task, or among others: while
+/// it waits, nothing else does.
+///
+/// # Errors
+/// [`AnswerError`]; the client has been told.
+pub async fn answer<S, B>(
+    mut service: S,
+    request: Request<()>,
+    stream: ServerRequest,
+) -> Result<(), AnswerError>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: HttpBody,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let is_head = request.method() == Method::HEAD;
+    let (mut send, recv) = stream.split();
+    let body = Body::new(recv, request.headers());
+    let request = request.map(|()| body);
+    let called = match poll_fn(|cx| service.poll_ready(cx)).await {
+        Ok(()) => service.call(request).await,
+        Err(error) => Err(error),
+    };
+    let (mut parts, body) = match called {
+        Ok(response) => response.into_parts(),
+        Err(error) => {
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            send.send_empty(response)?;
+            return Err(AnswerError::Service(error.into()));
+        }
+    };
+    strip(&mut parts.headers);
+    let head = Response::from_parts(parts, ());
+    if is_head || body.is_end_stream() {
+        send.send_empty(head)?;
+        return Ok(());
+    }
+    send.send_response(head)?;
+    let mut body = pin!(body);
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                // The stream may be over for other reasons; then nobody waits.
+                let _ = send.reset(Code::H3_INTERNAL_ERROR.value());
+                return Err(AnswerError::Body(error.into()));
+            }
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                let data = data.copy_to_bytes(data.remaining());
+                if !data.is_empty() {
+                    send.send_data(data).await?;
+                }
+            }
+            Err(frame) => {
+                if let Ok(mut trailers) = frame.into_trailers() {
+                    strip(&mut trailers);
+                    send.send_trailers(&trailers)?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+    send.finish()?;
+    Ok(())
+}
+
+/// Takes out what services written for HTTP/1.1 may say about their connection.
+fn strip(headers: &mut HeaderMap) {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+    // Connection-specific fields are removed when a message is translated.
+    const SPECIFIC: [HeaderName; 6] = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in SPECIFIC.iter().chain(&nominated) {
+        headers.remove(name);
+    }
+}

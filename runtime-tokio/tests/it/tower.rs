@@ -1,0 +1,150 @@
+//! Services of the tower world on HTTP/3.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use aqueduct_tokio::tower::{Body, serve};
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::{Body as _, Frame};
+
+use crate::harness::{Pair, pattern, within};
+
+fn at(method: &str, path: &str) -> http::Request<()> {
+    let uri = format!("https://localhost{path}");
+    http::Request::builder()
+        .method(method)
+        .uri(uri)
+        .body(())
+        .expect("valid")
+}
+
+fn app() -> Router {
+    Router::new()
+        .route("/", get(|| async { "hello from axum" }))
+        .route(
+            "/echo",
+            post(|request: Request| async { request.into_body() }),
+        )
+        .route(
+            "/old",
+            get(|| async { ([("connection", "close")], "old habits").into_response() }),
+        )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_answers_beside_a_session() {
+    within(async {
+        let pair = Pair::new().await;
+        tokio::spawn(serve(pair.server.clone(), app()));
+        let mut stream = pair.client.get(at("GET", "/")).await.expect("is sent");
+        assert_eq!(stream.recv_response().await.expect("arrives").status(), 200);
+        assert_eq!(
+            stream.read_to_end(100).await.expect("whole"),
+            "hello from axum"
+        );
+
+        let mut stream = pair
+            .client
+            .get(at("GET", "/nowhere"))
+            .await
+            .expect("is sent");
+        assert_eq!(stream.recv_response().await.expect("arrives").status(), 404);
+
+        let mut stream = pair.client.get(at("GET", "/old")).await.expect("is sent");
+        let response = stream.recv_response().await.expect("arrives");
+        assert_eq!(response.headers().get("connection"), None);
+
+        // Row A14: the same connection carries sessions.
+        let (session, _) = pair.session().await;
+        session.close(0, "").expect("open");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_and_trailers_pass_through() {
+    within(async {
+        let pair = Pair::new().await;
+        tokio::spawn(serve(pair.server.clone(), app()));
+        let echo = at("POST", "/echo");
+        let (mut send, mut recv) = pair.client.request(echo).await.expect("is sent").split();
+        let data = pattern(3 << 20);
+        let copy = data.clone();
+        tokio::spawn(async move {
+            send.send_data(copy).await.expect("is read");
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-sum", HeaderValue::from_static("42"));
+            send.send_trailers(&trailers).expect("not finished");
+        });
+        assert_eq!(recv.recv_response().await.expect("arrives").status(), 200);
+        assert!(
+            recv.read_to_end(1 << 23).await.expect("whole") == data,
+            "the echo differs"
+        );
+        let trailers = recv
+            .recv_trailers()
+            .await
+            .expect("whole")
+            .expect("are kept");
+        assert_eq!(trailers.headers["x-sum"], "42");
+    })
+    .await;
+}
+
+/// A body without end that counts how far it was asked for.
+struct Endless(Arc<AtomicUsize>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 16 * 1024])))))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_is_asked_for_no_more_than_is_taken() {
+    within(async {
+        let pair = Pair::new().await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            assert!(!request.body().is_end_stream());
+            let body = Endless(count.clone());
+            async move { Ok::<_, Infallible>(Response::new(body)) }
+        });
+        tokio::spawn(serve(pair.server.clone(), service));
+        let mut stream = pair.client.get(at("GET", "/")).await.expect("is sent");
+        let response = stream.recv_response().await.expect("arrives");
+        assert_eq!(response.status(), StatusCode::OK);
+        // A body that is asked without regard to the peer is ahead of it at once.
+        let mut taken = 0;
+        while taken < 32 << 20 {
+            let data = stream
+                .recv_data()
+                .await
+                .expect("whole")
+                .expect("is endless");
+            taken += data.len();
+            let made = asked.load(Ordering::Relaxed) * 16 * 1024;
+            assert!(
+                made - taken < 24 << 20,
+                "{made} bytes were made, {taken} taken"
+            );
+        }
+    })
+    .await;
+}
