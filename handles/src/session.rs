@@ -93,9 +93,9 @@ impl SessionRequest {
         let accept = half.conn.lock().core(half.conn.key, |core| {
             core.accept_session(self.pending.key, &answer)
         });
-        accept.unwrap_or(Err(SessionError::Gone)).map(|()| {
-            self.pending.establish(self.request.uri.clone(), answer)
-        })
+        accept
+            .unwrap_or(Err(SessionError::Gone))
+            .map(|()| self.pending.establish(self.request.uri.clone(), answer))
     }
 
     /// Rejects with a status of 300 to 599.

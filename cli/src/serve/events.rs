@@ -1,8 +1,9 @@
 //! What clients do to sessions and their streams, as JSON lines for programs.
 
-use aqueduct_tokio::Session;
 use aqueduct_tokio::core::error::{PeerCode, SessionClose};
 use aqueduct_tokio::core::id::Side;
+use aqueduct_tokio::{Session, SessionRequest};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::output::Output;
@@ -30,6 +31,14 @@ impl Events {
             "protocol": protocol,
         });
         self.print("session_opened", fields);
+    }
+
+    /// A request for a session was answered with this status.
+    pub(super) fn session_rejected(self, request: &SessionRequest, status: StatusCode) {
+        let (path, origin) = (request.uri().path(), request.origin());
+        tracing::info!(path, origin, %status, "a session was rejected");
+        let fields = json!({ "path": path, "origin": origin, "status": status.as_u16() });
+        self.print("session_rejected", fields);
     }
 
     /// A session has ended; told when the client did it.

@@ -50,6 +50,7 @@ async fn act(
     site: &Site,
 ) -> Result<(), SessionError> {
     if let WtAction::Reject(status) = action {
+        site.events.session_rejected(&request, status);
         return request.reject(status);
     }
     let ours = |name: &&String| request.protocols().contains(name);
