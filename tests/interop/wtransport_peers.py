@@ -105,7 +105,7 @@ async def uni(world, stack):
         same((await world.client(stack, "uni", size=size))[0], {"echoed": size}, "echo")
 
 
-@each("{} client: datagram echo, small and as large as fits")
+@each("{} client: datagram echo, small and large")
 async def datagram(world, stack):
     same((await world.client(stack, "datagram", size=32))[0], {"echoed": 32}, "echo")
     seen, _ = await world.client(stack, "datagram", size=1100)

@@ -54,8 +54,10 @@ async fn act(
         return request.reject(status);
     }
     let ours = |name: &&String| request.protocols().contains(name);
-    let mut answer = ConnectAnswer::default();
-    answer.protocol = site.protocols.iter().find(ours).cloned();
+    let answer = ConnectAnswer {
+        protocol: site.protocols.iter().find(ours).cloned(),
+        ..ConnectAnswer::default()
+    };
     let session = request.accept_with(answer)?;
     site.events.session_opened(&session);
     match action {
