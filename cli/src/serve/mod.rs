@@ -5,12 +5,12 @@ mod demo;
 mod events;
 mod files;
 mod ready;
+mod server;
 mod session;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aqueduct_tokio::Endpoint;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::config::Config;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
@@ -26,6 +26,7 @@ use crate::page::{self, Page};
 use crate::signals::Signals;
 use crate::{tls, units};
 use events::Events;
+use server::Server;
 
 /// How long the last packets may take to leave after everything is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -133,7 +134,7 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
     }
 }
 
-fn endpoint(options: &Serve, identity: &Identity) -> Result<Endpoint, Failure> {
+fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
     let config = EndpointConfig::server(tls, Config::default()).doing(doing)?;
@@ -142,11 +143,11 @@ fn endpoint(options: &Serve, identity: &Identity) -> Result<Endpoint, Failure> {
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
         None => config,
     };
-    Endpoint::server(config, options.listen).doing(doing)
+    Server::bind(options.runtime, config, options.listen).doing(doing)
 }
 
 /// A task for each connection, so that none waits for another.
-async fn accept(endpoint: &Endpoint, site: &Arc<Site>) {
+async fn accept(endpoint: &Server, site: &Arc<Site>) {
     while let Some(connection) = endpoint.accept().await {
         tokio::spawn(connection::run(connection, site.clone()));
     }
