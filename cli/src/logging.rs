@@ -22,6 +22,8 @@ fn targets(verbose: u8) -> Targets {
         "aqueduct_cli",
         "aqueduct_core",
         "aqueduct_handles",
+        "aqueduct_async_std",
+        "aqueduct_mio",
         "aqueduct_tokio",
     ]
     .into_iter()

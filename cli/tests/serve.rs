@@ -47,6 +47,21 @@ fn either_form_of_the_digest_is_trusted() {
 }
 
 #[test]
+fn every_runtime_serves_requests_and_sessions_and_ends_when_told() {
+    for runtime in ["tokio", "async-std", "mio"] {
+        let mut server = Server::start(&["--runtime", runtime]);
+        let cert = server.cert();
+        let cert = cert.to_str().unwrap();
+        let got = aqueduct(["get", &server.url("/bytes/100000"), "--cacert", cert]);
+        assert_eq!(got.ok().stdout.len(), 100_000, "{runtime}");
+        let url = server.url("/echo");
+        aqueduct(["wt", &url, "ping", "--count", "3", "--cacert", cert]).ok();
+        server.signal("INT");
+        assert!(server.wait().success(), "{runtime}");
+    }
+}
+
+#[test]
 fn what_cannot_be_served_is_said_and_has_an_exit_code() {
     let server = Server::start(&[]);
     let taken = server.ready["address"].as_str().unwrap();

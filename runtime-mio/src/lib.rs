@@ -3,7 +3,8 @@
 //! The application owns the [`mio::Poll`] and the thread. [`Ports`] adds UDP
 //! sockets to it, each with an endpoint of the [core]. There is no `async`,
 //! no other thread and no lock: an event is a value, and what it calls for is a
-//! method call. For futures see `aqueduct-tokio` and `aqueduct-async-std`.
+//! method call. For futures see `aqueduct-tokio` and `aqueduct-async-std`, or the
+//! feature `handles`, which runs a loop of mio's for them.
 //!
 //! # The loop
 //!
@@ -78,6 +79,8 @@
 #![forbid(unsafe_code)]
 
 mod app;
+#[cfg(feature = "handles")]
+pub mod handles;
 mod ports;
 mod remote;
 mod socket;

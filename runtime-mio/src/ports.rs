@@ -304,7 +304,7 @@ impl Ports {
 }
 
 /// Edges in both directions; mio's are always edges.
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 impl Port {
     fn receive(&mut self, now: Instant) -> io::Result<()> {

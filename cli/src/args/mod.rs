@@ -123,10 +123,25 @@ pub struct Serve {
     /// How long to let work finish after SIGINT or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
+    /// What moves the packets; what is served runs on tokio with each
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    pub runtime: Runtime,
     /// Write a QUIC trace of each connection to this folder
     #[cfg(feature = "qlog")]
     #[arg(long, value_name = "DIR")]
     pub qlog: Option<PathBuf>,
+}
+
+/// An adapter between the core and the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// A task on tokio
+    #[default]
+    Tokio,
+    /// A thread of async-io, the reactor of async-std and smol
+    AsyncStd,
+    /// A thread with a mio loop
+    Mio,
 }
 
 impl Serve {

@@ -6,12 +6,12 @@ mod events;
 mod files;
 mod origin;
 mod ready;
+mod server;
 mod session;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aqueduct_tokio::ServerGroup;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
 use tokio::net::TcpListener;
@@ -27,6 +27,7 @@ use crate::signals::Signals;
 use crate::{tls, units};
 use events::Events;
 use origin::Origins;
+use server::Server;
 
 /// How long the last packets may take to leave after everything is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -143,7 +144,7 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
     }
 }
 
-fn endpoint(options: &Serve, identity: &Identity) -> Result<ServerGroup, Failure> {
+fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
     let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
@@ -152,11 +153,17 @@ fn endpoint(options: &Serve, identity: &Identity) -> Result<ServerGroup, Failure
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
         None => config,
     };
-    ServerGroup::bind(config, options.listen, options.workers.into()).doing(doing)
+    Server::bind(
+        options.runtime,
+        options.workers.into(),
+        config,
+        options.listen,
+    )
+    .doing(doing)
 }
 
 /// A task for each connection, so that none waits for another.
-async fn accept(endpoint: &ServerGroup, site: &Arc<Site>) {
+async fn accept(endpoint: &Server, site: &Arc<Site>) {
     while let Some(connection) = endpoint.accept().await {
         tokio::spawn(connection::run(connection, site.clone()));
     }

@@ -1,0 +1,101 @@
+//! Async handles whose packets are moved by a mio loop on a thread of its own.
+//!
+//! The handles are those of `aqueduct-tokio` and `aqueduct-async-std`, so their
+//! tasks may run on any executor. Unlike [`Ports`](crate::Ports) this has a lock
+//! around the endpoint, which the handles share with the loop.
+
+use std::fmt;
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::task::{Context, Wake};
+use std::time::{Duration, Instant};
+
+use aqueduct_core::driver::{Driver as CoreDriver, UdpIo};
+use aqueduct_core::endpoint::{Endpoint as Core, EndpointConfig};
+pub use aqueduct_handles::*;
+use mio::{Events, Poll, Token, Waker};
+
+use crate::ports::BOTH;
+use crate::socket::Socket;
+
+const SOCKET: Token = Token(0);
+const KICK: Token = Token(1);
+
+/// The loop of one endpoint.
+pub struct Driver {
+    worker: Worker,
+    io: Socket,
+    poll: Poll,
+    kick: Arc<Kick>,
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+/// An endpoint on a socket that is bound already, and what a thread has to run
+/// for it.
+///
+/// # Errors
+/// The socket cannot be used, or the configuration does not suit.
+pub fn endpoint(config: EndpointConfig, socket: UdpSocket) -> io::Result<(Endpoint, Driver)> {
+    let mut io = Socket::new(socket)?;
+    let core = Core::new(config.may_fragment(io.limits().may_fragment))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let driver = CoreDriver::new(core.max_udp_payload(), io.limits());
+    let poll = Poll::new()?;
+    poll.registry().register(&mut io.socket, SOCKET, BOTH)?;
+    let kick = Arc::new(Kick(Waker::new(poll.registry(), KICK)?));
+    let (endpoint, worker) = Endpoint::new(core, driver);
+    let driver = Driver {
+        worker,
+        io,
+        poll,
+        kick,
+    };
+    Ok((endpoint, driver))
+}
+
+impl Driver {
+    /// Runs until every handle and connection is gone.
+    ///
+    /// # Errors
+    /// The socket or the poll fails; every handle has been told.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(16);
+        let waker = self.kick.into();
+        while let Some(turn) = self.worker.turn(Instant::now(), &mut self.io)? {
+            let kicked = self.worker.poll_kicked(&mut Context::from_waker(&waker));
+            let wait = if turn.more || self.io.readable || kicked.is_ready() {
+                Some(Duration::ZERO)
+            } else {
+                let until = |at: Instant| at.saturating_duration_since(Instant::now());
+                turn.deadline.map(until)
+            };
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Wakes the loop when a handle has something for it.
+struct Kick(Waker);
+
+impl Wake for Kick {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Err(error) = self.0.wake() {
+            // What it was for is done with the next packet or timer.
+            tracing::debug!(%error, "the loop was not woken");
+        }
+    }
+}
