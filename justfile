@@ -4,6 +4,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 
+# What is off by default and tested all the same.
+optional := "--features aqueduct-tokio/tower,aqueduct-tokio/web-transport-trait,aqueduct-tokio/quic-lb"
+
 # List the recipes.
 default:
     @just --list --unsorted
@@ -25,11 +28,11 @@ deps:
 
 # Clippy and the workspace lints; every warning is an error.
 lint:
-    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets {{ optional }} --locked -- -D warnings
 
 # Documentation, private items too; every broken link is an error.
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace {{ optional }} --no-deps --document-private-items --locked
 
 # The core without QUIC: no quinn and no rustls in its graph, and its tests pass.
 no-default:
@@ -43,11 +46,11 @@ features:
 
 # Unit, scenario, layering and fuzz-replay tests.
 unit *ARGS:
-    cargo nextest run --workspace --features aqueduct-tokio/tower --locked --profile ci {{ ARGS }}
+    cargo nextest run --workspace {{ optional }} --locked --profile ci {{ ARGS }}
 
 # Examples in the documentation.
 doctest:
-    cargo test --doc --workspace --locked
+    cargo test --doc --workspace {{ optional }} --locked
 
 # The examples run and say what they should.
 examples:

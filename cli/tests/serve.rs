@@ -72,6 +72,7 @@ fn what_cannot_be_served_is_said_and_has_an_exit_code() {
     aqueduct(["serve", "--cert", cert, "--key", cert]).expect(3, "no unencrypted private key");
     aqueduct(["serve", "--cert", cert, "--key", "/no/key"]).expect(3, "/no/key");
     aqueduct(["serve", "--cert", cert]).expect(2, "--key");
+    aqueduct(["serve", "--runtime", "mio", "--workers", "2"]).expect(2, "--workers");
     let away = [
         "serve",
         "--listen",
@@ -128,12 +129,23 @@ fn sessions_of_pages_from_elsewhere_are_refused() {
     let from = |origin: &str| server.run(&["wt", &echo, "-H", &format!("origin: {origin}")]);
     from("https://example.com").ok();
     from("https://example.org").expect(4, "403");
+
+    let server = Server::start(&[]);
+    let echo = server.url("/echo");
+    let from = |origin: &str| server.run(&["wt", &echo, "-H", &format!("origin: {origin}")]);
+    from(echo.trim_end_matches("/echo")).ok();
+    from("https://example.org").expect(4, "403");
 }
 
 #[test]
 fn what_clients_do_to_sessions_is_told() {
     let mut server = Server::start(&[]);
     server.run(&["wt", &server.url("/echo")]).ok();
+    let opened = server.line();
+    assert_eq!(
+        (&opened["event"], &opened["path"]),
+        (&"session_opened".into(), &"/echo".into())
+    );
     let line = server.line();
     assert_eq!(
         (&line["event"], &line["code"]),
@@ -182,4 +194,21 @@ fn a_client_that_stays_is_left_after_the_deadline() {
         begun.elapsed()
     );
     request.join().unwrap().expect(1, "cannot fetch");
+}
+
+#[cfg(unix)]
+#[test]
+fn several_workers_share_a_port_and_drain_together() {
+    let mut server = Server::start(&["--workers", "3"]);
+    for _ in 0..6 {
+        server.run(&["get", &server.url("/bytes/1000")]).ok();
+    }
+    aqueduct(["serve", "--workers", "0"]).expect(2, "--workers");
+    let (cert, slow) = (server.cert(), server.url("/slow?ms=700"));
+    let request =
+        std::thread::spawn(move || aqueduct(["get", &slow, "--cacert", cert.to_str().unwrap()]));
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    request.join().unwrap().ok();
 }

@@ -9,6 +9,9 @@ fn everything_is_echoed() {
     let server = Server::start(&[]);
     let run = server.run(&["wt", &server.url("/echo"), "echo", "--count", "5", "--json"]);
     let lines = run.ok().json();
+    let (opened, lines) = lines.split_first().unwrap();
+    assert_eq!(opened["event"], "session");
+    assert_eq!(opened["dialect"], "draft-07..12");
     let kinds: Vec<_> = lines
         .iter()
         .map(|line| line["kind"].as_str().unwrap())
@@ -57,7 +60,7 @@ fn ping_tells_each_reply_and_the_statistics() {
         (&"ping".into(), &5.into())
     );
     let received = summary["received"].as_u64().unwrap();
-    assert_eq!(lines.len() as u64, received + 1);
+    assert_eq!(lines.len() as u64, received + 2);
     assert!(summary["median_ms"].as_f64().unwrap() > 0.0);
 }
 
@@ -67,7 +70,7 @@ fn throughput_is_measured_both_ways() {
     let arguments = ["throughput", "--bytes", "3MB", "--streams", "3", "--json"];
     let echo = server.url("/echo");
     let run = server.run(&[&["wt", &echo], &arguments[..]].concat());
-    let line = &run.ok().json()[0];
+    let line = &run.ok().json()[1];
     assert_eq!(
         (&line["event"], &line["bytes"]),
         (&"throughput".into(), &3_000_000.into())

@@ -378,6 +378,12 @@ impl<T: Transport> Access<'_, T> {
         self.conn.stats()
     }
 
+    /// Streams of every kind that are in the tables at present.
+    #[must_use]
+    pub fn live_streams(&self) -> usize {
+        self.conn.live_streams()
+    }
+
     /// What a session has counted; `None` when it is gone.
     #[must_use]
     pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {
@@ -529,8 +535,9 @@ impl<T: Transport> RecvStream<'_, T> {
         let code = self.access.wire_code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
         let stopped = conn.run_fallible(*t, *now, |sessions, cx| {
-            sessions.on_bytes_lost(cx.h3, stream);
-            cx.h3.stop(cx.t, stream, code)
+            let stopped = cx.h3.stop(cx.t, stream, code);
+            sessions.on_bytes_lost(cx, stream);
+            stopped
         });
         if stopped == Ok(true) {
             Ok(())

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! receive(io)            no endpoint   system calls
+//!   .. divert ..         no endpoint   what is another endpoint's goes there
 //! feed(core, now)        endpoint      arrivals and time go in
 //!   .. poll_event ..     endpoint      the owner hands events out
 //! collect(core, now)     endpoint      transmits and the deadline come out
@@ -121,6 +122,9 @@ pub struct Driver {
     buffer_len: usize,
     meta: [RecvMeta; BATCH],
     received: usize,
+    /// For each received datagram, in order, whether somebody else took it; empty
+    /// when all are the endpoint's.
+    taken: Vec<bool>,
     arena: BytesMut,
     queue: VecDeque<Queued>,
     spare: Vec<Vec<u8>>,
@@ -166,6 +170,7 @@ impl Driver {
             buffer_len,
             meta: [RecvMeta::default(); BATCH],
             received: 0,
+            taken: Vec::new(),
             arena: BytesMut::new(),
             queue: VecDeque::with_capacity(MAX_QUEUE),
             spare: Vec::with_capacity(MAX_QUEUE),
@@ -198,28 +203,38 @@ impl Driver {
         Ok(self.received > 0)
     }
 
+    /// Shows what was received to `take`, once: what it answers `true` for, because
+    /// it is another endpoint's, is not fed.
+    pub fn divert(&mut self, mut take: impl FnMut(Arrival, &[u8]) -> bool) {
+        let Self {
+            scratch,
+            buffer_len,
+            meta,
+            received,
+            taken,
+            ..
+        } = self;
+        if taken.is_empty() {
+            let all = datagrams(scratch, *buffer_len, meta, *received);
+            taken.extend(all.map(|(from, datagram)| take(from, datagram)));
+        }
+    }
+
     /// Hands what was received to the endpoint, and the time.
     pub fn feed(&mut self, core: &mut Endpoint, now: Instant) {
-        let buffers = self.scratch.chunks_exact(self.buffer_len.max(1));
         let received = std::mem::take(&mut self.received);
         self.fed = received > 0;
-        for (meta, buffer) in self.meta.iter().zip(buffers).take(received) {
-            let Some(filled) = buffer.get(..meta.len) else {
+        let mut taken = self.taken.drain(..);
+        for (from, datagram) in datagrams(&self.scratch, self.buffer_len, &self.meta, received) {
+            if taken.next().unwrap_or(false) {
                 continue;
-            };
-            let from = Arrival {
-                remote: meta.addr,
-                local_ip: meta.dst_ip,
-                ecn: meta.ecn.map(from_ecn),
-            };
-            for datagram in filled.chunks(meta.stride.max(1)) {
-                if self.arena.capacity() < datagram.len() {
-                    // Takes the old block back when nothing points into it any more.
-                    self.arena.reserve(ARENA);
-                }
-                self.arena.extend_from_slice(datagram);
-                core.handle_datagram(now, from, self.arena.split());
             }
+            if self.arena.capacity() < datagram.len() {
+                // Takes the old block back when nothing points into it any more.
+                self.arena.reserve(ARENA);
+            }
+            self.arena.extend_from_slice(datagram);
+            core.handle_datagram(now, from, self.arena.split());
         }
         core.handle_timeout(now);
     }
@@ -312,6 +327,27 @@ impl Driver {
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
+}
+
+/// What was received, in order, one by one.
+fn datagrams<'a>(
+    scratch: &'a [u8],
+    buffer_len: usize,
+    meta: &'a [RecvMeta],
+    received: usize,
+) -> impl Iterator<Item = (Arrival, &'a [u8])> {
+    let buffers = scratch.chunks_exact(buffer_len.max(1));
+    let filled = meta.iter().zip(buffers).take(received);
+    filled.flat_map(|(meta, buffer)| {
+        let from = Arrival {
+            remote: meta.addr,
+            local_ip: meta.dst_ip,
+            ecn: meta.ecn.map(from_ecn),
+        };
+        let filled = buffer.get(..meta.len).unwrap_or_default();
+        let datagrams = filled.chunks(meta.stride.max(1));
+        datagrams.map(move |datagram| (from, datagram))
+    })
 }
 
 /// Sends one transmit, in parts when it holds more datagrams than the socket now

@@ -77,6 +77,7 @@
 //! | `quinn` (default) | [`endpoint`], over quinn-proto |
 //! | `ring` (default), `aws-lc-rs` | the cryptography; with both, *ring* is used |
 //! | `driver` | [`driver`]: batching, GSO, GRO, ECN around an endpoint |
+//! | `quic-lb` | [`endpoint::cid`]: connection ids that load balancers and other endpoints can route by |
 //! | `testing`, `pair` | transports and pairs on virtual time, for tests |
 //! | `qlog` | traces of QUIC connections |
 //!
@@ -89,7 +90,7 @@
 //! function does. A panic is a bug.
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(all(feature = "quinn", feature = "driver")),
+    not(all(feature = "quinn", feature = "driver", feature = "quic-lb")),
     allow(
         rustdoc::broken_intra_doc_links,
         reason = "this page describes all features"

@@ -13,6 +13,8 @@ use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::id::Side;
 
 use crate::connection::{ConnHandle, Connection};
+#[cfg(feature = "quic-lb")]
+use crate::group::Member;
 use crate::shared::{Place, Shared, Step, now, wait_for};
 
 /// One UDP port's worth of connections, both opened and accepted.
@@ -35,6 +37,8 @@ impl Endpoint {
             shared: shared.clone(),
             driver,
             over: false,
+            #[cfg(feature = "quic-lb")]
+            member: None,
         };
         (Self { shared }, worker)
     }
@@ -190,6 +194,9 @@ pub struct Worker {
     shared: Arc<Shared>,
     driver: Driver,
     over: bool,
+    /// Its place among others on the same port.
+    #[cfg(feature = "quic-lb")]
+    member: Option<Member>,
 }
 
 impl Worker {
@@ -211,9 +218,17 @@ impl Worker {
 
     fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
         self.driver.receive(io)?;
+        #[cfg(feature = "quic-lb")]
+        if let Some(member) = &mut self.member {
+            member.sort(&mut self.driver);
+        }
         {
             let mut locked = self.shared.lock();
             locked.state().kicked = false;
+            #[cfg(feature = "quic-lb")]
+            if let Some(member) = &mut self.member {
+                member.feed(&mut locked.state().endpoint, now);
+            }
             self.driver.feed(&mut locked.state().endpoint, now);
             locked.pump();
             self.driver.collect(&mut locked.state().endpoint, now);
@@ -234,13 +249,26 @@ impl Worker {
         })
     }
 
-    /// Waits until a handle has given the core something to do. Cancel safe.
+    /// Takes its place among others on the same port.
+    #[cfg(feature = "quic-lb")]
+    pub(crate) fn join(&mut self, member: Member) {
+        self.member = Some(member);
+    }
+
+    /// Waits until a handle has given the core something to do, or another worker
+    /// of the same group has. Cancel safe.
     pub async fn kicked(&self) {
         poll_fn(|cx| self.poll_kicked(cx)).await;
     }
 
     /// See [`kicked`](Self::kicked).
     pub fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(feature = "quic-lb")]
+        if let Some(member) = &self.member
+            && member.poll(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
         self.shared.poll_kicked(cx)
     }
 

@@ -13,6 +13,7 @@
 //!                                                  ├─ SendStream, RecvStream
 //!                                                  └─ datagrams
 //!  Endpoint ── connect() / accept() ─► Connection
+//!  Group    ── several endpoints on one port, for more than one core
 //!  Worker   ── the part of the driver task that every runtime shares
 //! ```
 //!
@@ -58,6 +59,8 @@ pub use aqueduct_core as core;
 mod connection;
 mod endpoint;
 pub mod error;
+#[cfg(feature = "quic-lb")]
+mod group;
 mod http;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod io;
@@ -76,6 +79,8 @@ pub mod web_transport;
 
 pub use crate::connection::Connection;
 pub use crate::endpoint::{Connecting, Endpoint, Worker};
+#[cfg(feature = "quic-lb")]
+pub use crate::group::{Group, GroupStats};
 pub use crate::http::{
     BodyReceiver, BodySender, RequestStream, ResponseReceiver, ResponseSender, ServerRequest,
 };

@@ -87,10 +87,14 @@
 //!   nothing behind.
 //! - **Generic code** written against the `web-transport-trait` crate runs on
 //!   [`Session`] with the feature of that name.
+//! - **Cores**: an [`Endpoint`] is driven by one task. A server that has more to do
+//!   than one core can is a [`ServerGroup`].
 //! - **Time** is the system's. Tokio's paused clock does not stop QUIC.
 #![forbid(unsafe_code)]
 
 mod driver;
+#[cfg(feature = "quic-lb")]
+mod group;
 #[cfg(feature = "tower")]
 pub mod tower;
 
@@ -109,6 +113,10 @@ pub use aqueduct_handles::{
     ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
 };
 
+#[cfg(feature = "quic-lb")]
+pub use crate::group::ServerGroup;
+#[cfg(feature = "quic-lb")]
+pub use aqueduct_handles::GroupStats;
 #[cfg(feature = "web-transport-trait")]
 pub use aqueduct_handles::web_transport;
 
@@ -166,22 +174,14 @@ impl Endpoint {
     pub fn with_socket(config: EndpointConfig, socket: UdpSocket) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let local = socket.local_addr()?;
-        let socket = Socket::new(socket)?;
-        let core = core::endpoint::Endpoint::new(config.may_fragment(socket.may_fragment()))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let driver = Driver::new(core.max_udp_payload(), socket.limits());
+        let (core, driver, socket) = open(config, socket)?;
         let (inner, worker) = aqueduct_handles::Endpoint::new(core, driver);
         let rebind = Arc::new(Rebind::default());
         let control = Control {
             rebind: rebind.clone(),
             local: Mutex::new(local),
         };
-        runtime.spawn(async move {
-            // The handles have been told by the worker.
-            if let Err(error) = drive(worker, socket, rebind).await {
-                tracing::error!(%error, "the endpoint's socket failed");
-            }
-        });
+        runtime.spawn(run(worker, socket, rebind));
         Ok(Self {
             inner,
             control: Arc::new(control),
@@ -274,5 +274,25 @@ impl Endpoint {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.inner.open_connections()
+    }
+}
+
+/// What an endpoint is made of: its core, its buffers and its socket.
+fn open(
+    config: EndpointConfig,
+    socket: UdpSocket,
+) -> io::Result<(core::endpoint::Endpoint, Driver, Socket)> {
+    let socket = Socket::new(socket)?;
+    let core = core::endpoint::Endpoint::new(config.may_fragment(socket.may_fragment()))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let driver = Driver::new(core.max_udp_payload(), socket.limits());
+    Ok((core, driver, socket))
+}
+
+/// The task of an endpoint.
+async fn run(worker: aqueduct_handles::Worker, socket: Socket, rebind: Arc<Rebind>) {
+    // The handles have been told by the worker.
+    if let Err(error) = drive(worker, socket, rebind).await {
+        tracing::error!(%error, "the endpoint's socket failed");
     }
 }

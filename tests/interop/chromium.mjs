@@ -14,14 +14,15 @@ function install() {
   const T = {
     sleep,
     soon: (promise, what, ms = 8000) => Promise.race([promise, late(ms, what)]),
-    connection(path) {
+    connection(path, options = {}) {
       const value = Uint8Array.from(atob(T.hash), (c) => c.charCodeAt(0));
       return new WebTransport(`https://${T.host}${path}`, {
         serverCertificateHashes: [{ algorithm: "sha-256", value }],
+        ...options,
       });
     },
-    async session(path) {
-      const transport = T.connection(path);
+    async session(path, options) {
+      const transport = T.connection(path, options);
       transport.closed.catch(() => {});
       await T.soon(transport.ready, `session ${path}`);
       return transport;
@@ -80,6 +81,15 @@ function install() {
   globalThis.T = T;
 }
 
+/** Gives a page the helpers, and tells them of the server. */
+async function prepare(page, server) {
+  await page.evaluate(install);
+  await page.evaluate(
+    ([host, hash]) => Object.assign(T, { host, hash }),
+    [server.host, server.ready.sha256_base64],
+  );
+}
+
 /** A case whose body runs in the page; `verify` sees what it returned, and the server. */
 function inPage(name, body, verify, seconds = 30, argument = undefined) {
   suite.case(
@@ -91,6 +101,16 @@ function inPage(name, body, verify, seconds = 30, argument = undefined) {
     seconds,
   );
 }
+
+inPage(
+  "a session, and the draft it speaks",
+  async () => (await T.session("/echo")).close(),
+  async (_, server, since) => {
+    const opened = await server.event("session_opened", {}, since);
+    console.log(`# Chromium: ${opened.dialect}`);
+    same(opened.dialect, "draft-02", "dialect");
+  },
+);
 
 inPage(
   "bidirectional echo",
@@ -140,6 +160,68 @@ inPage(
   },
   (text) => check(text.startsWith("datagram "), `the answer was ${JSON.stringify(text)}`),
 );
+
+inPage(
+  "a datagram of the largest size the browser allows is echoed",
+  async () => {
+    const transport = await T.session("/echo");
+    const datagrams = transport.datagrams;
+    const writer = (datagrams.createWritable?.() ?? datagrams.writable).getWriter();
+    const reader = datagrams.readable.getReader();
+    // The browser learns the path's packet size as it goes; each try takes the size of the moment.
+    const tries = [];
+    for (let i = 0; i < 5; i++) {
+      const size = datagrams.maxDatagramSize;
+      tries.push(size);
+      await writer.write(T.noise(size));
+      const answer = await Promise.race([reader.read(), T.sleep(1000)]);
+      if (answer) return { size, equal: T.equal(answer.value, T.noise(size)), tries };
+    }
+    return { size: 0, equal: false, tries };
+  },
+  ({ size, equal, tries }) => {
+    check(equal, `no echo of datagrams of ${tries} bytes`);
+    check(size >= 1000, `the browser allows ${size} bytes only`);
+    console.log(`# datagrams of up to ${size} bytes`);
+  },
+);
+
+inPage(
+  "the server selects an application protocol of the page's",
+  async () => {
+    const transport = await T.session("/echo", { protocols: ["chat-9", "chat-1"] });
+    const other = await T.session("/echo", { protocols: ["chat-9"] });
+    return [transport.protocol, other.protocol];
+  },
+  async ([chosen, none], server, since) => {
+    const sessions = server.lines.slice(since).filter((line) => line.event === "session_opened");
+    same(sessions.map((line) => line.protocol), ["chat-1", null], "protocols selected");
+    if (chosen === undefined) console.log("# this Chromium has no `protocol` to read");
+    else same([chosen, none], ["chat-1", ""], "protocols the page sees");
+  },
+);
+
+suite.case("a page from elsewhere gets no session, and 403 is why", async ({ context, server }) => {
+  const undo = [];
+  const page = await context.newPage();
+  try {
+    const origin = new URL(await blankPage(undo)).origin;
+    await page.goto(origin);
+    await prepare(page, server);
+    const since = server.lines.length;
+    const refused = await page.evaluate(async () => {
+      const transport = T.connection("/echo");
+      transport.closed.catch(() => {});
+      return T.failure(transport.ready);
+    });
+    check(refused, "the session was accepted");
+    check(!refused.text.includes("nothing after"), refused.text);
+    await server.event("session_rejected", { path: "/echo", origin, status: 403 }, since);
+  } finally {
+    await page.close();
+    for (const step of undo.reverse()) await step();
+  }
+});
 
 inPage(
   "server-opened streams and datagram (/push)",
@@ -264,6 +346,17 @@ inPage(
 );
 
 inPage(
+  "drain by GOAWAY: the session goes on, and `draining` resolves where the browser has it",
+  async () => {
+    const transport = await T.session("/goaway");
+    const visible = transport.draining instanceof Promise;
+    if (visible) await T.soon(transport.draining, "draining");
+    return T.echo(transport, T.bytes("after GOAWAY"));
+  },
+  (equal) => check(equal, "the echo differs"),
+);
+
+inPage(
   "two sessions in parallel do not cross",
   async () => {
     const [a, b] = await Promise.all([T.session("/echo"), T.session("/echo")]);
@@ -301,17 +394,16 @@ suite.case("a page from our server comes over h3", async ({ context, server }) =
 
 suite.main(async (undo) => {
   console.log(`# ${chromiumVersion()}`);
-  const server = await Aqueduct.start(undo, ["--demo"], "aqueduct-chromium.log");
+  const blank = await blankPage(undo);
+  const options = ["--demo", "--allow-origin", new URL(blank).origin];
+  options.push("--protocols", "chat-1,chat-2");
+  const server = await Aqueduct.start(undo, options, "aqueduct-chromium.log");
   const context = await browser(undo, [
     `--origin-to-force-quic-on=${server.host}`,
     `--ignore-certificate-errors-spki-list=${server.ready.spki_sha256_base64}`,
   ]);
   const page = await context.newPage();
-  await page.goto(await blankPage(undo));
-  await page.evaluate(install);
-  await page.evaluate(
-    ([host, hash]) => Object.assign(T, { host, hash }),
-    [server.host, server.ready.sha256_base64],
-  );
+  await page.goto(blank);
+  await prepare(page, server);
   return { server, context, page };
 });

@@ -7,6 +7,9 @@ use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{data, frame, join, varint};
 use aqueduct_tests::assert_refused;
+use aqueduct_tests::wt::{
+    DATA_BLOCKED, MAX_DATA, MAX_STREAMS_BIDI, MAX_STREAMS_UNI, STREAMS_BLOCKED_UNI, limited, limits,
+};
 
 use super::wt_streams::server;
 
@@ -167,4 +170,76 @@ fn datagrams_as_capsules() {
         peer.access().recv_datagram(session).as_deref(),
         Some(&b"ho"[..])
     );
+}
+
+/// Row A17: every capsule with an effect on a session, cut in two at every byte,
+/// in one DATA frame or two.
+#[test]
+fn cut_at_every_byte() {
+    let number = |ty, value| frame(ty, &varint(value));
+    let all = join(&[
+        &number(MAX_DATA, 70_000),
+        &number(MAX_STREAMS_BIDI, 300),
+        &frame(0x17, &[9; 40]),
+        &number(MAX_STREAMS_UNI, 5),
+        &number(DATA_BLOCKED, 10),
+        &frame(0x00, b"datagram"),
+        &number(STREAMS_BLOCKED_UNI, 3),
+        &frame(DRAIN, &[]),
+        &frame(CLOSE, &join(&[&17u32.to_be_bytes(), "né".as_bytes()])),
+    ]);
+    for cut in 0..=all.len() {
+        let (head, tail) = all.split_at(cut);
+        for pieces in [vec![data(head), data(tail)], vec![data(&all)]] {
+            let (mut peer, id, session) = limited(limits(10, 2, 3), limits(20, 4, 5));
+            let bytes = pieces.concat();
+            let (first, second) = bytes.split_at(cut.min(bytes.len()));
+            peer.write(id, first);
+            peer.write(id, second);
+            let told: Vec<_> = peer
+                .events()
+                .into_iter()
+                .filter_map(|event| match event {
+                    Event::Session(_, event) => Some(event),
+                    _ => None,
+                })
+                .collect();
+            let [
+                SessionEvent::Datagrams,
+                SessionEvent::Draining,
+                SessionEvent::Closed(why),
+            ] = &told[..]
+            else {
+                panic!("cut at {cut}: {told:?}")
+            };
+            let expected = SessionClose::Closed {
+                by: Side::Client,
+                code: 17,
+                reason: "né".into(),
+            };
+            assert_eq!(**why, expected, "cut at {cut}");
+            assert_eq!(peer.access().session_stats(session), None);
+            assert_eq!(
+                (peer.seen(id).fin, peer.seen(id).reset),
+                (true, None),
+                "cut at {cut}"
+            );
+        }
+    }
+    let before_close = all.len() - frame(CLOSE, &[0; 7]).len();
+    for cut in 0..before_close {
+        let (mut peer, id, session) = limited(limits(10, 2, 3), limits(20, 4, 5));
+        peer.write(id, &data(&all[..cut]));
+        peer.write(id, &data(&all[cut..before_close]));
+        let stats = peer.access().session_stats(session).expect("a session");
+        let now = stats.flow_control.expect("flow control");
+        assert_eq!(
+            (now.send_data, now.open_bi, now.open_uni),
+            (70_000, 300, 5),
+            "cut at {cut}"
+        );
+        assert!(stats.draining, "cut at {cut}");
+        let datagram = peer.access().recv_datagram(session);
+        assert_eq!(datagram.as_deref(), Some(&b"datagram"[..]), "cut at {cut}");
+    }
 }

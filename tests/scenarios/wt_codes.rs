@@ -1,7 +1,7 @@
 //! Application error codes: 32 bits for the application, a range of HTTP/3 codes
 //! on the wire.
 
-use aqueduct_core::code::Code;
+use aqueduct_core::code::{self, Code};
 use aqueduct_core::error::{PeerCode, ReadError, ResetError, WriteError};
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
@@ -213,4 +213,67 @@ fn codes_out_of_range() {
         peer.seen(stream.id()).reset,
         Some(Code::H3_REQUEST_CANCELLED)
     );
+}
+
+/// The wire code of an application code, by the words of the draft: count up from
+/// the first, leaving out every value that is reserved.
+fn by_the_draft(app: u32) -> u64 {
+    let first = 0x52e4_a40f_a8db_u64;
+    first + u64::from(app) + u64::from(app) / 30
+}
+
+fn is_reserved(wire: u64) -> bool {
+    (wire - 0x21).is_multiple_of(0x1f)
+}
+
+/// Row B13: codes at both edges, around each change of the offset, and anywhere:
+/// there and back is the same, reserved values are never used and mean nothing,
+/// and neighbours keep their order.
+#[test]
+fn the_map_of_codes() {
+    let mut rng = Rng::new(13);
+    let random = std::iter::from_fn(|| Some(rng.bits() as u32)).take(200_000);
+    let near = |app: u32| (0..=2).flat_map(move |d| [app.saturating_sub(d), app.saturating_add(d)]);
+    let edges = [
+        0,
+        29,
+        30,
+        59,
+        60,
+        1 << 8,
+        1 << 16,
+        1 << 31,
+        u32::MAX - 30,
+        u32::MAX,
+    ];
+    let steps = (0..2_000)
+        .map(|n| n * 30)
+        .chain((0..2_000).map(|n| u32::MAX - n * 30));
+    for app in random.chain(edges.into_iter().chain(steps).flat_map(near)) {
+        let wire = code::app_to_http(app);
+        assert_eq!(wire, by_the_draft(app), "{app:#x}");
+        assert!(!is_reserved(wire), "{app:#x}");
+        assert_eq!(code::http_to_app(wire), Some(app));
+        for neighbour in [wire - 1, wire + 1] {
+            match code::http_to_app(neighbour) {
+                Some(other) => assert_eq!(u64::from(other) + wire, u64::from(app) + neighbour),
+                None => assert!(
+                    is_reserved(neighbour)
+                        || (app == 0 && neighbour < wire)
+                        || (app == u32::MAX && neighbour > wire),
+                    "{neighbour:#x}"
+                ),
+            }
+        }
+    }
+    for wire in [
+        0,
+        0x10c,
+        0x52e4_a40f_a8da,
+        0x52e5_ac98_3163,
+        (1 << 62) - 1,
+        u64::MAX,
+    ] {
+        assert_eq!(code::http_to_app(wire), None, "{wire:#x}");
+    }
 }

@@ -9,7 +9,8 @@ use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::testing::raw::{data, frame};
+use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
+use aqueduct_tests::wt::there;
 use aqueduct_tests::{config, content, seeds};
 
 use super::wt_streams::{opened, server};
@@ -169,4 +170,41 @@ fn the_last_stream_ends_it() {
         pair, Side::Client, Event::Session(key, SessionEvent::Closed(_)) if key == client => ()
     );
     assert!(!pair.connection(Side::Client).0.is_closed());
+}
+
+/// Row B20: the capsule and GOAWAY in either order, or before the answer, are one
+/// event for each session.
+#[test]
+fn capsule_and_goaway_are_one_event() {
+    let goaway = frame(0x07, &[0x08]);
+    for order in ["capsule first", "GOAWAY first", "GOAWAY before the answer"] {
+        let mut peer = RawPeer::new(Side::Client, Config::default());
+        let control = peer.control(&raw::settings(raw::WEBTRANSPORT));
+        let session = peer.access().open_session(&there()).expect("asks");
+        peer.drive();
+        let id = session.id();
+        if order == "GOAWAY before the answer" {
+            peer.write(control, &goaway);
+        }
+        peer.write(id, &raw::status(200));
+        if order == "GOAWAY first" {
+            peer.write(control, &goaway);
+        }
+        peer.write(id, &data(&frame(0x78ae, &[])));
+        if order == "capsule first" {
+            peer.write(control, &goaway);
+        }
+        let events = peer.events();
+        assert_eq!(drained(&events, session), 1, "{order}");
+        let established = |e: &Event| matches!(e, Event::Session(_, SessionEvent::Established(_)));
+        let draining = |e: &Event| matches!(e, Event::Session(_, SessionEvent::Draining));
+        assert!(events.iter().position(established) < events.iter().position(draining));
+        assert_eq!(
+            peer.access().open_session(&there()),
+            Err(OpenError::Draining)
+        );
+        peer.access()
+            .open_stream(session, Dir::Uni)
+            .expect("goes on");
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::dialect::Dialects;
 use aqueduct_core::error::ReadError;
 use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::expect_event;
@@ -11,6 +12,7 @@ use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId};
 use aqueduct_core::testing::raw::{self, RawPeer, join};
 use aqueduct_core::transport::Transport;
+use aqueduct_tests::wt::{connect_with, limits, settings_15, speaking};
 use aqueduct_tests::{assert_refused, bidi, config};
 
 /// A client whose request stream is open and still empty.
@@ -241,4 +243,73 @@ fn the_server_says_no() {
     let stop = peer.seen(early).stop;
     assert_eq!(stop, Some(Code::WT_SESSION_GONE));
     assert_eq!(peer.closed(), None);
+}
+
+/// Row B10: while the client's SETTINGS are on their way nothing is decided, not
+/// even what is a session; then all is replayed in order, in every dialect that
+/// has to be negotiated.
+#[test]
+fn before_the_settings() {
+    let new = speaking(Dialects::SET_B, Some(limits(99, 9, 9)));
+    let theirs = settings_15(limits(99, 9, 9));
+    for (config, pairs, token) in [
+        (
+            Config::default(),
+            raw::WEBTRANSPORT.to_vec(),
+            "webtransport",
+        ),
+        (new, theirs, "webtransport-h3"),
+    ] {
+        let mut peer = RawPeer::new(Side::Server, config);
+        let connect = peer.request(&connect_with(token, &[]));
+        let streams = [
+            uni(&mut peer, b"a"),
+            peer.request(&[0x40, 0x41, 0x00, b'b']),
+        ];
+        peer.datagram(b"\0d");
+        peer.advance(Duration::from_secs(4));
+        let quiet = peer.events();
+        assert!(
+            quiet.iter().all(|e| !matches!(e, Event::Session(..))),
+            "{quiet:?}"
+        );
+        peer.control(&raw::settings(&pairs));
+        let session = expect_event!(
+            peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        );
+        assert_eq!(session.id(), connect);
+        let answer = ConnectAnswer::default();
+        peer.access()
+            .accept_session(session, &answer)
+            .expect("accepts");
+        for (id, body) in streams.into_iter().zip([b"a", b"b"]) {
+            let stream = expect_event!(
+                peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+            );
+            assert_eq!(stream.id(), id);
+            assert_eq!(super::wt_streams::read(&mut peer, stream).0, body);
+        }
+        assert_eq!(
+            peer.access().recv_datagram(session).as_deref(),
+            Some(&b"d"[..])
+        );
+    }
+}
+
+/// Row B11: SETTINGS that rule the session out refuse what waited for it.
+#[test]
+fn settings_that_say_no() {
+    let mut peer = RawPeer::new(Side::Server, Config::default());
+    let connect = peer.request(&raw::connect());
+    let early = uni(&mut peer, b"x");
+    peer.control(&raw::settings(&[(0x2b60_3742, 1)]));
+    assert_refused(&peer, connect, Code::H3_MESSAGE_ERROR, "no datagrams");
+    assert_refused(&peer, early, Code::WT_SESSION_GONE, "no session");
+    let late = uni(&mut peer, b"x");
+    assert_refused(&peer, late, Code::WT_SESSION_GONE, "no session");
+    let told = peer.events();
+    assert!(
+        told.iter().all(|e| !matches!(e, Event::Session(..))),
+        "{told:?}"
+    );
 }

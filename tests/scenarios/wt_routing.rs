@@ -10,6 +10,8 @@ use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, join, varint};
 use aqueduct_tests::{assert_closed, get, request, seeds};
 
+use aqueduct_tests::wt::{admit, read_raw, stream_head};
+
 use super::wt_streams::opened;
 
 /// Row B8: several sessions, requests between them, streams in any order.
@@ -105,4 +107,68 @@ fn late_sessions() {
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     assert_eq!(pair.transfer(Side::Client, here, there, b"x"), b"x");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::default()
+    })]
+
+    /// Row B8: streams of two sessions and of requests between them, whatever their
+    /// ids and in whatever order their bytes come, one byte at a time.
+    #[test]
+    fn two_interleaved_sessions(
+        before in 0..20u64,
+        between in 1..20u64,
+        streams in proptest::collection::vec((0..2usize, proptest::bool::ANY, 0..4u8), 1..40),
+        order in proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 400),
+    ) {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+        for _ in 0..before {
+            peer.request(&raw::get());
+        }
+        let first = admit(&mut peer, &raw::connect());
+        for _ in 0..between {
+            peer.request(&raw::get());
+        }
+        let sessions = [first, admit(&mut peer, &raw::connect())];
+        // Each stream says in its body which session it is for.
+        let mut rest = Vec::new();
+        for (session, bi, len) in streams {
+            let dir = if bi { Dir::Bi } else { Dir::Uni };
+            let id = if bi { peer.request(&[]) } else { peer.uni(&[]) };
+            let body = vec![session as u8; usize::from(len)];
+            let mut bytes = [stream_head(dir, sessions[session].0), body].concat();
+            bytes.reverse();
+            rest.push((id, session, usize::from(len), bytes));
+        }
+        let expected: Vec<_> = rest.iter().map(|(id, session, len, _)| (*id, *session, *len)).collect();
+        let mut order = order.into_iter().cycle();
+        while !rest.is_empty() {
+            let at = order.next().map_or(0, |index| index.index(rest.len()));
+            let (id, _, _, bytes) = &mut rest[at];
+            match bytes.pop() {
+                Some(byte) => peer.write(*id, &[byte]),
+                None => {
+                    peer.finish(*id);
+                    rest.remove(at);
+                }
+            }
+        }
+        let mut seen = 0;
+        for event in peer.events() {
+            let Event::Session(key, SessionEvent::Opened { stream, .. }) = event else {
+                continue;
+            };
+            let told = sessions.iter().position(|(_, session)| *session == key);
+            let mine = expected.iter().find(|(id, ..)| *id == stream.id());
+            let (_, session, len) = mine.expect("one of them");
+            assert_eq!(told, Some(*session));
+            assert_eq!(read_raw(&mut peer, stream), (vec![*session as u8; *len], true));
+            seen += 1;
+        }
+        assert_eq!(seen, expected.len());
+    }
 }

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use aqueduct_core::config::Config;
+use aqueduct_core::error::{ReadError, ResetError, WriteError};
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::head::ConnectAnswer;
@@ -220,5 +221,35 @@ fn a_reset_keeps_the_header() {
             .iter()
             .filter(|e| matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
         assert_eq!(opened.count(), usize::from(reliable_reset), "{events:?}");
+    }
+}
+
+/// Row B15: a reset waits for a header that the transport has not taken yet, and
+/// goes out as soon as it has; to the application the stream is over at once.
+#[test]
+fn a_reset_waits_for_the_header() {
+    for (dir, budget) in [(Dir::Uni, 1), (Dir::Bi, 1), (Dir::Uni, 2), (Dir::Bi, 2)] {
+        let knobs = Knobs {
+            reliable_reset: true,
+            ..Knobs::default()
+        };
+        let mut pair = LoopbackPair::connected(knobs);
+        let (session, _) = pair.session("https://example.com/wt");
+        pair.net.end(Side::Client).knobs().send_buffer = budget;
+        let stream = pair.client().open_stream(session, dir).expect("a stream");
+        let mut client = pair.client();
+        let mut send = client.send(stream).expect("a stream");
+        send.reset(7).expect("a code");
+        assert_eq!(send.reset(8), Err(ResetError::Gone));
+        assert_eq!(send.write(&mut ["x".into()]), Err(WriteError::Gone));
+        let there = opened(&mut pair, Side::Server);
+        let mut all = Vec::new();
+        match pair.read_some(Side::Server, there, &mut all) {
+            Err(ReadError::Reset(code)) => assert_eq!(code.app, Some(7)),
+            other => panic!("{other:?}"),
+        }
+        if dir == Dir::Uni {
+            assert!(pair.client().send(stream).is_err(), "it is over");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What the scenario tests share.
 
+pub mod model;
+pub mod wt;
+
 use std::fmt::Write;
 
 use aqueduct_core::code::Code;
@@ -78,9 +81,26 @@ pub fn content(bytes: &[u8]) -> Vec<u8> {
 /// # Panics
 /// When there is no such frame or it needs a dynamic table.
 pub fn fields(bytes: &[u8], n: usize) -> String {
+    decoded(Decoder::new(0, 0), bytes, n)
+}
+
+/// The same of what our side sent on a stream, with the dynamic table it filled.
+///
+/// # Panics
+/// When there is no such frame or its table is unknown.
+pub fn fields_on(peer: &RawPeer, id: StreamId, n: usize) -> String {
+    let mut decoder = Decoder::new(1 << 16, 100);
+    if let Some((_, encoder)) = peer.uni_of_type(2) {
+        let instructions = decoder.handle_encoder_stream(&encoder.bytes[1..]);
+        instructions.expect("encoder instructions");
+    }
+    decoded(decoder, &peer.seen(id).bytes, n)
+}
+
+fn decoded(mut decoder: Decoder, bytes: &[u8], n: usize) -> String {
     let mut sections = frames(bytes).into_iter().filter(|(ty, _)| *ty == 1);
     let (_, section) = sections.nth(n).expect("a HEADERS frame");
-    let decoded = Decoder::new(0, 0)
+    let decoded = decoder
         .decode(0, &section, 1 << 20)
         .expect("a field section");
     let Decoded::Section(section) = decoded else {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod target;
+mod webtransport;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
 
 pub use target::Target;
+pub use webtransport::WebTransport;
 
 use crate::exit;
 use crate::identity::Sha256Digest;
@@ -90,6 +92,9 @@ pub struct Serve {
     /// UDP address and port to serve on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433")]
     pub listen: SocketAddr,
+    /// Endpoints that share the port, each with a socket and a task of its own, for more cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
     /// Certificate chain in PEM, leaf first; self-signed for localhost when absent
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
@@ -108,9 +113,13 @@ pub struct Serve {
     /// Serve the demonstration resources; on without --root
     #[arg(long)]
     pub demo: bool,
-    /// Accept sessions only from pages of this origin (repeatable; any origin when absent)
+    /// Accept sessions from pages of this origin too (repeatable; * for any). Pages of the server's
+    /// own authority, the page of --page and programs that are no browsers need no leave
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     pub allow_origin: Vec<String>,
+    /// What of WebTransport is announced.
+    #[command(flatten)]
+    pub webtransport: WebTransport,
     /// How long to let work finish after SIGINT or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
@@ -255,6 +264,9 @@ pub struct Wt {
     /// Request field (repeatable), for example an origin
     #[arg(short = 'H', long, global = true, value_name = "NAME:VALUE", value_parser = parse_header)]
     pub header: Vec<(HeaderName, HeaderValue)>,
+    /// What of WebTransport is announced.
+    #[command(flatten)]
+    pub webtransport: WebTransport,
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
@@ -353,6 +365,9 @@ pub struct Probe {
     /// The server, and the path at which to try a session
     #[arg(value_name = "URL")]
     pub url: Target,
+    /// What of WebTransport is announced.
+    #[command(flatten)]
+    pub webtransport: WebTransport,
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
@@ -398,6 +413,9 @@ fn parse_data(text: &str) -> Result<Data, String> {
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
     let uri: http::Uri = text
         .parse()
         .map_err(|_| format!("`{text}` is not an origin"))?;

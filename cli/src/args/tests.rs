@@ -39,6 +39,7 @@ fn serve_is_a_demonstration_unless_it_has_a_root() {
     assert!(serve("serve --root /srv --demo").demo_enabled());
     assert!(parse_line("serve --cert c.pem").is_err());
     assert!(parse_line("serve --allow-origin https://a.example:8443").is_ok());
+    assert!(parse_line("serve --allow-origin *").is_ok());
     assert!(parse_line("serve --allow-origin a.example").is_err());
     assert!(parse_line("serve --allow-origin https://a.example/path").is_err());
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::core::code::Code;
+use aqueduct_tokio::core::config::Config;
 use aqueduct_tokio::{Connection, Endpoint};
 
 use crate::args::{Connect, Target};
@@ -27,6 +28,7 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 pub struct Dialer {
     tls: Arc<rustls::ClientConfig>,
     how: Connect,
+    http: Config,
 }
 
 impl Dialer {
@@ -40,7 +42,15 @@ impl Dialer {
         }
         let tls = Arc::new(tls::client_config(&how.trust())?);
         let how = how.clone();
-        Ok(Self { tls, how })
+        let http = Config::default();
+        Ok(Self { tls, how, http })
+    }
+
+    /// Has connections behave so in HTTP/3.
+    #[must_use]
+    pub fn http(mut self, config: Config) -> Self {
+        self.http = config;
+        self
     }
 
     /// Connects to the host of `target`: to the first of its addresses that answers.
@@ -75,8 +85,10 @@ impl Dialer {
         tracing::info!(%address, name = target.host(), "connecting");
         let begun = tokio::time::Instant::now();
         let endpoint = self.endpoint(address)?;
+        let to =
+            aqueduct_tokio::core::endpoint::Target::new(address, target.host(), self.tls.clone());
         let connection = endpoint
-            .connect(address, target.host(), self.tls.clone())
+            .connect_with(to.http(self.http.clone()))
             .doing(doing)?
             .established()
             .await

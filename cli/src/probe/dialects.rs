@@ -22,8 +22,8 @@ pub(super) struct Dialect {
 dialects! {
     ENABLE_WEBTRANSPORT: "02-05", true;
     WEBTRANSPORT_MAX_SESSIONS: "07-12", true;
-    WT_MAX_SESSIONS: "13-14", false;
-    WT_ENABLED: "15-16", false;
+    WT_MAX_SESSIONS: "13-14", true;
+    WT_ENABLED: "15-16", true;
 }
 
 /// The dialects that `settings` announce, oldest first.

@@ -17,6 +17,7 @@ use report::{Attempt, Report};
 /// session is a result, not a failure.
 pub async fn run(options: &Probe, output: Output) -> Result<Exit, Failure> {
     let client = Dialer::new(&options.connect, output)?
+        .http(options.webtransport.config())
         .dial(&options.url)
         .await?;
     let report = look(&client, options).await;
@@ -67,13 +68,22 @@ async fn look(client: &Client, options: &Probe) -> Result<Report, Failure> {
 
 /// Opens a session at the URL and closes it.
 async fn attempt(client: &Client, options: &Probe) -> Attempt {
-    let request = ConnectRequest::new(options.url.uri().clone());
+    let mut request = ConnectRequest::new(options.url.uri().clone());
+    request
+        .protocols
+        .clone_from(&options.webtransport.protocols);
     match client.connection().open_session(request).await {
         Ok(session) => {
             let max_datagram_size = session.max_datagram_size();
+            let agreed = client.connection().negotiated().ok();
+            let protocol = session.protocol().map(str::to_owned);
             // The report is about how it was opened.
             let _ = session.close(0, "");
-            Attempt::Opened { max_datagram_size }
+            Attempt::Opened {
+                max_datagram_size,
+                agreed,
+                protocol,
+            }
         }
         Err(ConnectError::Rejected { status, .. }) => Attempt::Rejected(status),
         Err(ConnectError::Refused(why)) => Attempt::Impossible(why, explain(why)),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aqueduct_tokio::core::dialect::Negotiated;
 use aqueduct_tokio::core::endpoint::PeerParameters;
 use aqueduct_tokio::core::wire::settings::{SettingId, Settings};
 use aqueduct_tokio::error::Refusal;
@@ -19,7 +20,11 @@ use crate::units;
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// It was opened, and closed again.
-    Opened { max_datagram_size: Option<usize> },
+    Opened {
+        max_datagram_size: Option<usize>,
+        agreed: Option<Negotiated>,
+        protocol: Option<String>,
+    },
     /// The server answered with this status.
     Rejected(StatusCode),
     /// Nothing was sent, because the server does not announce what it takes.
@@ -49,13 +54,26 @@ impl Attempt {
     fn to_text(&self) -> String {
         match self {
             Self::Opened {
-                max_datagram_size: Some(size),
+                max_datagram_size,
+                agreed,
+                protocol,
             } => {
-                format!("opened; datagrams of up to {size} bytes")
+                let mut text = "opened".to_owned();
+                if let Some(agreed) = agreed {
+                    text += &format!(" in {}", agreed.dialect);
+                    if agreed.flow_control {
+                        text += " with flow control";
+                    }
+                }
+                if let Some(protocol) = protocol {
+                    text += &format!("; protocol {protocol}");
+                }
+                text += &match max_datagram_size {
+                    Some(size) => format!("; datagrams of up to {size} bytes"),
+                    None => "; no datagrams".to_owned(),
+                };
+                text
             }
-            Self::Opened {
-                max_datagram_size: None,
-            } => "opened; no datagrams".to_owned(),
             Self::Rejected(status) => format!("refused: the server answered {status}"),
             Self::Impossible(why, explanation) => format!("refused: {why}: {explanation}"),
             Self::Failed(why) => format!("refused: {why}"),
@@ -67,12 +85,22 @@ impl Attempt {
         let mut fields = json!({
             "opened": matches!(self, Self::Opened { .. }),
             "max_datagram_size": null,
+            "dialect": null,
+            "flow_control": null,
+            "protocol": null,
             "status": null,
             "refusal": null,
         });
         match self {
-            Self::Opened { max_datagram_size } => {
+            Self::Opened {
+                max_datagram_size,
+                agreed,
+                protocol,
+            } => {
                 fields["max_datagram_size"] = json!(max_datagram_size);
+                fields["dialect"] = json!(agreed.map(|it| it.dialect.to_string()));
+                fields["flow_control"] = json!(agreed.map(|it| it.flow_control));
+                fields["protocol"] = json!(protocol);
             }
             Self::Rejected(status) => {
                 fields["status"] = status.as_u16().into();

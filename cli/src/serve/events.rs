@@ -2,6 +2,8 @@
 
 use aqueduct_tokio::core::error::{PeerCode, SessionClose};
 use aqueduct_tokio::core::id::Side;
+use aqueduct_tokio::{Session, SessionRequest};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::output::Output;
@@ -15,6 +17,28 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn new(output: Output) -> Self {
         Self { output }
+    }
+
+    /// A session was accepted.
+    pub(super) fn session_opened(self, session: &Session) {
+        let agreed = session.connection().negotiated().ok();
+        let (path, protocol) = (session.uri().path(), session.protocol());
+        tracing::info!(path, ?agreed, protocol, "a session is open");
+        let fields = json!({
+            "path": path,
+            "dialect": agreed.map(|it| it.dialect.to_string()),
+            "flow_control": agreed.map(|it| it.flow_control),
+            "protocol": protocol,
+        });
+        self.print("session_opened", fields);
+    }
+
+    /// A request for a session was answered with this status.
+    pub(super) fn session_rejected(self, request: &SessionRequest, status: StatusCode) {
+        let (path, origin) = (request.uri().path(), request.origin());
+        tracing::info!(path, origin, %status, "a session was rejected");
+        let fields = json!({ "path": path, "origin": origin, "status": status.as_u16() });
+        self.print("session_rejected", fields);
     }
 
     /// A session has ended; told when the client did it.

@@ -4,6 +4,7 @@ mod connection;
 mod demo;
 mod events;
 mod files;
+mod origin;
 mod ready;
 mod server;
 mod session;
@@ -12,12 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::args::Serve;
+use crate::args::{Runtime, Serve};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::files::Root;
 use crate::identity::Identity;
@@ -26,6 +26,7 @@ use crate::page::{self, Page};
 use crate::signals::Signals;
 use crate::{tls, units};
 use events::Events;
+use origin::Origins;
 use server::Server;
 
 /// How long the last packets may take to leave after everything is closed.
@@ -38,8 +39,10 @@ struct Site {
     root: Option<Root>,
     /// The demonstration's page; `None` when there is no demonstration.
     demo: Option<Page>,
-    /// Origins whose pages may open sessions; all when empty.
-    origins: Vec<String>,
+    /// Whose pages may open sessions.
+    origins: Origins,
+    /// Application protocols that sessions may select.
+    protocols: Vec<String>,
     /// How long a drain may take.
     drain: Duration,
     events: Events,
@@ -77,7 +80,14 @@ pub async fn run(options: &Serve, output: Output) -> Result<Exit, Failure> {
     let site = Arc::new(Site {
         root,
         demo: options.demo_enabled().then(|| facts.page_for_h3()),
-        origins: options.allow_origin.clone(),
+        origins: Origins::new(
+            options
+                .allow_origin
+                .iter()
+                .cloned()
+                .chain(facts.page_origins()),
+        ),
+        protocols: options.webtransport.protocols.clone(),
         drain: options.drain_timeout,
         events: Events::new(output),
     });
@@ -135,15 +145,19 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
 }
 
 fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
+    if options.workers > 1 && options.runtime != Runtime::Tokio {
+        let why = "--workers needs --runtime tokio: the others have one socket";
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
-    let config = EndpointConfig::server(tls, Config::default()).doing(doing)?;
+    let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
     #[cfg(feature = "qlog")]
     let config = match &options.qlog {
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
         None => config,
     };
-    Server::bind(options.runtime, config, options.listen).doing(doing)
+    Server::bind(options, config).doing(doing)
 }
 
 /// A task for each connection, so that none waits for another.

@@ -63,6 +63,16 @@ impl Facts {
         })
     }
 
+    /// The origins under which a browser on this machine finds the page.
+    pub(super) fn page_origins(self) -> impl Iterator<Item = String> {
+        let page = self.page.map(reachable);
+        let by_address = page.map(|address| format!("http://{address}"));
+        let by_name = page.filter(|address| address.ip().is_loopback());
+        by_address
+            .into_iter()
+            .chain(by_name.map(|address| format!("http://localhost:{}", address.port())))
+    }
+
     /// The page as sent over plain HTTP, from another port: it names the server.
     pub(super) fn page_for_http(&self) -> Page {
         let host = match reachable(self.listening).ip() {

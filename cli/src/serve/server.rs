@@ -8,15 +8,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use aqueduct_tokio::Connection;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
+use aqueduct_tokio::{Connection, ServerGroup};
 
-use crate::args::Runtime;
+use crate::args::{Runtime, Serve};
 
 /// An endpoint that accepts connections.
 pub(super) enum Server {
-    Tokio(aqueduct_tokio::Endpoint),
+    Tokio(ServerGroup),
     AsyncStd(aqueduct_async_std::Endpoint),
     Mio(aqueduct_mio::handles::Endpoint, SocketAddr),
 }
@@ -33,13 +33,13 @@ macro_rules! each {
 }
 
 impl Server {
-    pub(super) fn bind(
-        runtime: Runtime,
-        config: EndpointConfig,
-        address: SocketAddr,
-    ) -> io::Result<Self> {
-        Ok(match runtime {
-            Runtime::Tokio => Self::Tokio(aqueduct_tokio::Endpoint::server(config, address)?),
+    pub(super) fn bind(options: &Serve, config: EndpointConfig) -> io::Result<Self> {
+        let address = options.listen;
+        Ok(match options.runtime {
+            Runtime::Tokio => {
+                let workers = options.workers.into();
+                Self::Tokio(ServerGroup::bind(config, address, workers)?)
+            }
             Runtime::AsyncStd => {
                 let mut spawned = Ok(());
                 let endpoint = aqueduct_async_std::Endpoint::server(config, address, |driver| {

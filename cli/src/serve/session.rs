@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::core::error::SessionClose;
+use aqueduct_tokio::core::head::ConnectAnswer;
 use aqueduct_tokio::error::{DatagramError, ReadError, SessionError, WriteError};
 use aqueduct_tokio::{Connection, RecvStream, SendStream, Session, SessionRequest};
 use bytes::Bytes;
@@ -31,23 +32,14 @@ pub(super) async fn run(request: SessionRequest, connection: Connection, site: A
         origin = request.origin(),
         "session request"
     );
-    let action = match (&site.demo, may_open(request.origin(), &site.origins)) {
+    let allowed = site.origins.allow(request.origin(), uri.authority());
+    let action = match (&site.demo, allowed) {
         (_, false) => WtAction::Reject(StatusCode::FORBIDDEN),
         (None, _) => WtAction::Reject(StatusCode::NOT_FOUND),
         (Some(_), true) => route(uri.path(), uri.query()),
     };
     if let Err(error) = act(action, request, &connection, &site).await {
         tracing::info!(path = uri.path(), %error, "a session was not to be");
-    }
-}
-
-/// Whether a page of this origin may open sessions. Programs that are no browsers name none.
-fn may_open(origin: Option<&str>, allowed: &[String]) -> bool {
-    match origin {
-        Some(origin) => {
-            allowed.is_empty() || allowed.iter().any(|it| it.eq_ignore_ascii_case(origin))
-        }
-        None => true,
     }
 }
 
@@ -58,9 +50,16 @@ async fn act(
     site: &Site,
 ) -> Result<(), SessionError> {
     if let WtAction::Reject(status) = action {
+        site.events.session_rejected(&request, status);
         return request.reject(status);
     }
-    let session = request.accept()?;
+    let ours = |name: &&String| request.protocols().contains(name);
+    let answer = ConnectAnswer {
+        protocol: site.protocols.iter().find(ours).cloned(),
+        ..ConnectAnswer::default()
+    };
+    let session = request.accept_with(answer)?;
+    site.events.session_opened(&session);
     match action {
         WtAction::Echo | WtAction::Reject(_) => {}
         WtAction::Push => push(&session).await,
@@ -219,20 +218,5 @@ async fn copy(mut recv: RecvStream, send: &mut SendStream, events: Events) -> Re
             }
             Err(_) => return Err(CutShort),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_are_compared_whole_and_browsers_alone_name_one() {
-        let allowed = ["https://example.com".to_owned()];
-        assert!(may_open(Some("https://anyone.example"), &[]));
-        assert!(may_open(None, &allowed));
-        assert!(may_open(Some("https://EXAMPLE.com"), &allowed));
-        assert!(!may_open(Some("https://example.com.evil.test"), &allowed));
-        assert!(!may_open(Some("null"), &allowed));
     }
 }

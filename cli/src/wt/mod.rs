@@ -6,6 +6,7 @@ mod throughput;
 
 use aqueduct_tokio::Session;
 use aqueduct_tokio::core::head::ConnectRequest;
+use serde_json::json;
 
 use crate::args::{Target, Wt, WtCommand, WtEcho};
 use crate::client::{Client, Dialer, session_failed};
@@ -14,7 +15,7 @@ use crate::output::Output;
 
 /// Opens the session and does what was asked for.
 pub async fn run(options: &Wt, output: Output) -> Result<Exit, Failure> {
-    let dialer = Dialer::new(&options.connect, output)?;
+    let dialer = Dialer::new(&options.connect, output)?.http(options.webtransport.config());
     let client = dialer.dial(&options.url).await?;
     let limit = options.connect.connect_timeout;
     let session = tokio::time::timeout(limit, open(&client, options))
@@ -25,7 +26,10 @@ pub async fn run(options: &Wt, output: Output) -> Result<Exit, Failure> {
             Err(Failure::new(Exit::Failure, what))
         });
     let done = match &session {
-        Ok(session) => act(session, options, output).await,
+        Ok(session) => match opened(session, output) {
+            Ok(()) => act(session, options, output).await,
+            Err(failure) => Err(failure),
+        },
         Err(_) => Ok(()),
     };
     if let Ok(session) = &session {
@@ -39,11 +43,38 @@ pub async fn run(options: &Wt, output: Output) -> Result<Exit, Failure> {
 
 async fn open(client: &Client, options: &Wt) -> Result<Session, Failure> {
     let mut request = ConnectRequest::new(options.url.uri().clone());
+    request
+        .protocols
+        .clone_from(&options.webtransport.protocols);
     for (name, value) in &options.header {
         request.headers.append(name, value.clone());
     }
     let session = client.connection().open_session(request).await;
     session.map_err(|error| session_failed(doing(&options.url), error))
+}
+
+/// Tells what was negotiated: to programs always, to people with -v.
+fn opened(session: &Session, output: Output) -> Result<(), Failure> {
+    // A connection that ended meanwhile speaks none, which the action will tell.
+    let Ok(agreed) = session.connection().negotiated() else {
+        return Ok(());
+    };
+    let dialect = agreed.dialect.to_string();
+    tracing::info!(
+        dialect,
+        flow_control = agreed.flow_control,
+        protocol = session.protocol(),
+        "the session is open"
+    );
+    if !output.is_json() {
+        return Ok(());
+    }
+    let fields = json!({
+        "dialect": dialect,
+        "flow_control": agreed.flow_control,
+        "protocol": session.protocol(),
+    });
+    output.result("session", "", fields).map_err(unprinted)
 }
 
 fn doing(target: &Target) -> String {

@@ -244,7 +244,7 @@ fn a_batch_never_exceeds_what_one_packet_holds() {
     let mut io = FakeIo::new();
     io.gso = 64;
     let contents: Vec<u8> = (0..64 * 1452_u32).map(|at| (at % 251) as u8).collect();
-    let transmit = crate::endpoint::Transmit {
+    let transmit = Transmit {
         remote: ([127, 0, 0, 1], 1).into(),
         local_ip: None,
         ecn: None,
@@ -266,4 +266,41 @@ fn a_batch_never_exceeds_what_one_packet_holds() {
         .collect();
     assert!(all == contents, "nothing is lost or repeated");
     assert!(io.sent.iter().all(|(.., size)| *size == Some(1452)));
+}
+
+#[test]
+fn what_is_diverted_is_not_fed() {
+    let now = crate::testing::epoch();
+    let mut server = {
+        let tls = Identity::localhost().server().into();
+        let config = EndpointConfig::server(tls, Config::default()).expect("suits");
+        Endpoint::new(config).expect("suits")
+    };
+    // Two clients' first datagrams, coalesced into one buffer.
+    let (mut clients, mut io) = (client(2, now), FakeIo::new());
+    let mut driver = io.driver();
+    let turn = driver
+        .turn(now, &mut clients, &mut io, &mut quiet)
+        .expect("usable");
+    assert_eq!((io.sent.len(), turn.more), (2, false));
+    let (from, both) = (
+        ([127, 0, 0, 1], 9).into(),
+        io.sent.drain(..).flat_map(|(_, bytes, _)| bytes).collect(),
+    );
+    io.inbox.push_back((from, both, 1200));
+
+    let (mut driver, mut seen) = (io.driver(), Vec::new());
+    assert!(driver.receive(&mut io).expect("usable"));
+    for _ in 0..2 {
+        // Shown once, even if asked twice.
+        driver.divert(|arrival, datagram| {
+            seen.push((arrival.remote, datagram.len()));
+            seen.len() == 1
+        });
+    }
+    assert_eq!(seen, [(from, 1200), (from, 1200)]);
+    driver.feed(&mut server, now);
+    assert_eq!(server.open_connections(), 1);
+    // The next batch is judged anew.
+    driver.divert(|_, _| unreachable!("nothing was received"));
 }

@@ -11,6 +11,8 @@ use quinn_proto::{
 };
 use rustls::quic::Version;
 
+#[cfg(feature = "quic-lb")]
+use super::cid::{ConnectionIds, Luck};
 use super::incoming::IncomingPolicy;
 use super::seed::{Mix, SeededIds, fold, system_seed};
 use super::tls::ALPN;
@@ -198,13 +200,17 @@ pub struct EndpointConfig {
     pub(super) max_udp_payload: u16,
     pub(super) may_fragment: bool,
     pub(super) seed: Option<[u8; 32]>,
+    #[cfg(feature = "quic-lb")]
+    pub(super) ids: Option<ConnectionIds>,
     #[cfg(feature = "qlog")]
     pub(super) qlog: Option<Arc<QlogFactory>>,
 }
 
 #[derive(Clone)]
 pub(super) struct ServerParts {
-    pub(super) crypto: Arc<QuicServerConfig>,
+    /// Made once, so that clones of a configuration share the key of their address
+    /// validation tokens.
+    pub(super) quic: quinn_proto::ServerConfig,
     pub(super) http: Arc<Config>,
 }
 
@@ -229,6 +235,8 @@ impl EndpointConfig {
             max_udp_payload: 1472,
             may_fragment: true,
             seed: None,
+            #[cfg(feature = "quic-lb")]
+            ids: None,
             #[cfg(feature = "qlog")]
             qlog: None,
         }
@@ -241,7 +249,7 @@ impl EndpointConfig {
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
         let server = ServerParts {
-            crypto: server_crypto(tls)?,
+            quic: quinn_proto::ServerConfig::with_crypto(server_crypto(tls)?),
             http: Arc::new(http),
         };
         Ok(Self {
@@ -297,6 +305,15 @@ impl EndpointConfig {
         self
     }
 
+    /// How connection ids are made, so that load balancers and other endpoints on
+    /// the same port can tell whose they are. By default they are random.
+    #[cfg(feature = "quic-lb")]
+    #[must_use]
+    pub fn connection_ids(mut self, ids: ConnectionIds) -> Self {
+        self.ids = Some(ids);
+        self
+    }
+
     /// Writes a qlog trace of every connection for which `factory` gives a sink.
     #[cfg(feature = "qlog")]
     #[must_use]
@@ -321,9 +338,14 @@ impl EndpointConfig {
             let state = fold(&seed);
             config.cid_generator(move || Box::new(SeededIds(Mix(state))));
         }
+        #[cfg(feature = "quic-lb")]
+        if let Some(ids) = self.ids.clone() {
+            let seed = self.seed;
+            config.cid_generator(move || Box::new(ids.generator(Luck::new(seed.as_ref()))));
+        }
         let mut server = None;
         if let Some(parts) = &self.server {
-            let mut built = quinn_proto::ServerConfig::with_crypto(parts.crypto.clone());
+            let mut built = parts.quic.clone();
             built.transport_config(Arc::new(self.transport.build(parts.http.datagrams)?));
             server = Some(Arc::new(built));
         }

@@ -55,6 +55,8 @@ compile_error!(
     "feature `quinn` of aqueduct-core needs TLS: enable feature `ring` or feature `aws-lc-rs`"
 );
 
+#[cfg(feature = "quic-lb")]
+pub mod cid;
 mod config;
 mod connection;
 mod incoming;

@@ -59,6 +59,8 @@ pub(crate) struct H3 {
     pub(super) peer_max_push_id: Option<u64>,
     /// Requests and tunnels in the table.
     pub(crate) exchanges: usize,
+    /// A stream of the peer ended before its use was known.
+    pub(crate) headless: bool,
     pub(super) early_priorities: VecDeque<(StreamId, Priority)>,
     nuisances: u32,
     pub(crate) stats: Stats,
@@ -90,6 +92,7 @@ impl H3 {
             goaway_received: None,
             peer_max_push_id: None,
             exchanges: 0,
+            headless: false,
             early_priorities: VecDeque::new(),
             nuisances: 0,
             stats: Stats::default(),

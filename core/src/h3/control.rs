@@ -219,16 +219,6 @@ impl H3 {
         {
             return Err(Fault::Connection(Violation::DatagramWithoutTransport));
         }
-        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
-        // A server that enables WebTransport says exactly 1.
-        if self.side == Side::Client
-            && self.claims.bidi.is_some()
-            && settings
-                .get(SettingId::WT_ENABLED)
-                .is_some_and(|value| value > 1)
-        {
-            return Err(Fault::Connection(Violation::SettingsInvalid));
-        }
         self.encoder.set_peer_limits(
             settings.qpack_max_table_capacity(),
             settings.qpack_blocked_streams(),

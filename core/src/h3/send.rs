@@ -225,6 +225,12 @@ impl H3 {
                 return false;
             }
         }
+        if let Send::Resetting(code) = slot.send {
+            t.reset(key.id, code, u64::from(slot.header_len));
+            slot.send = Send::Closed;
+            self.settle(key);
+            return false;
+        }
         if slot.send == Send::Finishing {
             t.finish(key.id);
             slot.send = Send::Finished;
@@ -288,7 +294,7 @@ impl H3 {
             Send::Open => {}
             Send::Stopped(code) => return Err(WriteError::Stopped(PeerCode::http(code))),
             Send::Finishing | Send::Finished => return Err(WriteError::WrongState),
-            Send::Closed => return Err(WriteError::Gone),
+            Send::Resetting(_) | Send::Closed => return Err(WriteError::Gone),
         }
         if !matches!(exchange.send, Part::Body | Part::Tunnel) {
             return Err(WriteError::WrongState);
@@ -322,7 +328,7 @@ impl H3 {
             Send::Open => {}
             Send::Stopped(code) => return Err(WriteError::Stopped(PeerCode::http(code))),
             Send::Finishing | Send::Finished => return Err(WriteError::WrongState),
-            Send::Closed => return Err(WriteError::Gone),
+            Send::Resetting(_) | Send::Closed => return Err(WriteError::Gone),
         }
         let offered: usize = chunks.iter().map(Bytes::len).sum();
         let taken = if self.flush_stream(t, key) {
@@ -349,7 +355,13 @@ impl H3 {
     ) -> Result<(), ResetError> {
         let slot = self.table.get_mut(key).ok_or(ResetError::Gone)?;
         match slot.send {
-            Send::Closed => return Err(ResetError::Gone),
+            Send::Resetting(_) | Send::Closed => return Err(ResetError::Gone),
+            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.5
+            // A reset does not outrun the header that says whose stream it is.
+            Send::Open | Send::Finishing if slot.header_len > 0 && !slot.owed.is_empty() => {
+                slot.send = Send::Resetting(code);
+                return Ok(());
+            }
             // The reset already went out, in answer to the stop.
             Send::Stopped(_) => {}
             Send::Open | Send::Finishing | Send::Finished => {
@@ -398,11 +410,14 @@ impl H3 {
         // STOP_SENDING is answered with a reset that repeats its code.
         t.reset(key.id, code, u64::from(slot.header_len));
         slot.owed.clear();
-        slot.send = match slot.send {
-            Send::Open => Send::Stopped(code),
-            _ => Send::Closed,
-        };
-        self.events.push_back(H3Event::Stopped(key, code));
+        let before = std::mem::replace(&mut slot.send, Send::Closed);
+        if before == Send::Open {
+            slot.send = Send::Stopped(code);
+        }
+        // Who has abandoned the stream need not know.
+        if !matches!(before, Send::Resetting(_)) {
+            self.events.push_back(H3Event::Stopped(key, code));
+        }
         self.settle(key);
     }
 

@@ -53,6 +53,8 @@ pub(crate) enum Send {
     Finishing,
     /// The transport has everything; the acknowledgement is awaited.
     Finished,
+    /// Abandoned with the code while the stream's header was still owed.
+    Resetting(u64),
     /// The peer does not want more; the application has not been told by a write.
     Stopped(u64),
     /// Over, or never was.

@@ -99,6 +99,7 @@ impl H3 {
         let Some(slot) = self.table.get_mut(key) else {
             return Ok(());
         };
+        self.headless = true;
         slot.recv = Recv::Closed;
         if key.id.dir() == Dir::Bi {
             let Kind::Unidentified(reader) = &slot.kind else {
@@ -118,6 +119,7 @@ impl H3 {
     }
 
     fn reset_unidentified<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
+        self.headless = true;
         if let Some(slot) = self.table.get_mut(key) {
             slot.recv = Recv::Closed;
         }

@@ -39,13 +39,15 @@ impl Credit {
         taken
     }
 
-    /// The limit to report to the peer, once per limit.
-    pub(crate) fn blocked(&mut self) -> Option<u64> {
-        if self.told_at == Some(self.limit) {
-            return None;
-        }
-        self.told_at = Some(self.limit);
-        Some(self.limit)
+    /// Whether the peer is to be told that we are blocked: once per limit.
+    pub(crate) fn blocked(&mut self) -> bool {
+        let told = self.told_at.replace(self.limit);
+        told != Some(self.limit)
+    }
+
+    /// The limit that stops us, unless it has been raised since.
+    fn told_now(&self) -> Option<u64> {
+        self.told_at.filter(|limit| *limit == self.limit)
     }
 
     /// The peer's new limit: whether it grew, or an error when it shrank.
@@ -83,6 +85,10 @@ pub(crate) struct Grant {
     window: u64,
     /// What was forgiven and may arrive after all.
     slack: u64,
+    /// Of that, what did arrive and was not released yet.
+    late: u64,
+    /// The limit at which the peer last said that it is blocked.
+    stuck_at: Option<u64>,
 }
 
 impl Grant {
@@ -93,22 +99,32 @@ impl Grant {
             released: 0,
             window,
             slack: 0,
+            late: 0,
+            stuck_at: None,
         }
     }
 
     /// The peer used `n`.
     pub(crate) fn arrive(&mut self, n: u64) -> Result<(), Overrun> {
         let arrived = self.arrived.saturating_add(n);
-        if arrived > self.granted.saturating_add(self.slack) {
-            return Err(Overrun);
-        }
-        self.arrived = arrived;
+        // Beyond the limit there can only be what was forgiven and is late.
+        let late = arrived.saturating_sub(self.granted);
+        self.slack = self.slack.checked_sub(late).ok_or(Overrun)?;
+        self.late = self.late.saturating_add(late);
+        self.arrived = arrived - late;
         Ok(())
     }
 
     /// `n` of what arrived is done with. The new limit, when it is time to say so:
-    /// less than half of the window is left.
+    /// half of the window is used up.
     pub(crate) fn release(&mut self, n: u64) -> Option<u64> {
+        // What was forgiven was released then.
+        let again = n.min(self.late);
+        self.late -= again;
+        self.renew(n - again)
+    }
+
+    fn renew(&mut self, n: u64) -> Option<u64> {
         self.released = self.released.saturating_add(n);
         let wanted = self.released.saturating_add(self.window);
         if wanted - self.granted.min(wanted) < self.window.div_ceil(2).max(1) {
@@ -118,21 +134,30 @@ impl Grant {
         Some(wanted)
     }
 
-    /// The peer says that it is blocked at `limit` although nothing it sent is
-    /// left with us: what we never saw was lost to resets. The new limit, if so.
-    pub(crate) fn forgive(&mut self, limit: u64) -> Option<u64> {
-        if limit != self.granted || self.released >= self.granted {
-            return None;
-        }
+    /// The peer says that it is blocked at `limit`.
+    pub(crate) fn stuck(&mut self, limit: u64) {
+        self.stuck_at = Some(limit);
+    }
+
+    /// Whether the peer is blocked now, by things that have not arrived.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck_at == Some(self.granted) && self.arrived < self.granted
+    }
+
+    /// What the peer used and we never saw was lost to resets: it counts as done
+    /// with. The new limit, if there is one.
+    pub(crate) fn forgive(&mut self) -> Option<u64> {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.5
         // Without RESET_STREAM_AT a receiver cannot count what a reset took away;
-        // the sender has, and must not be left without credit for it.
-        let unseen = self.granted - self.arrived.min(self.granted);
+        // the sender has, and must not be left without credit for it. Some of it
+        // may be on its way after all, and is let in then.
+        if !self.is_stuck() {
+            return None;
+        }
+        let unseen = self.granted - self.arrived;
         self.slack = self.slack.saturating_add(unseen);
-        self.released = self.granted;
-        self.arrived = self.arrived.max(self.granted);
-        self.granted = self.granted.saturating_add(self.window);
-        Some(self.granted)
+        self.arrived = self.granted;
+        self.renew(unseen)
     }
 
     pub(crate) fn granted(&self) -> u64 {
@@ -152,6 +177,8 @@ pub(crate) struct Flow {
     /// A stream was given up before all of it was read, so some of what the peer
     /// counted will never be counted here.
     pub(crate) lost: bool,
+    /// What is to be told to the peer, as bits of [`Tell`].
+    due: u8,
 }
 
 /// Data, bidirectional and unidirectional streams.
@@ -162,7 +189,64 @@ pub(crate) struct Three {
     pub(crate) uni: u64,
 }
 
+/// What the peer is told about limits. Only the latest value counts, so what
+/// cannot be sent at once is remembered as a bit, however often it changes.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Tell {
+    MaxData,
+    MaxStreams(Dir),
+    DataBlocked,
+    StreamsBlocked(Dir),
+}
+
+impl Tell {
+    const ALL: [Self; 6] = [
+        Self::MaxStreams(Dir::Bi),
+        Self::MaxStreams(Dir::Uni),
+        Self::MaxData,
+        Self::DataBlocked,
+        Self::StreamsBlocked(Dir::Bi),
+        Self::StreamsBlocked(Dir::Uni),
+    ];
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::MaxData => 1,
+            Self::MaxStreams(Dir::Bi) => 2,
+            Self::MaxStreams(Dir::Uni) => 4,
+            Self::DataBlocked => 8,
+            Self::StreamsBlocked(Dir::Bi) => 16,
+            Self::StreamsBlocked(Dir::Uni) => 32,
+        }
+    }
+}
+
 impl Flow {
+    /// Remembers to tell the peer.
+    pub(crate) fn tell(&mut self, what: Tell) {
+        self.due |= what.bit();
+    }
+
+    /// The next thing to tell, with its value now.
+    pub(crate) fn next_due(&mut self) -> Option<(Tell, u64)> {
+        for what in Tell::ALL {
+            if self.due & what.bit() == 0 {
+                continue;
+            }
+            self.due &= !what.bit();
+            let value = match what {
+                Tell::MaxData => Some(self.recv_data.granted()),
+                Tell::MaxStreams(dir) => Some(self.accept(dir).granted()),
+                Tell::DataBlocked => self.send_data.told_now(),
+                Tell::StreamsBlocked(dir) => self.open(dir).told_now(),
+            };
+            if let Some(value) = value {
+                return Some((what, value));
+            }
+        }
+        None
+    }
+
     pub(crate) fn new(theirs: Three, ours: Three) -> Self {
         Self {
             send_data: Credit::new(theirs.data),
@@ -172,6 +256,7 @@ impl Flow {
             accept_bidi: Grant::new(ours.bidi),
             accept_uni: Grant::new(ours.uni),
             lost: false,
+            due: 0,
         }
     }
 
@@ -201,11 +286,13 @@ mod tests {
         assert_eq!(credit.take(7), 7);
         assert_eq!(credit.take(7), 3);
         assert_eq!(credit.take(1), 0);
-        assert_eq!(credit.blocked(), Some(10));
-        assert_eq!(credit.blocked(), None);
+        assert!(credit.blocked());
+        assert!(!credit.blocked());
+        assert_eq!(credit.told_now(), Some(10));
         assert_eq!(credit.raise(12), Ok(true));
         assert_eq!(credit.take(5), 2);
-        assert_eq!(credit.blocked(), Some(12));
+        assert_eq!(credit.told_now(), None);
+        assert!(credit.blocked());
     }
 
     // Row B25: a smaller limit is an error, the same one is not.
@@ -245,11 +332,16 @@ mod tests {
         let mut grant = Grant::new(100);
         assert_eq!(grant.arrive(30), Ok(()));
         assert_eq!(grant.release(30), None);
-        assert_eq!(grant.forgive(50), None);
-        assert_eq!(grant.forgive(100), Some(200));
-        assert_eq!(grant.forgive(100), None);
-        // Some of it may have been on its way only: nobody is punished for that.
+        grant.stuck(50);
+        assert_eq!(grant.forgive(), None);
+        grant.stuck(100);
+        assert_eq!(grant.forgive(), Some(200));
+        assert_eq!(grant.forgive(), None);
+        // Some of it may have been on its way only: nobody is punished for that, and
+        // the window is what it was.
         assert_eq!(grant.arrive(170), Ok(()));
-        assert_eq!(grant.arrive(1), Err(Overrun));
+        assert_eq!(grant.release(170), Some(300));
+        assert_eq!(grant.arrive(101), Err(Overrun));
+        assert_eq!(grant.arrive(100), Ok(()));
     }
 }

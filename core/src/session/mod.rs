@@ -53,6 +53,9 @@ pub(crate) struct Sessions {
     negotiated: Option<Negotiated>,
     pending: Pending,
     pub(crate) rings: Rings,
+    /// A stream was lost before its session got it, so that some of what peers
+    /// count against the limits of sessions is not counted here.
+    lossy: bool,
 }
 
 /// What a session-layer call works on: the layer below, the way out, the time.
@@ -88,6 +91,7 @@ impl Sessions {
             negotiated: None,
             pending: Pending::default(),
             rings: Rings::default(),
+            lossy: false,
         }
     }
 
@@ -166,7 +170,10 @@ impl Sessions {
                 None => self.stream_event(cx, stream, StreamEvent::Readable),
             },
             H3Event::Writable(stream) => match self.session_of(cx.h3, stream) {
-                Some(_) => None,
+                Some(session) => {
+                    self.tell_limits(cx, session);
+                    None
+                }
                 None => self.stream_event(cx, stream, StreamEvent::Writable),
             },
             H3Event::Delivered(stream) => match self.session_of(cx.h3, stream) {
@@ -331,6 +338,8 @@ impl Sessions {
             if let Some(session) = self.registry.owner(cx.h3, stream) {
                 self.rank_left(cx, session, stream);
                 self.on_stream_over(cx, session, stream);
+            } else if std::mem::take(&mut cx.h3.headless) {
+                self.on_stream_lost(cx);
             }
         }
         self.rings.remove(cx.h3, stream);

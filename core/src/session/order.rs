@@ -18,6 +18,8 @@
 //! one of them changes: O(n log n) for n streams of the session, and O(1) as long as
 //! no stream of it has an order.
 
+use std::cmp::Reverse;
+
 use super::registry::Registry;
 use super::{Cx, Sessions};
 use crate::h3::connection::H3;
@@ -117,7 +119,7 @@ impl Sessions {
             })
             .collect();
         // Highest first within each group.
-        sending.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        sending.sort_unstable_by_key(|(group, order, _)| Reverse((*group, *order)));
         let (mut rank, mut last) = (0u8, None);
         for (group, order, stream) in sending {
             rank = match last {

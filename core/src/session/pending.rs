@@ -83,6 +83,7 @@ impl Sessions {
             // Beyond the limit a stream is refused with a code of its own.
             cx.h3.stats.early_streams_rejected += 1;
             self.refuse(cx, stream, Code::WT_BUFFERED_STREAM_REJECTED);
+            self.on_stream_lost(cx);
             return cx.h3.nuisance(1);
         }
         let until = cx.now + limits.early_timeout;
@@ -212,6 +213,7 @@ impl Sessions {
             }
             cx.h3.stats.early_streams_rejected += 1;
             self.refuse(cx, early.stream, Code::WT_BUFFERED_STREAM_REJECTED);
+            self.on_stream_lost(cx);
             cx.h3.nuisance(1)?;
         }
         while let Some(early) = self.pending.datagrams.front()

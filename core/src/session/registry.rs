@@ -148,6 +148,11 @@ impl Registry {
             .count()
     }
 
+    /// Whether there is more than one session.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.sessions.len() > 1
+    }
+
     /// Live sessions that the application has been asked about. O(sessions).
     pub(crate) fn asked(&self) -> usize {
         self.sessions

@@ -8,7 +8,7 @@
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::flow::{Flow, Three};
+use super::flow::{Flow, Tell, Three};
 use super::order;
 use super::registry::{Session, State};
 use super::{Cx, Sessions};
@@ -16,12 +16,18 @@ use crate::error::{OpenError, PeerCode, ReadError, WriteError};
 use crate::event::{Event, SessionEvent, StreamEvent};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
+use crate::h3::streams::Recv;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
-use crate::transport::{Read, Transport};
+use crate::transport::{Read, ReadState, Transport};
 use crate::wire::capsule::{self, MAX_STREAM_COUNT};
 use crate::wire::settings::SettingId;
 use crate::wire::stream_type::{wt_bidi_head, wt_uni_head};
 use crate::wire::varint::VarInt;
+
+/// Most bytes that one write takes while several sessions share the connection.
+/// Whoever has more is told at once that it may go on, after those who were told
+/// before, so that sessions take turns however much one of them offers.
+const TURN: usize = 16 * 1024;
 
 impl Sessions {
     /// Opens a data stream in a session.
@@ -48,10 +54,9 @@ impl Sessions {
             if credit.available() == 0 {
                 //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.3
                 // Said once for each limit that stops us.
-                if let Some(limit) = credit.blocked() {
-                    let mut value = BytesMut::new();
-                    capsule::put_streams_blocked(&mut value, dir, varint(limit));
-                    self.send_capsule(cx, key, value.freeze());
+                if credit.blocked() {
+                    flow.tell(Tell::StreamsBlocked(dir));
+                    self.tell_limits(cx, key);
                 }
                 return Err(OpenError::StreamLimit);
             }
@@ -128,10 +133,12 @@ impl Sessions {
         }
         if theirs
             && let Some(flow) = &mut session.flow
-            && let Some(limit) = flow.accept(dir).release(1)
+            && flow.accept(dir).release(1).is_some()
         {
-            self.grant_streams(cx, key, dir, limit);
+            flow.tell(Tell::MaxStreams(dir));
+            self.tell_limits(cx, key);
         }
+        self.forgive(cx, key);
         let Some(session) = self.registry.get(cx.h3, key) else {
             return;
         };
@@ -149,16 +156,15 @@ impl Sessions {
         stream: StreamKey,
         chunks: &mut [Bytes],
     ) -> Result<usize, WriteError> {
+        let shared = self.registry.is_shared();
         let Some(session) = self.registry.owner_mut(cx.h3, stream) else {
             return Err(WriteError::Gone);
         };
-        let Some(credit) = session.flow.as_ref().map(|flow| flow.send_data.available()) else {
-            let taken = cx.h3.write_raw(cx.t, stream, chunks).map_err(remap_write)?;
-            session.stats.bytes_sent += taken as u64;
-            return Ok(taken);
-        };
+        let credit = (session.flow.as_ref()).map_or(u64::MAX, |flow| flow.send_data.available());
+        let credit = usize::try_from(credit).unwrap_or(usize::MAX);
         let offered: usize = chunks.iter().map(Bytes::len).sum();
-        let allowed = usize::try_from(credit).unwrap_or(usize::MAX).min(offered);
+        let turn = if shared { TURN } else { usize::MAX };
+        let allowed = credit.min(turn).min(offered);
         let taken = if allowed == offered {
             cx.h3.write_raw(cx.t, stream, chunks).map_err(remap_write)?
         } else {
@@ -170,7 +176,12 @@ impl Sessions {
         session.stats.bytes_sent += taken as u64;
         let key = session.key;
         if taken == allowed && allowed < offered {
-            self.on_out_of_credit(cx, key, stream);
+            if allowed == credit {
+                self.on_out_of_credit(cx, key, stream);
+            } else {
+                cx.out
+                    .push_back(Event::Stream(stream, StreamEvent::Writable));
+            }
         }
         Ok(taken)
     }
@@ -190,14 +201,11 @@ impl Sessions {
         };
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.5
         // Said once for each limit that stops us.
-        if let Some(limit) = session
-            .flow
-            .as_mut()
-            .and_then(|flow| flow.send_data.blocked())
+        if let Some(flow) = &mut session.flow
+            && flow.send_data.blocked()
         {
-            let mut value = BytesMut::new();
-            capsule::put_data_blocked(&mut value, varint(limit));
-            self.send_capsule(cx, key, value.freeze());
+            flow.tell(Tell::DataBlocked);
+            self.tell_limits(cx, key);
         }
     }
 
@@ -211,35 +219,126 @@ impl Sessions {
     ) -> Result<Result<Read, ReadError>, Fault> {
         let owner = self.registry.owner(cx.h3, stream);
         let read = cx.h3.read_raw(cx.t, stream, max, out).map_err(remap_read);
-        if matches!(read, Err(ReadError::Reset(_)))
-            && let Some(session) = owner.and_then(|key| self.registry.get_mut(cx.h3, key))
-            && let Some(flow) = &mut session.flow
-        {
-            flow.lost = true;
-        }
-        let (Ok(read), Some(key)) = (&read, owner) else {
+        let Some(key) = owner else {
             return Ok(read);
         };
         let Some(session) = self.registry.get_mut(cx.h3, key) else {
-            return Ok(Ok(*read));
+            return Ok(read);
         };
-        let bytes = read.bytes as u64;
+        let bytes = read.map_or(0, |read| read.bytes as u64);
         session.stats.bytes_received += bytes;
-        if let Some(flow) = &mut session.flow {
-            flow.recv_data.arrive(bytes).map_err(|_| over_limit(key))?;
-            if let Some(limit) = flow.recv_data.release(bytes) {
-                self.grant_data(cx, key, limit);
-            }
+        let Some(flow) = &mut session.flow else {
+            return Ok(read);
+        };
+        flow.lost |= matches!(read, Err(ReadError::Reset(_)));
+        flow.recv_data.arrive(bytes).map_err(|_| over_limit(key))?;
+        if flow.recv_data.release(bytes).is_some() {
+            // Each limit may have been answered by one notice of being blocked.
+            cx.h3.useful(1);
+            flow.tell(Tell::MaxData);
+            self.tell_limits(cx, key);
         }
-        Ok(Ok(*read))
+        if !matches!(read, Ok(read) if read.state == ReadState::Open) {
+            self.forgive(cx, key);
+        }
+        Ok(read)
     }
 
     /// The application gives up what a stream still carries.
-    pub(crate) fn on_bytes_lost(&mut self, h3: &H3, stream: StreamKey) {
-        if let Some(session) = self.registry.owner_mut(h3, stream)
+    pub(crate) fn on_bytes_lost<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
+        if let Some(session) = self.registry.owner_mut(cx.h3, stream)
             && let Some(flow) = &mut session.flow
         {
             flow.lost = true;
+            let key = session.key;
+            self.forgive(cx, key);
+        }
+    }
+
+    /// A stream was lost before it was given to its session, whichever that was.
+    pub(super) fn on_stream_lost<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
+        self.lossy = true;
+        for key in self.registry.keys() {
+            self.forgive(cx, key);
+        }
+    }
+
+    /// Lets a peer go on that has run out of credit for what resets took away.
+    fn forgive<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
+        let Some(session) = self.registry.get_mut(cx.h3, key) else {
+            return;
+        };
+        let open = session.is_open();
+        let Some(flow) = session.flow.as_mut().filter(|_| open) else {
+            return;
+        };
+        let lost = flow.lost || self.lossy;
+        if !lost {
+            return;
+        }
+        for dir in [Dir::Bi, Dir::Uni] {
+            if self.lossy && flow.accept(dir).forgive().is_some() {
+                flow.tell(Tell::MaxStreams(dir));
+            }
+        }
+        // What waits for the application holds the peer back; only when all that
+        // came has been read, the rest can have been lost.
+        if flow.recv_data.is_stuck() && self.all_read(cx.h3, key) {
+            let flow = self.registry.get_mut(cx.h3, key);
+            if let Some(flow) = flow.and_then(|session| session.flow.as_mut())
+                && flow.recv_data.forgive().is_some()
+            {
+                flow.tell(Tell::MaxData);
+            }
+        }
+        self.tell_limits(cx, key);
+    }
+
+    /// Whether everything that came on a session's streams has been read. O(streams
+    /// of the session).
+    fn all_read(&self, h3: &H3, key: SessionKey) -> bool {
+        let streams = self.registry.streams(h3, key);
+        streams.into_iter().all(|stream| {
+            h3.table.get(stream).is_none_or(|slot| match slot.recv {
+                Recv::Closed | Recv::Reset(_) => true,
+                Recv::Open | Recv::Finished => !slot.readable_told && slot.held.is_empty(),
+            })
+        })
+    }
+
+    /// Sends what is due about limits, as far as the CONNECT stream takes it.
+    pub(super) fn tell_limits<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
+        loop {
+            let Some(session) = self.registry.get_mut(cx.h3, key) else {
+                return;
+            };
+            let open = session.is_open();
+            let Some(flow) = session.flow.as_mut().filter(|_| open) else {
+                return;
+            };
+            // A peer that does not read its capsules gets none, and later the latest.
+            match cx.h3.table.get_mut(key.stream()) {
+                Some(slot) if slot.owed.is_empty() => {}
+                Some(slot) => {
+                    slot.wants_writable = true;
+                    return;
+                }
+                None => return,
+            }
+            let Some((what, value)) = flow.next_due() else {
+                return;
+            };
+            let mut capsule = BytesMut::new();
+            let streams = varint(value.min(MAX_STREAM_COUNT));
+            match what {
+                Tell::MaxData => capsule::put_max_data(&mut capsule, varint(value)),
+                Tell::MaxStreams(dir) => capsule::put_max_streams(&mut capsule, dir, streams),
+                Tell::DataBlocked => capsule::put_data_blocked(&mut capsule, varint(value)),
+                Tell::StreamsBlocked(dir) => {
+                    capsule::put_streams_blocked(&mut capsule, dir, streams);
+                }
+            }
+            self.send_capsule(cx, key, capsule.freeze());
         }
     }
 
@@ -280,29 +379,16 @@ impl Sessions {
         if waits && cx.h3.side == Side::Server {
             // One known client opens nothing before it is told that it may; to every
             // other these capsules mean nothing.
+            let most = varint(MAX_STREAM_COUNT);
             for dir in [Dir::Bi, Dir::Uni] {
-                self.grant_streams(cx, key, dir, MAX_STREAM_COUNT);
+                let mut capsule = BytesMut::new();
+                capsule::put_max_streams(&mut capsule, dir, most);
+                self.send_capsule(cx, key, capsule.freeze());
             }
-            self.grant_data(cx, key, MAX_STREAM_COUNT);
+            let mut capsule = BytesMut::new();
+            capsule::put_max_data(&mut capsule, most);
+            self.send_capsule(cx, key, capsule.freeze());
         }
-    }
-
-    fn grant_data<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey, limit: u64) {
-        let mut value = BytesMut::new();
-        capsule::put_max_data(&mut value, varint(limit));
-        self.send_capsule(cx, key, value.freeze());
-    }
-
-    fn grant_streams<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        dir: Dir,
-        limit: u64,
-    ) {
-        let mut value = BytesMut::new();
-        capsule::put_max_streams(&mut value, dir, varint(limit.min(MAX_STREAM_COUNT)));
-        self.send_capsule(cx, key, value.freeze());
     }
 
     /// WT_MAX_DATA.
@@ -363,18 +449,9 @@ impl Sessions {
         key: SessionKey,
         limit: u64,
     ) -> Result<(), Fault> {
-        let streams = self
-            .registry
-            .get(cx.h3, key)
-            .map_or(0, |session| session.stats.streams);
-        let Some(flow) = self.flow_mut(cx, key)? else {
-            return Ok(());
-        };
-        if (streams == 0 || flow.lost)
-            && let Some(limit) = flow.recv_data.forgive(limit)
-        {
-            flow.lost = false;
-            self.grant_data(cx, key, limit);
+        if let Some(flow) = self.flow_mut(cx, key)? {
+            flow.recv_data.stuck(limit);
+            self.forgive(cx, key);
         }
         Ok(())
     }
@@ -387,21 +464,14 @@ impl Sessions {
         dir: Dir,
         limit: u64,
     ) -> Result<(), Fault> {
-        let streams = self
-            .registry
-            .get(cx.h3, key)
-            .map_or(0, |session| session.stats.streams);
         let Some(flow) = self.flow_mut(cx, key)? else {
             return Ok(());
         };
         if limit > MAX_STREAM_COUNT {
             return Err(over_limit(key));
         }
-        if streams == 0
-            && let Some(limit) = flow.accept(dir).forgive(limit)
-        {
-            self.grant_streams(cx, key, dir, limit);
-        }
+        flow.accept(dir).stuck(limit);
+        self.forgive(cx, key);
         Ok(())
     }
 

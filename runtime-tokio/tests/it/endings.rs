@@ -267,7 +267,7 @@ async fn an_answer_that_came_before_the_end_can_be_read_after_it() {
         let (mut client, mut server) = pair.post().await;
         let data = pattern(100_000);
         server
-            .send_response(http::Response::new(()))
+            .send_response(Response::new(()))
             .expect("not sent yet");
         server.send_data(data.clone()).await.expect("is taken");
         server.finish().expect("not finished yet");

@@ -1,8 +1,20 @@
 //! The tokio API over real sockets on loopback, both ends in one process.
 
+mod agreed;
+mod chat;
 mod endings;
+#[cfg(feature = "web-transport-trait")]
+mod generic;
+#[cfg(all(feature = "quic-lb", target_os = "linux"))]
+mod group;
 mod harness;
+mod reconnect;
 mod requests;
+#[path = "../../examples/chat/room.rs"]
+mod room;
 mod streams;
 #[cfg(feature = "tower")]
 mod tower;
+
+/// What the example's modules fail with.
+type Anything = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,160 @@
+//! Without RESET_STREAM_AT a reset takes bytes and streams away that the sender
+//! has counted. Nobody is left without credit for them.
+
+use aqueduct_core::code::Code;
+use aqueduct_core::error::{OpenError, ReadError};
+use aqueduct_core::id::{Dir, Side};
+use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::transport::Transport;
+use aqueduct_tests::wt::{
+    DATA_BLOCKED, MAX_DATA, MAX_STREAMS_UNI, STREAMS_BLOCKED_UNI, limited, limited_pair, limits,
+    numbers, open_raw, opened_raw, read_raw, send_capsule,
+};
+use bytes::Bytes;
+
+/// Bytes that a reset took away, whether the peer says that it is blocked before
+/// it or after.
+#[test]
+fn bytes_of_a_reset_stream() {
+    for told_before in [false, true] {
+        let (mut peer, id, _) = limited(limits(10, 9, 9), limits(9, 9, 9));
+        // One stream lives on and must not matter.
+        let idle = open_raw(&mut peer, Dir::Bi, id, b"");
+        let idle = opened_raw(&mut peer, idle);
+        assert_eq!(read_raw(&mut peer, idle), (vec![], false));
+        let raw = open_raw(&mut peer, Dir::Uni, id, &[0; 10]);
+        let key = opened_raw(&mut peer, raw);
+        if told_before {
+            send_capsule(&mut peer, id, DATA_BLOCKED, 10);
+            assert_eq!(numbers(&peer, id), [], "they may be read yet");
+        }
+        peer.reset(raw, Code::H3_REQUEST_CANCELLED);
+        let mut out = [const { Bytes::new() }; 2];
+        // Those that came with the header.
+        let mut recv = || peer.access().recv(key).map(|mut r| r.read(99, &mut out));
+        while let Ok(Ok(_)) = recv() {}
+        assert!(peer.access().recv(key).is_err());
+        if !told_before {
+            send_capsule(&mut peer, id, DATA_BLOCKED, 10);
+        }
+        peer.drive();
+        let granted = numbers(&peer, id);
+        assert_eq!(granted.last(), Some(&(MAX_DATA, 20)), "{told_before}");
+    }
+}
+
+/// Bytes of a stream that the application does not want.
+#[test]
+fn bytes_of_a_stopped_stream() {
+    let (mut peer, id, _) = limited(limits(10, 9, 9), limits(9, 9, 9));
+    let raw = open_raw(&mut peer, Dir::Bi, id, &[0; 10]);
+    let key = opened_raw(&mut peer, raw);
+    send_capsule(&mut peer, id, DATA_BLOCKED, 10);
+    peer.access()
+        .recv(key)
+        .expect("a stream")
+        .stop(0)
+        .expect("stops");
+    peer.drive();
+    assert_eq!(numbers(&peer, id), [(MAX_DATA, 20)]);
+}
+
+/// What waits for the application is not lost: it holds the peer back.
+#[test]
+fn unread_bytes_are_no_loss() {
+    let (mut peer, id, _) = limited(limits(10, 9, 9), limits(9, 9, 9));
+    let lost = open_raw(&mut peer, Dir::Uni, id, &[0; 4]);
+    let lost = opened_raw(&mut peer, lost);
+    peer.access()
+        .recv(lost)
+        .expect("a stream")
+        .stop(0)
+        .expect("stops");
+    let raw = open_raw(&mut peer, Dir::Uni, id, &[0; 6]);
+    let key = opened_raw(&mut peer, raw);
+    send_capsule(&mut peer, id, DATA_BLOCKED, 10);
+    assert_eq!(numbers(&peer, id), []);
+    assert_eq!(read_raw(&mut peer, key).0.len(), 6);
+    assert_eq!(numbers(&peer, id), [(MAX_DATA, 16)], "what was read");
+    peer.write(raw, &[0; 6]);
+    send_capsule(&mut peer, id, DATA_BLOCKED, 16);
+    assert_eq!(numbers(&peer, id).len(), 1, "unread");
+    assert_eq!(read_raw(&mut peer, key).0.len(), 6);
+    assert_eq!(numbers(&peer, id).last(), Some(&(MAX_DATA, 22)));
+}
+
+/// Streams that were reset before their headers arrived.
+#[test]
+fn streams_without_a_header() {
+    for told_before in [false, true] {
+        let (mut peer, id, _) = limited(limits(9, 9, 4), limits(9, 9, 9));
+        let alive = open_raw(&mut peer, Dir::Uni, id, b"");
+        opened_raw(&mut peer, alive);
+        if told_before {
+            send_capsule(&mut peer, id, STREAMS_BLOCKED_UNI, 4);
+        }
+        for _ in 0..3 {
+            let lost = peer.end().open(Dir::Uni).expect("credit");
+            peer.reset(lost, Code::H3_REQUEST_CANCELLED);
+        }
+        if !told_before {
+            send_capsule(&mut peer, id, STREAMS_BLOCKED_UNI, 4);
+        }
+        assert_eq!(numbers(&peer, id), [(MAX_STREAMS_UNI, 7)], "{told_before}");
+        // Nobody is punished when one of them comes after all.
+        for _ in 0..3 {
+            let late = open_raw(&mut peer, Dir::Uni, id, b"");
+            opened_raw(&mut peer, late);
+        }
+    }
+}
+
+/// Both sides of ours: streams that are reset at once, hundreds of times, over
+/// small limits and any network.
+#[test]
+fn resets_without_end() {
+    for seed in aqueduct_tests::seeds(20) {
+        let few = limits(50, 3, 3);
+        let knobs = Knobs::adversarial(seed);
+        let mut pair = limited_pair(few, few, knobs);
+        let (client, _) = pair.session("https://example.com/wt");
+        let mut opened = 0;
+        for round in 0..400 {
+            match pair.client().open_stream(client, Dir::Uni) {
+                Ok(stream) => {
+                    opened += 1;
+                    let mut access = pair.client();
+                    let mut send = access.send(stream).expect("a stream");
+                    send.write(&mut [Bytes::from(vec![0; 30])]).expect("takes");
+                    send.reset(1).expect("resets");
+                }
+                Err(OpenError::StreamLimit | OpenError::Blocked) => {}
+                Err(other) => panic!("{other} SEED={seed}"),
+            }
+            pair.drive();
+            read_everything(&mut pair);
+            assert!(opened * 4 > round, "stuck after {opened} SEED={seed}");
+        }
+    }
+}
+
+/// Reads all that the server was told of.
+fn read_everything(pair: &mut aqueduct_core::testing::loopback_pair::LoopbackPair) {
+    use aqueduct_core::event::{Event, SessionEvent};
+    for event in pair.events(Side::Server) {
+        if let Event::Session(_, SessionEvent::Opened { stream, .. }) = event {
+            let mut all = Vec::new();
+            let read = pair.read_some(Side::Server, stream, &mut all);
+            assert!(matches!(read, Ok(_) | Err(ReadError::Reset(_))), "{read:?}");
+            let mut access = pair.server();
+            if let Ok(mut recv) = access.recv(stream) {
+                recv.stop(0).expect("stops");
+            }
+        }
+        assert!(
+            !matches!(event, Event::Session(_, SessionEvent::Closed(_))),
+            "{event:?}"
+        );
+    }
+    pair.drive();
+}
