@@ -225,16 +225,14 @@ impl Connection {
     /// [`NegotiationFailure`] names everything that is missing, on either side.
     pub fn negotiated(&self) -> Result<Negotiated, NegotiationFailure> {
         let mut locked = self.0.lock();
-        let peer = match locked.conn(self.0.at).side {
-            Side::Client => Side::Server,
-            Side::Server => Side::Client,
-        };
-        let ask = locked.peek(self.0.key, |core| core.negotiated());
-        ask.unwrap_or_else(|| {
-            Err(NegotiationFailure {
+        let conn = locked.conn(self.0.at);
+        let (peer, over) = (conn.side.peer(), conn.closed.is_some());
+        match locked.peek(self.0.key, |core| core.negotiated()) {
+            Some(agreed) if !over => agreed,
+            _ => Err(NegotiationFailure {
                 missing: vec![(peer, Requirement::Settings)],
-            })
-        })
+            }),
+        }
     }
 
     /// Waits for the end of the connection and tells why it ended and who ended

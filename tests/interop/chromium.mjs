@@ -263,8 +263,7 @@ inPage(
 inPage(
   "the server's reset and stop codes arrive (/reset)",
   async () => {
-    const seen = [];
-    for (const code of [0, 29, 30, 255, 4294967295]) {
+    const attempt = async (code) => {
       const transport = await T.session(`/reset?code=${code}`);
       const { readable, writable } = await transport.createBidirectionalStream();
       const writer = writable.getWriter();
@@ -273,8 +272,16 @@ inPage(
         T.failure(readable.getReader().closed),
         T.failure(writer.closed),
       ]);
-      seen.push([code, read?.code, write?.code, read?.source]);
       transport.close();
+      return [read?.code, write?.code, read?.source];
+    };
+    const seen = [];
+    for (const code of [0, 29, 30, 255, 4294967295]) {
+      // In Chromium the end of a stream's pipe races with the message that has the code of a
+      // STOP_SENDING, and wins now and then: the page then sees an error without a code.
+      let codes;
+      for (let i = 0; i < 5 && typeof codes?.[1] !== "number"; i++) codes = await attempt(code);
+      seen.push([code, ...codes]);
     }
     return seen;
   },
@@ -349,11 +356,19 @@ inPage(
   "drain by GOAWAY: the session goes on, and `draining` resolves where the browser has it",
   async () => {
     const transport = await T.session("/goaway");
-    const visible = transport.draining instanceof Promise;
-    if (visible) await T.soon(transport.draining, "draining");
-    return T.echo(transport, T.bytes("after GOAWAY"));
+    if (transport.draining instanceof Promise) await T.soon(transport.draining, "draining");
+    const state = await Promise.race([transport.closed.then(() => "closed"), T.sleep(300)]);
+    // Chromium opens no stream after a GOAWAY; datagrams still go both ways.
+    const writer = (transport.datagrams.createWritable?.() ?? transport.datagrams.writable).getWriter();
+    const reader = transport.datagrams.readable.getReader();
+    for (let i = 0; i < 5; i++) {
+      await writer.write(T.bytes("after GOAWAY"));
+      const answer = await Promise.race([reader.read(), T.sleep(1000)]);
+      if (answer?.value) return [state ?? "open", T.text(answer.value)];
+    }
+    return [state ?? "open", null];
   },
-  (equal) => check(equal, "the echo differs"),
+  (seen) => same(seen, ["open", "after GOAWAY"], "session and echo after the GOAWAY"),
 );
 
 inPage(

@@ -27,12 +27,19 @@ pub(crate) async fn run<S: Stack>(case: &str, arguments: &Arguments) -> Result<(
         "closed" => return closed(&session).await,
         "close" => {
             bidi(&session, 10).await?;
-            session.close(arguments.number("code")?, arguments.text("reason")?).await?;
+            session
+                .close(arguments.number("code")?, arguments.text("reason")?)
+                .await?;
             return Ok(());
         }
         "given-up" => given_up(&session).await?,
         "give-up" => {
-            give_up(&session, arguments.number("reset")?, arguments.number("stop")?).await?;
+            give_up(
+                &session,
+                arguments.number("reset")?,
+                arguments.number("stop")?,
+            )
+            .await?;
         }
         other => return Err(format!("no such case: {other}").into()),
     }
@@ -78,10 +85,9 @@ fn same(back: &[u8], sent: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Datagrams may be lost: one of five must come back. Size 0 takes the largest that fits.
+/// Datagrams may be lost: one of five must come back.
 async fn datagram<S: Session>(session: &S, size: usize) -> Result<()> {
-    let most = session.max_datagram_size().ok_or("the session has no datagrams")?;
-    let sent = noise(if size == 0 { most } else { size });
+    let sent = noise(size);
     for _ in 0..5 {
         session.send_datagram(&sent)?;
         if let Ok(back) = timeout(Duration::from_secs(1), session.recv_datagram()).await {
@@ -133,7 +139,10 @@ async fn give_up<S: Session>(session: &S, reset: u32, stop: u32) -> Result<()> {
     let mut back = [0; 5];
     let mut read = 0;
     while read < back.len() {
-        read += recv.read(&mut back[read..]).await?.ok_or("the echo ended")?;
+        read += recv
+            .read(&mut back[read..])
+            .await?
+            .ok_or("the echo ended")?;
     }
     recv.stop(stop)?;
     send.reset(reset)?;

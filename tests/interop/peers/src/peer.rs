@@ -45,7 +45,9 @@ impl Arguments {
 
     pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T> {
         let value = self.text(name)?;
-        value.parse().map_err(|_| format!("{name}={value} is no number").into())
+        value
+            .parse()
+            .map_err(|_| format!("{name}={value} is no number").into())
     }
 
     pub(crate) fn text(&self, name: &str) -> Result<&str> {
@@ -56,7 +58,12 @@ impl Arguments {
 fn unhex(text: &str) -> Result<Vec<u8>> {
     (0..text.len())
         .step_by(2)
-        .map(|at| Ok(u8::from_str_radix(text.get(at..at + 2).ok_or("odd hex")?, 16)?))
+        .map(|at| {
+            Ok(u8::from_str_radix(
+                text.get(at..at + 2).ok_or("odd hex")?,
+                16,
+            )?)
+        })
         .collect()
 }
 
@@ -136,7 +143,6 @@ pub(crate) trait Session: Clone + 'static {
     async fn accept_uni(&self) -> Result<Self::Recv>;
     fn send_datagram(&self, payload: &[u8]) -> Result<()>;
     async fn recv_datagram(&self) -> Result<Vec<u8>>;
-    fn max_datagram_size(&self) -> Option<usize>;
     /// Closes, and waits until that is told.
     async fn close(&self, code: u32, reason: &str) -> Result<()>;
     async fn closed(&self) -> End;

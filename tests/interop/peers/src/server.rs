@@ -28,11 +28,23 @@ pub(crate) async fn run<S: Stack>(arguments: &Arguments) -> Result<()> {
 
 async fn answer<R: Request>(request: R, spoken: &[String]) -> Result<()> {
     let target = Url::parse("https://peer/")?.join(&request.target())?;
-    let query = |name: &str| target.query_pairs().find(|(key, _)| key == name).map(|pair| pair.1);
-    let number = |name: &str| query(name).and_then(|value| value.parse::<u32>().ok()).unwrap_or(0);
+    let query = |name: &str| {
+        target
+            .query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|pair| pair.1)
+    };
+    let number = |name: &str| {
+        query(name)
+            .and_then(|value| value.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
     let offered = request.protocols();
     say(&json!({ "event": "session", "path": target.path(), "protocols": offered }));
-    let chosen = offered.into_iter().flatten().find(|name| spoken.contains(name));
+    let chosen = offered
+        .into_iter()
+        .flatten()
+        .find(|name| spoken.contains(name));
     match target.path() {
         "/echo" => {
             let session = request.accept(chosen).await?;
@@ -40,7 +52,9 @@ async fn answer<R: Request>(request: R, spoken: &[String]) -> Result<()> {
         }
         "/close" => {
             let session = request.accept(chosen).await?;
-            session.close(number("code"), &query("reason").unwrap_or_default()).await?;
+            session
+                .close(number("code"), &query("reason").unwrap_or_default())
+                .await?;
         }
         "/reset" => {
             let session = request.accept(chosen).await?;

@@ -28,9 +28,9 @@ impl peer::Stack for WebTransportQuinn {
         let request = ConnectRequest::new(url).with_protocols(arguments.protocols.clone());
         match client.connect(request).await {
             Ok(session) => Ok(Connected::Session(session)),
-            Err(ClientError::HttpError(ConnectError::ProtoError(Proto::WrongStatus(Some(status))))) => {
-                Ok(Connected::Rejected(Some(status.as_u16())))
-            }
+            Err(ClientError::HttpError(ConnectError::ProtoError(Proto::WrongStatus(Some(
+                status,
+            ))))) => Ok(Connected::Rejected(Some(status.as_u16()))),
             Err(error) => Err(error.into()),
         }
     }
@@ -120,10 +120,6 @@ impl peer::Session for wtq::Session {
         Ok(self.read_datagram().await?.to_vec())
     }
 
-    fn max_datagram_size(&self) -> Option<usize> {
-        Some(Self::max_datagram_size(self))
-    }
-
     async fn close(&self, code: u32, reason: &str) -> Result<()> {
         Self::close(self, code, reason.as_bytes());
         Self::closed(self).await;
@@ -142,11 +138,13 @@ impl peer::Session for wtq::Session {
 
 impl peer::SendHalf for wtq::SendStream {
     async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Cut> {
-        Self::write_all(self, bytes).await.map_err(|error| match error {
-            WriteError::Stopped(code) => Cut::Code(Some(code)),
-            WriteError::InvalidStopped(_) => Cut::Code(None),
-            other => Cut::Other(other.into()),
-        })
+        Self::write_all(self, bytes)
+            .await
+            .map_err(|error| match error {
+                WriteError::Stopped(code) => Cut::Code(Some(code)),
+                WriteError::InvalidStopped(_) => Cut::Code(None),
+                other => Cut::Other(other.into()),
+            })
     }
 
     async fn finish(&mut self) -> Result<(), Cut> {

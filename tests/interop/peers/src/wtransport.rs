@@ -42,8 +42,10 @@ impl peer::Stack for Wtransport {
 
     async fn listen(arguments: &Arguments) -> Result<Listening> {
         let identity = Identity::load_pemfiles(&arguments.cert, &arguments.key).await?;
-        let config =
-            ServerConfig::builder().with_bind_address(loopback()).with_identity(identity).build();
+        let config = ServerConfig::builder()
+            .with_bind_address(loopback())
+            .with_identity(identity)
+            .build();
         Ok(Listening(Endpoint::server(config)?))
     }
 }
@@ -123,10 +125,6 @@ impl peer::Session for Open {
 
     async fn recv_datagram(&self) -> Result<Vec<u8>> {
         Ok(self.0.receive_datagram().await?.payload().to_vec())
-    }
-
-    fn max_datagram_size(&self) -> Option<usize> {
-        self.0.max_datagram_size()
     }
 
     async fn close(&self, code: u32, reason: &str) -> Result<()> {
