@@ -72,6 +72,7 @@ fn what_cannot_be_served_is_said_and_has_an_exit_code() {
     aqueduct(["serve", "--cert", cert, "--key", cert]).expect(3, "no unencrypted private key");
     aqueduct(["serve", "--cert", cert, "--key", "/no/key"]).expect(3, "/no/key");
     aqueduct(["serve", "--cert", cert]).expect(2, "--key");
+    aqueduct(["serve", "--runtime", "mio", "--workers", "2"]).expect(2, "--workers");
     let away = [
         "serve",
         "--listen",

@@ -17,7 +17,7 @@ use aqueduct_tokio::core::endpoint::EndpointConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::args::Serve;
+use crate::args::{Runtime, Serve};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::files::Root;
 use crate::identity::Identity;
@@ -145,6 +145,10 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
 }
 
 fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
+    if options.workers > 1 && options.runtime != Runtime::Tokio {
+        let why = "--workers needs --runtime tokio: the others have one socket";
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
     let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
@@ -153,13 +157,7 @@ fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
         None => config,
     };
-    Server::bind(
-        options.runtime,
-        options.workers.into(),
-        config,
-        options.listen,
-    )
-    .doing(doing)
+    Server::bind(options, config).doing(doing)
 }
 
 /// A task for each connection, so that none waits for another.

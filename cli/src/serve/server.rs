@@ -8,15 +8,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use aqueduct_tokio::Connection;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
+use aqueduct_tokio::{Connection, ServerGroup};
 
-use crate::args::Runtime;
+use crate::args::{Runtime, Serve};
 
 /// An endpoint that accepts connections.
 pub(super) enum Server {
-    Tokio(aqueduct_tokio::ServerGroup),
+    Tokio(ServerGroup),
     AsyncStd(aqueduct_async_std::Endpoint),
     Mio(aqueduct_mio::handles::Endpoint, SocketAddr),
 }
@@ -33,18 +33,12 @@ macro_rules! each {
 }
 
 impl Server {
-    pub(super) fn bind(
-        runtime: Runtime,
-        workers: usize,
-        config: EndpointConfig,
-        address: SocketAddr,
-    ) -> io::Result<Self> {
-        if workers > 1 && runtime != Runtime::Tokio {
-            return Err(io::Error::other("several workers need --runtime tokio"));
-        }
-        Ok(match runtime {
+    pub(super) fn bind(options: &Serve, config: EndpointConfig) -> io::Result<Self> {
+        let address = options.listen;
+        Ok(match options.runtime {
             Runtime::Tokio => {
-                Self::Tokio(aqueduct_tokio::ServerGroup::bind(config, address, workers)?)
+                let workers = options.workers.into();
+                Self::Tokio(ServerGroup::bind(config, address, workers)?)
             }
             Runtime::AsyncStd => {
                 let mut spawned = Ok(());
