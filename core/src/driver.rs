@@ -305,16 +305,12 @@ impl Driver {
         for _ in 0..ROUNDS {
             self.receive(io)?;
             self.feed(core, now);
-            let mut handed = 0;
-            while handed < EVENTS
-                && let Some((key, event)) = core.poll_event()
-            {
-                sink(core, key, event);
-                handed += 1;
-            }
+            let handed = hand_out(core, sink);
             self.collect(core, now);
+            // Sending makes events too: a full datagram buffer has room again.
+            let late = hand_out(core, sink);
             turn = self.flush(io);
-            turn.more |= handed == EVENTS;
+            turn.more |= handed == EVENTS || late > 0;
             if !turn.more {
                 break;
             }
@@ -348,6 +344,18 @@ fn datagrams<'a>(
         let datagrams = filled.chunks(meta.stride.max(1));
         datagrams.map(move |datagram| (from, datagram))
     })
+}
+
+/// Hands events to `sink`, at most [`EVENTS`], and tells how many.
+fn hand_out(core: &mut Endpoint, sink: &mut impl FnMut(&mut Endpoint, ConnKey, Event)) -> usize {
+    let mut handed = 0;
+    while handed < EVENTS
+        && let Some((key, event)) = core.poll_event()
+    {
+        sink(core, key, event);
+        handed += 1;
+    }
+    handed
 }
 
 /// Sends one transmit, in parts when it holds more datagrams than the socket now

@@ -86,25 +86,19 @@ async fn attempt(client: &Client, options: &Probe) -> Attempt {
             }
         }
         Err(ConnectError::Rejected { status, .. }) => Attempt::Rejected(status),
-        Err(ConnectError::Refused(why)) => Attempt::Impossible(why, explain(why)),
+        Err(ConnectError::Refused(why)) => {
+            // Everything that is missing, on either side, when that is the cause.
+            let missing = client.connection().negotiated().err();
+            let words = missing.map_or_else(|| explain(why).to_owned(), |it| it.to_string());
+            Attempt::Impossible(why, words)
+        }
         Err(other) => Attempt::Failed(other.to_string()),
     }
 }
 
-/// What the server would have to change.
+/// What stands in the way when nothing is missing.
 fn explain(why: Refusal) -> &'static str {
     match why {
-        Refusal::WebTransportNotEnabled => {
-            "its SETTINGS have neither ENABLE_WEBTRANSPORT = 1 (drafts 02 to 05) \
-             nor WEBTRANSPORT_MAX_SESSIONS > 0 (drafts 07 to 12)"
-        }
-        Refusal::ConnectProtocolNotEnabled => {
-            "its SETTINGS lack ENABLE_CONNECT_PROTOCOL = 1 (RFC 9220), which sessions are asked with"
-        }
-        Refusal::DatagramsNotEnabled => {
-            "sessions need H3_DATAGRAM = 1 in SETTINGS (RFC 9297) \
-             and the max_datagram_frame_size transport parameter (RFC 9221)"
-        }
         Refusal::Draining => "it is shutting down (GOAWAY); another connection may work",
         Refusal::TooManySessions => "it allows no session at all (MAX_SESSIONS)",
         _ => "nothing was sent",

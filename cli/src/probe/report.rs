@@ -28,7 +28,7 @@ pub(super) enum Attempt {
     /// The server answered with this status.
     Rejected(StatusCode),
     /// Nothing was sent, because the server does not announce what it takes.
-    Impossible(Refusal, &'static str),
+    Impossible(Refusal, String),
     /// The stream or connection ended.
     Failed(String),
     /// There was no answer in time.
