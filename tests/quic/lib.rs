@@ -37,10 +37,16 @@ impl Quic {
     /// Establishes a connection, then lets the weather change.
     #[must_use]
     pub fn new(weather: Weather, flow: Option<[SessionFlow; 2]>) -> Self {
-        let mut options = Options {
+        let options = Options {
             seed: weather.seed,
             ..Options::default()
         };
+        Self::with(options, weather, flow)
+    }
+
+    /// As [`Self::new`], with QUIC's own settings.
+    #[must_use]
+    pub fn with(mut options: Options, weather: Weather, flow: Option<[SessionFlow; 2]>) -> Self {
         if let Some([client, server]) = flow {
             options.client = speaking(Dialects::SET_B, Some(client));
             options.server = speaking(Dialects::SET_B, Some(server));
