@@ -275,15 +275,8 @@ impl Sessions {
         key: SessionKey,
         answer: &ConnectAnswer,
     ) -> Result<(), SessionError> {
-        let session = self
-            .registry
-            .get_mut(cx.h3, key)
-            .ok_or(SessionError::Gone)?;
-        match session.state {
-            State::Requested => {}
-            State::Over { .. } => return Err(SessionError::Gone),
-            _ => return Err(SessionError::WrongState),
-        }
+        let asked = |state: &State| matches!(state, State::Requested);
+        let session = self.registry.in_state(cx.h3, key, asked)?;
         let status = answer.status.as_u16();
         //= https://www.rfc-editor.org/rfc/rfc9297#section-3.2
         // 204, 205 and 206 say something about content that is not there.
@@ -340,15 +333,8 @@ impl Sessions {
         head: &ResponseHead,
         content: Bytes,
     ) -> Result<(), SessionError> {
-        let session = self
-            .registry
-            .get_mut(cx.h3, key)
-            .ok_or(SessionError::Gone)?;
-        match session.state {
-            State::Requested => {}
-            State::Over { .. } => return Err(SessionError::Gone),
-            _ => return Err(SessionError::WrongState),
-        }
+        let asked = |state: &State| matches!(state, State::Requested);
+        self.registry.in_state(cx.h3, key, asked)?;
         if !(300..=599).contains(&head.status.as_u16()) {
             return Err(SessionError::InvalidStatus);
         }

@@ -3,6 +3,7 @@
 use slab::Slab;
 
 use super::flow::Flow;
+use crate::error::SessionError;
 use crate::h3::connection::H3;
 use crate::h3::streams::{Link, NONE};
 use crate::head::ConnectRequest;
@@ -124,6 +125,21 @@ impl Registry {
 
     pub(crate) fn get_mut(&mut self, h3: &H3, key: SessionKey) -> Option<&mut Session> {
         self.sessions.get_mut(Self::index(h3, key)?)
+    }
+
+    /// A session in one state, for an operation that no other state allows.
+    pub(crate) fn in_state(
+        &mut self,
+        h3: &H3,
+        key: SessionKey,
+        right: impl FnOnce(&State) -> bool,
+    ) -> Result<&mut Session, SessionError> {
+        let session = self.get_mut(h3, key).ok_or(SessionError::Gone)?;
+        match &session.state {
+            state if right(state) => Ok(session),
+            State::Over { .. } => Err(SessionError::Gone),
+            _ => Err(SessionError::WrongState),
+        }
     }
 
     /// The session a data stream belongs to.

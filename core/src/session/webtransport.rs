@@ -270,15 +270,8 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
     ) -> Result<(), SessionError> {
-        let session = self
-            .registry
-            .get_mut(cx.h3, key)
-            .ok_or(SessionError::Gone)?;
-        match session.state {
-            State::Open => {}
-            State::Over { .. } => return Err(SessionError::Gone),
-            _ => return Err(SessionError::WrongState),
-        }
+        let open = |state: &State| matches!(state, State::Open);
+        let session = self.registry.in_state(cx.h3, key, open)?;
         if std::mem::replace(&mut session.drain_sent, true) {
             return Ok(());
         }
