@@ -105,6 +105,12 @@ function binary() {
   return found;
 }
 
+/** The adapter that AQUEDUCT_RUNTIME asks for: the same cases on another. */
+const runtime = () => {
+  const name = process.env.AQUEDUCT_RUNTIME;
+  return name ? ["--runtime", name] : [];
+};
+
 /** `aqueduct serve` on an ephemeral port: its ready line, and the JSON lines after it. */
 export class Aqueduct {
   lines = [];
@@ -116,7 +122,7 @@ export class Aqueduct {
     const cert = join(WORK, `cert-${process.pid}.pem`);
     const child = spawn(
       binary(),
-      ["serve", "--listen", "127.0.0.1:0", "--cert-out", cert, ...extra, "--json"],
+      ["serve", "--listen", "127.0.0.1:0", "--cert-out", cert, ...runtime(), ...extra, "--json"],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
     const ended = new Promise((done) => child.on("exit", done));

@@ -206,6 +206,9 @@ class Aqueduct(Program):
         self.cert = WORK / f"cert-{os.getpid()}-{len(Program.running)}.pem"
         self.cert.parent.mkdir(parents=True, exist_ok=True)
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--cert-out", str(self.cert)]
+        # The same cases on another adapter.
+        if runtime := os.environ.get("AQUEDUCT_RUNTIME"):
+            command += ["--runtime", runtime]
         super().__init__([*command, *(extra or ["--demo"]), "--json"], log)
         self.ready = self.wait_line(lambda line: line.get("ready") is True, 20)
         if not self.ready:
