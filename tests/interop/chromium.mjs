@@ -279,8 +279,9 @@ inPage(
     for (const code of [0, 29, 30, 255, 4294967295]) {
       // In Chromium the end of a stream's pipe races with the message that has the code of a
       // STOP_SENDING, and wins now and then: the page then sees an error without a code.
+      // How often depends on the machine. A code that does come has to be the right one.
       let codes;
-      for (let i = 0; i < 5 && typeof codes?.[1] !== "number"; i++) codes = await attempt(code);
+      for (let i = 0; i < 30 && typeof codes?.[1] !== "number"; i++) codes = await attempt(code);
       seen.push([code, ...codes]);
     }
     return seen;
