@@ -63,7 +63,7 @@ async fn a_router_answers_beside_a_session() {
         assert_eq!(response.headers().get("connection"), None);
 
         // Row A14: the same connection carries sessions.
-        let (session, _) = pair.session().await;
+        let (session, _server_session) = pair.session().await;
         session.close(0, "").expect("open");
     })
     .await;
