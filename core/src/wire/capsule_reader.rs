@@ -1,9 +1,10 @@
 //! Push decoder for the capsules of one stream: content chunks in, events out.
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     capsule::{Capsule, CapsuleError, CapsuleType, MAX_REASON},
     cursor::Prefix,
+    payload::{Gather, split},
 };
 
 /// What the protocol on the stream defines. Borrowed at each read.
@@ -52,11 +53,7 @@ enum State {
     Type,
     Length(CapsuleType),
     Skip(u64),
-    Gather {
-        ty: CapsuleType,
-        left: u64,
-        buf: BytesMut,
-    },
+    Gather { ty: CapsuleType, gather: Gather },
     Failed(CapsuleError),
 }
 
@@ -136,20 +133,11 @@ impl CapsuleReader {
                     }
                     self.state = State::Type;
                 }
-                State::Gather { ty, left, buf } => {
-                    let chunk = split(input, *left);
-                    *left -= chunk.len() as u64;
-                    if *left > 0 {
-                        buf.extend_from_slice(&chunk);
+                State::Gather { ty, gather } => {
+                    let Some(value) = gather.take(input) else {
                         return Ok(None);
-                    }
-                    let ty = *ty;
-                    let value = if buf.is_empty() {
-                        chunk
-                    } else {
-                        buf.extend_from_slice(&chunk);
-                        std::mem::take(buf).freeze()
                     };
+                    let ty = *ty;
                     self.state = State::Type;
                     return complete(ty, value).map(Some);
                 }
@@ -207,8 +195,7 @@ impl CapsuleReader {
         }
         self.state = State::Gather {
             ty,
-            left: len,
-            buf: BytesMut::new(),
+            gather: Gather::new(len),
         };
         Ok(None)
     }
@@ -222,12 +209,6 @@ fn complete(ty: CapsuleType, value: Bytes) -> Result<CapsuleEvent, CapsuleError>
     } else {
         Capsule::Other(ty, value)
     }))
-}
-
-/// Takes up to `max` bytes from the front of `input`, without a copy.
-fn split(input: &mut Bytes, max: u64) -> Bytes {
-    let len = usize::try_from(max).unwrap_or(usize::MAX).min(input.len());
-    input.split_to(len)
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@
 //! ```
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     cursor::Prefix,
     frame::{FrameType, StreamKind, Verdict},
+    payload::{Gather, split},
     varint,
 };
 use crate::{code::Code, id::Side};
@@ -150,11 +151,7 @@ enum State {
     Length(u64),
     Data(u64),
     Skip(u64),
-    Gather {
-        ty: Gathered,
-        left: u64,
-        buf: BytesMut,
-    },
+    Gather { ty: Gathered, gather: Gather },
     Failed(FrameError),
 }
 
@@ -280,20 +277,11 @@ impl FrameReader {
                     }
                     self.state = State::Type;
                 }
-                State::Gather { ty, left, buf } => {
-                    let chunk = split(input, *left);
-                    *left -= chunk.len() as u64;
-                    if *left > 0 {
-                        buf.extend_from_slice(&chunk);
+                State::Gather { ty, gather } => {
+                    let Some(payload) = gather.take(input) else {
                         return Ok(None);
-                    }
-                    let ty = *ty;
-                    let payload = if buf.is_empty() {
-                        chunk
-                    } else {
-                        buf.extend_from_slice(&chunk);
-                        std::mem::take(buf).freeze()
                     };
+                    let ty = *ty;
                     self.state = State::Type;
                     return ty.event(payload).map(Some);
                 }
@@ -379,8 +367,7 @@ impl FrameReader {
         } else {
             State::Gather {
                 ty: gathered,
-                left: len,
-                buf: BytesMut::new(),
+                gather: Gather::new(len),
             }
         };
         if len == 0 {
@@ -455,12 +442,6 @@ impl Gathered {
             Self::Headers | Self::Settings | Self::Origin => return Err(malformed),
         })
     }
-}
-
-/// Takes up to `max` bytes from the front of `input`, without a copy.
-fn split(input: &mut Bytes, max: u64) -> Bytes {
-    let len = usize::try_from(max).unwrap_or(usize::MAX).min(input.len());
-    input.split_to(len)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod fields;
 pub mod frame;
 pub mod frame_reader;
 pub mod grease;
+mod payload;
 pub mod priority;
 pub mod qpack;
 pub mod settings;
