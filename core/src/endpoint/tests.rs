@@ -5,6 +5,7 @@ mod early_data;
 mod http;
 mod order;
 mod random;
+mod tickets;
 
 use std::sync::Arc;
 use std::time::Duration;
