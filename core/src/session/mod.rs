@@ -271,9 +271,9 @@ impl Sessions {
         dir: Dir,
         id: u64,
     ) -> Result<(), Fault> {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4
         // A session id is the id of a client-initiated bidirectional stream;
-        // anything else cannot be one (draft-ietf-webtrans-http3-16 section 4).
+        // anything else cannot be one.
         let id = StreamId::from_wire(id)
             .filter(|id| id.is_request())
             .ok_or(Fault::Connection(Violation::SessionIdInvalid))?;
@@ -321,7 +321,7 @@ impl Sessions {
     }
 
     fn refuse<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, code: Code) {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-8.1
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.6
         // Both halves, as far as they are open; never the connection.
         cx.h3.abandon(cx.t, stream, code);
     }

@@ -328,17 +328,7 @@ impl Sessions {
             let Some((what, value)) = flow.next_due() else {
                 return;
             };
-            let mut capsule = BytesMut::new();
-            let streams = varint(value.min(MAX_STREAM_COUNT));
-            match what {
-                Tell::MaxData => capsule::put_max_data(&mut capsule, varint(value)),
-                Tell::MaxStreams(dir) => capsule::put_max_streams(&mut capsule, dir, streams),
-                Tell::DataBlocked => capsule::put_data_blocked(&mut capsule, varint(value)),
-                Tell::StreamsBlocked(dir) => {
-                    capsule::put_streams_blocked(&mut capsule, dir, streams);
-                }
-            }
-            self.send_capsule(cx, key, capsule.freeze());
+            self.send_capsule(cx, key, limit_capsule(what, value));
         }
     }
 
@@ -379,15 +369,14 @@ impl Sessions {
         if waits && cx.h3.side == Side::Server {
             // One known client opens nothing before it is told that it may; to every
             // other these capsules mean nothing.
-            let most = varint(MAX_STREAM_COUNT);
-            for dir in [Dir::Bi, Dir::Uni] {
-                let mut capsule = BytesMut::new();
-                capsule::put_max_streams(&mut capsule, dir, most);
-                self.send_capsule(cx, key, capsule.freeze());
+            let all = [
+                Tell::MaxStreams(Dir::Bi),
+                Tell::MaxStreams(Dir::Uni),
+                Tell::MaxData,
+            ];
+            for what in all {
+                self.send_capsule(cx, key, limit_capsule(what, MAX_STREAM_COUNT));
             }
-            let mut capsule = BytesMut::new();
-            capsule::put_max_data(&mut capsule, most);
-            self.send_capsule(cx, key, capsule.freeze());
         }
     }
 
@@ -513,6 +502,19 @@ impl Session {
 // A broken limit resets the CONNECT stream with WT_FLOW_CONTROL_ERROR.
 fn over_limit(key: SessionKey) -> Fault {
     Fault::Stream(key.stream(), Violation::FlowControl)
+}
+
+/// The capsule that says so about a limit.
+fn limit_capsule(what: Tell, value: u64) -> Bytes {
+    let mut capsule = BytesMut::new();
+    let streams = varint(value.min(MAX_STREAM_COUNT));
+    match what {
+        Tell::MaxData => capsule::put_max_data(&mut capsule, varint(value)),
+        Tell::MaxStreams(dir) => capsule::put_max_streams(&mut capsule, dir, streams),
+        Tell::DataBlocked => capsule::put_data_blocked(&mut capsule, varint(value)),
+        Tell::StreamsBlocked(dir) => capsule::put_streams_blocked(&mut capsule, dir, streams),
+    }
+    capsule.freeze()
 }
 
 fn varint(value: u64) -> VarInt {
