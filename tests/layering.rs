@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["wire"],
     &["h3"],
     &["session"],
-    &["connection", "access", "command"],
+    &["connection", "access", "command", "record"],
     &["endpoint"],
     &["driver"],
     &["testing"],

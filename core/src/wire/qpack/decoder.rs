@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::BytesMut;
 
 use super::error::{DecompressionReason, EncoderStreamReason, QpackError};
-use super::field_line::{FieldLine, Prefix, Reference};
+use super::field_line::{FieldLine, Prefix};
 use super::huffman::InvalidHuffman;
 use super::instruction::{DecoderInstruction, EncoderInstruction, Partial, StepError};
 use super::prefix_int::{Cursor, ReadError};
@@ -213,7 +213,7 @@ impl Decoder {
     ) -> Result<(), DecompressionReason> {
         match line {
             FieldLine::Indexed(reference) => {
-                let (name, value) = self.resolve(reference, prefix)?;
+                let (name, value) = prefix.resolve(reference, &self.table)?;
                 sink.push(Text::Plain(name), Text::Plain(value), false)
             }
             FieldLine::NameReference {
@@ -221,7 +221,7 @@ impl Decoder {
                 value,
                 never_indexed,
             } => {
-                let (name, _) = self.resolve(name, prefix)?;
+                let (name, _) = prefix.resolve(name, &self.table)?;
                 sink.push(Text::Plain(name), value, never_indexed)
             }
             FieldLine::Literal {
@@ -230,37 +230,6 @@ impl Decoder {
                 never_indexed,
             } => sink.push(name, value, never_indexed),
         }
-    }
-
-    /// Name and value of an entry.
-    fn resolve(
-        &self,
-        reference: Reference,
-        prefix: Prefix,
-    ) -> Result<(&[u8], &[u8]), DecompressionReason> {
-        let index = match reference {
-            Reference::Static(index) => {
-                return static_table::get(index).ok_or(DecompressionReason::StaticIndex);
-            }
-            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.5
-            // Relative index 0 is the entry just below the Base.
-            Reference::Relative(index) => prefix
-                .base
-                .checked_sub(index)
-                .and_then(|index| index.checked_sub(1))
-                .ok_or(DecompressionReason::BelowZero)?,
-            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.6
-            // Post-base index 0 is the entry at the Base.
-            Reference::PostBase(index) => prefix.base.saturating_add(index),
-        };
-        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.3
-        // An index at or beyond the Required Insert Count is an error, and so
-        // is one whose entry is gone.
-        if index >= prefix.required_insert_count {
-            return Err(DecompressionReason::BeyondRequiredInsertCount);
-        }
-        let entry = self.table.get(index).ok_or(DecompressionReason::Evicted)?;
-        Ok((entry.name(), entry.value()))
     }
 
     fn block(&mut self, stream: u64, required: u64) -> Result<Decoded, QpackError> {

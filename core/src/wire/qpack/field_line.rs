@@ -4,7 +4,8 @@ use bytes::BytesMut;
 
 use super::error::DecompressionReason;
 use super::prefix_int::{Cursor, ReadError, put_int};
-use super::table::ENTRY_OVERHEAD;
+use super::static_table;
+use super::table::{ENTRY_OVERHEAD, Table};
 use super::text::{Text, put_text};
 
 /// Entry counts that a Required Insert Count is encoded modulo, for a table of
@@ -52,6 +53,37 @@ impl Prefix {
             required_insert_count,
             base,
         })
+    }
+
+    /// Name and value of the entry that a line of the section names.
+    pub(super) fn resolve<M>(
+        self,
+        reference: Reference,
+        table: &Table<M>,
+    ) -> Result<(&[u8], &[u8]), DecompressionReason> {
+        let index = match reference {
+            Reference::Static(index) => {
+                return static_table::get(index).ok_or(DecompressionReason::StaticIndex);
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.5
+            // Relative index 0 is the entry just below the Base.
+            Reference::Relative(index) => self
+                .base
+                .checked_sub(index)
+                .and_then(|index| index.checked_sub(1))
+                .ok_or(DecompressionReason::BelowZero)?,
+            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.6
+            // Post-base index 0 is the entry at the Base.
+            Reference::PostBase(index) => self.base.saturating_add(index),
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.3
+        // An index at or beyond the Required Insert Count is an error, and so
+        // is one whose entry is gone.
+        if index >= self.required_insert_count {
+            return Err(DecompressionReason::BeyondRequiredInsertCount);
+        }
+        let entry = table.get(index).ok_or(DecompressionReason::Evicted)?;
+        Ok((entry.name(), entry.value()))
     }
 
     /// Appends the prefix for a decoder that advertised `max_capacity`.

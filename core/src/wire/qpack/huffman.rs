@@ -17,6 +17,11 @@ const FAST_BITS: u32 = 9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InvalidHuffman;
 
+/// Length in bits of one byte's code.
+pub(crate) const fn code_bits(byte: u8) -> u8 {
+    CODES[byte as usize].1
+}
+
 /// Length in bytes of `text` once encoded. Linear in its length.
 pub(super) fn encoded_len(text: &[u8]) -> usize {
     let bits: usize = text

@@ -41,6 +41,13 @@ impl<'a> Text<'a> {
         })
     }
 
+    /// The bytes on the wire, without their length.
+    pub(super) fn wire(&self) -> &'a [u8] {
+        match self {
+            Self::Plain(bytes) | Self::Huffman(bytes) => bytes,
+        }
+    }
+
     /// Fewest bytes the string may stand for.
     pub(super) fn min_len(&self) -> u64 {
         match self {
