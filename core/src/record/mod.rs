@@ -5,5 +5,5 @@
     expect(dead_code, reason = "the recorder that uses these parts joins them")
 )]
 
-//pub(crate) mod content;
+pub(crate) mod content;
 pub(crate) mod mask;

@@ -253,7 +253,7 @@ fn put_number(buf: &mut impl BufMut, ty: u32, number: VarInt) {
 impl CapsuleType {
     /// Shortest and longest value of a WebTransport capsule; `None` for types
     /// that are not.
-    pub(super) const fn webtransport_bounds(self) -> Option<(u64, u64)> {
+    pub(crate) const fn webtransport_bounds(self) -> Option<(u64, u64)> {
         Some(match self {
             Self::WT_CLOSE_SESSION => (4, 4 + MAX_REASON as u64),
             Self::WT_DRAIN_SESSION => (0, 0),

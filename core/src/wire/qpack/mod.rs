@@ -44,7 +44,7 @@ mod text;
 pub use self::decoder::{Decoded, Decoder, MAX_DECODER_BACKLOG};
 pub use self::encoder::{Encoder, MAX_ENCODER_BACKLOG};
 pub use self::error::{DecoderStreamReason, DecompressionReason, EncoderStreamReason, QpackError};
-pub(crate) use self::hide::{Hide, Hider};
+pub(crate) use self::hide::Hider;
 pub(crate) use self::huffman::code_bits;
 pub use self::references::MAX_OUTSTANDING_SECTIONS;
 pub(crate) use self::static_table::is_entry as is_static_entry;
