@@ -12,8 +12,8 @@ use crate::wire::qpack::{code_bits, is_static_entry};
 /// Values with up to this many replaced bytes get masks that are all different.
 ///
 /// Short values would often share a mask if it were drawn, and a replay's encoder
-/// would find one where it found none before. Longer ones share it with a
-/// probability below 2^-30 for a pair.
+/// would find one where it found none before. Two longer ones share it with a
+/// probability below one in ten million, unless they are all X and Z.
 const SHORT: usize = 6;
 
 /// Masks tried until one differs from the value and is no entry of the static
@@ -225,10 +225,12 @@ impl Dice {
 mod tests {
     use std::collections::BTreeSet;
 
+    use bytes::BytesMut;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::qpack::is_static_entry;
+    use crate::wire::fields::FieldSection;
+    use crate::wire::qpack::{Encoder, is_static_entry};
 
     const KEY: [u64; 2] = [7, 11];
 
@@ -331,6 +333,35 @@ mod tests {
         fn text_stays_text(key in any::<[u64; 2]>(), value in "\\PC{0,40}") {
             let masked = Mask::new(key).text(value.as_bytes());
             prop_assert!(std::str::from_utf8(&masked).is_ok());
+        }
+
+        #[test]
+        fn a_replays_encoder_makes_as_many_bytes(
+            messages in prop::collection::vec(
+                prop::collection::vec((0..6_usize, "[a-z0-9]{0,3}|[ -~]{0,30}"), 0..8),
+                0..8,
+            ),
+        ) {
+            const NAMES: [&str; 6] = ["age", "cookie", ":path", "x-a", "user-agent", "authorization"];
+            let mask = Mask::new(KEY);
+            let (mut encoder, mut replay) = (Encoder::new(), Encoder::new());
+            encoder.set_peer_limits(300, 8, 300).unwrap();
+            replay.set_peer_limits(300, 8, 300).unwrap();
+            for (stream, lines) in messages.iter().enumerate() {
+                let (mut section, mut masked) = (FieldSection::new(), FieldSection::new());
+                for (name, value) in lines {
+                    let (name, value) = (NAMES[*name].as_bytes(), value.as_bytes());
+                    section.push(name, value);
+                    masked.push(name, mask.field(Some(name), value).as_deref().unwrap_or(value));
+                }
+                let bytes = |encoder: &mut Encoder, section| {
+                    let (mut encoded, mut inserts) = (BytesMut::new(), BytesMut::new());
+                    encoder.encode(stream as u64, section, &mut encoded);
+                    encoder.take_output(&mut inserts);
+                    (encoded.len(), inserts.len())
+                };
+                prop_assert_eq!(bytes(&mut replay, &masked), bytes(&mut encoder, &section));
+            }
         }
 
         #[test]
