@@ -158,6 +158,7 @@ impl Joined {
             ..Knobs::default()
         };
         let mut pair = LoopbackPair::new(Config::default(), Config::default(), knobs);
+        pair.stop_recording();
         pair.connect();
         let (client, server) = pair.session("https://example.com/wt");
         let (mut sending, mut receiving) = (Vec::new(), Vec::new());

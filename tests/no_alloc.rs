@@ -79,6 +79,7 @@ fn declared_lengths_allocate_nothing() {
     let field_section = raw::varint(16 * 1024);
     let control = StreamId::new(Side::Client, Dir::Uni, 0);
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    peer.stop_recording();
     let connect = peer.request(&raw::connect());
     let session = expect_event!(
         peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
@@ -102,6 +103,7 @@ fn declared_lengths_allocate_nothing() {
 
 fn the_hot_path_does_not_allocate() {
     let mut pair = LoopbackPair::connected(Knobs::default());
+    pair.stop_recording();
     let (client, server) = pair.session("https://example.com/wt");
     let here = pair
         .client()

@@ -1,6 +1,7 @@
 //! What an application does with a connection: requests, sessions, streams,
 //! datagrams, shutdown.
 
+use std::fmt::Debug;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,6 +17,8 @@ use crate::fault::Fault;
 use crate::h3::streams::{Kind, Slot};
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::record::{Call, Taped};
+use crate::session::{Cx, Sessions};
 use crate::stats::{SessionLimits, SessionStats, Stats};
 use crate::transport::{Read, Transport};
 use crate::wire::priority::Priority;
@@ -48,8 +51,10 @@ impl<T: Transport> Access<'_, T> {
                 return Err(OpenError::ConnectProtocolNotEnabled);
             }
         }
-        self.conn
-            .run(self.t, self.now, |_, cx| cx.h3.request(cx.t, head, end))
+        let call = self
+            .conn
+            .noted(|| Call::Request(Box::new(head.clone()), end));
+        self.run(call, |_, cx| cx.h3.request(cx.t, head, end))
     }
 
     /// Whether this side may begin something new.
@@ -84,9 +89,10 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Err(SendError::WrongState);
         }
-        self.conn.run(self.t, self.now, |_, cx| {
-            cx.h3.respond(cx.t, stream, head, end)
-        })
+        let call = self
+            .conn
+            .noted(|| Call::Respond(stream, Box::new(head.clone()), end));
+        self.run(call, |_, cx| cx.h3.respond(cx.t, stream, head, end))
     }
 
     /// Sends trailers and ends the message.
@@ -97,9 +103,10 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Err(SendError::WrongState);
         }
-        self.conn.run(self.t, self.now, |_, cx| {
-            cx.h3.send_trailers(cx.t, stream, trailers)
-        })
+        let call = self
+            .conn
+            .noted(|| Call::Trailers(stream, Box::new(trailers.clone())));
+        self.run(call, |_, cx| cx.h3.send_trailers(cx.t, stream, trailers))
     }
 
     /// Announces the request's priority to the server (client, PRIORITY_UPDATE of
@@ -110,7 +117,8 @@ impl<T: Transport> Access<'_, T> {
     pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) -> Result<(), Gone> {
         let slot = self.slot(stream).ok_or(Gone)?;
         slot.exchange_ref().ok_or(Gone)?;
-        self.conn.run(self.t, self.now, |_, cx| {
+        let call = self.conn.noted(|| Call::SetPriority(stream, priority));
+        self.run(call, |_, cx| {
             cx.h3.reprioritize(cx.t, stream, priority);
             if cx.h3.side == Side::Client {
                 cx.h3.send_priority_update(cx.t, stream.id(), priority);
@@ -127,8 +135,10 @@ impl<T: Transport> Access<'_, T> {
     /// [`OpenError`]; nothing was sent.
     pub fn open_session(&mut self, request: &ConnectRequest) -> Result<SessionKey, OpenError> {
         self.may_open()?;
-        self.conn
-            .run(self.t, self.now, |sessions, cx| sessions.open(cx, request))
+        let call = self
+            .conn
+            .noted(|| Call::OpenSession(Box::new(request.clone())));
+        self.run(call, |sessions, cx| sessions.open(cx, request))
     }
 
     /// Accepts a requested session (server).
@@ -140,9 +150,10 @@ impl<T: Transport> Access<'_, T> {
         session: SessionKey,
         answer: &ConnectAnswer,
     ) -> Result<(), SessionError> {
-        self.conn.run(self.t, self.now, |sessions, cx| {
-            sessions.accept(cx, session, answer)
-        })
+        let call = self
+            .conn
+            .noted(|| Call::AcceptSession(session, Box::new(answer.clone())));
+        self.run(call, |sessions, cx| sessions.accept(cx, session, answer))
     }
 
     /// Rejects a requested session with a status of 300 to 599 (server). The
@@ -169,7 +180,11 @@ impl<T: Transport> Access<'_, T> {
         head: &ResponseHead,
         content: Bytes,
     ) -> Result<(), SessionError> {
-        self.conn.run(self.t, self.now, |sessions, cx| {
+        let len = content.len();
+        let call = self
+            .conn
+            .noted(|| Call::RejectSession(session, Box::new(head.clone()), len));
+        self.run(call, |sessions, cx| {
             sessions.reject(cx, session, head, content)
         })
     }
@@ -180,8 +195,8 @@ impl<T: Transport> Access<'_, T> {
     /// # Errors
     /// [`SessionError`].
     pub fn drain_session(&mut self, session: SessionKey) -> Result<(), SessionError> {
-        self.conn
-            .run(self.t, self.now, |sessions, cx| sessions.drain(cx, session))
+        let call = self.conn.noted(|| Call::DrainSession(session));
+        self.run(call, |sessions, cx| sessions.drain(cx, session))
     }
 
     /// Ends the session: code and reason reach the peer, its streams are reset.
@@ -195,7 +210,10 @@ impl<T: Transport> Access<'_, T> {
         code: u32,
         reason: &str,
     ) -> Result<(), SessionError> {
-        self.conn.run(self.t, self.now, |sessions, cx| {
+        let call = self
+            .conn
+            .noted(|| Call::CloseSession(session, code, reason.to_owned()));
+        self.run(call, |sessions, cx| {
             sessions.close(cx, session, code, reason)
         })
     }
@@ -208,9 +226,8 @@ impl<T: Transport> Access<'_, T> {
         if self.conn.life == Life::Closed {
             return Err(OpenError::Closed);
         }
-        self.conn.run(self.t, self.now, |sessions, cx| {
-            sessions.open_stream(cx, session, dir)
-        })
+        let call = self.conn.noted(|| Call::OpenStream(session, dir));
+        self.run(call, |sessions, cx| sessions.open_stream(cx, session, dir))
     }
 
     /// The sending half of a stream.
@@ -258,6 +275,14 @@ impl<T: Transport> Access<'_, T> {
         }
     }
 
+    fn run<R: Debug>(
+        &mut self,
+        call: Option<Call>,
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> R,
+    ) -> R {
+        self.conn.run(self.t, self.now, call, work)
+    }
+
     fn reborrow(&mut self) -> Access<'_, T> {
         Access {
             conn: self.conn,
@@ -287,7 +312,8 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Ok(());
         }
-        self.conn.run(self.t, self.now, |sessions, cx| {
+        let call = self.conn.noted(|| Call::EnableDatagrams(stream));
+        self.run(call, |sessions, cx| {
             sessions.rings.insert(cx.h3, stream);
             sessions.release_datagrams(cx, stream);
         });
@@ -308,7 +334,10 @@ impl<T: Transport> Access<'_, T> {
         if self.conn.life == Life::Closed {
             return Err(DatagramError::Gone);
         }
-        self.conn.run(self.t, self.now, |sessions, cx| {
+        let call = self
+            .conn
+            .noted(|| Call::SendDatagram(stream, payload.len()));
+        self.run(call, |sessions, cx| {
             sessions.send_datagram(cx, stream, payload)
         })
     }
@@ -316,16 +345,7 @@ impl<T: Transport> Access<'_, T> {
     /// The oldest datagram that waits for a session or request.
     pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> {
         let stream = stream.into();
-        let payload = self.conn.sessions.rings.pop(&self.conn.h3, stream)?;
-        if let Some(session) = self
-            .conn
-            .sessions
-            .registry
-            .get_mut(&self.conn.h3, SessionKey(stream))
-        {
-            session.stats.datagrams_received += 1;
-        }
-        Some(payload)
+        self.conn.pop_datagram(self.t, self.now, stream)
     }
 
     /// Largest payload [`Self::send_datagram`] takes at present, in bytes; `None`
@@ -430,8 +450,9 @@ impl<T: Transport> SendStream<'_, T> {
     /// [`WriteError`]; nothing was taken.
     pub fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
         let stream = self.stream;
-        let Access { conn, t, now } = &mut self.access;
-        conn.run(*t, *now, |sessions, cx| {
+        let lens = || chunks.iter().map(Bytes::len).collect();
+        let call = self.access.conn.noted(|| Call::Write(stream, lens()));
+        self.access.run(call, |sessions, cx| {
             match cx.h3.table.get(stream).map(|slot| &slot.kind) {
                 Some(Kind::Exchange(_)) => cx.h3.write_content(cx.t, stream, chunks),
                 Some(Kind::Raw) => sessions.write(cx, stream, chunks),
@@ -446,8 +467,8 @@ impl<T: Transport> SendStream<'_, T> {
     /// [`SendError`].
     pub fn finish(&mut self) -> Result<(), SendError> {
         let stream = self.stream;
-        let Access { conn, t, now } = &mut self.access;
-        conn.run(*t, *now, |_, cx| cx.h3.finish(cx.t, stream))
+        let call = self.access.conn.noted(|| Call::Finish(stream));
+        self.access.run(call, |_, cx| cx.h3.finish(cx.t, stream))
     }
 
     /// Abandons the stream. `code` is a WebTransport application code (32 bits) on a
@@ -457,9 +478,9 @@ impl<T: Transport> SendStream<'_, T> {
     /// [`ResetError`].
     pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
         let stream = self.stream;
+        let call = self.access.conn.noted(|| Call::Reset(stream, code));
         let code = self.access.wire_code(stream, code)?;
-        let Access { conn, t, now } = &mut self.access;
-        conn.run(*t, *now, |sessions, cx| {
+        self.access.run(call, |sessions, cx| {
             let reset = cx.h3.reset(cx.t, stream, code);
             sessions.on_sending_over(cx, stream);
             reset
@@ -486,10 +507,13 @@ impl<T: Transport> SendStream<'_, T> {
         self.reorder(None, Some(group));
     }
 
-    fn reorder(&mut self, order: Option<i32>, group: Option<u32>) {
+    pub(crate) fn reorder(&mut self, order: Option<i32>, group: Option<u32>) {
         let stream = self.stream;
-        let Access { conn, t, now } = &mut self.access;
-        conn.run(*t, *now, |sessions, cx| {
+        let call = self
+            .access
+            .conn
+            .noted(|| Call::Reorder(stream, order, group));
+        self.access.run(call, |sessions, cx| {
             sessions.reorder(cx, stream, order, group);
         });
     }
@@ -510,9 +534,10 @@ impl<T: Transport> RecvStream<'_, T> {
     /// # Errors
     /// [`ReadError`].
     pub fn read(&mut self, max: usize, out: &mut [Bytes]) -> Result<Read, ReadError> {
-        let stream = self.stream;
+        let (stream, slots) = (self.stream, out.len());
+        let call = self.access.conn.noted(|| Call::Read(stream, max, slots));
         let Access { conn, t, now } = &mut self.access;
-        let result = conn.run_fallible(*t, *now, |sessions, cx| {
+        let result = conn.run_fallible(*t, *now, call, |sessions, cx| {
             match cx.h3.table.get(stream).map(|slot| &slot.kind) {
                 Some(Kind::Exchange(_)) => cx.h3.read_content(cx.t, stream, max, out),
                 Some(Kind::Raw) => sessions.read(cx, stream, max, out),
@@ -532,9 +557,10 @@ impl<T: Transport> RecvStream<'_, T> {
     /// [`ResetError`].
     pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
         let stream = self.stream;
+        let call = self.access.conn.noted(|| Call::Stop(stream, code));
         let code = self.access.wire_code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
-        let stopped = conn.run_fallible(*t, *now, |sessions, cx| {
+        let stopped = conn.run_fallible(*t, *now, call, |sessions, cx| {
             let stopped = cx.h3.stop(cx.t, stream, code);
             sessions.on_bytes_lost(cx, stream);
             stopped

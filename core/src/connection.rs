@@ -10,8 +10,11 @@
 //! outputs are drained, again in any order. Draining twice is harmless.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use crate::access::Access;
 use crate::code::Code;
@@ -21,7 +24,8 @@ use crate::event::Event;
 use crate::fault::Fault;
 use crate::h3::H3Event;
 use crate::h3::connection::H3;
-use crate::id::Side;
+use crate::id::{SessionKey, Side, StreamKey};
+use crate::record::{Call, Record, Tape, Taped};
 use crate::session::{self, Cx, Sessions};
 use crate::stats::Stats;
 use crate::time::{Deadline, Why, earliest};
@@ -41,6 +45,8 @@ pub struct Connection {
     pub(crate) life: Life,
     /// When a graceful shutdown gives up waiting.
     drain_until: Option<Instant>,
+    /// Where everything is written down, if it is.
+    tape: Option<Box<Tape>>,
 }
 
 /// Where the connection is in its life.
@@ -64,7 +70,40 @@ impl Connection {
             events: VecDeque::new(),
             life: Life::Handshaking,
             drain_until: None,
+            tape: None,
         }
+    }
+
+    /// As [`Self::new`], and everything that happens is written down for
+    /// [`Self::take_recorded`]; see [`crate::record`].
+    #[must_use]
+    pub fn recorded(side: Side, config: Arc<Config>, seed: u64, record: &Record) -> Self {
+        let tape = Tape::new(record, side, &config, seed);
+        Self::with_tape(side, config, seed, tape)
+    }
+
+    pub(crate) fn with_tape(side: Side, config: Arc<Config>, seed: u64, tape: Tape) -> Self {
+        let mut connection = Self::new(side, config, seed);
+        connection.tape = Some(Box::new(tape));
+        connection
+    }
+
+    /// What was written down since the last call, in whole lines; empty when
+    /// nothing was, or the connection is not recorded. It grows until it is taken.
+    #[must_use]
+    pub fn take_recorded(&mut self) -> String {
+        self.tape
+            .as_mut()
+            .map_or_else(String::new, |tape| tape.take())
+    }
+
+    /// As [`Self::take_recorded`] for the last time.
+    #[must_use]
+    pub fn finish_recorded(&mut self) -> String {
+        self.tape.take().map_or_else(String::new, |mut tape| {
+            tape.end();
+            tape.take()
+        })
     }
 
     /// Takes what QUIC has to tell.
@@ -72,6 +111,44 @@ impl Connection {
         if self.life == Life::Closed {
             return;
         }
+        let mut t = self.taped(t);
+        t.note(|tape, t| tape.input(t, now, &event));
+        self.take_in(&mut t, now, event);
+        self.tape = t.tape;
+    }
+
+    /// A call to be noted, if anything is.
+    pub(crate) fn noted(&self, call: impl FnOnce() -> Call) -> Option<Call> {
+        self.tape.is_some().then(call)
+    }
+
+    /// The oldest datagram that waits for a session or request.
+    pub(crate) fn pop_datagram<T: Transport>(
+        &mut self,
+        t: &mut T,
+        now: Instant,
+        stream: StreamKey,
+    ) -> Option<Bytes> {
+        let payload = self.sessions.rings.pop(&self.h3, stream);
+        if payload.is_some()
+            && let Some(session) = self.sessions.registry.get_mut(&self.h3, SessionKey(stream))
+        {
+            session.stats.datagrams_received += 1;
+        }
+        let mut t = self.taped(t);
+        t.call(now, Some(Call::RecvDatagram(stream)));
+        t.note(|tape, _| tape.outcome(&payload.as_ref().map(Bytes::len)));
+        self.tape = t.tape;
+        payload
+    }
+
+    /// The transport with the tape, which goes back when the work is done.
+    fn taped<'t, T>(&mut self, t: &'t mut T) -> Taped<'t, T> {
+        let tape = self.tape.take();
+        Taped { t, tape }
+    }
+
+    fn take_in<T: Transport>(&mut self, t: &mut T, now: Instant, event: TransportEvent) {
         match event {
             TransportEvent::Connected => {
                 self.life = Life::Established;
@@ -114,24 +191,31 @@ impl Connection {
         if self.life == Life::Closed {
             return;
         }
+        let mut t = self.taped(t);
+        t.note(|tape, t| tape.due(t, now));
         let mut cx = Cx {
             h3: &mut self.h3,
-            t,
+            t: &mut t,
             out: &mut self.events,
             now,
         };
         let result = self.sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
-        self.settle(t, now);
+        self.settle(&mut t, now);
         if self.drain_until.is_some_and(|until| until <= now) {
-            self.close_drained(t, now);
+            self.close_drained(&mut t, now);
         }
+        self.tape = t.tape;
     }
 
     /// The next event for the application.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let Some(tape) = &mut self.tape {
+            tape.event(&event);
+        }
+        Some(event)
     }
 
     /// When `handle_timeout` is wanted.
@@ -216,7 +300,22 @@ impl Connection {
     }
 
     /// Runs an operation of the application and everything that follows from it.
-    pub(crate) fn run<T: Transport, R>(
+    pub(crate) fn run<T: Transport, R: Debug>(
+        &mut self,
+        t: &mut T,
+        now: Instant,
+        call: Option<Call>,
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> R,
+    ) -> R {
+        let mut t = self.taped(t);
+        t.call(now, call);
+        let result = self.work(&mut t, now, work);
+        t.note(|tape, _| tape.outcome(&result));
+        self.tape = t.tape;
+        result
+    }
+
+    fn work<T: Transport, R>(
         &mut self,
         t: &mut T,
         now: Instant,
@@ -238,14 +337,15 @@ impl Connection {
         result
     }
 
-    /// As [`Self::run`] for work that can reveal a fault of the peer; `None` then.
-    pub(crate) fn run_fallible<T: Transport, R>(
+    /// As [`Self::run`] for work that can reveal a fault of the peer.
+    pub(crate) fn run_fallible<T: Transport, R: Debug>(
         &mut self,
         t: &mut T,
         now: Instant,
-        work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> Result<R, Fault>,
+        call: Option<Call>,
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
-        self.run(t, now, |sessions, cx| {
+        self.run(t, now, call, |sessions, cx| {
             let result = work(sessions, cx);
             if let Err(fault) = &result {
                 cx.h3.fail(cx.t, Err(*fault));
@@ -259,6 +359,14 @@ impl Connection {
         if self.life == Life::Closed {
             return;
         }
+        let mut t = self.taped(t);
+        t.call(now, Some(Call::Drain(until)));
+        self.wind_down(&mut t, now, until);
+        t.note(|tape, _| tape.outcome(&()));
+        self.tape = t.tape;
+    }
+
+    fn wind_down<T: Transport>(&mut self, t: &mut T, now: Instant, until: Instant) {
         let first = self.drain_until.is_none();
         let until = self.drain_until.map_or(until, |before| before.min(until));
         self.drain_until = Some(until);
@@ -271,7 +379,7 @@ impl Connection {
             self.h3.send_goaway(t);
             self.events.push_back(Event::Draining { by: self.h3.side });
         }
-        self.run(t, now, |sessions, cx| sessions.drain_all(cx));
+        self.work(t, now, |sessions, cx| sessions.drain_all(cx));
     }
 
     fn close_drained<T: Transport>(&mut self, t: &mut T, now: Instant) {
@@ -289,10 +397,15 @@ impl Connection {
         code: Code,
         reason: &'static str,
     ) {
-        if self.life != Life::Closed {
-            t.close(code.value(), reason);
-            self.finish(t, now, CloseReason::Local { code, reason });
+        if self.life == Life::Closed {
+            return;
         }
+        let mut t = self.taped(t);
+        t.call(now, Some(Call::Close(code)));
+        t.close(code.value(), reason);
+        self.finish(&mut t, now, CloseReason::Local { code, reason });
+        t.note(|tape, _| tape.outcome(&()));
+        self.tape = t.tape;
     }
 
     /// The end: every session is told, then the application, each once.

@@ -114,7 +114,7 @@ pub mod fault;
 mod h3;
 pub mod head;
 pub mod id;
-pub(crate) mod record;
+pub mod record;
 mod session;
 pub mod stats;
 #[cfg(feature = "testing")]

@@ -14,10 +14,12 @@ use rustls::quic::Version;
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
 use super::incoming::IncomingPolicy;
+use super::recorder::{RecordFactory, Recorder};
 use super::seed::{Mix, SeededIds, fold, system_seed};
 use super::tls::ALPN;
 use crate::config::Config;
 use crate::id::Side;
+use crate::record::Secrets;
 
 /// How a connection uses QUIC: what it grants the peer, what it keeps for it,
 /// and how it finds its speed.
@@ -204,6 +206,7 @@ pub struct EndpointConfig {
     pub(super) ids: Option<ConnectionIds>,
     #[cfg(feature = "qlog")]
     pub(super) qlog: Option<Arc<QlogFactory>>,
+    record: Option<(Arc<RecordFactory>, bool)>,
 }
 
 #[derive(Clone)]
@@ -239,6 +242,7 @@ impl EndpointConfig {
             ids: None,
             #[cfg(feature = "qlog")]
             qlog: None,
+            record: None,
         }
     }
 
@@ -320,6 +324,34 @@ impl EndpointConfig {
     pub fn qlog(mut self, factory: Arc<QlogFactory>) -> Self {
         self.qlog = Some(factory);
         self
+    }
+
+    /// Writes down everything that its connections are told and do, for
+    /// [`record::Recording`](crate::record::Recording) to go through again.
+    /// `factory` is asked once by each endpoint that is made with this configuration
+    /// and gives the sink, if it wants a recording of that one. The sink is written
+    /// to in the middle of everything, so it should buffer; it is flushed when the
+    /// endpoint is dropped. After its first error, which is logged, the recording
+    /// ends.
+    ///
+    /// What a recording holds is told in [`record`](crate::record). `with_secrets`
+    /// keeps bodies, payloads and the values of fields instead of their lengths.
+    #[must_use]
+    pub fn record(mut self, factory: Arc<RecordFactory>, with_secrets: bool) -> Self {
+        self.record = Some((factory, with_secrets));
+        self
+    }
+
+    /// The recording of one endpoint.
+    pub(super) fn recorder(&self) -> Option<Recorder> {
+        let (factory, with_secrets) = self.record.as_ref()?;
+        let secrets = match with_secrets {
+            true => Secrets::Whole,
+            false => Secrets::Masked {
+                key: [system_seed(), system_seed()],
+            },
+        };
+        Some(Recorder::new(factory()?, secrets))
     }
 
     pub(super) fn has_seed(&self) -> bool {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn_proto::crypto::rustls::HandshakeData;
@@ -11,7 +10,6 @@ use rustls::pki_types::CertificateDer;
 
 use super::quic::{QuinnTransport, translate};
 use crate::access::Access;
-use crate::config::Config;
 use crate::connection::Connection;
 use crate::id::{ConnKey, Side};
 use crate::time::{Deadline, Why, earliest};
@@ -84,13 +82,12 @@ impl State {
     pub(super) fn new(
         quic: quinn_proto::Connection,
         side: Side,
-        config: Arc<Config>,
-        seed: u64,
+        http: Connection,
         server_name: Option<String>,
     ) -> Self {
         Self {
             quic,
-            http: Connection::new(side, config, seed),
+            http,
             facts: Facts {
                 server_name,
                 peer: None,

@@ -62,6 +62,7 @@ mod connection;
 mod incoming;
 mod packet;
 mod quic;
+mod recorder;
 mod seed;
 mod timers;
 pub mod tls;
@@ -77,6 +78,8 @@ use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
 
 use crate::code::Code;
 use crate::command::{Command, CommandError, Reply};
+use crate::config::Config;
+use crate::connection::Connection;
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::time::Deadline;
@@ -88,12 +91,14 @@ pub use connection::{ConnectionInfo, ConnectionMut, ExportFailed, PathStats, Pee
 pub use incoming::{IncomingPolicy, Retry};
 pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
+pub use recorder::{RecordFactory, RecordSink};
 pub(crate) use seed::Mix;
 
 use config::Trace;
 use connection::State;
 use incoming::{Load, Verdict};
 use packet::{from_transmit, to_ecn};
+use recorder::Recorder;
 use timers::Timers;
 
 /// Answers that belong to no connection (refusals, retries, version
@@ -158,6 +163,20 @@ pub struct Endpoint {
     open: usize,
     closing: usize,
     handshakes: usize,
+    recorder: Option<Recorder>,
+}
+
+/// What is left to record goes to the sink.
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        for state in self.slots.iter_mut().filter_map(|slot| slot.state.as_mut()) {
+            recorder.finish(&mut state.http);
+        }
+        recorder.flush();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -190,6 +209,7 @@ impl Endpoint {
     pub fn new(config: EndpointConfig) -> Result<Self, ConfigError> {
         let built = config.build()?;
         Ok(Self {
+            recorder: config.recorder(),
             config,
             quinn: built.endpoint,
             server: built.server,
@@ -247,8 +267,8 @@ impl Endpoint {
                 _ => ConnectError::Refused,
             })?;
         let name = Some(to.server_name.clone());
-        let seed = self.grease.next();
-        let state = State::new(quic, Side::Client, Arc::clone(&to.http), seed, name);
+        let http = self.http(now, Side::Client, Arc::clone(&to.http));
+        let state = State::new(quic, Side::Client, http, name);
         Ok(self.insert(handle, state))
     }
 
@@ -257,6 +277,9 @@ impl Endpoint {
     /// Takes one received datagram.
     pub fn handle_datagram(&mut self, now: Instant, from: Arrival, data: BytesMut) {
         let now = self.see(now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.datagram(now, "in", data.len());
+        }
         let mut response = self.spare.pop().unwrap_or_default();
         response.clear();
         let ecn = from.ecn.map(to_ecn);
@@ -454,6 +477,9 @@ impl Endpoint {
             if let Some(transmit) = transmit {
                 // Sending may have made events, and there may be more to send.
                 self.touch(key);
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.datagram(now, "out", transmit.size);
+                }
                 return Some(from_transmit(&transmit));
             }
         }
@@ -515,6 +541,7 @@ impl Endpoint {
                 timers,
                 eventful,
                 sending,
+                recorder,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -530,6 +557,9 @@ impl Endpoint {
             state.dirty = false;
             let handle = ConnectionHandle(key.index());
             state.pump(quinn, handle, now);
+            if let Some(recorder) = recorder {
+                recorder.take(&mut state.http);
+            }
             let deadline = state.deadline();
             timers.arm(key, deadline);
             if !state.eventful && !state.told {
@@ -555,11 +585,23 @@ impl Endpoint {
             {
                 // Nothing comes back for this event; the handle is free after it.
                 let _ = quinn.handle_event(handle, drained);
+                if let Some(recorder) = recorder {
+                    recorder.finish(&mut state.http);
+                }
                 timers.arm(key, None);
                 slot.state = None;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.closing -= 1;
             }
+        }
+    }
+
+    /// HTTP/3 of a new connection, recorded if the endpoint is.
+    fn http(&mut self, now: Instant, side: Side, config: Arc<Config>) -> Connection {
+        let seed = self.grease.next();
+        match &mut self.recorder {
+            Some(recorder) => Connection::recorded(side, config, seed, &recorder.next(now)),
+            None => Connection::new(side, config, seed),
         }
     }
 
@@ -616,8 +658,8 @@ impl Endpoint {
         match self.quinn.accept(incoming, now, &mut response, config) {
             Ok((handle, quic)) => {
                 self.spare.push(response);
-                let seed = self.grease.next();
-                self.insert(handle, State::new(quic, Side::Server, http, seed, None));
+                let http = self.http(now, Side::Server, http);
+                self.insert(handle, State::new(quic, Side::Server, http, None));
             }
             Err(error) => {
                 tracing::debug!(%remote, cause = %error.cause, "connection attempt failed");

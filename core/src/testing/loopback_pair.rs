@@ -1,6 +1,5 @@
 //! A client and a server over a [`Loopback`], with a clock that only tests move.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,7 +11,9 @@ use crate::error::{ReadError, TransportFailure, WriteError};
 use crate::event::{Event, SessionEvent};
 use crate::head::{ConnectAnswer, ConnectRequest};
 use crate::id::{SessionKey, Side, StreamKey};
+use crate::record::HEADER;
 use crate::testing::loopback::{End, Knobs, Loopback};
+use crate::testing::replayed::{check, recorded};
 use crate::transport::{ReadState, TransportEvent};
 
 /// Steps after which a pair that still moves is taken to run in circles.
@@ -56,6 +57,22 @@ pub struct LoopbackPair {
     client_events: Vec<Event>,
     server_events: Vec<Event>,
     scratch: Vec<(Side, TransportEvent)>,
+    /// Whether what is recorded is replayed at the end.
+    replayed: bool,
+    recorded: String,
+}
+
+/// Length at which a recording is given up: the time is the test's.
+const LONG: usize = 1 << 20;
+
+/// Every test is one of recording and replaying, too.
+impl Drop for LoopbackPair {
+    fn drop(&mut self) {
+        if self.replayed && !std::thread::panicking() {
+            let seed = self.seed;
+            check(&self.recording(), seed);
+        }
+    }
 }
 
 impl LoopbackPair {
@@ -71,10 +88,11 @@ impl LoopbackPair {
     pub fn over(client: Config, server: Config, seed: u64, net: Loopback) -> Self {
         Self {
             net,
-            client: Connection::new(Side::Client, Arc::new(client), seed),
-            server: Connection::new(Side::Server, Arc::new(server), seed.wrapping_add(1)),
-            // The one clock reading: a start that everything else is relative to.
+            client: recorded(Side::Client, client, seed),
+            server: recorded(Side::Server, server, seed.wrapping_add(1)),
             now: super::epoch(),
+            replayed: true,
+            recorded: HEADER.to_owned(),
             seed,
             client_events: Vec::new(),
             server_events: Vec::new(),
@@ -100,6 +118,21 @@ impl LoopbackPair {
         }
         self.client_events.clear();
         self.server_events.clear();
+    }
+
+    /// Stops recording and gives what was recorded of both ends, the client's first.
+    pub fn recording(&mut self) -> String {
+        self.replayed = false;
+        let mut recorded = std::mem::take(&mut self.recorded);
+        for connection in [&mut self.client, &mut self.server] {
+            recorded.push_str(&connection.finish_recorded());
+        }
+        recorded
+    }
+
+    /// Stops recording, which takes time and memory that are not to be measured.
+    pub fn stop_recording(&mut self) {
+        drop(self.recording());
     }
 
     /// The present.
@@ -368,6 +401,14 @@ impl LoopbackPair {
     }
 
     fn collect(&mut self) {
+        if self.replayed {
+            for connection in [&mut self.client, &mut self.server] {
+                self.recorded.push_str(&connection.take_recorded());
+            }
+            if self.recorded.len() > LONG {
+                self.stop_recording();
+            }
+        }
         self.client_events
             .extend(std::iter::from_fn(|| self.client.poll_event()));
         self.server_events

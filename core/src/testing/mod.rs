@@ -14,6 +14,7 @@ pub mod loopback_pair;
 #[cfg(feature = "pair")]
 pub mod pair;
 pub mod raw;
+mod replayed;
 
 /// Where virtual time begins. Its value is of no consequence: nothing but
 /// differences to it is ever looked at.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::cert::Identity;
 use super::link::Link;
+use super::replayed::Kept;
 use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
 use crate::endpoint::{
@@ -37,6 +38,8 @@ pub struct Options {
     pub server_tls: Option<Arc<rustls::ServerConfig>>,
     /// TLS of the client, when not one that trusts [`Identity::localhost`].
     pub client_tls: Option<Arc<rustls::ClientConfig>>,
+    /// Record both endpoints and go through the recordings at the end. Default yes.
+    pub record: bool,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             incoming: IncomingPolicy::default(),
             server_tls: None,
             client_tls: None,
+            record: true,
         }
     }
 }
@@ -67,6 +71,8 @@ pub struct End {
     /// Datagrams per transmit that the end's socket takes.
     pub gso: usize,
     buffer: Vec<u8>,
+    /// Last, so that the endpoint has written everything when it is gone through.
+    kept: Option<Kept>,
 }
 
 /// A client and a server endpoint on virtual time.
@@ -110,17 +116,24 @@ impl Pair {
             .expect("TLS suits QUIC")
             .incoming(options.incoming)
             .seed(seed());
-        let mut end = |config: EndpointConfig, host| End {
-            endpoint: config
-                .may_fragment(false)
-                .transport(options.transport.clone())
-                .and_then(Endpoint::new)
-                .expect("settings in range"),
-            addr: SocketAddr::from(([10, 0, 0, host], 4433)),
-            link: Link::new(luck.next()),
-            events: Vec::new(),
-            gso: 10,
-            buffer: Vec::new(),
+        let mut end = |mut config: EndpointConfig, host| {
+            let kept = options.record.then(|| Kept::new(options.seed));
+            if let Some(kept) = &kept {
+                config = config.record(kept.factory(), false);
+            }
+            End {
+                endpoint: config
+                    .may_fragment(false)
+                    .transport(options.transport.clone())
+                    .and_then(Endpoint::new)
+                    .expect("settings in range"),
+                addr: SocketAddr::from(([10, 0, 0, host], 4433)),
+                link: Link::new(luck.next()),
+                events: Vec::new(),
+                gso: 10,
+                buffer: Vec::new(),
+                kept,
+            }
         };
         let (client, server) = (end(client, 1), end(server, 2));
         let target = Target::new(server.addr, "localhost", client_tls).http(options.client);
@@ -301,6 +314,13 @@ impl Pair {
 }
 
 impl End {
+    /// What was recorded since the last call. What has been taken is not gone
+    /// through at the end.
+    #[must_use]
+    pub fn recording(&self) -> String {
+        self.kept.as_ref().map_or_else(String::new, Kept::take)
+    }
+
     /// Takes the events of one connection.
     pub fn take(&mut self, key: ConnKey) -> Vec<Event> {
         let mut taken = Vec::new();

@@ -5,7 +5,6 @@
 //! mistake there does not hide here. They are for small things.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,8 +16,10 @@ use crate::connection::Connection;
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
+use crate::record::HEADER;
 use crate::testing::loopback::{End, Knobs, Loopback};
 use crate::testing::loopback_pair::take_from;
+use crate::testing::replayed::{check, recorded};
 use crate::transport::{ReadState, StreamGone, Transport, TransportEvent};
 
 /// A QUIC variable-length integer in its shortest form.
@@ -156,6 +157,17 @@ pub struct RawPeer {
     closed: Option<CloseReason>,
     /// False: nothing our side sends is read, so that it runs out of credit.
     pub reading: bool,
+    /// Whether what was recorded is replayed at the end.
+    replayed: bool,
+}
+
+/// Every test is one of recording and replaying, too.
+impl Drop for RawPeer {
+    fn drop(&mut self) {
+        if self.replayed && !std::thread::panicking() {
+            check(&format!("{HEADER}{}", self.conn.finish_recorded()), 7);
+        }
+    }
 }
 
 impl RawPeer {
@@ -171,17 +183,23 @@ impl RawPeer {
         let mut peer = Self {
             net,
             ours,
-            conn: Connection::new(ours, Arc::new(config), 7),
-            // The one clock reading: a start that everything else is relative to.
+            conn: recorded(ours, config, 7),
             now: super::epoch(),
             events: Vec::new(),
             seen: BTreeMap::new(),
             datagrams: Vec::new(),
             closed: None,
             reading: true,
+            replayed: true,
         };
         peer.drive();
         peer
+    }
+
+    /// Stops recording, which takes time and memory that are not to be measured.
+    pub fn stop_recording(&mut self) {
+        self.replayed = false;
+        drop(self.conn.finish_recorded());
     }
 
     /// A peer that has opened its control stream with these settings.

@@ -1,0 +1,113 @@
+//! `aqueduct replay`: a recording gone through again.
+
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use aqueduct_tokio::core::id::Side;
+use aqueduct_tokio::core::record::{RecordedConnection, Recording, Replayed};
+use serde_json::json;
+
+use crate::args::Replay;
+use crate::exit::{Context as _, Exit, Failure};
+use crate::output::Output;
+use crate::units;
+
+/// Replays every connection of the file, or the one asked for.
+///
+/// # Errors
+/// When the file is no recording, or a connection does not behave as it did; the others are
+/// replayed all the same.
+pub fn run(options: &Replay, output: Output) -> Result<Exit, Failure> {
+    let named = || format!("cannot replay `{}`", options.file.display());
+    let text = fs::read_to_string(&options.file).doing(named)?;
+    let recording = Recording::read(&text).doing(named)?;
+    let wanted = |connection: &&RecordedConnection<'_>| {
+        options
+            .connection
+            .is_none_or(|number| number == connection.number())
+    };
+    let (mut replayed, mut failure) = (0, None);
+    for connection in recording.connections().iter().filter(wanted) {
+        replayed += 1;
+        if let Err(why) = replay(connection, options.events, output)? {
+            // One is returned, the others are told now.
+            if let Some(earlier) = failure.replace(why) {
+                output.failure(&earlier);
+            }
+        }
+    }
+    match (failure, options.connection) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(number)) if replayed == 0 => {
+            let why = format!("{}: it has no connection {number}", named());
+            Err(Failure::new(Exit::Failure, why))
+        }
+        (None, _) => Ok(Exit::Ok),
+    }
+}
+
+/// Replays one connection; the outer failure is that of standard output.
+fn replay(
+    connection: &RecordedConnection<'_>,
+    events: bool,
+    output: Output,
+) -> Result<Result<(), Failure>, Failure> {
+    let number = connection.number();
+    let mut written: io::Result<()> = Ok(());
+    let mut tell = |at: Duration, event: &str| {
+        if events && written.is_ok() {
+            let text = format!("{number} {:>12.6} {event}", at.as_secs_f64());
+            let fields =
+                json!({ "connection": number, "seconds": at.as_secs_f64(), "what": event });
+            written = output.result("event", &text, fields);
+        }
+    };
+    let result = connection.replay(Instant::now(), &mut tell);
+    written.doing(|| "cannot write to standard output".to_owned())?;
+    let doing = || format!("connection {number} does not replay");
+    match result.doing(doing) {
+        Ok(replayed) => {
+            report(connection, replayed, output)
+                .doing(|| "cannot write to standard output".to_owned())?;
+            Ok(Ok(()))
+        }
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+fn report(
+    connection: &RecordedConnection<'_>,
+    replayed: Replayed,
+    output: Output,
+) -> io::Result<()> {
+    let number = connection.number();
+    let side = match connection.side() {
+        Side::Client => "client",
+        Side::Server => "server",
+    };
+    let Replayed {
+        inputs,
+        events,
+        span,
+        complete,
+        ..
+    } = replayed;
+    let end = match complete {
+        true => "",
+        false => "; the recording stops before its end",
+    };
+    let span_text = units::duration(span);
+    let text = format!(
+        "connection {number} ({side}): {inputs} inputs and {events} events in {span_text}, the same again{end}"
+    );
+    let fields = json!({
+        "connection": number,
+        "side": side,
+        "inputs": inputs,
+        "events": events,
+        "seconds": span.as_secs_f64(),
+        "complete": complete,
+    });
+    output.result("replayed", &text, fields)
+}

@@ -1,0 +1,167 @@
+//! A transport whose every answer is written down, if there is a tape.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::call::Call;
+use super::tape::Tape;
+use crate::id::{Dir, Side, StreamId};
+use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport};
+
+/// A transport and, while its connection is recorded, the tape.
+///
+/// Without a tape each call costs one branch more.
+#[derive(Debug)]
+pub(crate) struct Taped<'a, T> {
+    pub(crate) t: &'a mut T,
+    pub(crate) tape: Option<Box<Tape>>,
+}
+
+impl<T> Taped<'_, T> {
+    /// Does something with the tape, if there is one.
+    #[inline]
+    pub(crate) fn note(&mut self, work: impl FnOnce(&mut Tape, &T)) {
+        if let Some(tape) = &mut self.tape {
+            work(tape, self.t);
+        }
+    }
+}
+
+impl<T: Transport> Taped<'_, T> {
+    /// Notes what the application does, unless nobody noted it.
+    #[inline]
+    pub(crate) fn call(&mut self, now: Instant, call: Option<Call>) {
+        if let Some(call) = call {
+            self.note(|tape, t| tape.call(t, now, &call));
+        }
+    }
+}
+
+impl<T: Transport> Transport for Taped<'_, T> {
+    fn caps(&self) -> Caps {
+        self.t.caps()
+    }
+
+    fn side(&self) -> Side {
+        self.t.side()
+    }
+
+    fn open(&mut self, dir: Dir) -> Option<StreamId> {
+        let id = self.t.open(dir);
+        self.note(|tape, _| tape.opened(dir, id));
+        id
+    }
+
+    fn accept(&mut self, dir: Dir) -> Option<StreamId> {
+        let id = self.t.accept(dir);
+        self.note(|tape, _| {
+            tape.answer("accept", |line| {
+                line.word(super::call::dir(dir)).word("=").option(id);
+            });
+        });
+        id
+    }
+
+    #[inline]
+    fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone> {
+        let result = self.t.read(id, max, out);
+        self.note(|tape, _| {
+            let read = result.as_ref().map_or(0, |read| read.chunks);
+            let chunks = out.get(..read).unwrap_or_default();
+            tape.read((id, max, out.len()), &result, chunks);
+        });
+        result
+    }
+
+    #[inline]
+    fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone> {
+        let Some(tape) = &mut self.tape else {
+            return self.t.write(id, chunks);
+        };
+        let offered: Vec<usize> = chunks.iter().map(Bytes::len).collect();
+        let result = self.t.write(id, chunks);
+        tape.answer("write", |line| {
+            line.show(id).list(offered).word("=");
+            match result {
+                Ok(taken) => line.show(taken),
+                Err(StreamGone::Reset(code)) => line.word("reset").show(code),
+                Err(StreamGone::Unknown) => line.word("unknown"),
+            };
+        });
+        result
+    }
+
+    fn finish(&mut self, id: StreamId) {
+        self.t.finish(id);
+        self.note(|tape, _| {
+            tape.answer("finish", |line| {
+                line.show(id);
+            });
+        });
+    }
+
+    fn reset(&mut self, id: StreamId, code: u64, reliable_size: u64) {
+        self.t.reset(id, code, reliable_size);
+        self.note(|tape, _| {
+            tape.answer("reset", |line| {
+                line.show(id).show(code).show(reliable_size);
+            });
+        });
+    }
+
+    fn stop(&mut self, id: StreamId, code: u64) {
+        self.t.stop(id, code);
+        self.note(|tape, _| tape.stopped(id, code));
+    }
+
+    fn set_priority(&mut self, id: StreamId, priority: i32) {
+        self.t.set_priority(id, priority);
+        self.note(|tape, _| {
+            tape.answer("set-priority", |line| {
+                line.show(id).show(priority);
+            });
+        });
+    }
+
+    #[inline]
+    fn recv_datagram(&mut self) -> Option<Bytes> {
+        let datagram = self.t.recv_datagram();
+        self.note(|tape, _| tape.datagram(datagram.as_ref()));
+        datagram
+    }
+
+    #[inline]
+    fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {
+        let len = datagram.len();
+        let result = self.t.send_datagram(datagram);
+        self.note(|tape, _| {
+            tape.answer("send-datagram", |line| {
+                line.show(len).word("=").word(match result {
+                    Ok(()) => "sent",
+                    Err(DatagramRefused::Blocked(_)) => "blocked",
+                    Err(DatagramRefused::TooLarge) => "too-large",
+                    Err(DatagramRefused::Disabled) => "disabled",
+                });
+            });
+        });
+        result
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        self.t.max_datagram_size()
+    }
+
+    fn peer_max_datagram_size(&self) -> Option<usize> {
+        self.t.peer_max_datagram_size()
+    }
+
+    fn close(&mut self, code: u64, reason: &'static str) {
+        self.t.close(code, reason);
+        self.note(|tape, _| {
+            tape.answer("close", |line| {
+                line.show(code);
+            });
+        });
+    }
+}

@@ -1,0 +1,272 @@
+//! What goes in from QUIC and what comes out for the application, as words of a
+//! recording: transport events, which are read back, and events, which are only
+//! compared.
+
+use bytes::Bytes;
+
+use super::call::{dir, read_dir};
+use super::heads::{put_answer, put_connect, put_section};
+use super::mask::Mask;
+use super::words::{Line, Malformed, Words};
+use crate::code::Code;
+use crate::error::{CloseReason, PeerCode, SessionClose, TransportFailure};
+use crate::event::{Event, SessionEvent, StreamEvent};
+use crate::id::{Side, StreamId};
+use crate::transport::TransportEvent;
+
+fn put_reason(line: &mut Line, reason: &[u8], mask: Option<&Mask>) {
+    match mask {
+        Some(mask) => line.text(&mask.text(reason)),
+        None => line.text(reason),
+    };
+}
+
+pub(super) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> {
+    let id = words.number()?;
+    StreamId::from_wire(id).ok_or_else(|| Malformed(format!("{id} is no stream id")))
+}
+
+pub(super) fn put_input(line: &mut Line, event: &TransportEvent, mask: Option<&Mask>) {
+    match event {
+        TransportEvent::Connected => line.word("connected"),
+        TransportEvent::Opened(way) => line.word("opened").word(dir(*way)),
+        TransportEvent::Available(way) => line.word("available").word(dir(*way)),
+        TransportEvent::Readable(id) => line.word("readable").show(id),
+        TransportEvent::Writable(id) => line.word("writable").show(id),
+        TransportEvent::Finished(id) => line.word("finished").show(id),
+        TransportEvent::Stopped(id, code) => line.word("stopped").show(id).show(code),
+        TransportEvent::Datagrams => line.word("datagrams"),
+        TransportEvent::DatagramsUnblocked => line.word("datagrams-unblocked"),
+        TransportEvent::Closed(reason) => {
+            line.word("closed");
+            put_close(line, reason, mask);
+            line
+        }
+    };
+}
+
+pub(super) fn read_input(words: &mut Words<'_>) -> Result<TransportEvent, Malformed> {
+    let name = words.word()?;
+    Ok(match name {
+        "connected" => TransportEvent::Connected,
+        "opened" => TransportEvent::Opened(read_dir(words)?),
+        "available" => TransportEvent::Available(read_dir(words)?),
+        "readable" => TransportEvent::Readable(read_stream(words)?),
+        "writable" => TransportEvent::Writable(read_stream(words)?),
+        "finished" => TransportEvent::Finished(read_stream(words)?),
+        "stopped" => TransportEvent::Stopped(read_stream(words)?, words.number()?),
+        "datagrams" => TransportEvent::Datagrams,
+        "datagrams-unblocked" => TransportEvent::DatagramsUnblocked,
+        "closed" => TransportEvent::Closed(read_close(words)?),
+        _ => return Err(Malformed(format!("unknown input {name:?}"))),
+    })
+}
+
+/// Our own reasons are not recorded: they are constants of the program.
+fn put_close(line: &mut Line, reason: &CloseReason, mask: Option<&Mask>) {
+    match reason {
+        CloseReason::Local { code, .. } => {
+            line.word("local").show(code.value());
+        }
+        CloseReason::PeerMisbehaved { code, why } => {
+            line.word("misbehaved")
+                .show(code.value())
+                .show(format_args!("{why:?}"));
+        }
+        CloseReason::Remote { code, reason } => {
+            put_reason(line.word("remote").show(code.value()), reason, mask);
+        }
+        CloseReason::Drained => {
+            line.word("drained");
+        }
+        CloseReason::Transport(failure) => match failure {
+            TransportFailure::TimedOut => {
+                line.word("timed-out");
+            }
+            TransportFailure::Reset => {
+                line.word("reset");
+            }
+            TransportFailure::VersionMismatch => {
+                line.word("version-mismatch");
+            }
+            TransportFailure::CidsExhausted => {
+                line.word("cids-exhausted");
+            }
+            TransportFailure::ClosedByPeer { code, reason } => {
+                put_reason(line.word("closed-by-peer").show(code), reason, mask);
+            }
+            TransportFailure::Error { code, reason } => {
+                line.word("error").show(code).text(reason.as_bytes());
+            }
+        },
+    }
+}
+
+/// Only what a transport tells.
+fn read_close(words: &mut Words<'_>) -> Result<CloseReason, Malformed> {
+    let name = words.word()?;
+    Ok(CloseReason::Transport(match name {
+        "local" => {
+            return Ok(CloseReason::Local {
+                code: Code::new(words.number()?),
+                reason: "",
+            });
+        }
+        "remote" => {
+            return Ok(CloseReason::Remote {
+                code: Code::new(words.number()?),
+                reason: Bytes::from(words.text()?),
+            });
+        }
+        "timed-out" => TransportFailure::TimedOut,
+        "reset" => TransportFailure::Reset,
+        "version-mismatch" => TransportFailure::VersionMismatch,
+        "cids-exhausted" => TransportFailure::CidsExhausted,
+        "closed-by-peer" => TransportFailure::ClosedByPeer {
+            code: words.number()?,
+            reason: Bytes::from(words.text()?),
+        },
+        "error" => TransportFailure::Error {
+            code: words.number()?,
+            reason: words.string()?,
+        },
+        _ => return Err(Malformed(format!("unknown end {name:?}"))),
+    }))
+}
+
+fn put_side(line: &mut Line, by: Side) {
+    line.word(side(by));
+}
+
+pub(super) fn side(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}
+
+/// `ours` is the side that takes the event.
+pub(super) fn put_event(line: &mut Line, event: &Event, ours: Side, mask: Option<&Mask>) {
+    match event {
+        Event::Connected => {
+            line.word("connected");
+        }
+        Event::Settings(settings) => {
+            line.word("settings");
+            for (id, value) in settings.iter() {
+                line.show(format_args!("{:#x}={value}", id.0));
+            }
+        }
+        Event::Draining { by } => put_side(line.word("draining"), *by),
+        Event::Closed(reason) => put_close(line.word("closed"), reason, mask),
+        Event::Available(way) => {
+            line.word("available").word(dir(*way));
+        }
+        Event::Request { stream, head } => {
+            line.word("request").show(stream.id);
+            put_section(line, &head.fields, mask);
+        }
+        Event::Interim { stream, head } => {
+            line.word("interim").show(stream.id);
+            put_section(line, &head.fields, mask);
+        }
+        Event::Response { stream, head } => {
+            line.word("response").show(stream.id);
+            put_section(line, &head.fields, mask);
+        }
+        Event::Trailers { stream, trailers } => {
+            line.word("trailers").show(stream.id);
+            put_section(line, &trailers.fields, mask);
+        }
+        Event::Stream(stream, event) => {
+            line.word("stream").show(stream.id);
+            put_stream_event(line, event);
+        }
+        Event::Session(session, event) => {
+            line.word("session").show(session.id());
+            put_session_event(line, event, ours, mask);
+        }
+    }
+}
+
+fn put_stream_event(line: &mut Line, event: &StreamEvent) {
+    let mut coded = |name: &str, code: &PeerCode| {
+        line.word(name).show(code.wire.value());
+    };
+    match event {
+        StreamEvent::Stopped(code) => coded("stopped", code),
+        StreamEvent::Reset(code) => coded("reset", code),
+        StreamEvent::Malformed(why) => {
+            line.word("malformed").show(format_args!("{why:?}"));
+        }
+        StreamEvent::Readable => {
+            line.word("readable");
+        }
+        StreamEvent::Writable => {
+            line.word("writable");
+        }
+        StreamEvent::Delivered => {
+            line.word("delivered");
+        }
+        StreamEvent::Unprocessed => {
+            line.word("unprocessed");
+        }
+        StreamEvent::Datagrams => {
+            line.word("datagrams");
+        }
+        StreamEvent::DatagramsUnblocked => {
+            line.word("datagrams-unblocked");
+        }
+        StreamEvent::SessionGone => {
+            line.word("session-gone");
+        }
+    }
+}
+
+fn put_session_event(line: &mut Line, event: &SessionEvent, ours: Side, mask: Option<&Mask>) {
+    match event {
+        SessionEvent::Requested(request) => put_connect(line.word("requested"), request, mask),
+        SessionEvent::Established(answer) => put_answer(line.word("established"), answer, mask),
+        SessionEvent::Rejected { answer, .. } => put_answer(line.word("rejected"), answer, mask),
+        SessionEvent::Opened { stream, dir: way } => {
+            line.word("opened").show(stream.id).word(dir(*way));
+        }
+        SessionEvent::StreamsAvailable(way) => {
+            line.word("streams-available").word(dir(*way));
+        }
+        SessionEvent::Datagrams => {
+            line.word("datagrams");
+        }
+        SessionEvent::DatagramsUnblocked => {
+            line.word("datagrams-unblocked");
+        }
+        SessionEvent::Draining => {
+            line.word("draining");
+        }
+        SessionEvent::Closed(close) => match &**close {
+            SessionClose::Closed { by, code, reason } => {
+                put_side(line.word("closed"), *by);
+                line.show(code);
+                if *by == ours {
+                    // Either the application's own, or a constant of ours that is
+                    // not masked in a replay.
+                    line.show(reason.len());
+                } else {
+                    put_reason(line, reason.as_bytes(), mask);
+                }
+            }
+            SessionClose::Reset(code) => {
+                line.word("reset").show(code.value());
+            }
+            SessionClose::PeerMisbehaved { code, why } => {
+                line.word("misbehaved")
+                    .show(code.value())
+                    .show(format_args!("{why:?}"));
+            }
+            SessionClose::Unprocessed => {
+                line.word("unprocessed");
+            }
+            SessionClose::Connection(reason) => put_close(line.word("connection"), reason, mask),
+        },
+    }
+}

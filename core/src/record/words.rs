@@ -1,0 +1,388 @@
+//! Lines of a recording as words: how each kind of value is written, and read back.
+//!
+//! Words are separated by one space. Text and bytes never contain one: in text
+//! everything but visible ASCII is percent-encoded, bytes are hexadecimal with
+//! runs of zeros told by their length.
+
+use std::fmt::Write as _;
+use std::num::ParseIntError;
+use std::str::SplitAsciiWhitespace;
+
+use bytes::Bytes;
+
+/// Shortest run of zero bytes that is written as its length.
+const RUN: usize = 4;
+
+/// Most bytes that one word may stand for where they are wanted in one piece, so
+/// that a short file cannot ask for much memory.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Part of what a word of bytes stands for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Run {
+    /// These.
+    Bytes(Bytes),
+    /// So many zeros.
+    Zeros(u64),
+}
+
+/// A line under construction, its newline not yet written.
+#[derive(Debug, Default)]
+pub(crate) struct Line(pub(crate) String);
+
+impl Line {
+    /// A word that needs no escapes.
+    pub(crate) fn word(&mut self, word: &str) -> &mut Self {
+        if !self.0.is_empty() && !self.0.ends_with('\n') {
+            self.0.push(' ');
+        }
+        self.0.push_str(word);
+        self
+    }
+
+    /// Something that prints without spaces.
+    pub(crate) fn show(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        self.word("");
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
+    /// A number, or `-` for none.
+    pub(crate) fn option(&mut self, value: Option<impl std::fmt::Display>) -> &mut Self {
+        match value {
+            Some(value) => self.show(value),
+            None => self.word("-"),
+        }
+    }
+
+    /// Text, escaped.
+    pub(crate) fn text(&mut self, text: &[u8]) -> &mut Self {
+        self.word("");
+        put_text(&mut self.0, text);
+        self
+    }
+
+    /// Text, or `-` for none.
+    pub(crate) fn maybe_text(&mut self, text: Option<&[u8]>) -> &mut Self {
+        match text {
+            Some(text) => self.text(text),
+            None => self.word("-"),
+        }
+    }
+
+    /// Bytes in hexadecimal.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.word("");
+        put_bytes(&mut self.0, bytes);
+        self
+    }
+
+    /// Bytes that go on with the word before.
+    pub(crate) fn bytes_on(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            put_bytes(&mut self.0, bytes);
+        }
+    }
+
+    /// Zeros that go on with the word before.
+    pub(crate) fn zeros_on(&mut self, count: u64) {
+        if count > 0 {
+            // Writing to a string does not fail.
+            let _ = write!(self.0, "*{count}.");
+        }
+    }
+
+    /// Numbers with commas between them; `-` for none.
+    pub(crate) fn list(&mut self, numbers: impl IntoIterator<Item = usize>) -> &mut Self {
+        self.word("");
+        let start = self.0.len();
+        for number in numbers {
+            if self.0.len() > start {
+                self.0.push(',');
+            }
+            let _ = write!(self.0, "{number}");
+        }
+        if self.0.len() == start {
+            self.0.push('-');
+        }
+        self
+    }
+}
+
+/// `%` alone is the empty text, so that a word is never empty; `-` alone is never
+/// text.
+pub(crate) fn put_text(out: &mut String, text: &[u8]) {
+    if text.is_empty() {
+        out.push('%');
+    }
+    for byte in text {
+        match byte {
+            0x21..=0x7e if !matches!(byte, b'%' | b'!') && text != b"-" => {
+                out.push(char::from(*byte));
+            }
+            _ => {
+                // Writing to a string does not fail.
+                let _ = write!(out, "%{byte:02x}");
+            }
+        }
+    }
+}
+
+fn put_bytes(out: &mut String, mut bytes: &[u8]) {
+    if bytes.is_empty() {
+        out.push('-');
+    }
+    while !bytes.is_empty() {
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        if zeros >= RUN {
+            let _ = write!(out, "*{zeros}.");
+            bytes = bytes.get(zeros..).unwrap_or_default();
+            continue;
+        }
+        let (head, tail) = bytes.split_at(zeros.max(1).min(bytes.len()));
+        for byte in head {
+            let _ = write!(out, "{byte:02x}");
+        }
+        bytes = tail;
+    }
+}
+
+/// What is wrong with a line, in words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Malformed(pub(crate) String);
+
+impl Malformed {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<ParseIntError> for Malformed {
+    fn from(error: ParseIntError) -> Self {
+        Self(format!("not a number: {error}"))
+    }
+}
+
+/// Reads a line word by word.
+#[derive(Clone, Debug)]
+pub(crate) struct Words<'a>(SplitAsciiWhitespace<'a>);
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(line: &'a str) -> Self {
+        Self(line.split_ascii_whitespace())
+    }
+
+    pub(crate) fn word(&mut self) -> Result<&'a str, Malformed> {
+        self.0
+            .next()
+            .ok_or_else(|| Malformed::new("the line ends too early"))
+    }
+
+    /// The next word if there is one.
+    pub(crate) fn maybe(&mut self) -> Option<&'a str> {
+        self.0.next()
+    }
+
+    pub(crate) fn number<N>(&mut self) -> Result<N, Malformed>
+    where
+        N: std::str::FromStr<Err = ParseIntError>,
+    {
+        Ok(self.word()?.parse()?)
+    }
+
+    /// A number, or none for `-`.
+    pub(crate) fn option<N>(&mut self) -> Result<Option<N>, Malformed>
+    where
+        N: std::str::FromStr<Err = ParseIntError>,
+    {
+        match self.word()? {
+            "-" => Ok(None),
+            word => Ok(Some(word.parse()?)),
+        }
+    }
+
+    pub(crate) fn text(&mut self) -> Result<Vec<u8>, Malformed> {
+        read_text(self.word()?)
+    }
+
+    /// Text, or none for `-`.
+    pub(crate) fn maybe_text(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
+        match self.word()? {
+            "-" => Ok(None),
+            word => read_text(word).map(Some),
+        }
+    }
+
+    pub(crate) fn string(&mut self) -> Result<String, Malformed> {
+        utf8(self.text()?)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, Malformed> {
+        read_bytes(self.word()?)
+    }
+
+    pub(crate) fn runs(&mut self) -> Result<Vec<Run>, Malformed> {
+        read_runs(self.word()?)
+    }
+
+    pub(crate) fn list(&mut self) -> Result<Vec<usize>, Malformed> {
+        let word = self.word()?;
+        if word == "-" {
+            return Ok(Vec::new());
+        }
+        let numbers = word.split(',').map(str::parse);
+        Ok(numbers.collect::<Result<_, _>>()?)
+    }
+
+    /// Nothing may follow.
+    pub(crate) fn end(mut self) -> Result<(), Malformed> {
+        match self.0.next() {
+            None => Ok(()),
+            Some(word) => Err(Malformed(format!("{word:?} was not expected"))),
+        }
+    }
+}
+
+pub(crate) fn utf8(text: Vec<u8>) -> Result<String, Malformed> {
+    String::from_utf8(text).map_err(|_| Malformed::new("text that is not UTF-8"))
+}
+
+pub(crate) fn read_text(word: &str) -> Result<Vec<u8>, Malformed> {
+    if word == "%" {
+        return Ok(Vec::new());
+    }
+    let mut out = Vec::with_capacity(word.len());
+    let mut rest = word.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            out.push(*first);
+            continue;
+        }
+        let (code, tail) = rest
+            .split_at_checked(2)
+            .ok_or_else(|| Malformed::new("an escape that is cut off"))?;
+        out.push(hex(code)?);
+        rest = tail;
+    }
+    Ok(out)
+}
+
+fn read_runs(word: &str) -> Result<Vec<Run>, Malformed> {
+    let mut runs = Vec::new();
+    let mut rest = match word {
+        "-" => "",
+        word => word,
+    };
+    while !rest.is_empty() {
+        if let Some(run) = rest.strip_prefix('*') {
+            let (count, tail) = run
+                .split_once('.')
+                .ok_or_else(|| Malformed::new("a run of zeros without its end"))?;
+            runs.push(Run::Zeros(count.parse()?));
+            rest = tail;
+            continue;
+        }
+        let len = rest.find('*').unwrap_or(rest.len());
+        let (digits, tail) = rest.split_at(len);
+        let pairs = digits.as_bytes().chunks(2).map(hex);
+        let bytes = pairs.collect::<Result<Vec<u8>, _>>()?;
+        runs.push(Run::Bytes(bytes.into()));
+        rest = tail;
+    }
+    Ok(runs)
+}
+
+fn read_bytes(word: &str) -> Result<Vec<u8>, Malformed> {
+    let mut out = Vec::new();
+    for run in read_runs(word)? {
+        match run {
+            Run::Bytes(bytes) => out.extend(bytes),
+            Run::Zeros(count) => {
+                let len = (out.len() as u64).saturating_add(count);
+                let len = usize::try_from(len).ok().filter(|_| len <= MAX_BYTES);
+                let len = len.ok_or_else(|| Malformed(format!("over {MAX_BYTES} bytes")))?;
+                out.resize(len, 0);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn hex(pair: &[u8]) -> Result<u8, Malformed> {
+    let digits = std::str::from_utf8(pair).ok();
+    digits
+        .filter(|digits| digits.len() == 2 && digits.bytes().all(|d| d.is_ascii_hexdigit()))
+        .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| Malformed::new("not a hexadecimal byte"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_written() {
+        let mut line = Line::default();
+        line.word("do").show(7).option(None::<u64>).text(b"a b%!");
+        line.text(b"").bytes(&[0, 1, 0, 0, 0, 0, 0, 2]).bytes(&[]);
+        line.list([1, 20])
+            .list([])
+            .maybe_text(None)
+            .maybe_text(Some(b"-"));
+        assert_eq!(line.0, "do 7 - a%20b%25%21 % 0001*5.02 - 1,20 - - %2d");
+        let mut words = Words::new(&line.0);
+        assert_eq!(words.word(), Ok("do"));
+        assert_eq!(words.number(), Ok(7_u32));
+        assert_eq!(words.option::<u64>(), Ok(None));
+        assert_eq!(words.text().as_deref(), Ok(&b"a b%!"[..]));
+        assert_eq!(words.text().as_deref(), Ok(&b""[..]));
+        assert_eq!(words.bytes().as_deref(), Ok(&[0, 1, 0, 0, 0, 0, 0, 2][..]));
+        assert_eq!(words.bytes().as_deref(), Ok(&[][..]));
+        assert_eq!(words.list().as_deref(), Ok(&[1, 20][..]));
+        assert_eq!(words.list().as_deref(), Ok(&[][..]));
+        assert_eq!(words.maybe_text(), Ok(None));
+        assert_eq!(words.maybe_text(), Ok(Some(b"-".to_vec())));
+        assert!(words.end().is_ok());
+    }
+
+    #[test]
+    fn a_word_that_asks_for_much_memory_is_refused() {
+        assert!(read_bytes("*4000000000.").is_err());
+        assert!(
+            read_bytes("*1048576.00").is_ok(),
+            "a byte that is there is harmless"
+        );
+        assert!(read_bytes("*1048576.*1.").is_err());
+        assert_eq!(
+            read_runs("00*99999999999.ff"),
+            Ok(vec![
+                Run::Bytes(Bytes::from_static(&[0])),
+                Run::Zeros(99_999_999_999),
+                Run::Bytes(Bytes::from_static(&[0xff]))
+            ])
+        );
+        for wrong in ["0", "zz", "*12", "*.", "+1", "0\u{e9}"] {
+            assert!(read_bytes(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["%2", "%g0", "a%", "%%"] {
+            assert!(read_text(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_come_back(bytes: Vec<u8>, zeros in 0..9_usize) {
+            let bytes = [&bytes[..], &vec![0; zeros], &bytes].concat();
+            let mut line = Line::default();
+            line.bytes(&bytes).text(&bytes);
+            prop_assert_eq!(line.0.split(' ').count(), 2);
+            let mut words = Words::new(&line.0);
+            prop_assert_eq!(words.bytes().unwrap(), bytes.clone());
+            prop_assert_eq!(words.text().unwrap(), bytes);
+        }
+    }
+}
