@@ -17,6 +17,8 @@
 //! | [`percent`] | percent-decoding of paths and queries |
 //! | [`probe`] | `aqueduct probe` |
 //! | [`progress`] | bars on transfers |
+//! | [`record`] | the file behind `--record` |
+//! | [`replay`] | `aqueduct replay` |
 //! | [`roundtrips`] | datagrams there and back: matching and statistics |
 //! | [`serve`] | `aqueduct serve` |
 //! | [`signals`] | what ends a server |
@@ -40,6 +42,8 @@ pub mod probe;
 pub mod progress;
 #[cfg(feature = "qlog")]
 pub mod qlog;
+pub mod record;
+pub mod replay;
 pub mod roundtrips;
 pub mod serve;
 pub mod signals;

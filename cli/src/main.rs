@@ -1,11 +1,16 @@
 //! The `aqueduct` program.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aqueduct_cli::args::{self, Cli, Command};
 use aqueduct_cli::exit::{Context as _, Exit, Failure};
 use aqueduct_cli::output::Output;
-use aqueduct_cli::{get, logging, probe, serve, wt};
+use aqueduct_cli::record::Recording;
+use aqueduct_cli::{get, logging, probe, replay, serve, wt};
+
+/// How long the tasks may take to end after the work when it is recorded.
+const LAST_LINES: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let cli = match args::parse(std::env::args_os()) {
@@ -27,19 +32,35 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
+    let recording = match &cli.command {
+        Command::Serve(options) => Recording::begin(&options.record)?,
+        Command::Get(options) => Recording::begin(&options.connect.record)?,
+        Command::Wt(options) => Recording::begin(&options.connect.record)?,
+        Command::Probe(options) => Recording::begin(&options.connect.record)?,
+        Command::Replay(_) => Recording::default(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .doing(|| "cannot start the tokio runtime".to_owned())?;
     let exit = runtime.block_on(async {
         match &cli.command {
-            Command::Serve(options) => serve::run(options, output).await,
-            Command::Get(options) => get::run(options, output).await,
-            Command::Wt(options) => wt::run(options, output).await,
-            Command::Probe(options) => probe::run(options, output).await,
+            Command::Serve(options) => serve::run(options, &recording, output).await,
+            Command::Get(options) => get::run(options, &recording, output).await,
+            Command::Wt(options) => wt::run(options, &recording, output).await,
+            Command::Probe(options) => probe::run(options, &recording, output).await,
+            Command::Replay(options) => replay::run(options, output),
         }
     });
-    // A read of standard input may be blocked in a thread: nobody waits for it.
-    runtime.shutdown_background();
-    exit
+    if recording.is_on() {
+        // Endpoints write their last lines when their tasks are dropped.
+        runtime.shutdown_timeout(LAST_LINES);
+    } else {
+        // A read of standard input may be blocked in a thread: nobody waits for it.
+        runtime.shutdown_background();
+    }
+    let finished = recording.finish();
+    let exit = exit?;
+    finished?;
+    Ok(exit)
 }

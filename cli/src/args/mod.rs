@@ -1,5 +1,6 @@
 //! The command line.
 
+mod record;
 mod target;
 mod webtransport;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
 
+pub use record::{Record, Replay};
 pub use target::Target;
 pub use webtransport::WebTransport;
 
@@ -84,6 +86,9 @@ pub enum Command {
     Wt(Wt),
     /// Show what a server speaks, and why a session would be refused
     Probe(Probe),
+    /// Go through a recording again, offline, and tell the first difference
+    #[command(after_help = record::EXAMPLES)]
+    Replay(Replay),
 }
 
 /// Options of `serve`.
@@ -126,6 +131,9 @@ pub struct Serve {
     /// What moves the packets; what is served runs on tokio with each
     #[arg(long, value_enum, value_name = "NAME", default_value_t)]
     pub runtime: Runtime,
+    /// What is written down.
+    #[command(flatten)]
+    pub record: Record,
     /// Write a QUIC trace of each connection to this folder
     #[cfg(feature = "qlog")]
     #[arg(long, value_name = "DIR")]
@@ -171,6 +179,9 @@ pub struct Connect {
     #[arg(long, global = true, value_name = "TIME", default_value = "10s",
           value_parser = parse_duration)]
     pub connect_timeout: Duration,
+    /// What is written down.
+    #[command(flatten)]
+    pub record: Record,
     /// Write a QUIC trace of the connection to this folder
     #[cfg(feature = "qlog")]
     #[arg(long, global = true, value_name = "DIR")]

@@ -14,6 +14,7 @@ use aqueduct_tokio::{Connection, Endpoint};
 use crate::args::{Connect, Target};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::Output;
+use crate::record::Recording;
 use crate::tls;
 
 pub use reasons::{closed, open_failed, read_failed, session_closed, session_failed, write_failed};
@@ -29,11 +30,12 @@ pub struct Dialer {
     tls: Arc<rustls::ClientConfig>,
     how: Connect,
     http: Config,
+    recording: Recording,
 }
 
 impl Dialer {
     /// Reads the certificates to trust, and warns when that is anyone's.
-    pub fn new(how: &Connect, output: Output) -> Result<Self, Failure> {
+    pub fn new(how: &Connect, recording: &Recording, output: Output) -> Result<Self, Failure> {
         if how.insecure {
             output.warning(
                 "--insecure: the server's certificate is not checked; \
@@ -43,7 +45,12 @@ impl Dialer {
         let tls = Arc::new(tls::client_config(&how.trust())?);
         let how = how.clone();
         let http = Config::default();
-        Ok(Self { tls, how, http })
+        Ok(Self {
+            tls,
+            how,
+            http,
+            recording: recording.clone(),
+        })
     }
 
     /// Has connections behave so in HTTP/3.
@@ -122,7 +129,7 @@ impl Dialer {
             Some(folder) => config.qlog(crate::qlog::factory(folder)?),
             None => config,
         };
-        Endpoint::with_socket(config, socket).doing(doing)
+        Endpoint::with_socket(self.recording.of(config), socket).doing(doing)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::client::{Client, Dialer};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::record::Recording;
 use report::Report;
 
 /// Transfers under way at once.
@@ -35,8 +36,8 @@ struct Job {
 }
 
 /// Fetches every URL. Failures are printed as they come; the exit code is the first one's.
-pub async fn run(options: &Get, output: Output) -> Result<Exit, Failure> {
-    let dialer = Dialer::new(&options.connect, output)?;
+pub async fn run(options: &Get, recording: &Recording, output: Output) -> Result<Exit, Failure> {
+    let dialer = Dialer::new(&options.connect, recording, output)?;
     let jobs = options.urls.iter().enumerate().map(|(at, target)| Job {
         target: target.clone(),
         file: options.output.get(at).cloned(),

@@ -11,12 +11,13 @@ use crate::client::{Client, Dialer, closed};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::identity::fingerprints;
 use crate::output::Output;
+use crate::record::Recording;
 use report::{Attempt, Report};
 
 /// Connects, waits for the server's SETTINGS, tries a session, and tells all about it. A refused
 /// session is a result, not a failure.
-pub async fn run(options: &Probe, output: Output) -> Result<Exit, Failure> {
-    let client = Dialer::new(&options.connect, output)?
+pub async fn run(options: &Probe, recording: &Recording, output: Output) -> Result<Exit, Failure> {
+    let client = Dialer::new(&options.connect, recording, output)?
         .http(options.webtransport.config())
         .dial(&options.url)
         .await?;

@@ -23,6 +23,7 @@ use crate::files::Root;
 use crate::identity::Identity;
 use crate::output::Output;
 use crate::page::{self, Page};
+use crate::record::Recording;
 use crate::signals::Signals;
 use crate::{tls, units};
 use events::Events;
@@ -49,7 +50,7 @@ struct Site {
 }
 
 /// Serves until a signal comes.
-pub async fn run(options: &Serve, output: Output) -> Result<Exit, Failure> {
+pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Result<Exit, Failure> {
     // From here on a signal drains, also while the server is being set up.
     let mut signals = Signals::listen().doing(|| "cannot listen for signals".to_owned())?;
     let identity = identity(options)?;
@@ -57,7 +58,7 @@ pub async fn run(options: &Serve, output: Output) -> Result<Exit, Failure> {
         Root::open(folder).doing(|| format!("cannot serve files from `{}`", folder.display()))
     });
     let root = root.transpose()?;
-    let endpoint = endpoint(options, &identity)?;
+    let endpoint = endpoint(options, &identity, recording)?;
     let listener = match options.page {
         Some(address) => {
             let bound = TcpListener::bind(address).await;
@@ -144,7 +145,11 @@ fn identity(options: &Serve) -> Result<Identity, Failure> {
     }
 }
 
-fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
+fn endpoint(
+    options: &Serve,
+    identity: &Identity,
+    recording: &Recording,
+) -> Result<Server, Failure> {
     if options.workers > 1 && options.runtime != Runtime::Tokio {
         let why = "--workers needs --runtime tokio: the others have one socket";
         return Err(Failure::new(Exit::Usage, why));
@@ -157,7 +162,7 @@ fn endpoint(options: &Serve, identity: &Identity) -> Result<Server, Failure> {
         Some(folder) => config.qlog(crate::qlog::factory(folder)?),
         None => config,
     };
-    Server::bind(options, config).doing(doing)
+    Server::bind(options, recording.of(config)).doing(doing)
 }
 
 /// A task for each connection, so that none waits for another.

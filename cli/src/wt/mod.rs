@@ -12,10 +12,12 @@ use crate::args::{Target, Wt, WtCommand, WtEcho};
 use crate::client::{Client, Dialer, session_failed};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::record::Recording;
 
 /// Opens the session and does what was asked for.
-pub async fn run(options: &Wt, output: Output) -> Result<Exit, Failure> {
-    let dialer = Dialer::new(&options.connect, output)?.http(options.webtransport.config());
+pub async fn run(options: &Wt, recording: &Recording, output: Output) -> Result<Exit, Failure> {
+    let dialer =
+        Dialer::new(&options.connect, recording, output)?.http(options.webtransport.config());
     let client = dialer.dial(&options.url).await?;
     let limit = options.connect.connect_timeout;
     let session = tokio::time::timeout(limit, open(&client, options))
