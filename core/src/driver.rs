@@ -105,12 +105,6 @@ const SOCKET_BUFFER: usize = 2 << 20;
 /// The socket cannot be used.
 pub fn prepare<'s>(socket: impl Fn() -> UdpSockRef<'s>) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(socket())?;
-    enlarge_buffers(&state, socket);
-    Ok(state)
-}
-
-/// What [`prepare`] does to the socket's buffers.
-pub fn enlarge_buffers<'s>(state: &UdpSocketState, socket: impl Fn() -> UdpSockRef<'s>) {
     // A system that grants less still works, only slower.
     let is_small = |size: io::Result<usize>| size.is_ok_and(|size| size < SOCKET_BUFFER);
     if is_small(state.recv_buffer_size(socket()))
@@ -123,6 +117,7 @@ pub fn enlarge_buffers<'s>(state: &UdpSocketState, socket: impl Fn() -> UdpSockR
     {
         tracing::debug!(%error, "the socket's send buffer stays small");
     }
+    Ok(state)
 }
 
 /// An endpoint and the driver between it and a socket of these limits.
