@@ -218,6 +218,12 @@ impl Connection {
         Some(event)
     }
 
+    /// Whether [`Self::poll_event`] has one to give.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When `handle_timeout` is wanted.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {

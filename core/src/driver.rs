@@ -21,13 +21,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 pub use quinn_udp;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 
-use crate::endpoint::{Arrival, Ecn, Endpoint, Transmit};
+use crate::endpoint::{Arrival, Ecn, Endpoint, EndpointConfig, Transmit};
 use crate::event::Event;
 use crate::id::ConnKey;
 
@@ -82,14 +82,29 @@ pub struct IoLimits {
     pub may_fragment: bool,
 }
 
-/// Bytes of a socket's buffers that [`enlarge_buffers`] asks for.
+impl From<&UdpSocketState> for IoLimits {
+    fn from(state: &UdpSocketState) -> Self {
+        Self {
+            gso: state.max_gso_segments(),
+            gro: state.gro_segments(),
+            may_fragment: state.may_fragment(),
+        }
+    }
+}
+
+/// Bytes of a socket's buffers that [`prepare`] asks for.
 const SOCKET_BUFFER: usize = 2 << 20;
 
-/// Asks for 2 MiB of room for what arrives while nobody calls [`Driver::receive`],
-/// and as much the other way. Systems begin with about 200 KiB, which a fast sender
-/// fills in a millisecond; what overflows counts as loss on the path and costs most
-/// of the speed. For adapters, once per socket.
-pub fn enlarge_buffers<'s>(state: &UdpSocketState, socket: impl Fn() -> UdpSockRef<'s>) {
+/// Makes a socket non-blocking, turns on what the platform offers beyond send and
+/// receive, and asks for 2 MiB of room for what arrives while nobody calls
+/// [`Driver::receive`], and as much the other way. Systems begin with about
+/// 200 KiB, which a fast sender fills in a millisecond; what overflows counts as
+/// loss on the path and costs most of the speed. For adapters, once per socket.
+///
+/// # Errors
+/// The socket cannot be used.
+pub fn prepare<'s>(socket: impl Fn() -> UdpSockRef<'s>) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(socket())?;
     // A system that grants less still works, only slower.
     let is_small = |size: io::Result<usize>| size.is_ok_and(|size| size < SOCKET_BUFFER);
     if is_small(state.recv_buffer_size(socket()))
@@ -102,6 +117,18 @@ pub fn enlarge_buffers<'s>(state: &UdpSocketState, socket: impl Fn() -> UdpSockR
     {
         tracing::debug!(%error, "the socket's send buffer stays small");
     }
+    Ok(state)
+}
+
+/// An endpoint and the driver between it and a socket of these limits.
+///
+/// # Errors
+/// `InvalidInput` when the configuration does not suit.
+pub fn open(config: EndpointConfig, limits: IoLimits) -> io::Result<(Endpoint, Driver)> {
+    let core = Endpoint::new(config.may_fragment(limits.may_fragment))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let driver = Driver::new(core.max_udp_payload(), limits);
+    Ok((core, driver))
 }
 
 /// What to do next.
@@ -114,6 +141,17 @@ pub struct Turn {
     pub wants_write: bool,
     /// Call again at this time, whatever happens before.
     pub deadline: Option<Instant>,
+}
+
+impl Turn {
+    /// How long a loop may sleep when nothing wakes it; `None` for ever.
+    #[must_use]
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        if self.more {
+            return Some(Duration::ZERO);
+        }
+        self.deadline.map(|at| at.saturating_duration_since(now))
+    }
 }
 
 /// Buffers and queues between one endpoint and one socket.
@@ -305,17 +343,28 @@ impl Driver {
         for _ in 0..ROUNDS {
             self.receive(io)?;
             self.feed(core, now);
-            let handed = hand_out(core, sink);
+            for _ in 0..EVENTS {
+                let Some((key, event)) = core.poll_event() else {
+                    break;
+                };
+                sink(core, key, event);
+            }
             self.collect(core, now);
-            // Sending makes events too: a full datagram buffer has room again.
-            let late = hand_out(core, sink);
             turn = self.flush(io);
-            turn.more |= handed == EVENTS || late > 0;
+            // Sending makes events too: a full datagram buffer has room again.
+            turn.more |= core.has_events();
             if !turn.more {
                 break;
             }
         }
         Ok(turn)
+    }
+
+    /// Goes on with another socket, of these limits: every connection tries the new
+    /// path at once. What waited for the old socket is lost, as packets are.
+    pub fn rebind(&mut self, core: &mut Endpoint, now: Instant, limits: IoLimits) {
+        *self = Self::new(core.max_udp_payload(), limits);
+        core.handle_rebind(now);
     }
 
     /// Transmits that wait for the socket.
@@ -344,18 +393,6 @@ fn datagrams<'a>(
         let datagrams = filled.chunks(meta.stride.max(1));
         datagrams.map(move |datagram| (from, datagram))
     })
-}
-
-/// Hands events to `sink`, at most [`EVENTS`], and tells how many.
-fn hand_out(core: &mut Endpoint, sink: &mut impl FnMut(&mut Endpoint, ConnKey, Event)) -> usize {
-    let mut handed = 0;
-    while handed < EVENTS
-        && let Some((key, event)) = core.poll_event()
-    {
-        sink(core, key, event);
-        handed += 1;
-    }
-    handed
 }
 
 /// Sends one transmit, in parts when it holds more datagrams than the socket now

@@ -1,14 +1,16 @@
 //! The endpoint's handle, and the half of the driver that every runtime shares.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
-use aqueduct_core::driver::{Driver, IoLimits, Turn, UdpIo};
-use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, Target};
+use aqueduct_core::driver::{Driver, IoLimits, Turn, UdpIo, open};
+use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, EndpointConfig, Target};
 use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::id::Side;
 
@@ -19,19 +21,42 @@ use crate::shared::{Place, Shared, Step, now, wait_for};
 
 /// One UDP port's worth of connections, both opened and accepted.
 ///
-/// This is what a runtime's own endpoint type is made of. Dropping it closes
-/// nothing: connections live as long as their handles, and the driver until
-/// the last of both is gone.
-#[derive(Debug)]
+/// This is what the endpoint of every runtime dereferences to. Clones refer to the
+/// same one. Dropping the last closes nothing that has a handle: the driver goes on
+/// until the last connection is over. Connections that wait to be accepted are
+/// closed with H3_NO_ERROR.
 pub struct Endpoint {
     shared: Arc<Shared>,
 }
 
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("local", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Endpoint {
-    /// The handle of a core endpoint, and what a task has to run for it.
+    /// An endpoint for a socket of these limits at `local`, and what a task has to
+    /// run for it.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the configuration does not suit.
+    pub fn open(
+        config: EndpointConfig,
+        limits: IoLimits,
+        local: SocketAddr,
+    ) -> io::Result<(Self, Worker)> {
+        let (core, driver) = open(config, limits)?;
+        Ok(Self::new(core, driver, local))
+    }
+
+    /// The handle of a core endpoint whose socket is at `local`, and what a task has
+    /// to run for it.
     #[must_use]
-    pub fn new(core: Core, driver: Driver) -> (Self, Worker) {
-        let shared = Shared::new(core);
+    pub fn new(core: Core, driver: Driver, local: SocketAddr) -> (Self, Worker) {
+        let shared = Shared::new(core, local);
         shared.lock().state().handles = 1;
         let worker = Worker {
             shared: shared.clone(),
@@ -43,16 +68,33 @@ impl Endpoint {
         (Self { shared }, worker)
     }
 
-    /// Begins a connection (client).
+    /// Begins a connection to `addr`, whose certificate must be for
+    /// `server_name`: a DNS name, or an IP address without brackets.
     ///
     /// # Errors
     /// [`ConnectError`] when it cannot even begin.
-    pub fn connect(&self, target: &Target) -> Result<Connecting, ConnectError> {
+    pub fn connect(
+        &self,
+        addr: SocketAddr,
+        server_name: &str,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<Connecting, ConnectError> {
+        self.connect_with(Target::new(addr, server_name, tls))
+    }
+
+    /// Begins a connection with settings of its own. An IPv6 socket reaches IPv4
+    /// hosts too.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it cannot even begin.
+    pub fn connect_with(&self, target: Target) -> Result<Connecting, ConnectError> {
         let mut locked = self.shared.lock();
-        if locked.state().failed.is_some() {
+        let state = locked.state();
+        if state.failed.is_some() {
             return Err(ConnectError::Refused);
         }
-        let key = locked.state().endpoint.connect(now(), target)?;
+        let target = target.reached_from(state.local);
+        let key = state.endpoint.connect(now(), &target)?;
         locked.kick();
         let at = locked.state().insert_conn(key, Side::Client);
         Ok(Connecting(Connection(ConnHandle::new(
@@ -64,8 +106,8 @@ impl Endpoint {
 
     /// The next connection that a client opened and that has shaken hands;
     /// `None` after [`close`](Self::close) or [`drain`](Self::drain). Many tasks
-    /// may wait at once; cancel safe. How many may wait to be accepted is a
-    /// matter of the endpoint's incoming policy.
+    /// may wait at once; cancel safe. The configuration's incoming policy limits
+    /// how many connections there are, those that wait included.
     pub async fn accept(&self) -> Option<Connection> {
         wait_for(&self.shared, |locked| {
             let state = locked.state();
@@ -76,6 +118,12 @@ impl Endpoint {
             }
         })
         .await
+    }
+
+    /// The socket's address.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.lock().state().local
     }
 
     /// Closes every connection at once and takes no more, either way. Returns
@@ -101,8 +149,8 @@ impl Endpoint {
         locked.wake(Place::Endpoint);
     }
 
-    /// Waits until no connection is left, so that their last words have gone
-    /// out. Cancel safe.
+    /// Waits until no connection is left and the last words have gone out: call
+    /// it before the runtime ends. Cancel safe.
     pub async fn wait_idle(&self) {
         wait_for(&self.shared, |locked| {
             let state = locked.state();
@@ -278,8 +326,7 @@ impl Worker {
     pub fn rebind(&mut self, now: Instant, limits: IoLimits) {
         let mut locked = self.shared.lock();
         let core = &mut locked.state().endpoint;
-        self.driver = Driver::new(core.max_udp_payload(), limits);
-        core.handle_rebind(now);
+        self.driver.rebind(core, now, limits);
     }
 
     fn fail(&mut self, reason: String) {
@@ -287,6 +334,51 @@ impl Worker {
         // RFC 9000 §20.1: INTERNAL_ERROR.
         let failure = TransportFailure::Error { code: 0x1, reason };
         self.shared.lock().fail(&CloseReason::Transport(failure));
+    }
+}
+
+/// The way of another socket from an endpoint's handle to the task that runs its
+/// [`Worker`]. Clones are the same way.
+pub struct Rebind<S>(Arc<Mutex<Option<S>>>);
+
+impl<S: UdpIo> Rebind<S> {
+    /// `endpoint` goes on with `socket`, which is at `local`.
+    pub fn put(&self, endpoint: &Endpoint, socket: S, local: SocketAddr) {
+        *self.lock() = Some(socket);
+        let mut locked = endpoint.shared.lock();
+        locked.state().local = local;
+        locked.kick();
+    }
+
+    /// For the task, before each turn: exchanges the socket when there is another.
+    pub fn apply(&self, now: Instant, worker: &mut Worker, io: &mut S) {
+        let next = self.lock().take();
+        if let Some(next) = next {
+            *io = next;
+            worker.rebind(now, io.limits());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Clone for Rebind<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Default for Rebind<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> fmt::Debug for Rebind<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rebind").finish_non_exhaustive()
     }
 }
 

@@ -22,6 +22,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -74,13 +75,17 @@ pub struct GroupStats {
 
 impl Group {
     /// The handles of core endpoints that were [configured](Owners::configure) by
-    /// `owners`, in its order, and the worker of each, to be run by a task of its
-    /// own. All sockets must be bound before the first worker runs.
+    /// `owners`, in its order, with sockets at `local`, and the worker of each, to be
+    /// run by a task of its own. All sockets must be bound before the first worker runs.
     ///
     /// # Panics
     /// When there are not as many endpoints as owners.
     #[must_use]
-    pub fn new(endpoints: Vec<(Core, Driver)>, owners: Owners) -> (Self, Vec<Worker>) {
+    pub fn new(
+        endpoints: Vec<(Core, Driver)>,
+        owners: Owners,
+        local: SocketAddr,
+    ) -> (Self, Vec<Worker>) {
         assert_eq!(endpoints.len(), owners.count(), "one endpoint per owner");
         let switch = Arc::new(Switch {
             inboxes: endpoints.iter().map(|_| Inbox::default()).collect(),
@@ -89,7 +94,7 @@ impl Group {
         let parts = endpoints.into_iter().enumerate();
         let (endpoints, workers) = parts
             .map(|(at, (core, driver))| {
-                let (endpoint, mut worker) = Endpoint::new(core, driver);
+                let (endpoint, mut worker) = Endpoint::new(core, driver, local);
                 worker.join(Member::new(&switch, at));
                 (endpoint, worker)
             })
@@ -293,7 +298,7 @@ impl Drop for Member {
 mod tests {
     use super::*;
 
-    const FROM: Arrival = Arrival::from(std::net::SocketAddr::new(
+    const FROM: Arrival = Arrival::from(SocketAddr::new(
         std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         1,
     ));

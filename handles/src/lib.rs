@@ -78,7 +78,7 @@ mod waiters;
 pub mod web_transport;
 
 pub use crate::connection::Connection;
-pub use crate::endpoint::{Connecting, Endpoint, Worker};
+pub use crate::endpoint::{Connecting, Endpoint, Rebind, Worker};
 #[cfg(feature = "quic-lb")]
 pub use crate::group::{Group, GroupStats};
 pub use crate::http::{

@@ -7,6 +7,7 @@
 //! lock, task or channel per connection or stream.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -29,8 +30,8 @@ pub(crate) fn now() -> Instant {
 pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
-    pub(crate) fn new(endpoint: Endpoint) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State::new(endpoint))))
+    pub(crate) fn new(endpoint: Endpoint, local: SocketAddr) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State::new(endpoint, local))))
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {

@@ -11,6 +11,7 @@
 //! stream counts against the limit until its end was read.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -36,6 +37,8 @@ const VACANT: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) endpoint: Endpoint,
+    /// The address of its socket.
+    pub(crate) local: SocketAddr,
     pub(crate) conns: Slab<Conn>,
     by_index: Vec<u32>,
     /// Connections that shook hands and wait for `accept`.
@@ -54,9 +57,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, local: SocketAddr) -> Self {
         Self {
             endpoint,
+            local,
             conns: Slab::new(),
             by_index: Vec::new(),
             accepted: VecDeque::new(),

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use aqueduct_core::config::Config;
 use aqueduct_core::driver::quinn_udp::{RecvMeta, Transmit};
-use aqueduct_core::driver::{Driver, IoLimits, UdpIo};
-use aqueduct_core::endpoint::{Endpoint as Core, EndpointConfig, Target};
+use aqueduct_core::driver::{IoLimits, UdpIo};
+use aqueduct_core::endpoint::EndpointConfig;
 use aqueduct_core::head::ConnectRequest;
 use aqueduct_core::id::Dir;
 use aqueduct_core::testing::cert::Identity;
@@ -100,9 +100,8 @@ impl Net {
         let config = EndpointConfig::server(tls.into(), Config::default()).expect("suits");
         let queues = [Queue::default(), Queue::default()];
         let end = |config: EndpointConfig, peer: u16, inbox: usize| {
-            let core = Core::new(config).expect("suits");
-            let driver = Driver::new(core.max_udp_payload(), LIMITS);
-            let (endpoint, worker) = Endpoint::new(core, driver);
+            let local = ([127, 0, 0, 1], 3 - peer).into();
+            let (endpoint, worker) = Endpoint::open(config, LIMITS, local).expect("suits");
             let wire = Wire {
                 peer: ([127, 0, 0, 1], peer).into(),
                 inbox: queues[inbox].clone(),
@@ -156,8 +155,8 @@ impl Net {
     fn connect(&mut self) -> (Connection, Connection) {
         let (client, server) = (self.client.clone(), self.server.clone());
         let tls = Identity::localhost().client_arc();
-        let target = Target::new(([127, 0, 0, 1], 2).into(), "localhost", tls);
-        let connecting = client.connect(&target).expect("begins");
+        let connecting = client.connect(server.local_addr(), "localhost", tls);
+        let connecting = connecting.expect("begins");
         let ours = self.run(connecting.established()).expect("shakes hands");
         let theirs = self.run(server.accept()).expect("arrives");
         (ours, theirs)

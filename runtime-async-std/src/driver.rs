@@ -5,12 +5,11 @@ use std::io::{self, IoSliceMut};
 use std::mem::replace;
 use std::net::UdpSocket;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use aqueduct_handles::Worker;
-use aqueduct_handles::core::driver::{IoLimits, Turn, UdpIo, enlarge_buffers, quinn_udp};
+use aqueduct_handles::core::driver::{IoLimits, Turn, UdpIo, prepare, quinn_udp};
+use aqueduct_handles::{Rebind, Worker};
 use async_io::{Async, Timer};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
@@ -22,8 +21,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        enlarge_buffers(&state, || UdpSockRef::from(&socket));
+        let state = prepare(|| UdpSockRef::from(&socket))?;
         let socket = Async::new(socket)?;
         Ok(Self { socket, state })
     }
@@ -40,26 +38,19 @@ impl UdpIo for Socket {
     }
 
     fn limits(&self) -> IoLimits {
-        IoLimits {
-            gso: self.state.max_gso_segments(),
-            gro: self.state.gro_segments(),
-            may_fragment: self.state.may_fragment(),
-        }
+        IoLimits::from(&self.state)
     }
 }
 
-/// A socket on its way to the driver.
-pub(crate) type Rebind = Arc<Mutex<Option<Socket>>>;
-
 /// Runs until every handle and connection is gone, or the socket fails.
-pub(crate) async fn drive(mut worker: Worker, mut io: Socket, rebind: Rebind) -> io::Result<()> {
+pub(crate) async fn drive(
+    mut worker: Worker,
+    mut io: Socket,
+    rebind: Rebind<Socket>,
+) -> io::Result<()> {
     let mut timer = Timer::never();
     loop {
-        let next = rebind.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(next) = next {
-            io = next;
-            worker.rebind(Instant::now(), io.limits());
-        }
+        rebind.apply(Instant::now(), &mut worker, &mut io);
         let Some(turn) = worker.turn(Instant::now(), &mut io)? else {
             return Ok(());
         };

@@ -80,24 +80,22 @@
 //! [`aqueduct_handles`] tells how they wait and what dropping one does. Here,
 //!
 //! - **the driver** is a future that the maker of an endpoint spawns. It runs until
-//!   the last handle and connection are gone; await [`Endpoint::wait_idle`] before
-//!   its executor ends.
+//!   the last handle and connection are gone; await
+//!   [`wait_idle`](aqueduct_handles::Endpoint::wait_idle) before its executor ends.
 //! - **streams** are `futures_io::AsyncRead` and `AsyncWrite`.
 //! - **time** is the system's, by the reactor of async-io.
 #![forbid(unsafe_code)]
 
 mod driver;
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
+use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use aqueduct_handles::core::code::Code;
-use aqueduct_handles::core::driver::{Driver as CoreDriver, UdpIo};
-use aqueduct_handles::core::endpoint::{ConnectError, EndpointConfig, Target};
+use aqueduct_handles::Rebind;
+use aqueduct_handles::core::driver::UdpIo;
+use aqueduct_handles::core::endpoint::EndpointConfig;
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
@@ -109,29 +107,30 @@ pub use aqueduct_handles::tower;
 #[cfg(feature = "web-transport-trait")]
 pub use aqueduct_handles::web_transport;
 
-use crate::driver::{Rebind, Socket, drive};
+use crate::driver::{Socket, drive};
 
 /// What an endpoint's maker spawns: it moves bytes and time for all connections.
 /// Dropping it ends them all.
 pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One UDP socket and its connections. Clones refer to the same endpoint.
+/// One UDP socket and its connections. What it can do is what the [endpoint of
+/// every runtime](aqueduct_handles::Endpoint) can. Clones refer to the same
+/// endpoint.
 ///
 /// Dropping the last clone closes nothing that has a handle: the driver goes on
 /// until the last connection is over. Connections that wait to be accepted are
 /// closed with H3_NO_ERROR.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     inner: aqueduct_handles::Endpoint,
-    rebind: Rebind,
-    local: Arc<Mutex<SocketAddr>>,
+    rebind: Rebind<Socket>,
 }
 
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("local", &self.local_addr())
-            .finish_non_exhaustive()
+impl Deref for Endpoint {
+    type Target = aqueduct_handles::Endpoint;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
     }
 }
 
@@ -167,12 +166,9 @@ impl Endpoint {
         socket: UdpSocket,
         spawn: impl FnOnce(Driver),
     ) -> io::Result<Self> {
-        let local = Arc::new(Mutex::new(socket.local_addr()?));
+        let local = socket.local_addr()?;
         let socket = Socket::new(socket)?;
-        let core = core::endpoint::Endpoint::new(config.may_fragment(socket.limits().may_fragment))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let driver = CoreDriver::new(core.max_udp_payload(), socket.limits());
-        let (inner, worker) = aqueduct_handles::Endpoint::new(core, driver);
+        let (inner, worker) = aqueduct_handles::Endpoint::open(config, socket.limits(), local)?;
         let rebind = Rebind::default();
         let driving = drive(worker, socket, rebind.clone());
         spawn(Box::pin(async move {
@@ -181,51 +177,7 @@ impl Endpoint {
                 tracing::error!(%error, "the endpoint's socket failed");
             }
         }));
-        Ok(Self {
-            inner,
-            rebind,
-            local,
-        })
-    }
-
-    /// Begins a connection to `addr`, whose certificate must be for
-    /// `server_name`: a DNS name, or an IP address without brackets.
-    ///
-    /// # Errors
-    /// [`ConnectError`] when it cannot even begin.
-    pub fn connect(
-        &self,
-        addr: SocketAddr,
-        server_name: &str,
-        tls: Arc<rustls::ClientConfig>,
-    ) -> Result<Connecting, ConnectError> {
-        self.connect_with(Target::new(addr, server_name, tls))
-    }
-
-    /// Begins a connection with settings of its own.
-    ///
-    /// # Errors
-    /// [`ConnectError`] when it cannot even begin.
-    pub fn connect_with(&self, mut target: Target) -> Result<Connecting, ConnectError> {
-        // An IPv6 socket reaches IPv4 hosts by their mapped addresses.
-        if let (true, IpAddr::V4(ip)) = (self.local_addr().is_ipv6(), target.addr.ip()) {
-            target.addr.set_ip(ip.to_ipv6_mapped().into());
-        }
-        self.inner.connect(&target)
-    }
-
-    /// The next connection that a client opened and that has shaken hands;
-    /// `None` after [`close`](Self::close) or [`drain`](Self::drain). Many tasks
-    /// may wait at once; cancel safe. The configuration's incoming policy limits
-    /// how many connections there are, those that wait included.
-    pub async fn accept(&self) -> Option<Connection> {
-        self.inner.accept().await
-    }
-
-    /// The socket's address.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        *self.local.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Self { inner, rebind })
     }
 
     /// Goes on with another socket: connections that this side opened migrate to
@@ -235,35 +187,7 @@ impl Endpoint {
     /// The socket cannot be used; the old one stays.
     pub fn rebind(&self, socket: UdpSocket) -> io::Result<()> {
         let local = socket.local_addr()?;
-        let socket = Socket::new(socket)?;
-        *self.rebind.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-        *self.local.lock().unwrap_or_else(PoisonError::into_inner) = local;
-        self.inner.kick();
+        self.rebind.put(&self.inner, Socket::new(socket)?, local);
         Ok(())
-    }
-
-    /// Closes every connection at once and takes no more, either way. Returns
-    /// before the peers know: see [`wait_idle`](Self::wait_idle).
-    pub fn close(&self, code: Code, reason: &'static str) {
-        self.inner.close(code, reason);
-    }
-
-    /// Winds every connection down (GOAWAY, drain requests to sessions) and
-    /// takes no more, either way. What has not ended after `limit` is closed.
-    /// Returns at once: see [`wait_idle`](Self::wait_idle).
-    pub fn drain(&self, limit: Duration) {
-        self.inner.drain(limit);
-    }
-
-    /// Waits until no connection is left and the last words have gone out: call
-    /// it before the executor ends. Cancel safe.
-    pub async fn wait_idle(&self) {
-        self.inner.wait_idle().await;
-    }
-
-    /// Connections that are not over, handshakes included.
-    #[must_use]
-    pub fn open_connections(&self) -> usize {
-        self.inner.open_connections()
     }
 }

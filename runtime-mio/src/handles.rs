@@ -4,15 +4,14 @@
 //! tasks may run on any executor. Unlike [`Ports`](crate::Ports) this has a lock
 //! around the endpoint, which the handles share with the loop.
 
-use std::fmt;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::task::{Context, Wake};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use aqueduct_core::driver::{Driver as CoreDriver, UdpIo};
-use aqueduct_core::endpoint::{Endpoint as Core, EndpointConfig};
+use aqueduct_core::driver::UdpIo;
+use aqueduct_core::endpoint::EndpointConfig;
 pub use aqueduct_handles::*;
 use mio::{Events, Poll, Token, Waker};
 
@@ -23,17 +22,12 @@ const SOCKET: Token = Token(0);
 const KICK: Token = Token(1);
 
 /// The loop of one endpoint.
+#[derive(Debug)]
 pub struct Driver {
     worker: Worker,
     io: Socket,
     poll: Poll,
     kick: Arc<Kick>,
-}
-
-impl fmt::Debug for Driver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").finish_non_exhaustive()
-    }
 }
 
 /// An endpoint on a socket that is bound already, and what a thread has to run
@@ -42,14 +36,12 @@ impl fmt::Debug for Driver {
 /// # Errors
 /// The socket cannot be used, or the configuration does not suit.
 pub fn endpoint(config: EndpointConfig, socket: UdpSocket) -> io::Result<(Endpoint, Driver)> {
+    let local = socket.local_addr()?;
     let mut io = Socket::new(socket)?;
-    let core = Core::new(config.may_fragment(io.limits().may_fragment))
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let driver = CoreDriver::new(core.max_udp_payload(), io.limits());
+    let (endpoint, worker) = Endpoint::open(config, io.limits(), local)?;
     let poll = Poll::new()?;
     poll.registry().register(&mut io.socket, SOCKET, BOTH)?;
     let kick = Arc::new(Kick(Waker::new(poll.registry(), KICK)?));
-    let (endpoint, worker) = Endpoint::new(core, driver);
     let driver = Driver {
         worker,
         io,
@@ -67,15 +59,10 @@ impl Driver {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(16);
         let waker = self.kick.into();
-        while let Some(turn) = self.worker.turn(Instant::now(), &mut self.io)? {
+        while let Some(mut turn) = self.worker.turn(Instant::now(), &mut self.io)? {
             let kicked = self.worker.poll_kicked(&mut Context::from_waker(&waker));
-            let wait = if turn.more || self.io.readable || kicked.is_ready() {
-                Some(Duration::ZERO)
-            } else {
-                let until = |at: Instant| at.saturating_duration_since(Instant::now());
-                turn.deadline.map(until)
-            };
-            match self.poll.poll(&mut events, wait) {
+            turn.more |= self.io.readable || kicked.is_ready();
+            match self.poll.poll(&mut events, turn.wait(Instant::now())) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
@@ -85,6 +72,7 @@ impl Driver {
 }
 
 /// Wakes the loop when a handle has something for it.
+#[derive(Debug)]
 struct Kick(Waker);
 
 impl Wake for Kick {

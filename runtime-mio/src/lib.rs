@@ -63,7 +63,8 @@
 //!
 //! The order matters: events after `receive`, `send` after the events, nothing
 //! between `send` and `poll`. Calling any of them once too often is harmless. An
-//! application without wishes of its own lets [`run`] do it and implements [`App`].
+//! application without wishes of its own lets [`run`] do it and implements [`App`]:
+//! `examples/mio-server.rs` is one, with a TCP listener in the same `Poll`.
 //!
 //! # What to know
 //!

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use aqueduct_core::driver::{Driver, Turn, UdpIo};
+use aqueduct_core::driver::{Driver, UdpIo, open};
 use aqueduct_core::endpoint::{ConnectError, ConnectionMut, Endpoint, EndpointConfig, Target};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
@@ -31,6 +31,7 @@ pub struct PortKey {
 /// One thread owns them: no locks, no wakers, no other threads. See the
 /// [crate's page](crate) for the order of calls. Dropping it forgets every
 /// connection without a word to the peers.
+#[derive(Debug)]
 pub struct Ports {
     registry: Registry,
     tokens: Range<usize>,
@@ -44,25 +45,12 @@ pub struct Ports {
     backlog: bool,
 }
 
+#[derive(Debug)]
 struct Port {
-    serial: u64,
+    key: PortKey,
     core: Endpoint,
     driver: Driver,
     io: Socket,
-    turn: Turn,
-    /// Something may have changed since the last transmits were collected.
-    dirty: bool,
-    /// An event that sending made; told before the loop sleeps.
-    fresh: Option<(ConnKey, Event)>,
-}
-
-impl fmt::Debug for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ports")
-            .field("tokens", &self.tokens)
-            .field("ports", &self.ports.iter().flatten().count())
-            .finish_non_exhaustive()
-    }
 }
 
 impl Ports {
@@ -112,30 +100,25 @@ impl Ports {
     /// As for [`bind`](Self::bind).
     pub fn add(&mut self, config: EndpointConfig, socket: UdpSocket) -> io::Result<PortKey> {
         let mut io = Socket::new(socket)?;
-        let core = Endpoint::new(config.may_fragment(io.limits().may_fragment))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let (core, driver) = open(config, io.limits())?;
         let index = self.ports.iter().position(Option::is_none);
         let index = index.unwrap_or(self.ports.len());
         let token = self.token(index).ok_or(io::ErrorKind::InvalidInput)?;
         self.registry.register(&mut io.socket, token, BOTH)?;
         self.serial += 1;
+        let serial = self.serial;
+        let key = PortKey { index, serial };
         let port = Port {
-            serial: self.serial,
-            driver: Driver::new(core.max_udp_payload(), io.limits()),
+            key,
             core,
+            driver,
             io,
-            turn: Turn::default(),
-            dirty: true,
-            fresh: None,
         };
         match self.ports.get_mut(index) {
             Some(free) => *free = Some(port),
             None => self.ports.push(Some(port)),
         }
-        Ok(PortKey {
-            index,
-            serial: self.serial,
-        })
+        Ok(key)
     }
 
     /// Goes on with another socket: connections that this side opened migrate to
@@ -151,17 +134,17 @@ impl Ports {
         let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
         registry.register(&mut io.socket, token, BOTH)?;
         registry.deregister(&mut port.io.socket)?;
-        port.driver = Driver::new(port.core.max_udp_payload(), io.limits());
+        let (now, limits) = (Instant::now(), io.limits());
+        port.driver.rebind(&mut port.core, now, limits);
         port.io = io;
-        port.core.handle_rebind(Instant::now());
         Ok(())
     }
 
     /// Closes a socket and gives its endpoint back. Peers are told nothing: drain
     /// or close the endpoint first and wait until it is idle.
     pub fn remove(&mut self, port: PortKey) -> Option<Endpoint> {
-        self.port(port)?;
-        let mut port = self.ports.get_mut(port.index)?.take()?;
+        let slot = self.ports.get_mut(port.index)?;
+        let mut port = slot.take_if(|open| open.key == port)?;
         // It fails for unknown sockets only, and closing deregisters as well.
         _ = self.registry.deregister(&mut port.io.socket);
         Some(port.core)
@@ -192,11 +175,9 @@ impl Ports {
     ///
     /// # Errors
     /// [`ConnectError`]; `Refused` as well when there is no such port.
-    pub fn connect(&mut self, port: PortKey, mut target: Target) -> Result<ConnKey, ConnectError> {
+    pub fn connect(&mut self, port: PortKey, target: Target) -> Result<ConnKey, ConnectError> {
         let local = self.local_addr(port).map_err(|_| ConnectError::Refused)?;
-        if let (true, IpAddr::V4(ip)) = (local.is_ipv6(), target.addr.ip()) {
-            target.addr.set_ip(ip.to_ipv6_mapped().into());
-        }
+        let target = target.reached_from(local);
         let endpoint = self.endpoint(port).ok_or(ConnectError::Refused)?;
         endpoint.connect(Instant::now(), &target)
     }
@@ -222,13 +203,12 @@ impl Ports {
         let index = (token - self.tokens.start).checked_sub(1);
         if let Some(Some(port)) = index.and_then(|index| self.ports.get_mut(index)) {
             port.io.readable |= event.is_readable() || event.is_error();
-            port.io.writable |= event.is_writable();
         }
         true
     }
 
     /// Takes one batch from every socket that has one, lets time pass, and runs
-    /// jobs of other threads. Never waits.
+    /// jobs of other threads. Never waits. O(ports).
     ///
     /// # Errors
     /// A socket is unusable; the other ports are not held up, and the call may be
@@ -244,14 +224,15 @@ impl Ports {
         }
         let now = Instant::now();
         let mut result = Ok(());
-        for (index, slot) in self.ports.iter_mut().enumerate() {
-            let Some(port) = slot else { continue };
-            if let Err(error) = port.receive(now) {
+        for port in self.ports.iter_mut().flatten() {
+            if port.io.readable
+                && let Err(error) = port.driver.receive(&mut port.io)
+            {
                 port.io.readable = false;
-                let serial = port.serial;
-                let port = PortKey { index, serial };
+                let port = port.key;
                 result = Err(PortFailed { port, error });
             }
+            port.driver.feed(&mut port.core, now);
         }
         result
     }
@@ -265,28 +246,27 @@ impl Ports {
             let Some(Some(port)) = self.ports.get_mut(index) else {
                 continue;
             };
-            let event = port.fresh.take().or_else(|| port.core.poll_event());
-            if let Some((connection, event)) = event {
-                port.dirty = true;
+            if let Some((connection, event)) = port.core.poll_event() {
                 self.next = index + 1;
-                let serial = port.serial;
-                return Some((PortKey { index, serial }, connection, event));
+                return Some((port.key, connection, event));
             }
         }
         None
     }
 
     /// Sends what there is to send and tells how long the loop may sleep: the
-    /// second argument of [`mio::Poll::poll`]. Never waits.
+    /// second argument of [`mio::Poll::poll`]. Never waits. O(ports).
     pub fn send(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        let ports = self.ports.iter_mut().flatten();
-        let wait = ports.filter_map(|port| port.send(now)).min();
-        if self.backlog {
-            Some(Duration::ZERO)
-        } else {
-            wait
+        let mut wait = self.backlog.then_some(Duration::ZERO);
+        for port in self.ports.iter_mut().flatten() {
+            port.driver.collect(&mut port.core, now);
+            let mut turn = port.driver.flush(&mut port.io);
+            // Sending makes events too: they are told before the loop sleeps.
+            turn.more |= port.io.readable || port.core.has_events();
+            wait = wait.into_iter().chain(turn.wait(now)).min();
         }
+        wait
     }
 
     fn token(&self, index: usize) -> Option<Token> {
@@ -294,45 +274,14 @@ impl Ports {
         self.tokens.contains(&token).then_some(Token(token))
     }
 
-    /// A port that is about to be used.
     fn port(&mut self, key: PortKey) -> Option<&mut Port> {
         let slot = self.ports.get_mut(key.index)?.as_mut();
-        let port = slot.filter(|port| port.serial == key.serial)?;
-        port.dirty = true;
-        Some(port)
+        slot.filter(|port| port.key == key)
     }
 }
 
 /// Edges in both directions; mio's are always edges.
 pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-impl Port {
-    fn receive(&mut self, now: Instant) -> io::Result<()> {
-        let received = self.io.readable && self.driver.receive(&mut self.io)?;
-        let due = self.turn.deadline.is_some_and(|at| at <= now);
-        if received || due || self.dirty || self.turn.more {
-            self.driver.feed(&mut self.core, now);
-            self.dirty = true;
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, now: Instant) -> Option<Duration> {
-        if self.dirty || (self.turn.wants_write && self.io.writable) {
-            self.dirty = false;
-            self.driver.collect(&mut self.core, now);
-            self.turn = self.driver.flush(&mut self.io);
-            if self.fresh.is_none() {
-                self.fresh = self.core.poll_event();
-            }
-        }
-        if self.io.readable || self.turn.more || self.fresh.is_some() {
-            return Some(Duration::ZERO);
-        }
-        let deadline = self.turn.deadline;
-        deadline.map(|at| at.saturating_duration_since(now))
-    }
-}
 
 /// A port's socket is unusable.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Work from other threads.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -21,16 +20,10 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Ports) + Send>;
 ///
 /// At most 1024 jobs wait. A job costs one allocation and one wake-up of the
 /// loop, so it suits control and not bytes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Remote {
     jobs: SyncSender<Job>,
     waker: Arc<Waker>,
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").finish_non_exhaustive()
-    }
 }
 
 impl Remote {

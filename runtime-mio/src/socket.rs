@@ -2,29 +2,28 @@
 
 use std::io::{self, IoSliceMut};
 
-use aqueduct_core::driver::{IoLimits, UdpIo, enlarge_buffers, quinn_udp};
+use aqueduct_core::driver::{IoLimits, UdpIo, prepare, quinn_udp};
 use mio::net::UdpSocket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
-/// A socket, what the platform offers beyond send and receive, and what its
-/// edges have told: readiness holds until `WouldBlock` takes it back.
+/// A socket, what the platform offers beyond send and receive, and whether it is
+/// worth a try to receive: what an edge has told holds until `WouldBlock` takes it
+/// back. Nothing is noted of the other direction: what waits to be sent is tried in
+/// every round, and the edge is what makes a round.
+#[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) socket: UdpSocket,
     state: UdpSocketState,
     pub(crate) readable: bool,
-    pub(crate) writable: bool,
 }
 
 impl Socket {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        socket.set_nonblocking(true)?;
-        enlarge_buffers(&state, || UdpSockRef::from(&socket));
+        let state = prepare(|| UdpSockRef::from(&socket))?;
         Ok(Self {
             socket: UdpSocket::from_std(socket),
             state,
             readable: true,
-            writable: true,
         })
     }
 }
@@ -34,26 +33,16 @@ impl UdpIo for Socket {
         let Self { socket, state, .. } = self;
         // On Windows `try_io` is what arms the next edge.
         let result = socket.try_io(|| state.recv(UdpSockRef::from(&*socket), bufs, meta));
-        self.readable = !would_block(&result);
+        self.readable = !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         result
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
         let Self { socket, state, .. } = self;
-        let result = socket.try_io(|| state.try_send(UdpSockRef::from(&*socket), transmit));
-        self.writable = !would_block(&result);
-        result
+        socket.try_io(|| state.try_send(UdpSockRef::from(&*socket), transmit))
     }
 
     fn limits(&self) -> IoLimits {
-        IoLimits {
-            gso: self.state.max_gso_segments(),
-            gro: self.state.gro_segments(),
-            may_fragment: self.state.may_fragment(),
-        }
+        IoLimits::from(&self.state)
     }
-}
-
-fn would_block<T>(result: &io::Result<T>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -2,11 +2,10 @@
 
 use std::io::{self, IoSliceMut};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use aqueduct_handles::Worker;
-use aqueduct_handles::core::driver::{IoLimits, UdpIo, enlarge_buffers, quinn_udp};
+use aqueduct_handles::core::driver::{IoLimits, UdpIo, prepare, quinn_udp};
+use aqueduct_handles::{Rebind, Worker};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -19,17 +18,11 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        socket.set_nonblocking(true)?;
-        enlarge_buffers(&state, || UdpSockRef::from(&socket));
+        let state = prepare(|| UdpSockRef::from(&socket))?;
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
             state,
         })
-    }
-
-    pub(crate) fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
     }
 }
 
@@ -49,25 +42,7 @@ impl UdpIo for Socket {
     }
 
     fn limits(&self) -> IoLimits {
-        IoLimits {
-            gso: self.state.max_gso_segments(),
-            gro: self.state.gro_segments(),
-            may_fragment: self.state.may_fragment(),
-        }
-    }
-}
-
-/// A socket on its way to the driver.
-#[derive(Default)]
-pub(crate) struct Rebind(Mutex<Option<Socket>>);
-
-impl Rebind {
-    pub(crate) fn put(&self, socket: Socket) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-    }
-
-    fn take(&self) -> Option<Socket> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        IoLimits::from(&self.state)
     }
 }
 
@@ -75,14 +50,11 @@ impl Rebind {
 pub(crate) async fn drive(
     mut worker: Worker,
     mut io: Socket,
-    rebind: Arc<Rebind>,
+    rebind: Rebind<Socket>,
 ) -> io::Result<()> {
     let mut sleep = pin!(tokio::time::sleep_until(now().into()));
     loop {
-        if let Some(next) = rebind.take() {
-            io = next;
-            worker.rebind(now(), io.limits());
-        }
+        rebind.apply(now(), &mut worker, &mut io);
         let Some(turn) = worker.turn(now(), &mut io)? else {
             return Ok(());
         };

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_handles::core::code::Code;
+use aqueduct_handles::core::driver::{UdpIo, open};
 use aqueduct_handles::core::endpoint::cid::Owners;
 use aqueduct_handles::core::endpoint::{ConfigError, EndpointConfig};
-use aqueduct_handles::{Connection, Group, GroupStats};
+use aqueduct_handles::{Connection, Group, GroupStats, Rebind};
 
-use crate::driver::Rebind;
-use crate::{open, run};
+use crate::driver::Socket;
+use crate::run;
 
 /// A server of several endpoints on one UDP port, each with its own socket, its own
 /// connections and its own task, so that QUIC, TLS and system calls keep as many
@@ -113,13 +113,13 @@ impl ServerGroup {
         let (mut endpoints, mut sockets) = (Vec::new(), Vec::new());
         for (at, socket) in bound.into_iter().enumerate() {
             let config = owners.configure(&config, at).map_err(invalid)?;
-            let (core, driver, socket) = open(config, socket)?;
-            endpoints.push((core, driver));
+            let socket = Socket::new(socket)?;
+            endpoints.push(open(config, socket.limits())?);
             sockets.push(socket);
         }
-        let (inner, workers) = Group::new(endpoints, owners);
+        let (inner, workers) = Group::new(endpoints, owners, local);
         for (worker, socket) in workers.into_iter().zip(sockets) {
-            runtime.spawn(run(worker, socket, Arc::new(Rebind::default())));
+            runtime.spawn(run(worker, socket, Rebind::default()));
         }
         Ok(Self { inner, local })
     }

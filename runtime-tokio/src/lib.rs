@@ -77,7 +77,7 @@
 //!   not read, `open_*` while it grants no streams.
 //! - **Dropping** a handle tells the peer, with a code the
 //!   [table](aqueduct_handles#dropping) names. Finish what is to arrive, and await
-//!   [`Endpoint::wait_idle`] before the runtime ends.
+//!   [`wait_idle`](aqueduct_handles::Endpoint::wait_idle) before the runtime ends.
 //! - **Errors** say who ended what: a stream's error is its own, its session's or
 //!   its connection's end, with the peer's code and reason.
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
@@ -98,15 +98,13 @@ mod group;
 #[cfg(feature = "tower")]
 pub mod tower;
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::net::{SocketAddr, UdpSocket};
+use std::ops::Deref;
 
-use aqueduct_handles::core::code::Code;
-use aqueduct_handles::core::driver::{Driver, UdpIo};
-use aqueduct_handles::core::endpoint::{ConnectError, EndpointConfig, Target};
+use aqueduct_handles::core::driver::UdpIo;
+use aqueduct_handles::core::endpoint::EndpointConfig;
+use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
@@ -120,30 +118,26 @@ pub use aqueduct_handles::GroupStats;
 #[cfg(feature = "web-transport-trait")]
 pub use aqueduct_handles::web_transport;
 
-use crate::driver::{Rebind, Socket, drive};
+use crate::driver::{Socket, drive};
 
 /// One UDP socket and its connections, with a task on the current runtime that
-/// drives them. Clones refer to the same endpoint.
+/// drives them. What it can do is what the [endpoint of every
+/// runtime](aqueduct_handles::Endpoint) can. Clones refer to the same endpoint.
 ///
 /// Dropping the last clone closes nothing that has a handle: the task goes on
 /// until the last connection is over. Connections that wait to be accepted are
 /// closed with H3_NO_ERROR.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     inner: aqueduct_handles::Endpoint,
-    control: Arc<Control>,
+    rebind: Rebind<Socket>,
 }
 
-struct Control {
-    rebind: Arc<Rebind>,
-    local: Mutex<SocketAddr>,
-}
+impl Deref for Endpoint {
+    type Target = aqueduct_handles::Endpoint;
 
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("local", &self.local_addr())
-            .finish_non_exhaustive()
+    fn deref(&self) -> &Self::Target {
+        &self.inner
     }
 }
 
@@ -174,64 +168,11 @@ impl Endpoint {
     pub fn with_socket(config: EndpointConfig, socket: UdpSocket) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let local = socket.local_addr()?;
-        let (core, driver, socket) = open(config, socket)?;
-        let (inner, worker) = aqueduct_handles::Endpoint::new(core, driver);
-        let rebind = Arc::new(Rebind::default());
-        let control = Control {
-            rebind: rebind.clone(),
-            local: Mutex::new(local),
-        };
-        runtime.spawn(run(worker, socket, rebind));
-        Ok(Self {
-            inner,
-            control: Arc::new(control),
-        })
-    }
-
-    /// Begins a connection to `addr`, whose certificate must be for
-    /// `server_name`: a DNS name, or an IP address without brackets.
-    ///
-    /// # Errors
-    /// [`ConnectError`] when it cannot even begin.
-    pub fn connect(
-        &self,
-        addr: SocketAddr,
-        server_name: &str,
-        tls: Arc<rustls::ClientConfig>,
-    ) -> Result<Connecting, ConnectError> {
-        self.connect_with(Target::new(addr, server_name, tls))
-    }
-
-    /// Begins a connection with settings of its own.
-    ///
-    /// # Errors
-    /// [`ConnectError`] when it cannot even begin.
-    pub fn connect_with(&self, mut target: Target) -> Result<Connecting, ConnectError> {
-        // An IPv6 socket reaches IPv4 hosts by their mapped addresses.
-        if self.local_addr().is_ipv6()
-            && let IpAddr::V4(ip) = target.addr.ip()
-        {
-            target.addr = SocketAddr::new(ip.to_ipv6_mapped().into(), target.addr.port());
-        }
-        self.inner.connect(&target)
-    }
-
-    /// The next connection that a client opened and that has shaken hands;
-    /// `None` after [`close`](Self::close) or [`drain`](Self::drain). Many tasks
-    /// may wait at once; cancel safe. The configuration's incoming policy limits
-    /// how many connections there are, those that wait included.
-    pub async fn accept(&self) -> Option<Connection> {
-        self.inner.accept().await
-    }
-
-    /// The socket's address.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        *self
-            .control
-            .local
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let socket = Socket::new(socket)?;
+        let (inner, worker) = aqueduct_handles::Endpoint::open(config, socket.limits(), local)?;
+        let rebind = Rebind::default();
+        runtime.spawn(run(worker, socket, rebind.clone()));
+        Ok(Self { inner, rebind })
     }
 
     /// Goes on with another socket: connections that this side opened migrate to
@@ -241,56 +182,13 @@ impl Endpoint {
     /// The socket cannot be used; the old one stays.
     pub fn rebind(&self, socket: UdpSocket) -> io::Result<()> {
         let local = socket.local_addr()?;
-        self.control.rebind.put(Socket::new(socket)?);
-        *self
-            .control
-            .local
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = local;
-        self.inner.kick();
+        self.rebind.put(&self.inner, Socket::new(socket)?, local);
         Ok(())
     }
-
-    /// Closes every connection at once and takes no more, either way. Returns
-    /// before the peers know: see [`wait_idle`](Self::wait_idle).
-    pub fn close(&self, code: Code, reason: &'static str) {
-        self.inner.close(code, reason);
-    }
-
-    /// Winds every connection down (GOAWAY, drain requests to sessions) and
-    /// takes no more, either way. What has not ended after `limit` is closed.
-    /// Returns at once: see [`wait_idle`](Self::wait_idle).
-    pub fn drain(&self, limit: Duration) {
-        self.inner.drain(limit);
-    }
-
-    /// Waits until no connection is left and the last words have gone out: call
-    /// it before the runtime ends. Cancel safe.
-    pub async fn wait_idle(&self) {
-        self.inner.wait_idle().await;
-    }
-
-    /// Connections that are not over, handshakes included.
-    #[must_use]
-    pub fn open_connections(&self) -> usize {
-        self.inner.open_connections()
-    }
-}
-
-/// What an endpoint is made of: its core, its buffers and its socket.
-fn open(
-    config: EndpointConfig,
-    socket: UdpSocket,
-) -> io::Result<(core::endpoint::Endpoint, Driver, Socket)> {
-    let socket = Socket::new(socket)?;
-    let core = core::endpoint::Endpoint::new(config.may_fragment(socket.may_fragment()))
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let driver = Driver::new(core.max_udp_payload(), socket.limits());
-    Ok((core, driver, socket))
 }
 
 /// The task of an endpoint.
-async fn run(worker: aqueduct_handles::Worker, socket: Socket, rebind: Arc<Rebind>) {
+async fn run(worker: Worker, socket: Socket, rebind: Rebind<Socket>) {
     // The handles have been told by the worker.
     if let Err(error) = drive(worker, socket, rebind).await {
         tracing::error!(%error, "the endpoint's socket failed");

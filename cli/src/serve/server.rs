@@ -18,7 +18,7 @@ use crate::args::{Runtime, Serve};
 pub(super) enum Server {
     Tokio(ServerGroup),
     AsyncStd(aqueduct_async_std::Endpoint),
-    Mio(aqueduct_mio::handles::Endpoint, SocketAddr),
+    Mio(aqueduct_mio::handles::Endpoint),
 }
 
 /// The same call on whichever it is.
@@ -27,7 +27,7 @@ macro_rules! each {
         match $server {
             Server::Tokio($endpoint) => $call,
             Server::AsyncStd($endpoint) => $call,
-            Server::Mio($endpoint, _) => $call,
+            Server::Mio($endpoint) => $call,
         }
     };
 }
@@ -50,7 +50,6 @@ impl Server {
             }
             Runtime::Mio => {
                 let socket = UdpSocket::bind(address)?;
-                let local = socket.local_addr()?;
                 let (endpoint, driver) = aqueduct_mio::handles::endpoint(config, socket)?;
                 detach("mio", move || {
                     // The handles have been told.
@@ -58,17 +57,13 @@ impl Server {
                         tracing::error!(%error, "the endpoint's socket failed");
                     }
                 })?;
-                Self::Mio(endpoint, local)
+                Self::Mio(endpoint)
             }
         })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
-        match self {
-            Self::Tokio(endpoint) => endpoint.local_addr(),
-            Self::AsyncStd(endpoint) => endpoint.local_addr(),
-            Self::Mio(_, local) => *local,
-        }
+        each!(self, endpoint => endpoint.local_addr())
     }
 
     pub(super) async fn accept(&self) -> Option<Connection> {

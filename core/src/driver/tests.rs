@@ -239,6 +239,45 @@ fn a_turn_is_bounded_however_much_arrives() {
 }
 
 #[test]
+fn a_turn_hands_out_more_events_than_one_round_takes() {
+    let count = 300;
+    let start = crate::testing::epoch();
+    let (mut core, mut io) = (client(count, start), FakeIo::new());
+    let mut driver = io.driver();
+    let turn = driver.turn(start, &mut core, &mut io, &mut quiet);
+    assert!(!turn.expect("usable").more);
+    // Nobody answers: all end at once, without a word.
+    io.sent.clear();
+    let (late, mut closed) = (start + Duration::from_secs(600), 0);
+    let sink = &mut |_: &mut Endpoint, _, event| {
+        closed += u16::from(matches!(event, Event::Closed(_)));
+    };
+    let turn = driver.turn(late, &mut core, &mut io, sink);
+    let turn = turn.expect("usable");
+    assert_eq!((closed, io.sent.len(), turn.more), (count, 0, false));
+}
+
+#[test]
+fn a_turn_says_how_long_the_loop_may_sleep() {
+    let now = crate::testing::epoch();
+    let second = Duration::from_secs(1);
+    let mut turn = Turn::default();
+    assert_eq!(turn.wait(now), None);
+    turn.deadline = Some(now + second);
+    assert_eq!(turn.wait(now), Some(second));
+    assert_eq!(turn.wait(now + 2 * second), Some(Duration::ZERO));
+    turn.more = true;
+    assert_eq!(turn.wait(now), Some(Duration::ZERO));
+}
+
+#[test]
+fn an_endpoint_is_opened_with_buffers_for_its_socket() {
+    let limits = FakeIo::new().limits();
+    let (core, driver) = open(EndpointConfig::client(), limits).expect("suits");
+    assert_eq!(driver.buffer_len, core.max_udp_payload() * limits.gro);
+}
+
+#[test]
 fn a_batch_never_exceeds_what_one_packet_holds() {
     // 64 datagrams of 1,452 bytes are more than the 65,507 that a system takes at once.
     let mut io = FakeIo::new();

@@ -1,7 +1,7 @@
 //! What an endpoint and its connections are made with.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -472,6 +472,16 @@ impl Target {
     #[must_use]
     pub fn http(mut self, config: Config) -> Self {
         self.http = Arc::new(config);
+        self
+    }
+
+    /// As a socket at `local` reaches it: an IPv6 socket reaches IPv4 hosts by their
+    /// mapped addresses (RFC 4291 section 2.5.5.2).
+    #[must_use]
+    pub fn reached_from(mut self, local: SocketAddr) -> Self {
+        if let (true, IpAddr::V4(ip)) = (local.is_ipv6(), self.addr.ip()) {
+            self.addr.set_ip(ip.to_ipv6_mapped().into());
+        }
         self
     }
 

@@ -428,24 +428,36 @@ impl Endpoint {
     /// after which [`Self::connection`] gives `None`.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
-        self.process();
-        while let Some(key) = self.eventful.pop_front() {
-            let Some(state) = self.state_mut(key) else {
-                continue;
-            };
-            let Some(event) = state.http.poll_event() else {
-                state.eventful = false;
-                continue;
-            };
-            if matches!(event, Event::Closed(_)) {
-                state.told = true;
-                self.touch(key);
-            } else {
-                self.eventful.push_back(key);
-            }
-            return Some((key, event));
+        if !self.has_events() {
+            return None;
         }
-        None
+        let key = self.eventful.pop_front()?;
+        let state = self.state_mut(key)?;
+        let event = state.http.poll_event()?;
+        if matches!(event, Event::Closed(_)) {
+            state.told = true;
+            self.touch(key);
+        } else {
+            self.eventful.push_back(key);
+        }
+        Some((key, event))
+    }
+
+    /// Whether [`Self::poll_event`] has one to give. Sending makes events too, so
+    /// a loop asks before it sleeps.
+    #[must_use]
+    pub fn has_events(&mut self) -> bool {
+        self.process();
+        while let Some(key) = self.eventful.front().copied() {
+            if let Some(state) = self.state_mut(key) {
+                if state.http.has_events() {
+                    return true;
+                }
+                state.eventful = false;
+            }
+            self.eventful.pop_front();
+        }
+        false
     }
 
     /// The next datagrams to send, at most `max_segments` (at least 1) of them,

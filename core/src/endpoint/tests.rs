@@ -336,6 +336,36 @@ fn timeouts_may_come_early_late_and_twice() {
 }
 
 #[test]
+fn an_endpoint_knows_whether_it_has_events() {
+    let (mut pair, client, _) = Pair::connected(Options::default());
+    let (now, endpoint) = (pair.now, &mut pair.client.endpoint);
+    while endpoint.poll_event().is_some() {}
+    assert!(!endpoint.has_events());
+    let close = Command::Close(Code::H3_NO_ERROR, "");
+    let closed = endpoint.handle_command(now, client, close);
+    closed.expect("is open");
+    assert!(endpoint.has_events());
+    // Asking takes nothing.
+    let (key, event) = endpoint.poll_event().expect("as it said");
+    assert!(key == client && matches!(event, Event::Closed(_)));
+    assert!(!endpoint.has_events());
+}
+
+#[test]
+fn an_ipv6_socket_reaches_ipv4_hosts() {
+    let tls = Identity::localhost().client_arc();
+    let target = |addr: &str| Target::new(addr.parse().expect("one"), "localhost", tls.clone());
+    for (local, host, reached) in [
+        ("[::]:9", "192.0.2.1:443", "[::ffff:192.0.2.1]:443"),
+        ("[::]:9", "[2001:db8::1]:443", "[2001:db8::1]:443"),
+        ("0.0.0.0:9", "192.0.2.1:443", "192.0.2.1:443"),
+    ] {
+        let target = target(host).reached_from(local.parse().expect("an address"));
+        assert_eq!(target.addr, reached.parse().expect("an address"));
+    }
+}
+
+#[test]
 fn close_all_leaves_nothing_behind() {
     let (mut pair, ..) = Pair::connected(Options::default());
     pair.establish();

@@ -40,7 +40,7 @@ fn nothing_is_left_of_a_failed_connect() {
 
     // A certificate that is not trusted is final.
     let stranger = Arc::new(Identity::new(9, &["localhost"]).client());
-    let connecting = client.connect(&Target::new(address, "localhost", stranger));
+    let connecting = client.connect(address, "localhost", stranger);
     let reason = net
         .run(connecting.expect("begins").established())
         .expect_err("not trusted");
@@ -56,7 +56,7 @@ fn nothing_is_left_of_a_failed_connect() {
     // Attempts are abandoned in the middle.
     for turns in [1, 2] {
         let tls = Identity::localhost().client_arc();
-        let connecting = client.connect(&Target::new(address, "localhost", tls));
+        let connecting = client.connect(address, "localhost", tls);
         let connection = connecting.expect("begins").early();
         let mut opening = pin!(connection.open_session(session_request()));
         for _ in 0..turns {
@@ -139,7 +139,7 @@ fn what_is_missing_is_told_before_and_after() {
     let tls = Identity::localhost().client_arc();
     let target = Target::new(([127, 0, 0, 1], 2).into(), "localhost", tls);
     let client = net.client.clone();
-    let connecting = client.connect(&target).expect("begins");
+    let connecting = client.connect_with(target).expect("begins");
     let early: NegotiationFailure = connecting.early().negotiated().expect_err("too early");
     assert!(early.is_retryable(), "{early}");
     assert!(early.missing.iter().all(|(side, _)| *side == Side::Server));
