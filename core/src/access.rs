@@ -277,7 +277,7 @@ impl<T: Transport> Access<'_, T> {
 
     fn run<R: Debug>(
         &mut self,
-        call: Option<Call>,
+        call: Option<Box<Call>>,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> R,
     ) -> R {
         self.conn.run(self.t, self.now, call, work)

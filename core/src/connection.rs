@@ -118,14 +118,15 @@ impl Connection {
     }
 
     /// A call to be noted, if anything is.
-    pub(crate) fn noted(&self, call: impl FnOnce() -> Call) -> Option<Call> {
-        self.tape.is_some().then(call)
+    #[inline]
+    pub(crate) fn noted(&self, call: impl FnOnce() -> Call) -> Option<Box<Call>> {
+        self.tape.is_some().then(|| Box::new(call()))
     }
 
     /// The oldest datagram that waits for a session or request.
     pub(crate) fn pop_datagram<T: Transport>(
         &mut self,
-        t: &mut T,
+        t: &T,
         now: Instant,
         stream: StreamKey,
     ) -> Option<Bytes> {
@@ -135,19 +136,21 @@ impl Connection {
         {
             session.stats.datagrams_received += 1;
         }
-        let mut t = self.taped(t);
-        t.call(now, Some(Call::RecvDatagram(stream)));
-        t.note(|tape, _| tape.outcome(&payload.as_ref().map(Bytes::len)));
-        self.tape = t.tape;
+        if let Some(tape) = &mut self.tape {
+            tape.call(t, now, &Call::RecvDatagram(stream));
+            tape.outcome(&payload.as_ref().map(Bytes::len));
+        }
         payload
     }
 
     /// The transport with the tape, which goes back when the work is done.
+    #[inline]
     fn taped<'t, T>(&mut self, t: &'t mut T) -> Taped<'t, T> {
         let tape = self.tape.take();
         Taped { t, tape }
     }
 
+    #[inline]
     fn take_in<T: Transport>(&mut self, t: &mut T, now: Instant, event: TransportEvent) {
         match event {
             TransportEvent::Connected => {
@@ -310,7 +313,7 @@ impl Connection {
         &mut self,
         t: &mut T,
         now: Instant,
-        call: Option<Call>,
+        call: Option<Box<Call>>,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> R,
     ) -> R {
         let mut t = self.taped(t);
@@ -348,7 +351,7 @@ impl Connection {
         &mut self,
         t: &mut T,
         now: Instant,
-        call: Option<Call>,
+        call: Option<Box<Call>>,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
         self.run(t, now, call, |sessions, cx| {
@@ -366,7 +369,7 @@ impl Connection {
             return;
         }
         let mut t = self.taped(t);
-        t.call(now, Some(Call::Drain(until)));
+        t.note(|tape, t| tape.call(t, now, &Call::Drain(until)));
         self.wind_down(&mut t, now, until);
         t.note(|tape, _| tape.outcome(&()));
         self.tape = t.tape;
@@ -407,7 +410,7 @@ impl Connection {
             return;
         }
         let mut t = self.taped(t);
-        t.call(now, Some(Call::Close(code)));
+        t.note(|tape, t| tape.call(t, now, &Call::Close(code)));
         t.close(code.value(), reason);
         self.finish(&mut t, now, CloseReason::Local { code, reason });
         t.note(|tape, _| tape.outcome(&()));

@@ -31,7 +31,7 @@ impl<T> Taped<'_, T> {
 impl<T: Transport> Taped<'_, T> {
     /// Notes what the application does, unless nobody noted it.
     #[inline]
-    pub(crate) fn call(&mut self, now: Instant, call: Option<Call>) {
+    pub(crate) fn call(&mut self, now: Instant, call: Option<Box<Call>>) {
         if let Some(call) = call {
             self.note(|tape, t| tape.call(t, now, &call));
         }

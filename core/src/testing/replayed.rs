@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::id::Side;
-use crate::record::{HEADER, Record, Recording, Secrets};
+#[cfg(feature = "pair")]
+use crate::record::HEADER;
+use crate::record::{Record, Recording, Secrets};
 
 /// A recorded connection. The key of its mask repeats with the seed.
 pub(super) fn recorded(side: Side, config: Config, seed: u64) -> Connection {

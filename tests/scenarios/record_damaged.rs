@@ -1,0 +1,91 @@
+//! Recordings come from strangers: whatever is in the file, reading and replaying
+//! it ends with an answer.
+
+use aqueduct_core::head::End;
+use aqueduct_core::record::{HEADER, Recording, ReplayError};
+use aqueduct_core::testing;
+use aqueduct_core::testing::loopback::{Knobs, Rng};
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_tests::{get, seeds};
+
+fn short() -> String {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    pair.client().request(&get(), End::Fin).expect("a request");
+    pair.session("https://example.com/wt");
+    pair.recording()
+}
+
+/// All connections of a text; `None` when it is no recording.
+fn replays(text: &str) -> Option<Vec<Result<bool, ReplayError>>> {
+    let recording = Recording::read(text).ok()?;
+    let connections = recording.connections().iter();
+    let replay = |connection: &aqueduct_core::record::RecordedConnection<'_>| {
+        let replayed = connection.replay(testing::epoch(), &mut |_, _| {})?;
+        Ok(replayed.complete)
+    };
+    Some(connections.map(replay).collect())
+}
+
+/// Cut off anywhere, the rest replays as far as it goes, or tells that bytes are
+/// missing. This is what is left when the program is killed.
+#[test]
+fn a_recording_that_was_cut_off() {
+    let lines = short();
+    for at in HEADER.len()..lines.len() {
+        let Some(results) = lines.get(..at).and_then(replays) else {
+            panic!("cut off at {at}, it does not read");
+        };
+        for result in results {
+            match result {
+                Ok(_) => {}
+                Err(ReplayError::Divergence(difference)) => {
+                    assert!(difference.missing_bytes, "cut off at {at}: {difference}");
+                }
+                Err(error) => panic!("cut off at {at}: {error}"),
+            }
+        }
+    }
+    assert_eq!(replays(&lines), Some(vec![Ok(true), Ok(true)]));
+}
+
+/// Row A20: lines that are lost, repeated, swapped or scribbled on.
+#[test]
+fn damage_is_an_answer() {
+    let original = short();
+    for seed in seeds(300) {
+        let mut rng = Rng::new(seed);
+        let mut lines: Vec<String> = original.lines().map(str::to_owned).collect();
+        for _ in 0..=rng.below(3) {
+            let at = 1 + rng.below(lines.len() as u64 - 1) as usize;
+            let other = 1 + rng.below(lines.len() as u64 - 1) as usize;
+            match rng.below(5) {
+                0 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[other].clone()),
+                2 => lines.swap(at, other),
+                3 => lines[at] = lines[at].replace(['0', '4'], "18446744073709551615"),
+                _ => {
+                    let digit = char::from(b'0' + rng.below(10) as u8).to_string();
+                    lines[at] = lines[at].replacen(['0', '1', '2', '3'], &digit, 3);
+                }
+            }
+        }
+        // Nothing but coming to an end is asked of it.
+        let _ = replays(&(lines.join("\n") + "\n"));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    let why = |text: &str| Recording::read(text).expect_err("no recording").to_string();
+    assert!(why("").starts_with("not a recording"));
+    assert!(why("GET / HTTP/1.1\r\n\r\n").contains("aqueduct-recording 1"));
+    let body = |lines: &str| why(&format!("{HEADER}{lines}\n"));
+    assert!(
+        body("0 in 5 connected").contains("line 2 of the recording: connection 0 has not begun")
+    );
+    assert!(body("# remark\n0 new king 1").contains("line 3"));
+    assert!(body("0 new client 1 speed=9").contains("unknown field \"speed\""));
+    assert!(body("0 new client 1\n0 . open bi = 0").contains("follows from no input"));
+    assert!(body("0 new client 1\n0 new client 1").contains("begins twice"));
+    assert!(body("0 new client 1\n0 shout").contains("unknown kind of line \"shout\""));
+}
