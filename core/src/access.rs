@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::code::{self, Code};
-use crate::connection::{Connection, Life};
+use crate::connection::{Connection, Life, State};
 use crate::dialect::{Negotiated, NegotiationFailure};
 use crate::error::{
     DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
@@ -59,7 +59,7 @@ impl<T: Transport> Access<'_, T> {
 
     /// Whether this side may begin something new.
     fn may_open(&self) -> Result<(), OpenError> {
-        match self.conn.life {
+        match self.conn.state.life {
             Life::Handshaking => return Err(OpenError::NotConnected),
             Life::Closed => return Err(OpenError::Closed),
             Life::Established => {}
@@ -69,7 +69,8 @@ impl<T: Transport> Access<'_, T> {
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
         // After a GOAWAY in either direction no request is begun.
-        if self.conn.h3.goaway_received.is_some() || self.conn.h3.goaway_sent.is_some() {
+        if self.conn.state.h3.goaway_received.is_some() || self.conn.state.h3.goaway_sent.is_some()
+        {
             return Err(OpenError::Draining);
         }
         Ok(())
@@ -223,7 +224,7 @@ impl<T: Transport> Access<'_, T> {
     /// # Errors
     /// [`OpenError`].
     pub fn open_stream(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenError> {
-        if self.conn.life == Life::Closed {
+        if self.conn.state.life == Life::Closed {
             return Err(OpenError::Closed);
         }
         let call = self.conn.noted(|| Call::OpenStream(session, dir));
@@ -236,7 +237,7 @@ impl<T: Transport> Access<'_, T> {
     /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
     /// that has no sending half.
     pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> {
-        if self.conn.life == Life::Closed {
+        if self.conn.state.life == Life::Closed {
             return Err(Gone);
         }
         self.check_stream(stream)?;
@@ -292,13 +293,14 @@ impl<T: Transport> Access<'_, T> {
     }
 
     fn slot(&self, stream: StreamKey) -> Option<&Slot> {
-        self.conn.h3.table.get(stream)
+        self.conn.state.h3.table.get(stream)
     }
 
     fn is_session(&self, stream: StreamKey) -> bool {
         self.conn
+            .state
             .sessions
-            .session_of(&self.conn.h3, stream)
+            .session_of(&self.conn.state.h3, stream)
             .is_some()
     }
 
@@ -331,7 +333,7 @@ impl<T: Transport> Access<'_, T> {
         payload: &[u8],
     ) -> Result<(), DatagramError> {
         let stream = stream.into();
-        if self.conn.life == Life::Closed {
+        if self.conn.state.life == Life::Closed {
             return Err(DatagramError::Gone);
         }
         let call = self
@@ -353,8 +355,9 @@ impl<T: Transport> Access<'_, T> {
     #[must_use]
     pub fn max_datagram_len(&self, stream: impl Into<StreamKey>) -> Option<usize> {
         self.conn
+            .state
             .sessions
-            .max_datagram_len(&self.conn.h3, self.t, stream.into())
+            .max_datagram_len(&self.conn.state.h3, self.t, stream.into())
     }
 
     /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing
@@ -372,7 +375,7 @@ impl<T: Transport> Access<'_, T> {
     /// The peer's SETTINGS, once they arrived.
     #[must_use]
     pub fn peer_settings(&self) -> Option<&Settings> {
-        self.conn.h3.peer_settings.as_ref()
+        self.conn.state.h3.peer_settings.as_ref()
     }
 
     /// Whether a session could be opened now, and why not (client).
@@ -381,7 +384,10 @@ impl<T: Transport> Access<'_, T> {
     /// The [`OpenError`] that [`Self::open_session`] would give.
     pub fn webtransport(&self) -> Result<(), OpenError> {
         self.may_open()?;
-        self.conn.sessions.may_open(&self.conn.h3, self.t)
+        self.conn
+            .state
+            .sessions
+            .may_open(&self.conn.state.h3, self.t)
     }
 
     /// What both sides agreed on for sessions.
@@ -389,7 +395,10 @@ impl<T: Transport> Access<'_, T> {
     /// # Errors
     /// [`NegotiationFailure`] names everything that is missing, on either side.
     pub fn negotiated(&self) -> Result<Negotiated, NegotiationFailure> {
-        self.conn.sessions.negotiate(&self.conn.h3, self.t)
+        self.conn
+            .state
+            .sessions
+            .negotiate(&self.conn.state.h3, self.t)
     }
 
     /// What the connection has counted.
@@ -407,7 +416,7 @@ impl<T: Transport> Access<'_, T> {
     /// What a session has counted; `None` when it is gone.
     #[must_use]
     pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {
-        let Connection { h3, sessions, .. } = &mut *self.conn;
+        let State { h3, sessions, .. } = &mut self.conn.state;
         let live = sessions
             .registry
             .get(h3, session)

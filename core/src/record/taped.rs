@@ -1,10 +1,7 @@
 //! A transport whose every answer is written down, if there is a tape.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 
-use super::call::Call;
 use super::tape::Tape;
 use crate::id::{Dir, Side, StreamId};
 use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport};
@@ -15,25 +12,21 @@ use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport};
 #[derive(Debug)]
 pub(crate) struct Taped<'a, T> {
     pub(crate) t: &'a mut T,
-    pub(crate) tape: Option<Box<Tape>>,
+    pub(crate) tape: Option<&'a mut Tape>,
 }
 
 impl<T> Taped<'_, T> {
-    /// Does something with the tape, if there is one.
-    #[inline]
+    /// Does something with the tape, if there is one. What it does is kept out of
+    /// the code around it, which is hot.
+    #[inline(always)]
     pub(crate) fn note(&mut self, work: impl FnOnce(&mut Tape, &T)) {
-        if let Some(tape) = &mut self.tape {
-            work(tape, self.t);
+        #[cold]
+        #[inline(never)]
+        fn noted<T>(tape: &mut Tape, t: &T, work: impl FnOnce(&mut Tape, &T)) {
+            work(tape, t);
         }
-    }
-}
-
-impl<T: Transport> Taped<'_, T> {
-    /// Notes what the application does, unless nobody noted it.
-    #[inline]
-    pub(crate) fn call(&mut self, now: Instant, call: Option<Box<Call>>) {
-        if let Some(call) = call {
-            self.note(|tape, t| tape.call(t, now, &call));
+        if let Some(tape) = &mut self.tape {
+            noted(tape, self.t, work);
         }
     }
 }
@@ -63,14 +56,17 @@ impl<T: Transport> Transport for Taped<'_, T> {
         id
     }
 
+    // What is hot passes on results where they are: moving them costs as much.
+
     #[inline]
     fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone> {
+        let Some(tape) = &mut self.tape else {
+            return self.t.read(id, max, out);
+        };
         let result = self.t.read(id, max, out);
-        self.note(|tape, _| {
-            let read = result.as_ref().map_or(0, |read| read.chunks);
-            let chunks = out.get(..read).unwrap_or_default();
-            tape.read((id, max, out.len()), &result, chunks);
-        });
+        let read = result.as_ref().map_or(0, |read| read.chunks);
+        let chunks = out.get(..read).unwrap_or_default();
+        tape.read((id, max, out.len()), &result, chunks);
         result
     }
 
@@ -126,23 +122,27 @@ impl<T: Transport> Transport for Taped<'_, T> {
 
     #[inline]
     fn recv_datagram(&mut self) -> Option<Bytes> {
+        let Some(tape) = &mut self.tape else {
+            return self.t.recv_datagram();
+        };
         let datagram = self.t.recv_datagram();
-        self.note(|tape, _| tape.datagram(datagram.as_ref()));
+        tape.datagram(datagram.as_ref());
         datagram
     }
 
     #[inline]
     fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {
+        let Some(tape) = &mut self.tape else {
+            return self.t.send_datagram(datagram);
+        };
         let len = datagram.len();
         let result = self.t.send_datagram(datagram);
-        self.note(|tape, _| {
-            tape.answer("send-datagram", |line| {
-                line.show(len).word("=").word(match result {
-                    Ok(()) => "sent",
-                    Err(DatagramRefused::Blocked(_)) => "blocked",
-                    Err(DatagramRefused::TooLarge) => "too-large",
-                    Err(DatagramRefused::Disabled) => "disabled",
-                });
+        tape.answer("send-datagram", |line| {
+            line.show(len).word("=").word(match result {
+                Ok(()) => "sent",
+                Err(DatagramRefused::Blocked(_)) => "blocked",
+                Err(DatagramRefused::TooLarge) => "too-large",
+                Err(DatagramRefused::Disabled) => "disabled",
             });
         });
         result
