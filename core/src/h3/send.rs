@@ -117,12 +117,13 @@ impl H3 {
             return Err(SendError::HeadTooLarge);
         }
         self.check_end(key)?;
-        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
-            if exchange.send != Part::Body {
-                return Err(SendError::WrongState);
-            }
-            exchange.send = Part::Trailers;
+        // A data stream of a session is no message.
+        let exchange = self.table.get_mut(key).and_then(|slot| slot.exchange());
+        let exchange = exchange.ok_or(SendError::WrongState)?;
+        if exchange.send != Part::Body {
+            return Err(SendError::WrongState);
         }
+        exchange.send = Part::Trailers;
         self.send_section(t, key, &fields);
         self.end(t, key);
         Ok(())
