@@ -74,6 +74,23 @@ fn damage_is_an_answer() {
     }
 }
 
+/// A stream number with a gap before it would make the table of streams grow.
+#[test]
+fn streams_come_one_after_the_other() {
+    let lines = short();
+    for id in [4_u64, 4_000_000, (1 << 62) - 4] {
+        let told = replays(&lines.replace("accept bi = 0\n", &format!("accept bi = {id}\n")));
+        let refused = told.is_some_and(|results| {
+            let [Ok(true), Err(ReplayError::Divergence(difference))] = &results[..] else {
+                return false;
+            };
+            let replayed = difference.replayed.as_deref();
+            replayed.is_some_and(|line| line.ends_with("accept bi = -"))
+        });
+        assert!(refused, "{id}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
     let why = |text: &str| Recording::read(text).expect_err("no recording").to_string();

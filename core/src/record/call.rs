@@ -1,7 +1,9 @@
 //! What an application does with a connection, as data: the calls that a
 //! recording holds and a replay makes again.
 
+use std::cell::OnceCell;
 use std::fmt::Debug;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,9 +26,9 @@ use crate::wire::priority::Priority;
 /// ask for much memory.
 const MAX_CHUNKS: usize = 1 << 12;
 
-/// Most bytes that a recorded call may write. The bytes themselves are not
-/// recorded.
-const MAX_CHUNK: usize = 1 << 26;
+/// Most bytes that a recorded call may write, and that one read gives. The bytes
+/// themselves are not recorded, or are zeros.
+pub(super) const MAX_CHUNK: usize = 1 << 26;
 
 /// One call of a method of [`Access`], or of a half of a stream. Of bytes that
 /// are written there is only the length.
@@ -244,7 +246,7 @@ impl Call {
 
     /// Makes the call. What it gives is told by the recording that the replay
     /// itself makes, not here.
-    pub(super) fn apply<T: Transport>(self, to: &mut Access<'_, T>) {
+    pub(super) fn apply<T: Transport>(self, to: &mut Access<'_, T>, zeros: &Zeros) {
         fn done<R: Debug, E: Debug>(_: Result<R, E>) {}
         match self {
             Self::Request(head, end) => done(to.request(&head, end)),
@@ -254,7 +256,7 @@ impl Call {
             Self::OpenSession(request) => done(to.open_session(&request)),
             Self::AcceptSession(session, answer) => done(to.accept_session(session, &answer)),
             Self::RejectSession(session, head, len) => {
-                done(to.reject_session_with(session, &head, zeros(len)));
+                done(to.reject_session_with(session, &head, zeros.get(len)));
             }
             Self::DrainSession(session) => done(to.drain_session(session)),
             Self::CloseSession(session, code, reason) => {
@@ -262,12 +264,12 @@ impl Call {
             }
             Self::OpenStream(session, way) => done(to.open_stream(session, way)),
             Self::EnableDatagrams(stream) => done(to.enable_datagrams(stream)),
-            Self::SendDatagram(stream, len) => done(to.send_datagram(stream, &zeros(len))),
+            Self::SendDatagram(stream, len) => done(to.send_datagram(stream, &zeros.get(len))),
             Self::RecvDatagram(stream) => drop(to.recv_datagram(stream)),
             Self::Drain(until) => to.drain(until),
             Self::Close(code) => to.close(code, ""),
             Self::Write(stream, chunks) => {
-                let mut chunks: Vec<Bytes> = chunks.into_iter().map(zeros).collect();
+                let mut chunks: Vec<Bytes> = chunks.into_iter().map(|len| zeros.get(len)).collect();
                 done(to.send(stream).map(|mut half| half.write(&mut chunks)));
             }
             Self::Finish(stream) => done(to.send(stream).map(|mut half| half.finish())),
@@ -286,11 +288,21 @@ impl Call {
     }
 }
 
-/// So many zero bytes. Those that matter are short and take no memory.
-pub(super) fn zeros(len: usize) -> Bytes {
-    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-    match ZEROS.get(..len) {
-        Some(zeros) => Bytes::from_static(zeros),
-        None => Bytes::from(vec![0; len]),
+/// Zero bytes for calls and answers of a replay. All that are long share one
+/// allocation, so that no file, however short, makes them take more memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Zeros(Rc<OnceCell<Bytes>>);
+
+impl Zeros {
+    /// So many, or [`MAX_CHUNK`] if that is less.
+    pub(super) fn get(&self, len: usize) -> Bytes {
+        static SHORT: [u8; 1 << 16] = [0; 1 << 16];
+        match SHORT.get(..len) {
+            Some(zeros) => Bytes::from_static(zeros),
+            None => {
+                let long = self.0.get_or_init(|| Bytes::from(vec![0; MAX_CHUNK]));
+                long.slice(..len.min(MAX_CHUNK))
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::answers::Answers;
-use super::call::{Call, instant};
+use super::call::{Call, Zeros, instant};
 use super::settings;
 use super::tape::{HEADER, Tape};
 use super::trace::{read_input, read_stream};
@@ -281,7 +281,9 @@ impl<'a> RecordedConnection<'a> {
     /// Goes through everything again on a connection of its own, and compares
     /// every answer, call of the transport and event with the recording. `now`
     /// stands for the time the recording began; `on_event` is called for each
-    /// event with the time of the input before it and the event in words.
+    /// event with the time from the first input to the last before it, and the event
+    /// in the recording's words. Linear in what was recorded; for memory see
+    /// [`record`](crate::record#what-a-replay-costs).
     ///
     /// # Errors
     /// [`ReplayError`]: the first line that makes no sense, or that differs.
@@ -293,7 +295,8 @@ impl<'a> RecordedConnection<'a> {
         let config = Arc::new(self.config.clone());
         let tape = Tape::again(self.number, now, self.side, &config, self.seed);
         let mut connection = Connection::with_tape(self.side, config, self.seed, tape);
-        let mut answers = Answers::new(self.side, self.bytes.clone());
+        let zeros = Zeros::default();
+        let mut answers = Answers::new(self.side, self.bytes.clone(), zeros.clone());
         let mut replayed = Replayed {
             complete: self.ended,
             ..Replayed::default()
@@ -323,7 +326,7 @@ impl<'a> RecordedConnection<'a> {
                     "in" => connection.handle(&mut answers, time, read_input(&mut words)?),
                     "due" => connection.handle_timeout(&mut answers, time),
                     _ => Call::read(&mut words, now)?
-                        .apply(&mut connection.access(&mut answers, time)),
+                        .apply(&mut connection.access(&mut answers, time), &zeros),
                 }
                 words.end()
             })();

@@ -5,13 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::id::{Dir, Side, StreamId};
-use crate::record::call::zeros;
+use crate::record::call::{MAX_CHUNK, Zeros};
 use crate::record::trace::read_stream;
 use crate::record::words::{Malformed, Run, Words};
 use crate::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Transport};
-
-/// Most bytes that one read gives, so that a short file cannot ask for much memory.
-const MAX_READ: usize = 1 << 26;
 
 /// Answers of one input's calls, in their order, and the bytes of all streams.
 ///
@@ -22,19 +19,24 @@ pub(super) struct Answers<'a> {
     /// Calls and what is behind the `=`.
     calls: VecDeque<(&'a str, &'a str)>,
     bytes: BTreeMap<StreamId, VecDeque<Run>>,
+    /// How many streams of each kind there have been.
+    streams: BTreeMap<(Side, Dir), u64>,
     missing_bytes: bool,
+    zeros: Zeros,
     max_datagram: Option<usize>,
     peer_datagram: Option<usize>,
     caps: Caps,
 }
 
 impl<'a> Answers<'a> {
-    pub(super) fn new(side: Side, bytes: BTreeMap<StreamId, VecDeque<Run>>) -> Self {
+    pub(super) fn new(side: Side, bytes: BTreeMap<StreamId, VecDeque<Run>>, zeros: Zeros) -> Self {
         Self {
             side,
             calls: VecDeque::new(),
             bytes,
+            streams: BTreeMap::new(),
             missing_bytes: false,
+            zeros,
             max_datagram: None,
             peer_datagram: None,
             caps: Caps::default(),
@@ -79,24 +81,30 @@ impl<'a> Answers<'a> {
         Some(Words::new(result))
     }
 
-    /// A stream as another transport would name it.
+    /// A stream as another transport would name it: the next of its kind. The tables
+    /// of a connection are made for ids without gaps.
     fn stream(&mut self, name: &str, dir: Dir, opener: Side) -> Option<StreamId> {
         let mut words = self.next(name)?;
         let id = read_stream(&mut words).ok()?;
-        (id.dir() == dir && id.initiator() == opener).then_some(id)
+        let number = self.streams.entry((opener, dir)).or_default();
+        if id != StreamId::new(opener, dir, *number) {
+            return None;
+        }
+        *number += 1;
+        Some(id)
     }
 
     /// The next `len` bytes of a stream.
     fn take(&mut self, id: StreamId, len: usize) -> Bytes {
         let Some(runs) = self.bytes.get_mut(&id) else {
             self.missing_bytes |= len > 0;
-            return zeros(len);
+            return self.zeros.get(len);
         };
         match runs.front_mut() {
             Some(Run::Bytes(bytes)) if bytes.len() >= len => return bytes.split_to(len),
             Some(Run::Zeros(count)) if *count >= len as u64 => {
                 *count -= len as u64;
-                return zeros(len);
+                return self.zeros.get(len);
             }
             _ => {}
         }
@@ -171,7 +179,7 @@ impl Transport for Answers<'_> {
             Ok("finished") => ReadState::Finished,
             _ => return Err(StreamGone::Unknown),
         };
-        if lens.len() > out.len() || bytes > max.min(MAX_READ) {
+        if lens.len() > out.len() || bytes > max.min(MAX_CHUNK) {
             return Err(StreamGone::Unknown);
         }
         for (slot, len) in out.iter_mut().zip(&lens) {
