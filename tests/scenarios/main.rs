@@ -23,6 +23,7 @@ mod qpack;
 mod random_operations;
 mod record;
 mod record_damaged;
+mod record_leaks;
 mod record_secrets;
 mod settings;
 mod split_stream_types;

@@ -68,6 +68,7 @@ impl Contents {
                 section: limits.field_section_encoded,
                 hider: Hider::new(limits.qpack_table),
                 encoder: None,
+                decoder: None,
             }),
             streams: BTreeMap::new(),
             blocked: BTreeSet::new(),

@@ -82,20 +82,23 @@ pub(super) fn read_headers(words: &mut Words<'_>) -> Result<HeaderMap, Malformed
 /// Scheme, authority and path, each or none.
 pub(super) fn put_uri(line: &mut Line, uri: &Uri, mask: Option<&Mask>) {
     let parts = uri.clone().into_parts();
-    let authority = parts.authority.as_ref();
+    let authority = parts
+        .authority
+        .as_ref()
+        .map(|authority| authority.as_str().as_bytes());
+    let masked = |name: &[u8], value: Option<&[u8]>| mask?.field(Some(name), value?);
     line.maybe_text(
         parts
             .scheme
             .as_ref()
             .map(|scheme| scheme.as_str().as_bytes()),
     );
-    line.maybe_text(authority.map(|authority| authority.as_str().as_bytes()));
+    line.maybe_text(masked(b":authority", authority).as_deref().or(authority));
     let path = parts
         .path_and_query
         .as_ref()
         .map(|path| path.as_str().as_bytes());
-    let masked = path.and_then(|path| mask?.field(Some(b":path"), path));
-    line.maybe_text(masked.as_deref().or(path));
+    line.maybe_text(masked(b":path", path).as_deref().or(path));
 }
 
 fn read_uri(words: &mut Words<'_>) -> Result<Uri, Malformed> {

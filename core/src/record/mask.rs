@@ -20,7 +20,8 @@ const SHORT: usize = 6;
 /// table. One is nearly always enough.
 const TRIES: u64 = 16;
 
-/// Fields the core itself reads, sorted. Their values have to be what they were.
+/// Fields the core itself reads, and those it refuses, sorted. Values of the first
+/// have to be what they were; values of the others are no secrets.
 const READ_BY_CORE: &[&[u8]] = &[
     b":authority",
     b":method",
@@ -54,7 +55,7 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// Masks with this key, which nobody can undo who does not have it.
+    /// Masks with this key. Without it nobody can test a guess of what was masked.
     pub(crate) fn new(key: [u64; 2]) -> Self {
         Self { key }
     }
@@ -68,6 +69,11 @@ impl Mask {
     /// core reads it, because it is public as an entry of the static table, or
     /// because nothing in it is replaced.
     pub(crate) fn field(&self, name: Option<&[u8]>, value: &[u8]) -> Option<Vec<u8>> {
+        match name {
+            Some(b"cookie") => return self.crumbs(value),
+            Some(b":authority" | b"host") => return self.user_information(value),
+            _ => {}
+        }
         let public = |value: &[u8]| name.is_some_and(|name| is_static_entry(name, value));
         let read = name.is_some_and(|name| READ_BY_CORE.binary_search(&name).is_ok());
         if read || public(value) || !replaced(value).any(|class| class.is_some()) {
@@ -75,6 +81,30 @@ impl Mask {
         }
         // A mask that is an entry would be encoded as one, in fewer bytes.
         Some(self.unlike(value, public))
+    }
+
+    /// A mask of each part of a cookie, because they are joined for applications: the
+    /// mask of the whole has to be the masks of the parts, joined.
+    fn crumbs(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let mut mask = Vec::with_capacity(value.len());
+        let mut rest = value;
+        while let Some(len) = rest.windows(2).position(|pair| pair == b"; ") {
+            let (crumb, tail) = rest.split_at(len);
+            let (joint, tail) = tail.split_at(2);
+            mask.extend(self.text(crumb));
+            mask.extend(joint);
+            rest = tail;
+        }
+        mask.extend(self.text(rest));
+        (mask != value).then_some(mask)
+    }
+
+    /// A mask of what is before the host in an authority: nothing may be, so that
+    /// what it is does not matter to the core.
+    fn user_information(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let at = value.iter().rposition(|byte| *byte == b'@')?;
+        let (user, host) = value.split_at_checked(at)?;
+        Some([&self.text(user), host].concat())
     }
 
     fn unlike(&self, value: &[u8], refused: impl Fn(&[u8]) -> bool) -> Vec<u8> {
@@ -285,6 +315,31 @@ mod tests {
         assert!(field("cookie", "a").is_some());
         assert!(field("Host", "a").is_some(), "names are lower-case");
         assert!(mask.field(None, b"a").is_some());
+    }
+
+    #[test]
+    fn parts_of_a_cookie_are_masked_as_they_are_alone() {
+        let mask = Mask::new(KEY);
+        let cookie = |value: &[u8]| mask.field(Some(b"cookie"), value);
+        let crumbs: [&[u8]; 3] = [b"id=PASSWORD", b"a=1", b"theme=--;x"];
+        let masks = crumbs.map(|crumb| cookie(crumb).unwrap());
+        assert_eq!(
+            cookie(&crumbs.join(&b"; "[..])),
+            Some(masks.join(&b"; "[..]))
+        );
+        assert_eq!(cookie(b"; ;; "), None);
+    }
+
+    #[test]
+    fn user_information_is_masked_and_the_host_is_kept() {
+        let mask = Mask::new(KEY);
+        for name in [&b":authority"[..], b"host"] {
+            let masked = mask.field(Some(name), b"anna@work:pass@example.com");
+            let masked = masked.unwrap();
+            assert!(masked.ends_with(b"@example.com"));
+            assert!(!masked.starts_with(b"anna") && !masked.windows(4).any(|w| w == b"pass"));
+            assert_eq!(mask.field(Some(name), b"example.com:443"), None);
+        }
     }
 
     #[test]

@@ -96,7 +96,11 @@ fn put_close(line: &mut Line, reason: &CloseReason, mask: Option<&Mask>) {
                 put_reason(line.word("closed-by-peer").show(code), reason, mask);
             }
             TransportFailure::Error { code, reason } => {
-                line.word("error").show(code).text(reason.as_bytes());
+                // What QUIC says are constants; what TLS says can name who was
+                // refused, and comes with the code of an alert or this prefix.
+                let tls = (0x100..0x200).contains(code) || reason.starts_with("TLS error");
+                let mask = mask.filter(|_| tls);
+                put_reason(line.word("error").show(code), reason.as_bytes(), mask);
             }
         },
     }

@@ -165,7 +165,7 @@ pub struct RawPeer {
 impl Drop for RawPeer {
     fn drop(&mut self) {
         if self.replayed && !std::thread::panicking() {
-            check(&format!("{HEADER}{}", self.conn.finish_recorded()), 7);
+            check(&self.recording(), 7);
         }
     }
 }
@@ -196,10 +196,15 @@ impl RawPeer {
         peer
     }
 
+    /// Stops recording and gives what was recorded.
+    pub fn recording(&mut self) -> String {
+        self.replayed = false;
+        format!("{HEADER}{}", self.conn.finish_recorded())
+    }
+
     /// Stops recording, which takes time and memory that are not to be measured.
     pub fn stop_recording(&mut self) {
-        self.replayed = false;
-        drop(self.conn.finish_recorded());
+        drop(self.recording());
     }
 
     /// A peer that has opened its control stream with these settings.

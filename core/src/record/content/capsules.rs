@@ -59,7 +59,8 @@ impl Capsules {
                 }
                 At::Message(0) => {
                     out.end_text(mask);
-                    self.at = At::Type;
+                    // Nothing may follow, so whatever does is no capsule.
+                    self.at = At::Fill(u64::MAX);
                 }
                 _ if input.is_empty() => return,
                 At::Keep(left) | At::Code { left, .. } => out.bytes(take(input, left)),

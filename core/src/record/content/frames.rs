@@ -1,7 +1,8 @@
 //! The frames of a control or request stream: headers kept, payloads told apart.
 
 use super::output::Output;
-use crate::wire::frame::FrameType;
+use crate::id::Side;
+use crate::wire::frame::{FrameType, StreamKind, Verdict};
 use crate::wire::varint;
 
 /// An integer that arrives in any chunking.
@@ -48,6 +49,18 @@ pub(super) enum Rules {
     Request(u64),
 }
 
+impl Rules {
+    /// Whether reading goes on behind a frame of this type. Where it does not, what
+    /// follows may be no frame at all.
+    fn permit(self, ty: FrameType, ours: Side) -> bool {
+        let kind = match self {
+            Self::Control(_) => StreamKind::Control,
+            Self::Request(_) => StreamKind::Request,
+        };
+        matches!(ty.verdict(kind, ours), Verdict::Expected | Verdict::Unknown)
+    }
+}
+
 /// What somebody else has to deal with.
 #[derive(Debug)]
 pub(super) enum Item<'a> {
@@ -63,6 +76,7 @@ pub(super) enum Item<'a> {
 #[derive(Debug)]
 pub(super) struct Frames {
     rules: Rules,
+    ours: Side,
     int: Int,
     at: At,
 }
@@ -79,19 +93,26 @@ enum At {
 
 impl Frames {
     /// At the start of a frame.
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules, ours: Side) -> Self {
         Self {
             rules,
+            ours,
             int: Int::default(),
             at: At::Type,
         }
     }
 
     /// At the length of a frame whose type has been read.
-    pub(super) fn after_type(rules: Rules, ty: u64) -> Self {
-        Self {
-            at: At::Length(FrameType(ty)),
-            ..Self::new(rules)
+    pub(super) fn after_type(rules: Rules, ours: Side, ty: u64) -> Self {
+        let mut frames = Self::new(rules, ours);
+        frames.at = frames.typed(ty);
+        frames
+    }
+
+    fn typed(&self, ty: u64) -> At {
+        match self.rules.permit(FrameType(ty), self.ours) {
+            true => At::Length(FrameType(ty)),
+            false => At::Fill(u64::MAX),
         }
     }
 
@@ -104,7 +125,10 @@ impl Frames {
     ) -> Option<Item<'a>> {
         loop {
             match &mut self.at {
-                At::Type => self.at = At::Length(FrameType(self.int.read(input, out)?)),
+                At::Type => {
+                    let ty = self.int.read(input, out)?;
+                    self.at = self.typed(ty);
+                }
                 At::Length(ty) => {
                     let ty = *ty;
                     let len = self.int.read(input, out)?;

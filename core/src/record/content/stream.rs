@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) hider: Hider,
     /// The first stream that said to be the peer's encoder stream.
     pub(super) encoder: Option<StreamId>,
+    /// The same of the decoder stream.
+    pub(super) decoder: Option<StreamId>,
 }
 
 /// The peer's half of one stream.
@@ -112,7 +114,7 @@ impl Stream {
                     None => self.wait = Some(Wait::Kind),
                     Some(Kind::Data) => self.part = Part::Opaque,
                     Some(Kind::Exchange | Kind::Session) => {
-                        let frames = Frames::new(Rules::Request(shared.section));
+                        let frames = Frames::new(Rules::Request(shared.section), shared.side);
                         self.part = Part::Exchange(frames, Capsules::new());
                     }
                 },
@@ -144,16 +146,20 @@ impl Stream {
 
     fn identify(&self, ty: u64, shared: &mut Shared) -> Part {
         match (self.id.dir(), UniType::new(ty)) {
-            (Dir::Uni, UniType::Control) => {
-                Part::Control(Frames::new(Rules::Control(shared.control_frame)))
-            }
+            (Dir::Uni, UniType::Control) => Part::Control(Frames::new(
+                Rules::Control(shared.control_frame),
+                shared.side,
+            )),
             //= https://www.rfc-editor.org/rfc/rfc9204#section-4.2
             // There is one; a second one ends the connection.
             (Dir::Uni, UniType::QpackEncoder) if shared.encoder.is_none() => {
                 shared.encoder = Some(self.id);
                 Part::Encoder
             }
-            (Dir::Uni, UniType::QpackDecoder) => Part::Decoder,
+            (Dir::Uni, UniType::QpackDecoder) if shared.decoder.is_none() => {
+                shared.decoder = Some(self.id);
+                Part::Decoder
+            }
             (Dir::Uni, UniType::WebTransport) if shared.webtransport => {
                 Part::SessionId(Int::default())
             }
@@ -161,7 +167,7 @@ impl Stream {
                 Part::SessionId(Int::default())
             }
             (Dir::Bi, _) if shared.side == Side::Server => Part::Exchange(
-                Frames::after_type(Rules::Request(shared.section), ty),
+                Frames::after_type(Rules::Request(shared.section), shared.side, ty),
                 Capsules::new(),
             ),
             _ => Part::Opaque,

@@ -350,8 +350,8 @@ fn data_streams_keep_their_session_only() {
     recorder.read(stream, &hex("4041 04 61626364"));
     assert_eq!(
         recorder.of(stream),
-        hex("4041 04 00000000"),
-        "a frame nobody knows"
+        hex("4041 00 00000000"),
+        "nothing is read behind it"
     );
 }
 

@@ -98,6 +98,8 @@ fn shape(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
             }
             Ok(Some(CapsuleEvent::Capsule(Capsule::CloseSession { code, reason }))) => {
                 capsules.push(format!("close {code}, {} bytes", reason.len()));
+                // Whatever follows is an error.
+                return (frames, capsules);
             }
             Ok(Some(other)) => capsules.push(format!("{other:?}")),
             Ok(None) => break,
