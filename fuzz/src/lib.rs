@@ -18,6 +18,7 @@ pub mod message;
 pub mod qpack_decode;
 pub mod qpack_encoder;
 pub mod qpack_roundtrip;
+pub mod recording;
 pub mod session_ops;
 pub mod settings;
 pub mod structured_fields;
@@ -39,7 +40,7 @@ macro_rules! targets {
 targets! {
     varint frame_reader capsule_reader settings structured_fields datagram
     qpack_decode qpack_encoder qpack_roundtrip message
-    h3_server h3_client session_ops
+    h3_server h3_client session_ops recording
 }
 
 /// The `main` of a target: libFuzzer's under cargo-fuzz, else one that runs the

@@ -12,6 +12,9 @@ use aqueduct_fuzz::{TARGETS, Target};
 
 /// Most that any input may make a target hold at once, test harness included.
 const MAX_MEMORY: isize = 16 << 20;
+/// What a replay may hold beside: the one buffer for long writes, whose zeros
+/// nobody touches.
+const ZEROS: isize = 64 << 20;
 /// Random inputs of each target.
 const ROUNDS: u64 = 2_000;
 
@@ -53,8 +56,12 @@ fn run((name, target): Target, what: &str, data: &[u8]) {
     PEAK.set(before);
     target(data);
     let held = PEAK.get() - before;
+    let most = match name {
+        "recording" => MAX_MEMORY + ZEROS,
+        _ => MAX_MEMORY,
+    };
     assert!(
-        held < MAX_MEMORY,
+        held < most,
         "{name}: {what} made the core hold {held} bytes"
     );
 }
