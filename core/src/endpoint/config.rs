@@ -335,7 +335,9 @@ impl EndpointConfig {
     /// ends.
     ///
     /// What a recording holds is told in [`record`](crate::record). `with_secrets`
-    /// keeps bodies, payloads and the values of fields instead of their lengths.
+    /// keeps the bodies, payloads and values of fields that were received, and the
+    /// values that are sent; without it they are masked, with a key that each
+    /// endpoint draws and forgets.
     #[must_use]
     pub fn record(mut self, factory: Arc<RecordFactory>, with_secrets: bool) -> Self {
         self.record = Some((factory, with_secrets));

@@ -43,7 +43,9 @@ impl Recorder {
     pub(super) fn new(sink: RecordSink, secrets: Secrets) -> Self {
         let RecordSink { to, first } = sink;
         let remark = match secrets {
-            Secrets::Masked { .. } => "masked: no bodies, no values of fields, no keys",
+            Secrets::Masked { .. } => {
+                "masked: no keys, no bodies, other text for paths, reasons and values of fields"
+            }
             Secrets::Whole => "HOLDS SECRETS: everything that was received, but no keys",
         };
         let mut recorder = Self {

@@ -37,10 +37,12 @@ pub struct Record {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Secrets {
-    /// Their lengths. The key is one that nobody can guess: it makes equal values
-    /// equal without telling them, and is not in the recording.
+    /// Zeros for bodies and payloads, other text for values; see
+    /// [what masks do not hide](crate::record#what-masks-do-not-hide).
     Masked {
-        /// 128 random bits.
+        /// 128 random bits, which are not in the recording. Whoever knows them can
+        /// test guesses of masked values. Connections with the same key have the
+        /// same masks for the same values.
         key: [u64; 2],
     },
     /// All of them. Such a recording can hold passwords, cookies and messages.
