@@ -10,6 +10,10 @@ use crate::record::trace::read_stream;
 use crate::record::words::{Malformed, Run, Words};
 use crate::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Transport};
 
+/// Most bytes that a read gives in one piece, which are copied where some are not
+/// zeros. QUIC's pieces are no longer than its packets.
+const MAX_PIECE: usize = 1 << 20;
+
 /// Answers of one input's calls, in their order, and the bytes of all streams.
 ///
 /// A call that the recording does not have next gets an answer that leads to
@@ -61,7 +65,8 @@ impl<'a> Answers<'a> {
                     self.calls.push_back((name, result));
                 }
                 "path" => {
-                    self.max_datagram = words.option()?;
+                    let max = words.option::<u16>()?;
+                    self.max_datagram = max.map(usize::from);
                     self.peer_datagram = words.option()?;
                     self.caps.reliable_reset = words.word()? == "true";
                 }
@@ -179,7 +184,8 @@ impl Transport for Answers<'_> {
             Ok("finished") => ReadState::Finished,
             _ => return Err(StreamGone::Unknown),
         };
-        if lens.len() > out.len() || bytes > max.min(MAX_CHUNK) {
+        let too_long = lens.iter().any(|len| *len > MAX_PIECE);
+        if lens.len() > out.len() || bytes > max.min(MAX_CHUNK) || too_long {
             return Err(StreamGone::Unknown);
         }
         for (slot, len) in out.iter_mut().zip(&lens) {
