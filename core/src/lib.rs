@@ -112,7 +112,7 @@
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
 //! | [`connection::Connection`] | HTTP/3 and sessions over any `Transport`, for those who bring their own QUIC |
-//! | [`record::Recording`] | everything that went into connections, in one file, to be gone through again |
+//! | [`replay::Recording`] | everything that went into connections, in one file, to be gone through again |
 //!
 //! A message or stream is over when its receiving half was read to
 //! [`transport::ReadState::Finished`] or an error, or stopped, and its sending
@@ -164,6 +164,7 @@ mod h3;
 pub mod head;
 pub mod id;
 pub mod record;
+pub mod replay;
 mod session;
 pub mod stats;
 #[cfg(feature = "testing")]

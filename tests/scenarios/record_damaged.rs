@@ -2,7 +2,8 @@
 //! it ends with an answer.
 
 use aqueduct_core::head::End;
-use aqueduct_core::record::{HEADER, Recording, ReplayError};
+use aqueduct_core::record::HEADER;
+use aqueduct_core::replay::{RecordedConnection, Recording, ReplayError};
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::{Knobs, Rng};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
@@ -19,7 +20,7 @@ fn short() -> String {
 fn replays(text: &str) -> Option<Vec<Result<bool, ReplayError>>> {
     let recording = Recording::read(text).ok()?;
     let connections = recording.connections().iter();
-    let replay = |connection: &aqueduct_core::record::RecordedConnection<'_>| {
+    let replay = |connection: &RecordedConnection<'_>| {
         let replayed = connection.replay(testing::epoch(), &mut |_, _| {})?;
         Ok(replayed.complete)
     };

@@ -1,8 +1,8 @@
 //! Recordings: everything that goes into a connection, written down as it happens
 //! and gone through again offline, with the same events.
 //!
-//! A recording is taken above QUIC. What QUIC tells a [`Connection`], what the
-//! application does with it and what the [`Transport`] answered to either is
+//! A recording is taken above QUIC. What QUIC tells a [`Connection`](crate::connection::Connection), what the
+//! application does with it and what the [`Transport`](crate::transport::Transport) answered to either is
 //! all that its behaviour depends on, time included; so nothing of TLS, no key,
 //! ticket or random number, is needed to do it again, and none is in the file.
 //!
@@ -20,9 +20,9 @@
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `new` | side, seed of the GREASE values, the whole [`Config`] |
-//! | `path` | datagram limits of path and peer, and [`Caps`], when they changed |
-//! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`], a timeout, a call of the application |
+//! | `new` | side, seed of the GREASE values, the whole [`Config`](crate::config::Config) |
+//! | `path` | datagram limits of path and peer, and [`Caps`](crate::transport::Caps), when they changed |
+//! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`](crate::transport::TransportEvent), a timeout, a call of the application |
 //! | `.` | a call of the transport that followed from it, and its result |
 //! | `=` | what the application's call gave |
 //! | `ev` | an event the application took |
@@ -45,29 +45,18 @@
 //! WebTransport and those that HTTP/3 forbids. What a masked recording still
 //! tells is who talked to which host when, how much, in messages of which shape.
 
-mod call;
+pub(crate) mod call;
 mod content;
 mod heads;
 pub(crate) mod mask;
-mod replay;
-mod settings;
+pub(crate) mod settings;
 mod tape;
 mod taped;
-mod trace;
-mod words;
+pub(crate) mod trace;
+pub(crate) mod words;
 
-pub use self::replay::{
-    Divergence, RecordedConnection, Recording, RecordingError, ReplayError, Replayed,
-};
 pub use self::tape::{HEADER, Record, Secrets};
 
 pub(crate) use self::call::Call;
 pub(crate) use self::tape::Tape;
 pub(crate) use self::taped::Taped;
-
-#[cfg(doc)]
-use crate::{
-    config::Config,
-    connection::Connection,
-    transport::{Caps, Transport, TransportEvent},
-};

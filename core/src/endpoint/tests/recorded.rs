@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::endpoint::RecordSink;
 use crate::head::{End, RequestHead};
-use crate::record::Recording;
+use crate::replay::Recording;
 use crate::testing::epoch;
 
 /// Row A1: datagrams, timeouts and calls with their times, several connections.

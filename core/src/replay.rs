@@ -1,6 +1,8 @@
-//! The reading side: a recording taken apart, and gone through again.
+//! Recordings gone through again: the same state machine, over a transport that
+//! gives the answers which [`record`](crate::record) wrote down.
 
 mod answers;
+mod calls;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -8,14 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::answers::Answers;
-use super::call::{Call, instant};
-use super::settings;
-use super::tape::{HEADER, Tape};
-use super::trace::{read_input, read_stream};
-use super::words::{Malformed, Run, Words};
+use self::calls::make;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::id::{Side, StreamId};
+use crate::record::call::{Call, instant};
+use crate::record::trace::{read_input, read_stream};
+use crate::record::words::{Malformed, Run, Words};
+use crate::record::{HEADER, Tape, settings};
 
 /// Why a text is no recording.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -322,8 +324,10 @@ impl<'a> RecordedConnection<'a> {
                 match tag {
                     "in" => connection.handle(&mut answers, time, read_input(&mut words)?),
                     "due" => connection.handle_timeout(&mut answers, time),
-                    _ => Call::read(&mut words, now)?
-                        .apply(&mut connection.access(&mut answers, time)),
+                    _ => {
+                        let call = Call::read(&mut words, now)?;
+                        make(call, &mut connection.access(&mut answers, time));
+                    }
                 }
                 words.end()
             })();
