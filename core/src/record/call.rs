@@ -24,7 +24,7 @@ const MAX_CHUNKS: usize = 1 << 12;
 /// recorded.
 const MAX_CHUNK: usize = 1 << 26;
 
-/// One call of a method of [`Access`], or of a half of a stream. Of bytes that
+/// One call of a method of `Access`, or of a half of a stream. Of bytes that
 /// are written there is only the length.
 #[derive(Debug)]
 pub(crate) enum Call {

@@ -250,7 +250,7 @@ fn put_session_event(line: &mut Line, event: &SessionEvent, ours: Side, mask: Op
                 if *by == ours {
                     // Either the application's own, or a constant of ours that is
                     // not masked in a replay.
-                    line.show(reason.len());
+                    line.show(format_args!("({}-bytes)", reason.len()));
                 } else {
                     put_reason(line, reason.as_bytes(), mask);
                 }
