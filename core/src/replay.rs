@@ -149,7 +149,9 @@ pub struct Replayed {
     pub events: usize,
     /// Time from the first input to the last.
     pub span: Duration,
-    /// Whether the recording goes on to the end of the connection.
+    /// Whether the recording goes on to the end of the connection. One that was cut
+    /// off is replayed up to the first input that read bytes which it lost: they
+    /// follow their input, some of them later.
     pub complete: bool,
 }
 
@@ -162,8 +164,8 @@ pub struct Divergence {
     pub recorded: Option<String>,
     /// What the replay did; `None` for nothing more.
     pub replayed: Option<String>,
-    /// Bytes that the connection reads are not in the recording, because it was
-    /// cut off or they were not whole: that alone can be the cause.
+    /// Bytes that the connection reads are not in the recording, although it goes
+    /// on to the end: that alone can be the cause.
     pub missing_bytes: bool,
 }
 
@@ -306,6 +308,7 @@ impl<'a> RecordedConnection<'a> {
             let Some(head) = block.lines.get(block.head) else {
                 continue;
             };
+            let before = replayed;
             let mut words = Words::new(head.text);
             let done = (|| {
                 answers.load(block.lines.iter().map(|line| line.text))?;
@@ -332,6 +335,9 @@ impl<'a> RecordedConnection<'a> {
                 words.end()
             })();
             done.map_err(|malformed| head.wrong(malformed))?;
+            if !self.ended && answers.missing_bytes() {
+                return Ok(before);
+            }
             let cut_off = !self.ended && at + 1 == self.blocks.len();
             compare(&block.lines, &connection.take_recorded(), cut_off, &answers)?;
             if let Some(event) = event_of(head.text) {
