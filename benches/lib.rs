@@ -98,7 +98,8 @@ impl Meter {
         }
     }
 
-    /// One line per row; rows named `x/core` are set against `x/floor`.
+    /// One line per row; rows named `x/core` and `x/recorded` are set against
+    /// `x/floor`.
     pub fn report(&self) {
         let rows = self.0.borrow();
         println!(
@@ -106,10 +107,9 @@ impl Meter {
             "best of all samples", "ns/op", "allocs/op", "x floor"
         );
         for row in &*rows {
-            let floor = row
-                .name
-                .strip_suffix("/core")
-                .map(|what| format!("{what}/floor"));
+            let what = row.name.strip_suffix("/core");
+            let what = what.or_else(|| row.name.strip_suffix("/recorded"));
+            let floor = what.map(|what| format!("{what}/floor"));
             let floor = floor.and_then(|name| rows.iter().find(|row| row.name == name));
             let ratio = floor.map(|floor| format!("{:.2}", row.best / floor.best));
             let (best, allocations) = (row.best, row.allocations);
@@ -153,12 +153,23 @@ impl Joined {
     /// When the connections do not do as told.
     #[must_use]
     pub fn new(streams: usize) -> Self {
+        let mut joined = Self::recorded(streams);
+        joined.pair.stop_recording();
+        joined
+    }
+
+    /// The same with both connections recorded; `take_recording` of the pair has to
+    /// be called now and then.
+    ///
+    /// # Panics
+    /// When the connections do not do as told.
+    #[must_use]
+    pub fn recorded(streams: usize) -> Self {
         let knobs = Knobs {
             uni_streams: streams as u64 + 10,
             ..Knobs::default()
         };
         let mut pair = LoopbackPair::new(Config::default(), Config::default(), knobs);
-        pair.stop_recording();
         pair.connect();
         let (client, server) = pair.session("https://example.com/wt");
         let (mut sending, mut receiving) = (Vec::new(), Vec::new());
@@ -183,6 +194,7 @@ impl Joined {
         assert_eq!(sending.len(), receiving.len());
         pair.events(Side::Client);
         pair.events(Side::Server);
+        drop(pair.take_recording());
         Self {
             pair,
             client,

@@ -42,13 +42,13 @@ fn row<F>(
     });
 }
 
-fn datagrams(criterion: &mut Criterion, meter: &Meter) {
+fn received_datagrams(criterion: &mut Criterion, meter: &Meter, name: &str, mut joined: Joined) {
     let datagram = || Bytes::from_static(DATAGRAM);
     row(
         criterion,
         meter,
-        "datagram received/core",
-        &mut Joined::new(1),
+        name,
+        &mut joined,
         |joined, n| {
             for _ in 0..n {
                 joined
@@ -67,7 +67,50 @@ fn datagrams(criterion: &mut Criterion, meter: &Meter) {
             for _ in 0..n {
                 black_box(access.recv_datagram(session)).expect("a datagram");
             }
+            drop(joined.pair.take_recording());
         },
+    );
+}
+
+fn received_chunks(criterion: &mut Criterion, meter: &Meter, name: &str, mut joined: Joined) {
+    let chunk = || [Bytes::from_static(PAYLOAD)];
+    row(
+        criterion,
+        meter,
+        name,
+        &mut joined,
+        |joined, n| {
+            let id = joined.sending[0].id();
+            for _ in 0..n {
+                let taken = joined.pair.net.end(Side::Client).write(id, &mut chunk());
+                assert_eq!(taken, Ok(PAYLOAD.len()));
+            }
+            joined.carry();
+        },
+        |joined, n| {
+            let stream = joined.receiving[0];
+            joined.tell_server(TransportEvent::Readable(stream.id()));
+            let mut access = joined.pair.server();
+            for _ in 0..n {
+                let mut out = [Bytes::new()];
+                let mut recv = access.recv(stream).expect("a stream");
+                let read = recv.read(usize::MAX, &mut out).expect("a chunk");
+                assert_eq!(read.bytes, PAYLOAD.len());
+                black_box(out);
+            }
+            drop(joined.pair.take_recording());
+        },
+    );
+}
+
+fn datagrams(criterion: &mut Criterion, meter: &Meter) {
+    let datagram = || Bytes::from_static(DATAGRAM);
+    received_datagrams(criterion, meter, "datagram received/core", Joined::new(1));
+    received_datagrams(
+        criterion,
+        meter,
+        "datagram received/recorded",
+        Joined::recorded(1),
     );
     row(
         criterion,
@@ -130,31 +173,12 @@ fn datagrams(criterion: &mut Criterion, meter: &Meter) {
 
 fn chunks(criterion: &mut Criterion, meter: &Meter) {
     let chunk = || [Bytes::from_static(PAYLOAD)];
-    row(
+    received_chunks(criterion, meter, "chunk received/core", Joined::new(1));
+    received_chunks(
         criterion,
         meter,
-        "chunk received/core",
-        &mut Joined::new(1),
-        |joined, n| {
-            let id = joined.sending[0].id();
-            for _ in 0..n {
-                let taken = joined.pair.net.end(Side::Client).write(id, &mut chunk());
-                assert_eq!(taken, Ok(PAYLOAD.len()));
-            }
-            joined.carry();
-        },
-        |joined, n| {
-            let stream = joined.receiving[0];
-            joined.tell_server(TransportEvent::Readable(stream.id()));
-            let mut access = joined.pair.server();
-            for _ in 0..n {
-                let mut out = [Bytes::new()];
-                let mut recv = access.recv(stream).expect("a stream");
-                let read = recv.read(usize::MAX, &mut out).expect("a chunk");
-                assert_eq!(read.bytes, PAYLOAD.len());
-                black_box(out);
-            }
-        },
+        "chunk received/recorded",
+        Joined::recorded(1),
     );
     row(
         criterion,

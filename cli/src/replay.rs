@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use aqueduct_tokio::core::id::Side;
-use aqueduct_tokio::core::record::{RecordedConnection, Recording, Replayed};
+use aqueduct_tokio::core::replay::{RecordedConnection, Recording, Replayed};
 use serde_json::json;
 
 use crate::args::Replay;

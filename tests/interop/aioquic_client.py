@@ -7,6 +7,8 @@ import json
 import time
 
 from aioquic_peer import peer
+from pylsqpack import Encoder
+
 from harness import MB10, Aqueduct, Suite, check, noise, pattern, same
 
 suite = Suite("aioquic http/3 client")
@@ -246,6 +248,52 @@ async def sigterm(_server):
         same(await asyncio.to_thread(own.child.wait, 8), 0, "exit status")
     finally:
         own.stop()
+
+
+@suite.case("a recording holds no values and no payload, unless asked for")
+async def secrets(_server):
+    token, key, body = b"TokenInAField0123456789", b"KeyInAQuery0123456789", b"WordsInABody" * 20
+    stream, datagram, reason = b"WordsInAStream" * 9, b"WordsInADatagram", b"WordsOfFarewell"
+    field = (b"authorization", token)
+    # As aioquic sends it: Huffman code, from the first whole byte.
+    _, section = Encoder().encode(0, [field])
+    forms = {
+        "the value of a field": token.decode(),
+        "its Huffman code": section[-len(token) // 2 :].hex(),
+        "a query": key.decode(),
+        "a body": body.hex(),
+        "the payload of a stream": stream.hex(),
+        "a datagram": datagram.hex(),
+        "a reason": reason.decode(),
+    }
+    for more, kept in ((), False), (("--record-secrets",), True):
+        own = Aqueduct("--demo", *more, log="aqueduct-secrets.log")
+        try:
+            async with peer(own) as client:
+                await client.settings()
+                path = f"/echo?key={key.decode()}"
+                for _ in range(4):
+                    answer = await client.start("POST", path, [field], body=body).done()
+                    same(bytes(answer.body), body, "echo")
+                inserted = client.http._encoder_bytes_sent
+                check(inserted > len(token) // 2, f"{inserted} bytes of encoder instructions")
+                session = await client.session("/echo", [field])
+                sent = session.open()
+                session.send(sent, stream, end=True)
+                same(await sent.done(), stream, "echo of a stream")
+                session.datagram(datagram)
+                same(await session.datagrams.get(), datagram, "echo of a datagram")
+                session.close(3, reason.decode())
+                await own.event("session_closed", code=3, reason=reason.decode())
+        finally:
+            await asyncio.to_thread(own.stop)
+        recorded = own.recording.read_text()
+        check(" authorization " in recorded, "the name of the field is not recorded")
+        for what, form in forms.items():
+            same(form in recorded, kept, f"{what} in the recording, {more}")
+        if not kept:
+            words = [form for form in (token, key, b"Words") if form.hex() in recorded]
+            same(words, [], "secrets in hexadecimal")
 
 
 @contextlib.asynccontextmanager

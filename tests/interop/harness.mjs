@@ -5,7 +5,7 @@ import { createWriteStream, existsSync, mkdirSync, mkdtempSync, rmSync } from "n
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -89,6 +89,13 @@ export class Suite {
       console.log(`FAIL ${this.name}: ${error.message}`);
     }
     await tidy();
+    if (recordings.length) {
+      const why = replay();
+      if (why) failed += 1;
+      else passed += 1;
+      const name = "what was recorded replays the same";
+      console.log(why ? `FAIL ${name}: ${why}` : `ok ${name}`);
+    }
     clearTimeout(alarm);
     console.log(`${passed} passed, ${failed} failed`);
     process.exit(failed === 0 && passed > 0 ? 0 : 1);
@@ -111,6 +118,32 @@ const runtime = () => {
   return name ? ["--runtime", name] : [];
 };
 
+/** Files of `--record`, one of each server. */
+const recordings = [];
+
+/**
+ * Replays what was recorded when all has ended. What replays is removed, the rest stays for
+ * `aqueduct replay FILE` and a closer look, and the first such is told.
+ */
+function replay() {
+  let why = null;
+  let [inputs, connections] = [0, 0];
+  for (const file of recordings) {
+    const { status, stdout, stderr } = spawnSync(binary(), ["replay", file, "--json"], {
+      encoding: "utf8",
+      maxBuffer: 1 << 26,
+      timeout: 60_000,
+    });
+    const lines = (stdout ?? "").split("\n").filter(Boolean);
+    for (const line of lines) inputs += JSON.parse(line).inputs;
+    connections += lines.length;
+    if (status === 0) rmSync(file);
+    else why ??= `${file}: ${stderr?.trim().replace(/\s+/g, " ") || `exit status ${status}`}`;
+  }
+  console.log(`# replayed ${connections} connections, ${inputs} inputs`);
+  return why ?? (inputs > 0 ? null : "nothing was recorded");
+}
+
 /** `aqueduct serve` on an ephemeral port: its ready line, and the JSON lines after it. */
 export class Aqueduct {
   lines = [];
@@ -120,11 +153,14 @@ export class Aqueduct {
     mkdirSync(join(WORK, "logs"), { recursive: true });
     const server = new Aqueduct();
     const cert = join(WORK, `cert-${process.pid}.pem`);
-    const child = spawn(
-      binary(),
-      ["serve", "--listen", "127.0.0.1:0", "--cert-out", cert, ...runtime(), ...extra, "--json"],
-      { stdio: ["ignore", "pipe", "pipe"] },
-    );
+    const file = `${basename(log, ".log")}-${process.pid}-${recordings.length}.rec`;
+    const recording = join(WORK, "recordings", file);
+    mkdirSync(dirname(recording), { recursive: true });
+    recordings.push(recording);
+    const where = ["--listen", "127.0.0.1:0", "--cert-out", cert, "--record", recording];
+    const child = spawn(binary(), ["serve", ...where, ...runtime(), ...extra, "--json"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const ended = new Promise((done) => child.on("exit", done));
     undo.push(async () => {
       child.kill("SIGTERM");

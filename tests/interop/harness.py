@@ -24,6 +24,8 @@ MB10 = 10 * 1024 * 1024
 
 # A script that outlives this many seconds is killed by its own alarm.
 SCRIPT_DEADLINE = 240
+# All replays of a script; each takes less time than what it replays.
+REPLAY_DEADLINE = 60
 
 
 class Failed(Exception):
@@ -95,11 +97,11 @@ class Suite:
         try:
             async with fixture() as world:
                 for name, body, seconds in wanted:
-                    why = await self._one(body, world, seconds)
-                    self.passed += why is None
-                    self.failed += why is not None
-                    line = f"ok {name}" if why is None else f"FAIL {name}: {why}"
-                    print(line, flush=True)
+                    why = await self._one(lambda: body(world), seconds)
+                    self._tell(name, why)
+            if Recordings.all:
+                why = await self._one(Recordings.replay, REPLAY_DEADLINE)
+                self._tell("what was recorded replays the same", why)
         except Exception as error:  # the fixture itself failed: nothing after it can be trusted
             traceback.print_exc()
             print(f"FAIL {self.name}: {error}", flush=True)
@@ -107,9 +109,14 @@ class Suite:
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         return 0 if self.failed == 0 and self.passed > 0 else 1
 
-    async def _one(self, body, world, seconds):
+    def _tell(self, name, why):
+        self.passed += why is None
+        self.failed += why is not None
+        print(f"ok {name}" if why is None else f"FAIL {name}: {why}", flush=True)
+
+    async def _one(self, body, seconds):
         try:
-            await asyncio.wait_for(body(world), seconds)
+            await asyncio.wait_for(body(), seconds)
         except Failed as error:
             return str(error)
         except asyncio.TimeoutError:
@@ -129,6 +136,52 @@ def binary():
         if pathlib.Path(path).exists():
             return str(path)
     sys.exit("no aqueduct program: set AQUEDUCT_BIN or run `cargo build --release -p aqueduct-cli`")
+
+
+class Recordings:
+    """Files of `--record`: one of every `aqueduct` that talks, replayed when all has ended.
+
+    Those that do not replay stay, for `aqueduct replay FILE` and a closer look.
+    """
+
+    all = []
+
+    @classmethod
+    def begin(cls, what):
+        """The name of a new file."""
+        folder = WORK / "recordings"
+        folder.mkdir(parents=True, exist_ok=True)
+        script = pathlib.Path(sys.argv[0]).stem
+        path = folder / f"{script}-{os.getpid()}-{len(cls.all)}-{what}.rec"
+        cls.all.append(path)
+        return path
+
+    @classmethod
+    async def replay(cls):
+        """Replays what was recorded and removes it; fails with the first that differs."""
+        failures, replayed, total = [], [], 0
+        for path in cls.all:
+            # Programs that refuse their arguments record nothing, nor may those that are killed.
+            if not path.exists() or path.stat().st_size == 0:
+                path.unlink(missing_ok=True)
+                continue
+            total += path.stat().st_size
+            status, out, err = await run_program("replay", path, "--json")
+            if status == 0:
+                replayed += [json.loads(line) for line in out.splitlines()]
+                path.unlink()
+            else:
+                why = " ".join(err.split()) or f"exit status {status}"
+                failures.append(f"{path}: {why}")
+        inputs = sum(line["inputs"] for line in replayed)
+        cut_off = sum(not line["complete"] for line in replayed)
+        print(
+            f"# replayed {len(replayed)} connections ({cut_off} cut off), {inputs} inputs, "
+            f"{total / 1e6:.1f} MB",
+            flush=True,
+        )
+        check(not failures, f"{len(failures)} of {len(cls.all)}, first {''.join(failures[:1])}")
+        check(inputs > 0, "nothing was recorded")
 
 
 class Program:
@@ -205,7 +258,9 @@ class Aqueduct(Program):
     def __init__(self, *extra, log="aqueduct-serve.log"):
         self.cert = WORK / f"cert-{os.getpid()}-{len(Program.running)}.pem"
         self.cert.parent.mkdir(parents=True, exist_ok=True)
+        self.recording = Recordings.begin("serve")
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--cert-out", str(self.cert)]
+        command += ["--record", str(self.recording)]
         # The same cases on another adapter.
         if runtime := os.environ.get("AQUEDUCT_RUNTIME"):
             command += ["--runtime", runtime]
@@ -234,7 +289,13 @@ class Aqueduct(Program):
         return status
 
 
-async def run_aqueduct(*arguments, seconds=60, stdin=None):
+async def run_aqueduct(command, *arguments, seconds=60, stdin=None):
+    """Runs `aqueduct COMMAND ARGUMENTS`, recorded, to its end; returns (status, stdout, stderr)."""
+    record = ("--record", Recordings.begin(command))
+    return await run_program(command, *record, *arguments, seconds=seconds, stdin=stdin)
+
+
+async def run_program(*arguments, seconds=60, stdin=None):
     """Runs `aqueduct ARGUMENTS` to its end; returns (status, stdout, stderr)."""
     child = await asyncio.create_subprocess_exec(
         binary(),

@@ -7,7 +7,7 @@ use aqueduct_core::error::CloseReason;
 use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End};
 use aqueduct_core::id::{Dir, Side};
-use aqueduct_core::record::{Recording, ReplayError};
+use aqueduct_core::replay::{Recording, ReplayError};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::{expect_event, testing};

@@ -11,7 +11,7 @@ use aqueduct_core::head::{
     ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead,
 };
 use aqueduct_core::id::{Dir, Side, StreamKey};
-use aqueduct_core::record::Recording;
+use aqueduct_core::replay::Recording;
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;

@@ -327,7 +327,7 @@ impl EndpointConfig {
     }
 
     /// Writes down everything that its connections are told and do, for
-    /// [`record::Recording`](crate::record::Recording) to go through again.
+    /// [`replay::Recording`](crate::replay::Recording) to go through again.
     /// `factory` is asked once by each endpoint that is made with this configuration
     /// and gives the sink, if it wants a recording of that one. The sink is written
     /// to in the middle of everything, so it should buffer; it is flushed when the

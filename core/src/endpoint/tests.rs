@@ -5,6 +5,7 @@ mod early_data;
 mod http;
 mod order;
 mod random;
+mod recorded;
 mod tickets;
 
 use std::sync::Arc;

@@ -1,12 +1,8 @@
 //! What an application does with a connection, as data: the calls that a
 //! recording holds and a replay makes again.
 
-use std::cell::OnceCell;
-use std::fmt::Debug;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::HeaderMap;
 
 use super::heads::{
@@ -15,11 +11,9 @@ use super::heads::{
 };
 use super::mask::Mask;
 use super::words::{Line, Malformed, Words};
-use crate::access::Access;
 use crate::code::Code;
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, StreamId, StreamKey};
-use crate::transport::Transport;
 use crate::wire::priority::Priority;
 
 /// Most chunks that a recorded call may offer or take, so that a short file cannot
@@ -28,9 +22,9 @@ const MAX_CHUNKS: usize = 1 << 12;
 
 /// Most bytes that a recorded call may write, and that one read gives. The bytes
 /// themselves are not recorded, or are zeros.
-pub(super) const MAX_CHUNK: usize = 1 << 26;
+pub(crate) const MAX_CHUNK: usize = 1 << 26;
 
-/// One call of a method of [`Access`], or of a half of a stream. Of bytes that
+/// One call of a method of `Access`, or of a half of a stream. Of bytes that
 /// are written there is only the length.
 #[derive(Debug)]
 pub(crate) enum Call {
@@ -64,7 +58,7 @@ pub(super) fn nanos(epoch: Instant, at: Instant) -> u64 {
 }
 
 /// The time that [`nanos`] gave a number for; times beyond a century count as one.
-pub(super) fn instant(epoch: Instant, nanos: u64) -> Instant {
+pub(crate) fn instant(epoch: Instant, nanos: u64) -> Instant {
     epoch + Duration::from_nanos(nanos.min(3_155_760_000_000_000_000))
 }
 
@@ -182,7 +176,7 @@ impl Call {
         }
     }
 
-    pub(super) fn read(words: &mut Words<'_>, epoch: Instant) -> Result<Self, Malformed> {
+    pub(crate) fn read(words: &mut Words<'_>, epoch: Instant) -> Result<Self, Malformed> {
         let name = words.word()?;
         Ok(match name {
             "request" => {
@@ -242,67 +236,5 @@ impl Call {
             "stop" => Self::Stop(read_key(words)?, words.number()?),
             _ => return Err(Malformed(format!("unknown call {name:?}"))),
         })
-    }
-
-    /// Makes the call. What it gives is told by the recording that the replay
-    /// itself makes, not here.
-    pub(super) fn apply<T: Transport>(self, to: &mut Access<'_, T>, zeros: &Zeros) {
-        fn done<R: Debug, E: Debug>(_: Result<R, E>) {}
-        match self {
-            Self::Request(head, end) => done(to.request(&head, end)),
-            Self::Respond(stream, head, end) => done(to.respond(stream, &head, end)),
-            Self::Trailers(stream, trailers) => done(to.trailers(stream, &trailers)),
-            Self::SetPriority(stream, priority) => done(to.set_priority(stream, priority)),
-            Self::OpenSession(request) => done(to.open_session(&request)),
-            Self::AcceptSession(session, answer) => done(to.accept_session(session, &answer)),
-            Self::RejectSession(session, head, len) => {
-                done(to.reject_session_with(session, &head, zeros.get(len)));
-            }
-            Self::DrainSession(session) => done(to.drain_session(session)),
-            Self::CloseSession(session, code, reason) => {
-                done(to.close_session(session, code, &reason));
-            }
-            Self::OpenStream(session, way) => done(to.open_stream(session, way)),
-            Self::EnableDatagrams(stream) => done(to.enable_datagrams(stream)),
-            Self::SendDatagram(stream, len) => done(to.send_datagram(stream, &zeros.get(len))),
-            Self::RecvDatagram(stream) => drop(to.recv_datagram(stream)),
-            Self::Drain(until) => to.drain(until),
-            Self::Close(code) => to.close(code, ""),
-            Self::Write(stream, chunks) => {
-                let mut chunks: Vec<Bytes> = chunks.into_iter().map(|len| zeros.get(len)).collect();
-                done(to.send(stream).map(|mut half| half.write(&mut chunks)));
-            }
-            Self::Finish(stream) => done(to.send(stream).map(|mut half| half.finish())),
-            Self::Reset(stream, code) => done(to.send(stream).map(|mut half| half.reset(code))),
-            Self::Reorder(stream, order, group) => {
-                if let Ok(mut half) = to.send(stream) {
-                    half.reorder(order, group);
-                }
-            }
-            Self::Read(stream, max, slots) => {
-                let mut out = vec![Bytes::new(); slots];
-                done(to.recv(stream).map(|mut half| half.read(max, &mut out)));
-            }
-            Self::Stop(stream, code) => done(to.recv(stream).map(|mut half| half.stop(code))),
-        }
-    }
-}
-
-/// Zero bytes for calls and answers of a replay. All that are long share one
-/// allocation, so that no file, however short, makes them take more memory.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Zeros(Rc<OnceCell<Bytes>>);
-
-impl Zeros {
-    /// So many, or [`MAX_CHUNK`] if that is less.
-    pub(super) fn get(&self, len: usize) -> Bytes {
-        static SHORT: [u8; 1 << 16] = [0; 1 << 16];
-        match SHORT.get(..len) {
-            Some(zeros) => Bytes::from_static(zeros),
-            None => {
-                let long = self.0.get_or_init(|| Bytes::from(vec![0; MAX_CHUNK]));
-                long.slice(..len.min(MAX_CHUNK))
-            }
-        }
     }
 }

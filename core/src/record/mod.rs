@@ -1,15 +1,15 @@
 //! Recordings: everything that goes into a connection, written down as it happens
 //! and gone through again offline, with the same events.
 //!
-//! A recording is taken above QUIC. What QUIC tells a [`Connection`], what the
-//! application does with it and what the [`Transport`] answered to either is
+//! A recording is taken above QUIC. What QUIC tells a [`Connection`](crate::connection::Connection), what the
+//! application does with it and what the [`Transport`](crate::transport::Transport) answered to either is
 //! all that its behaviour depends on, time included; so nothing of TLS, no key and
 //! no ticket, is needed to do it again, and none is in the file. The only random
 //! number in it is the seed of the GREASE values.
 //!
 //! `EndpointConfig::record` records all connections of an endpoint,
-//! [`Connection::recorded`] a single one, whose lines the caller takes and writes
-//! behind [`HEADER`]. [`Recording::read`] takes the file apart.
+//! [`Connection::recorded`](crate::connection::Connection::recorded) a single one, whose lines the caller takes and writes
+//! behind [`HEADER`]. [`Recording::read`](crate::replay::Recording::read) takes the file apart.
 //!
 //! ```text
 //!   QUIC ── events, bytes ──▶ Taped ──▶ Connection ──▶ events
@@ -25,9 +25,9 @@
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `new` | side, seed of the GREASE values, the whole [`Config`] |
-//! | `path` | datagram limits of path and peer, and [`Caps`], when they changed |
-//! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`], a timeout, a call of the application |
+//! | `new` | side, seed of the GREASE values, the whole [`Config`](crate::config::Config) |
+//! | `path` | datagram limits of path and peer, and [`Caps`](crate::transport::Caps), when they changed |
+//! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`](crate::transport::TransportEvent), a timeout, a call of the application |
 //! | `.` | a call of the transport that followed from it, and its result |
 //! | `=` | what the application's call gave |
 //! | `ev` | an event the application took |
@@ -75,34 +75,23 @@
 //! # What a replay costs
 //!
 //! Time is linear in what is recorded. Memory is that of the text and its bytes,
-//! several times over, and what the connection holds back within the [`Config`] in
+//! several times over, and what the connection holds back within the [`Config`](crate::config::Config) in
 //! the file. Runs of zeros are short in the file: where the connection copies what
 //! it reads, one line can stand for up to 64 KiB. A file from a stranger ends with
 //! an answer, but give a large one a limit of memory.
 
-mod call;
+pub(crate) mod call;
 mod content;
 mod heads;
 pub(crate) mod mask;
-mod replay;
-mod settings;
+pub(crate) mod settings;
 mod tape;
 mod taped;
-mod trace;
-mod words;
+pub(crate) mod trace;
+pub(crate) mod words;
 
-pub use self::replay::{
-    Divergence, RecordedConnection, Recording, RecordingError, ReplayError, Replayed,
-};
 pub use self::tape::{HEADER, Record, Secrets};
 
 pub(crate) use self::call::Call;
 pub(crate) use self::tape::Tape;
 pub(crate) use self::taped::Taped;
-
-#[cfg(doc)]
-use crate::{
-    config::Config,
-    connection::Connection,
-    transport::{Caps, Transport, TransportEvent},
-};

@@ -164,7 +164,7 @@ fields! {
 }
 
 /// Reads what `put` wrote; fields that are not named have their default.
-pub(super) fn read(words: &mut Words<'_>) -> Result<Config, Malformed> {
+pub(crate) fn read(words: &mut Words<'_>) -> Result<Config, Malformed> {
     let mut config = Config::default();
     while let Some(word) = words.maybe() {
         let (name, value) = word

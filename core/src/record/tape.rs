@@ -96,7 +96,7 @@ impl Tape {
     }
 
     /// A tape for a replay of what another tape wrote.
-    pub(super) fn again(
+    pub(crate) fn again(
         number: u64,
         epoch: Instant,
         side: Side,

@@ -21,7 +21,7 @@ fn put_reason(line: &mut Line, reason: &[u8], mask: Option<&Mask>) {
     };
 }
 
-pub(super) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> {
+pub(crate) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> {
     let id = words.number()?;
     StreamId::from_wire(id).ok_or_else(|| Malformed(format!("{id} is no stream id")))
 }
@@ -45,7 +45,7 @@ pub(super) fn put_input(line: &mut Line, event: &TransportEvent, mask: Option<&M
     };
 }
 
-pub(super) fn read_input(words: &mut Words<'_>) -> Result<TransportEvent, Malformed> {
+pub(crate) fn read_input(words: &mut Words<'_>) -> Result<TransportEvent, Malformed> {
     let name = words.word()?;
     Ok(match name {
         "connected" => TransportEvent::Connected,
@@ -254,7 +254,7 @@ fn put_session_event(line: &mut Line, event: &SessionEvent, ours: Side, mask: Op
                 if *by == ours {
                     // Either the application's own, or a constant of ours that is
                     // not masked in a replay.
-                    line.show(reason.len());
+                    line.show(format_args!("({}-bytes)", reason.len()));
                 } else {
                     put_reason(line, reason.as_bytes(), mask);
                 }

@@ -130,6 +130,17 @@ impl LoopbackPair {
         recorded
     }
 
+    /// What was recorded since the last call. Recording goes on, but nothing is
+    /// replayed at the end.
+    pub fn take_recording(&mut self) -> String {
+        self.replayed = false;
+        let mut recorded = std::mem::take(&mut self.recorded);
+        for connection in [&mut self.client, &mut self.server] {
+            recorded.push_str(&connection.take_recorded());
+        }
+        recorded
+    }
+
     /// Stops recording, which takes time and memory that are not to be measured.
     pub fn stop_recording(&mut self) {
         drop(self.recording());

@@ -10,7 +10,8 @@ use crate::connection::Connection;
 use crate::id::Side;
 #[cfg(feature = "pair")]
 use crate::record::HEADER;
-use crate::record::{Record, Recording, Secrets};
+use crate::record::{Record, Secrets};
+use crate::replay::Recording;
 
 /// A recorded connection. The key of its mask repeats with the seed.
 pub(super) fn recorded(side: Side, config: Config, seed: u64) -> Connection {

@@ -179,11 +179,11 @@ impl Server {
 ///
 /// # Panics
 /// When anything goes otherwise than the script says.
-pub fn ask(server: SocketAddr, job: Job, trace: Trace) {
+pub fn ask(config: EndpointConfig, server: SocketAddr, job: Job, trace: Trace) {
     let mut poll = mio::Poll::new().expect("the system allows it");
     let mut events = mio::Events::with_capacity(16);
     let mut ports = Ports::new(poll.registry(), 0..2).expect("one waker");
-    let port = ports.bind(EndpointConfig::client(), ANY).expect("binds");
+    let port = ports.bind(config, ANY).expect("binds");
     let before = ports.local_addr(port).expect("is bound");
     let connection = ports.connect(port, target(server)).expect("begins");
     let mut client = Client {

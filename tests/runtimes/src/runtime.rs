@@ -1,6 +1,6 @@
 //! The adapters by name, and threads that run one end each.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 
@@ -8,6 +8,7 @@ use aqueduct_core::config::Config;
 use aqueduct_core::endpoint::{EndpointConfig, Target};
 use aqueduct_core::testing::cert::Identity;
 
+use crate::recording::Tape;
 use crate::script::LIMIT;
 use crate::trace::Trace;
 use crate::{events, handles};
@@ -58,10 +59,39 @@ pub fn target(server: SocketAddr) -> Target {
 /// When an end does, or takes longer than [`LIMIT`].
 #[must_use]
 pub fn run(client: Runtime, server: Runtime, job: Job) -> (Trace, Trace) {
+    play((client, EndpointConfig::client()), (server, serving()), job)
+}
+
+/// The script on one runtime, with recordings of the client and the server beside
+/// their traces.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn record(runtime: Runtime) -> [(Trace, Tape); 2] {
+    let tapes = [(); 2].map(|()| Tape::default());
+    let [client, server] = &tapes;
+    let client = client.of(EndpointConfig::client());
+    let server = server.of(serving());
+    let traces = play((runtime, client), (runtime, server), Job::Script);
+    let [client, server] = tapes;
+    [(traces.0, client), (traces.1, server)]
+}
+
+fn serving() -> EndpointConfig {
+    let tls = Identity::localhost().server().into();
+    EndpointConfig::server(tls, Config::default()).expect("suits")
+}
+
+fn play(
+    client: (Runtime, EndpointConfig),
+    server: (Runtime, EndpointConfig),
+    job: Job,
+) -> (Trace, Trace) {
     let (bound, address) = mpsc::channel();
-    let server = end(move |trace| server.serve(&bound, trace));
+    let server = end(move |trace| server.0.serve(server.1, &bound, trace));
     let address = address.recv_timeout(LIMIT).expect("the server binds");
-    let client = end(move |trace| client.ask(address, job, trace));
+    let client = end(move |trace| client.0.ask(client.1, address, job, trace));
     (client.finished("client"), server.finished("server"))
 }
 
@@ -93,9 +123,7 @@ impl Running {
 }
 
 impl Runtime {
-    fn serve(self, bound: &mpsc::Sender<SocketAddr>, trace: Trace) {
-        let tls = Identity::localhost().server().into();
-        let config = EndpointConfig::server(tls, Config::default()).expect("suits");
+    fn serve(self, config: EndpointConfig, bound: &mpsc::Sender<SocketAddr>, trace: Trace) {
         let tell = |address| bound.send(address).expect("is awaited");
         match self {
             Self::Tokio => tokio_runtime().block_on(async {
@@ -113,17 +141,19 @@ impl Runtime {
         }
     }
 
-    fn ask(self, server: SocketAddr, job: Job, trace: Trace) {
+    fn ask(self, config: EndpointConfig, server: SocketAddr, job: Job, trace: Trace) {
+        let socket = || UdpSocket::bind(ANY).expect("a port");
         match self {
             Self::Tokio => tokio_runtime().block_on(async {
-                let endpoint = aqueduct_tokio::Endpoint::client(ANY).expect("binds");
-                handles::ask(endpoint, server, job, trace).await;
+                let endpoint = aqueduct_tokio::Endpoint::with_socket(config, socket());
+                handles::ask(endpoint.expect("a runtime"), server, job, trace).await;
             }),
             Self::AsyncStd | Self::Smol => self.block_on(async {
-                let endpoint = aqueduct_async_std::Endpoint::client(ANY, self.spawn());
-                handles::ask(endpoint.expect("binds"), server, job, trace).await;
+                let endpoint =
+                    aqueduct_async_std::Endpoint::with_socket(config, socket(), self.spawn());
+                handles::ask(endpoint.expect("a socket"), server, job, trace).await;
             }),
-            Self::Mio => events::ask(server, job, trace),
+            Self::Mio => events::ask(config, server, job, trace),
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::zeros::Zeros;
 use crate::id::{Dir, Side, StreamId};
-use crate::record::call::{MAX_CHUNK, Zeros};
+use crate::record::call::MAX_CHUNK;
 use crate::record::trace::read_stream;
 use crate::record::words::{Malformed, Run, Words};
 use crate::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Transport};

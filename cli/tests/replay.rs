@@ -1,0 +1,115 @@
+//! `--record` and `aqueduct replay` as processes.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{Server, aqueduct};
+
+const SECRET: &str = "Basic c2VjcmV0OnBhc3N3b3Jk";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a name of ASCII")
+}
+
+/// A server and a client that are recorded; gives both files when all has ended.
+fn recorded(server_more: &[&str], client_more: &[&str]) -> (tempfile::TempDir, [String; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["server.rec", "client.rec"].map(|name| folder.path().join(name));
+    let record = ["--record", text(&files[0])];
+    let mut server = Server::start(&[&record, server_more].concat());
+    let url = server.url("/echo?user=MyTokenInQuery");
+    let header = format!("authorization: {SECRET}");
+    let body = "PlainBodyText".repeat(100);
+    let get = [
+        "get",
+        &url,
+        "-H",
+        &header,
+        "-d",
+        &body,
+        "--record",
+        text(&files[1]),
+    ];
+    let run = server.run(&[&get, client_more].concat());
+    assert_eq!(run.ok().text(), body);
+    server.run(&["wt", &server.url("/echo")]).ok();
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let texts = files.map(|file| fs::read_to_string(file).unwrap());
+    (folder, texts)
+}
+
+#[test]
+fn what_was_recorded_is_replayed_without_its_secrets() {
+    let (folder, texts) = recorded(&[], &[]);
+    let token = SECRET.trim_start_matches("Basic ");
+    for text in &texts {
+        for secret in [token, "MyTokenInQuery", "PlainBodyText"] {
+            let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            assert!(!text.contains(secret) && !text.contains(&hex), "{secret}");
+        }
+        assert!(text.contains(" authorization "), "names are kept");
+    }
+    let file = folder.path().join("server.rec");
+    let run = aqueduct(["replay", text(&file)]);
+    let lines = run.ok().text();
+    assert_eq!(lines.matches("the same again\n").count(), 2, "{lines}");
+
+    let run = aqueduct(["replay", "--events", "--connection", "1", text(&file)]);
+    let lines = run.ok().text();
+    assert!(
+        lines.contains(" session 0 requested https 127.0.0.1:"),
+        "{lines}"
+    );
+    assert!(!lines.contains("connection 0"), "{lines}");
+
+    let run = aqueduct(["replay", "--json", text(&folder.path().join("client.rec"))]);
+    let [line] = &run.ok().json()[..] else {
+        panic!("{}", run.text())
+    };
+    assert_eq!(
+        (&line["event"], &line["side"], &line["complete"]),
+        (&"replayed".into(), &"client".into(), &true.into())
+    );
+}
+
+#[test]
+fn secrets_are_kept_when_asked_for() {
+    let (folder, [server, _]) = recorded(&["--record-secrets"], &["--record-secrets"]);
+    assert!(server.contains("MyTokenInQuery"), "{server}");
+    let run = aqueduct(["replay", text(&folder.path().join("server.rec"))]);
+    run.ok();
+    aqueduct(["serve", "--record-secrets"]).expect(2, "--record");
+}
+
+#[test]
+fn a_difference_is_shown_and_fails() {
+    let (folder, [server, _]) = recorded(&[], &[]);
+    let changed = server.replacen(" stream 0 readable", " stream 0 writable", 1);
+    let file = folder.path().join("changed.rec");
+    fs::write(&file, changed).unwrap();
+    let run = aqueduct(["replay", text(&file)]);
+    run.expect(1, "connection 0 does not replay");
+    run.expect(1, "0 ev stream 0 writable");
+    run.expect(1, "0 ev stream 0 readable");
+    assert!(
+        run.text().contains("connection 1 (server)"),
+        "the other is replayed"
+    );
+
+    fs::write(&file, "something else\n").unwrap();
+    aqueduct(["replay", text(&file)]).expect(1, "not a recording");
+    let missing = folder.path().join("missing");
+    aqueduct(["replay", text(&missing)]).expect(1, "cannot replay");
+    let server = folder.path().join("server.rec");
+    aqueduct(["replay", text(&server), "--connection", "77"]).expect(1, "no connection 77");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_anything_else() {
+    let run = aqueduct(["serve", "--record", "/nonexistent/folder/file"]);
+    run.expect(1, "cannot record to `/nonexistent/folder/file`");
+}
