@@ -72,6 +72,12 @@
 //! So a masked recording tells who talked to which host when, how much, in messages
 //! of which shape.
 //!
+//! # What recording costs
+//!
+//! A connection that is not recorded pays a branch here and there. One that is
+//! pays about half a microsecond for each chunk and datagram, and a line or three of
+//! text; masked payload takes no room. The bench `connection` has the figures.
+//!
 //! # What a replay costs
 //!
 //! Time is linear in what is recorded. Memory is that of the text and its bytes,
