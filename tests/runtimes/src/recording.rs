@@ -36,7 +36,7 @@ impl Tape {
     #[must_use]
     pub fn replay(&self) -> Replay {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = str::from_utf8(&text).expect("lines of text");
+        let text = std::str::from_utf8(&text).expect("lines of text");
         let recording = Recording::read(text).expect("a recording");
         let [connection] = recording.connections() else {
             panic!("{} connections", recording.connections().len());
