@@ -335,3 +335,25 @@ fn calls_that_fail() {
     drop(pair.events(Side::Server));
     assert_hidden(&pair.recording(), "a call");
 }
+
+/// A server promises a push, although none was allowed: what is wrong with it first
+/// is its push id, which need not fit into the frame.
+#[test]
+fn promises_of_servers() {
+    for (id, why) in [(&[0x01][..], "PushNotAllowed"), (&[0xf6], "FrameMalformed")] {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+        let uri = "https://example.com/".parse().expect("an address");
+        let head = RequestHead::new(Method::GET, uri);
+        let request = peer.access().request(&head, End::Fin).expect("a request");
+        peer.drive();
+        let rest = if why == "FrameMalformed" {
+            &[0; 3]
+        } else {
+            secret()
+        };
+        peer.write(request.id(), &raw::frame(0x05, &raw::join(&[id, rest])));
+        let lines = peer.recording();
+        assert!(lines.contains(&format!(" {why}\n")), "{lines}");
+        assert_hidden(&lines, why);
+    }
+}

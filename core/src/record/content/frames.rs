@@ -86,8 +86,15 @@ enum At {
     Type,
     Length(FrameType),
     Keep(u64),
+    /// So many bytes are kept, and so many then filled.
+    KeepFirst(u64, u64),
     Fill(u64),
-    Section { left: u64, section: Vec<u8> },
+    /// The push id of a PUSH_PROMISE, which may not fit into the payload.
+    PushId(u64),
+    Section {
+        left: u64,
+        section: Vec<u8>,
+    },
     Data(u64),
 }
 
@@ -146,9 +153,15 @@ impl Frames {
                     self.at = At::Type;
                     return Some(Item::Section(section));
                 }
-                At::Keep(0) | At::Fill(0) | At::Data(0) => self.at = At::Type,
+                At::Keep(0) | At::Fill(0) | At::Data(0) | At::PushId(0) => self.at = At::Type,
+                At::KeepFirst(0, rest) => self.at = At::Fill(*rest),
+                At::PushId(len) => {
+                    let first = input.first()?;
+                    let id = (1 << (first >> 6)).min(*len);
+                    self.at = At::KeepFirst(id, *len - id);
+                }
                 _ if input.is_empty() => return None,
-                At::Keep(left) => out.bytes(take(input, left)),
+                At::Keep(left) | At::KeepFirst(left, _) => out.bytes(take(input, left)),
                 At::Fill(left) => out.filler(take(input, left).len() as u64),
                 At::Data(left) => return Some(Item::Data(take(input, left))),
             }
@@ -172,6 +185,7 @@ impl Frames {
                 section: Vec::new(),
             },
             (Rules::Request(_), FrameType::DATA) if len > 0 => At::Data(len),
+            (Rules::Request(_), FrameType::PUSH_PROMISE) => At::PushId(len),
             _ => At::Fill(len),
         }
     }
