@@ -14,7 +14,7 @@ Examples:
 #[derive(Args, Clone, Debug, Default)]
 pub struct Record {
     /// Write what HTTP/3 is told and does to this file, for `replay` and for bug reports; bodies,
-    /// paths and values of fields are masked, hosts are not, keys and addresses are never in it
+    /// paths and values of fields are masked, hosts are not, keys and peers' addresses are never in it
     #[arg(long, global = true, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Keep bodies, paths and values of fields in the recording: passwords and cookies too

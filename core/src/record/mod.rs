@@ -37,8 +37,8 @@
 //!
 //! # What it does not hold
 //!
-//! Keys, tickets, certificates, addresses and UDP payloads are never in it, and
-//! neither are bytes that were written: of those there are only the lengths.
+//! Keys, tickets, certificates, peers' addresses and UDP payloads are never in it,
+//! and neither are bytes that were written: of those there are only the lengths.
 //!
 //! Unless [`Secrets::Whole`] is asked for, what was received is masked too. Bodies,
 //! stream payloads, datagrams, and frames and capsules that nobody here reads become
