@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use crate::connection::Connection;
+use crate::record::call::nanos;
 use crate::record::{HEADER, Record, Secrets};
 
 /// Gives an endpoint the sink of its recording; see
@@ -69,8 +70,12 @@ impl Recorder {
         }
     }
 
-    /// Writes what a connection has to tell.
+    /// Writes what a connection has to tell. One whose lines nobody takes any more
+    /// writes no others.
     pub(super) fn take(&mut self, connection: &mut Connection) {
+        if self.sink.is_none() {
+            return self.finish(connection);
+        }
         let lines = connection.take_recorded();
         self.write(&lines);
     }
@@ -83,7 +88,10 @@ impl Recorder {
 
     /// Notes that a UDP datagram came in or went out.
     pub(super) fn datagram(&mut self, now: Instant, way: &str, len: usize) {
-        let nanos = now.saturating_duration_since(self.epoch(now)).as_nanos();
+        if self.sink.is_none() {
+            return;
+        }
+        let nanos = nanos(self.epoch(now), now);
         self.write(&format!("- udp {nanos} {way} {len}\n"));
     }
 

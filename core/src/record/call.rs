@@ -52,7 +52,7 @@ pub(crate) enum Call {
 }
 
 /// Nanoseconds since the recording began.
-pub(super) fn nanos(epoch: Instant, at: Instant) -> u64 {
+pub(crate) fn nanos(epoch: Instant, at: Instant) -> u64 {
     let since = at.saturating_duration_since(epoch).as_nanos();
     u64::try_from(since).unwrap_or(u64::MAX)
 }
