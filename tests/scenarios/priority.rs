@@ -2,15 +2,16 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, End, ResponseHead};
+use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, frame, headers, join, varint};
 use aqueduct_core::wire::priority::Priority;
 use aqueduct_tests::assert_closed;
+use aqueduct_tests::wt::admit;
 use http::StatusCode;
 
 const CONTROL: StreamId = StreamId::new(Side::Client, Dir::Uni, 0);
@@ -198,21 +199,15 @@ fn ours() {
 fn streams_of_sessions() {
     let streams = ["u=1", "u=5"].map(|value| {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
-        peer.request(&headers(&[
+        let connect = headers(&[
             (":method", "CONNECT"),
             (":protocol", "webtransport"),
             (":scheme", "https"),
             (":authority", "example.com"),
             (":path", "/wt"),
             ("priority", value),
-        ]));
-        let session = expect_event!(
-            peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
-        );
-        let yes = ConnectAnswer::default();
-        peer.access()
-            .accept_session(session, &yes)
-            .expect("accepts");
+        ]);
+        let (_, session) = admit(&mut peer, &connect);
         let mut open = |order| {
             let mut access = peer.access();
             let stream = access.open_stream(session, Dir::Uni).expect("a stream");

@@ -6,12 +6,13 @@ use aqueduct_core::dialect::{Dialect, Dialects};
 use aqueduct_core::error::{OpenError, SessionClose};
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::head::ConnectRequest;
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame, headers, settings, varint};
 use aqueduct_core::transport::Transport;
+use aqueduct_tests::wt::admit;
 use aqueduct_tests::{assert_refused, bidi, config, content, frames, seeds};
 
 use super::wt_streams::opened;
@@ -68,15 +69,7 @@ fn connect() -> Vec<u8> {
 /// A scripted client in a session with our server.
 fn server(config: Config) -> (RawPeer, SessionKey, StreamId) {
     let mut peer = peer(Side::Server, config, &peers(1_000_000, 100));
-    let id = peer.request(&connect());
-    let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
-    );
-    let yes = ConnectAnswer::default();
-    peer.access()
-        .accept_session(session, &yes)
-        .expect("accepts");
-    peer.drive();
+    let (id, session) = admit(&mut peer, &connect());
     (peer, session, id)
 }
 

@@ -122,8 +122,7 @@ impl LoopbackPair {
 
     /// Stops recording and gives what was recorded of both ends, the client's first.
     pub fn recording(&mut self) -> String {
-        self.replayed = false;
-        let mut recorded = std::mem::take(&mut self.recorded);
+        let mut recorded = self.take_recording();
         for connection in [&mut self.client, &mut self.server] {
             recorded.push_str(&connection.finish_recorded());
         }
