@@ -4,7 +4,12 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+
+/// The failure of a result that could not be printed.
+pub fn unprinted(error: io::Error) -> Failure {
+    Failure::because(Exit::Failure, "cannot write to standard output", error)
+}
 
 /// Writes results to standard output and remarks to standard error.
 #[derive(Clone, Copy, Debug)]

@@ -23,10 +23,6 @@ pub fn factory(folder: &Path) -> Result<Arc<QlogFactory>, Failure> {
         .as_millis();
     let count = AtomicU64::new(0);
     Ok(Arc::new(move |side: Side, remote: SocketAddr| {
-        let side = match side {
-            Side::Client => "client",
-            Side::Server => "server",
-        };
         let number = count.fetch_add(1, Ordering::Relaxed);
         // Colons of IPv6 addresses are not for file names everywhere.
         let remote = remote.to_string().replace([':', '[', ']'], "_");

@@ -4,13 +4,12 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use aqueduct_tokio::core::id::Side;
-use aqueduct_tokio::core::replay::{RecordedConnection, Recording, Replayed};
+use aqueduct_tokio::core::replay::{RecordedConnection, Recording, ReplayError, Replayed};
 use serde_json::json;
 
 use crate::args::Replay;
 use crate::exit::{Context as _, Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::units;
 
 /// Replays every connection of the file, or the one asked for.
@@ -27,19 +26,23 @@ pub fn run(options: &Replay, output: Output) -> Result<Exit, Failure> {
             .connection
             .is_none_or(|number| number == connection.number())
     };
-    let (mut replayed, mut failure) = (0, None);
+    let (mut tried, mut failure) = (0, None);
     for connection in recording.connections().iter().filter(wanted) {
-        replayed += 1;
-        if let Err(why) = replay(connection, options.events, output)? {
+        tried += 1;
+        let result = replay(connection, options.events, output).map_err(unprinted)?;
+        match result.doing(|| format!("connection {} does not replay", connection.number())) {
+            Ok(replayed) => report(connection, replayed, output).map_err(unprinted)?,
             // One is returned, the others are told now.
-            if let Some(earlier) = failure.replace(why) {
-                output.failure(&earlier);
+            Err(why) => {
+                if let Some(earlier) = failure.replace(why) {
+                    output.failure(&earlier);
+                }
             }
         }
     }
     match (failure, options.connection) {
         (Some(failure), _) => Err(failure),
-        (None, Some(number)) if replayed == 0 => {
+        (None, Some(number)) if tried == 0 => {
             let why = format!("{}: it has no connection {number}", named());
             Err(Failure::new(Exit::Failure, why))
         }
@@ -52,28 +55,19 @@ fn replay(
     connection: &RecordedConnection<'_>,
     events: bool,
     output: Output,
-) -> Result<Result<(), Failure>, Failure> {
+) -> io::Result<Result<Replayed, ReplayError>> {
     let number = connection.number();
-    let mut written: io::Result<()> = Ok(());
+    let mut written = Ok(());
     let mut tell = |at: Duration, event: &str| {
         if events && written.is_ok() {
-            let text = format!("{number} {:>12.6} {event}", at.as_secs_f64());
-            let fields =
-                json!({ "connection": number, "seconds": at.as_secs_f64(), "what": event });
+            let seconds = at.as_secs_f64();
+            let text = format!("{number} {seconds:>12.6} {event}");
+            let fields = json!({ "connection": number, "seconds": seconds, "what": event });
             written = output.result("event", &text, fields);
         }
     };
     let result = connection.replay(Instant::now(), &mut tell);
-    written.doing(|| "cannot write to standard output".to_owned())?;
-    let doing = || format!("connection {number} does not replay");
-    match result.doing(doing) {
-        Ok(replayed) => {
-            report(connection, replayed, output)
-                .doing(|| "cannot write to standard output".to_owned())?;
-            Ok(Ok(()))
-        }
-        Err(failure) => Ok(Err(failure)),
-    }
+    written.map(|()| result)
 }
 
 fn report(
@@ -82,10 +76,7 @@ fn report(
     output: Output,
 ) -> io::Result<()> {
     let number = connection.number();
-    let side = match connection.side() {
-        Side::Client => "client",
-        Side::Server => "server",
-    };
+    let side = connection.side();
     let Replayed {
         inputs,
         events,
@@ -103,7 +94,7 @@ fn report(
     );
     let fields = json!({
         "connection": number,
-        "side": side,
+        "side": side.to_string(),
         "inputs": inputs,
         "events": events,
         "seconds": span.as_secs_f64(),

@@ -235,10 +235,6 @@ impl NegotiationFailure {
 impl fmt::Display for NegotiationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (side, requirement)) in self.missing.iter().enumerate() {
-            let side = match side {
-                Side::Client => "client",
-                Side::Server => "server",
-            };
             let separator = if at == 0 { "" } else { "; " };
             write!(f, "{separator}the {side} lacks {requirement}")?;
         }

@@ -383,11 +383,7 @@ impl fmt::Display for SessionClose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed { by, code, reason } => {
-                let who = match by {
-                    Side::Client => "client",
-                    Side::Server => "server",
-                };
-                write!(f, "closed by the {who} with code {code}")?;
+                write!(f, "closed by the {by} with code {code}")?;
                 if reason.is_empty() {
                     Ok(())
                 } else {

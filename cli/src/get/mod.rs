@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::args::{Get, Target};
 use crate::client::{Client, Dialer};
 use crate::exit::{Context as _, Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::progress::Progress;
 use crate::record::Recording;
 use report::Report;
@@ -126,10 +126,7 @@ fn conclude(context: &Context, done: Done, exit: &mut Exit) {
                 .progress
                 .above(|| printed = report.print(context.output));
             let refusal = report.refusal();
-            printed
-                .doing(|| "cannot write to standard output".to_owned())
-                .err()
-                .or(refusal)
+            printed.map_err(unprinted).err().or(refusal)
         }
         Err(failure) => Some(failure),
     };

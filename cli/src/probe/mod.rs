@@ -8,9 +8,9 @@ use aqueduct_tokio::error::{ConnectError, Refusal};
 
 use crate::args::Probe;
 use crate::client::{Client, Dialer, closed};
-use crate::exit::{Context as _, Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::identity::fingerprints;
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::record::Recording;
 use report::{Attempt, Report};
 
@@ -32,7 +32,7 @@ pub async fn run(options: &Probe, recording: &Recording, output: Output) -> Resu
     client.close().await;
     output
         .result("probe", &report.to_text(), report.to_json())
-        .doing(|| "cannot write to standard output".to_owned())?;
+        .map_err(unprinted)?;
     Ok(Exit::Ok)
 }
 

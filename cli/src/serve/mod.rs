@@ -21,7 +21,7 @@ use crate::args::{Runtime, Serve};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::files::Root;
 use crate::identity::Identity;
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::page::{self, Page};
 use crate::record::Recording;
 use crate::signals::Signals;
@@ -100,9 +100,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
             let _ = page_stopped.await;
         }))
     });
-    facts
-        .print(output)
-        .doing(|| "cannot write to standard output".to_owned())?;
+    facts.print(output).map_err(unprinted)?;
 
     let signal = tokio::select! {
         signal = signals.next() => signal,

@@ -6,12 +6,11 @@ use aqueduct_tokio::{RecvStream, SendStream, Session};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::unprinted;
 use crate::args::{Carrier, WtEcho};
 use crate::client::{open_failed, read_failed, session_closed, write_failed};
 use crate::demo::pattern::{CHUNK, Pattern, PatternCheck};
 use crate::exit::{Context as _, Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::roundtrips::{MIN_SIZE, Reply, RoundTrips};
 use crate::units;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::{Target, Wt, WtCommand, WtEcho};
 use crate::client::{Client, Dialer, session_failed};
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::record::Recording;
 
 /// Opens the session and does what was asked for.
@@ -90,9 +90,4 @@ async fn act(session: &Session, options: &Wt, output: Output) -> Result<(), Fail
         Some(WtCommand::Ping(options)) => ping::run(session, options, output).await,
         Some(WtCommand::Throughput(options)) => throughput::run(session, options, output).await,
     }
-}
-
-/// A result that could not be printed.
-fn unprinted(error: std::io::Error) -> Failure {
-    Failure::because(Exit::Failure, "cannot write to standard output", error)
 }

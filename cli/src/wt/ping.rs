@@ -7,11 +7,10 @@ use aqueduct_tokio::error::DatagramError;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::unprinted;
 use crate::args::WtPing;
 use crate::client::session_closed;
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::roundtrips::{Reply, RoundTrips};
 use crate::units;
 

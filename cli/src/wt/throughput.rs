@@ -9,12 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::echo::complete;
-use super::unprinted;
 use crate::args::WtThroughput;
 use crate::client::{open_failed, read_failed, write_failed};
 use crate::demo::pattern::{CHUNK, Pattern, PatternCheck};
 use crate::exit::{Context as _, Failure};
-use crate::output::Output;
+use crate::output::{Output, unprinted};
 use crate::progress::{Progress, Transfer};
 use crate::units;
 

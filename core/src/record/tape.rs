@@ -9,7 +9,7 @@ use super::call::{Call, nanos};
 use super::content::{Contents, Kind, Piece};
 use super::mask::Mask;
 use super::settings;
-use super::trace::{put_event, put_input, side};
+use super::trace::{put_event, put_input};
 use super::words::Line;
 use crate::config::Config;
 use crate::event::{Event, SessionEvent};
@@ -131,7 +131,7 @@ impl Tape {
             opening: None,
         };
         tape.line("new", |line, _| {
-            line.word(side(ours)).show(seed);
+            line.show(ours).show(seed);
             settings::put(line, config);
         });
         tape

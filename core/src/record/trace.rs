@@ -11,8 +11,9 @@ use super::words::{Line, Malformed, Words};
 use crate::code::Code;
 use crate::error::{CloseReason, PeerCode, SessionClose, TransportFailure};
 use crate::event::{Event, SessionEvent, StreamEvent};
-use crate::id::{Side, StreamId};
+use crate::id::{Side, StreamId, StreamKey};
 use crate::transport::TransportEvent;
+use crate::wire::fields::FieldSection;
 
 fn put_reason(line: &mut Line, reason: &[u8], mask: Option<&Mask>) {
     match mask {
@@ -138,17 +139,6 @@ fn read_close(words: &mut Words<'_>) -> Result<CloseReason, Malformed> {
     }))
 }
 
-fn put_side(line: &mut Line, by: Side) {
-    line.word(side(by));
-}
-
-pub(super) fn side(side: Side) -> &'static str {
-    match side {
-        Side::Client => "client",
-        Side::Server => "server",
-    }
-}
-
 /// `ours` is the side that takes the event.
 pub(super) fn put_event(line: &mut Line, event: &Event, ours: Side, mask: Option<&Mask>) {
     match event {
@@ -161,26 +151,18 @@ pub(super) fn put_event(line: &mut Line, event: &Event, ours: Side, mask: Option
                 line.show(format_args!("{:#x}={value}", id.0));
             }
         }
-        Event::Draining { by } => put_side(line.word("draining"), *by),
+        Event::Draining { by } => {
+            line.word("draining").show(by);
+        }
         Event::Closed(reason) => put_close(line.word("closed"), reason, mask),
         Event::Available(way) => {
             line.word("available").word(dir(*way));
         }
-        Event::Request { stream, head } => {
-            line.word("request").show(stream.id);
-            put_section(line, &head.fields, mask);
-        }
-        Event::Interim { stream, head } => {
-            line.word("interim").show(stream.id);
-            put_section(line, &head.fields, mask);
-        }
-        Event::Response { stream, head } => {
-            line.word("response").show(stream.id);
-            put_section(line, &head.fields, mask);
-        }
+        Event::Request { stream, head } => put_head(line, "request", stream, &head.fields, mask),
+        Event::Interim { stream, head } => put_head(line, "interim", stream, &head.fields, mask),
+        Event::Response { stream, head } => put_head(line, "response", stream, &head.fields, mask),
         Event::Trailers { stream, trailers } => {
-            line.word("trailers").show(stream.id);
-            put_section(line, &trailers.fields, mask);
+            put_head(line, "trailers", stream, &trailers.fields, mask);
         }
         Event::Stream(stream, event) => {
             line.word("stream").show(stream.id);
@@ -191,6 +173,17 @@ pub(super) fn put_event(line: &mut Line, event: &Event, ours: Side, mask: Option
             put_session_event(line, event, ours, mask);
         }
     }
+}
+
+fn put_head(
+    line: &mut Line,
+    name: &str,
+    stream: &StreamKey,
+    fields: &FieldSection,
+    mask: Option<&Mask>,
+) {
+    line.word(name).show(stream.id);
+    put_section(line, fields, mask);
 }
 
 fn put_stream_event(line: &mut Line, event: &StreamEvent) {
@@ -249,8 +242,7 @@ fn put_session_event(line: &mut Line, event: &SessionEvent, ours: Side, mask: Op
         }
         SessionEvent::Closed(close) => match &**close {
             SessionClose::Closed { by, code, reason } => {
-                put_side(line.word("closed"), *by);
-                line.show(code);
+                line.word("closed").show(by).show(code);
                 if *by == ours {
                     // Either the application's own, or a constant of ours that is
                     // not masked in a replay.
