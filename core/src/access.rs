@@ -7,19 +7,20 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::code::{self, Code};
+use crate::code::Code;
 use crate::connection::{Connection, Life, State};
 use crate::dialect::{Negotiated, NegotiationFailure};
 use crate::error::{
     DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
 };
 use crate::fault::Fault;
+use crate::h3::connection::H3;
 use crate::h3::streams::{Kind, Slot};
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::record::{Call, Taped};
 use crate::session::{Cx, Sessions};
-use crate::stats::{SessionLimits, SessionStats, Stats};
+use crate::stats::{SessionStats, Stats};
 use crate::transport::{Read, Transport};
 use crate::wire::priority::Priority;
 use crate::wire::settings::Settings;
@@ -297,11 +298,7 @@ impl<T: Transport> Access<'_, T> {
     }
 
     fn is_session(&self, stream: StreamKey) -> bool {
-        self.conn
-            .state
-            .sessions
-            .session_of(&self.conn.state.h3, stream)
-            .is_some()
+        Sessions::is_session(&self.conn.state.h3, stream)
     }
 
     /// Takes datagrams for a request that is not a session from here on.
@@ -315,10 +312,7 @@ impl<T: Transport> Access<'_, T> {
             return Ok(());
         }
         let call = self.conn.noted(|| Call::EnableDatagrams(stream));
-        self.run(call, |sessions, cx| {
-            sessions.rings.insert(cx.h3, stream);
-            sessions.release_datagrams(cx, stream);
-        });
+        self.run(call, |sessions, cx| sessions.enable_datagrams(cx, stream));
         Ok(())
     }
 
@@ -340,7 +334,7 @@ impl<T: Transport> Access<'_, T> {
             .conn
             .noted(|| Call::SendDatagram(stream, payload.len()));
         self.run(call, |sessions, cx| {
-            sessions.send_datagram(cx, stream, payload)
+            sessions.send_datagram(cx, stream, [payload, &[]])
         })
     }
 
@@ -357,7 +351,7 @@ impl<T: Transport> Access<'_, T> {
         self.conn
             .state
             .sessions
-            .max_datagram_len(&self.conn.state.h3, self.t, stream.into())
+            .max_datagram_size(&self.conn.state.h3, self.t, stream.into())
     }
 
     /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing
@@ -415,25 +409,9 @@ impl<T: Transport> Access<'_, T> {
 
     /// What a session has counted; `None` when it is gone.
     #[must_use]
-    pub fn session_stats(&mut self, session: SessionKey) -> Option<SessionStats> {
-        let State { h3, sessions, .. } = &mut self.conn.state;
-        let live = sessions
-            .registry
-            .get(h3, session)
-            .filter(|session| !session.is_over())?;
-        let mut stats = live.stats;
-        if let Some((theirs, ours)) = live.limits() {
-            stats.flow_control = Some(SessionLimits {
-                send_data: theirs.data,
-                open_bi: theirs.bidi,
-                open_uni: theirs.uni,
-                recv_data: ours.data,
-                accept_bi: ours.bidi,
-                accept_uni: ours.uni,
-            });
-        }
-        stats.datagrams_overflowed = sessions.rings.overflowed(h3, session.stream());
-        Some(stats)
+    pub fn session_stats(&self, session: SessionKey) -> Option<SessionStats> {
+        let State { h3, sessions, .. } = &self.conn.state;
+        sessions.stats(h3, session)
     }
 
     /// Which end this is.
@@ -461,13 +439,12 @@ impl<T: Transport> SendStream<'_, T> {
         let stream = self.stream;
         let lens = || chunks.iter().map(Bytes::len).collect();
         let call = self.access.conn.noted(|| Call::Write(stream, lens()));
-        self.access.run(call, |sessions, cx| {
-            match cx.h3.table.get(stream).map(|slot| &slot.kind) {
-                Some(Kind::Exchange(_)) => cx.h3.write_content(cx.t, stream, chunks),
+        self.access
+            .run(call, |sessions, cx| match kind(cx.h3, stream) {
                 Some(Kind::Raw) => sessions.write(cx, stream, chunks),
+                Some(Kind::Exchange(_)) => cx.h3.write_content(cx.t, stream, chunks),
                 _ => Err(WriteError::Gone),
-            }
-        })
+            })
     }
 
     /// Ends the stream or message after what was written.
@@ -477,7 +454,11 @@ impl<T: Transport> SendStream<'_, T> {
     pub fn finish(&mut self) -> Result<(), SendError> {
         let stream = self.stream;
         let call = self.access.conn.noted(|| Call::Finish(stream));
-        self.access.run(call, |_, cx| cx.h3.finish(cx.t, stream))
+        self.access
+            .run(call, |sessions, cx| match kind(cx.h3, stream) {
+                Some(Kind::Raw) => sessions.finish(cx, stream),
+                _ => cx.h3.finish(cx.t, stream),
+            })
     }
 
     /// Abandons the stream. `code` is a WebTransport application code (32 bits) on a
@@ -488,11 +469,10 @@ impl<T: Transport> SendStream<'_, T> {
     pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
         let stream = self.stream;
         let call = self.access.conn.noted(|| Call::Reset(stream, code));
-        let code = self.access.wire_code(stream, code)?;
-        self.access.run(call, |sessions, cx| {
-            let reset = cx.h3.reset(cx.t, stream, code);
-            sessions.on_sending_over(cx, stream);
-            reset
+        let code = self.access.code(stream, code)?;
+        self.access.run(call, |sessions, cx| match code {
+            StreamCode::WebTransport(code) => sessions.reset(cx, stream, code),
+            StreamCode::Http(code) => cx.h3.reset(cx.t, stream, code),
         })
     }
 
@@ -546,12 +526,10 @@ impl<T: Transport> RecvStream<'_, T> {
         let (stream, slots) = (self.stream, out.len());
         let call = self.access.conn.noted(|| Call::Read(stream, max, slots));
         let Access { conn, t, now } = &mut self.access;
-        let result = conn.run_fallible(*t, *now, call, |sessions, cx| {
-            match cx.h3.table.get(stream).map(|slot| &slot.kind) {
-                Some(Kind::Exchange(_)) => cx.h3.read_content(cx.t, stream, max, out),
-                Some(Kind::Raw) => sessions.read(cx, stream, max, out),
-                _ => Ok(Err(ReadError::Gone)),
-            }
+        let result = conn.run_fallible(*t, *now, call, |sessions, cx| match kind(cx.h3, stream) {
+            Some(Kind::Raw) => sessions.read(cx, stream, max, out),
+            Some(Kind::Exchange(_)) => cx.h3.read_content(cx.t, stream, max, out),
+            _ => Ok(Err(ReadError::Gone)),
         });
         match result {
             Ok(read) => read,
@@ -567,12 +545,11 @@ impl<T: Transport> RecvStream<'_, T> {
     pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
         let stream = self.stream;
         let call = self.access.conn.noted(|| Call::Stop(stream, code));
-        let code = self.access.wire_code(stream, code)?;
+        let code = self.access.code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
-        let stopped = conn.run_fallible(*t, *now, call, |sessions, cx| {
-            let stopped = cx.h3.stop(cx.t, stream, code);
-            sessions.on_bytes_lost(cx, stream);
-            stopped
+        let stopped = conn.run_fallible(*t, *now, call, |sessions, cx| match code {
+            StreamCode::WebTransport(code) => sessions.stop(cx, stream, code),
+            StreamCode::Http(code) => cx.h3.stop(cx.t, stream, code),
         });
         if stopped == Ok(true) {
             Ok(())
@@ -582,17 +559,27 @@ impl<T: Transport> RecvStream<'_, T> {
     }
 }
 
+/// What a stream is, as the layer below knows it.
+fn kind(h3: &H3, stream: StreamKey) -> Option<&Kind> {
+    h3.table.get(stream).map(|slot| &slot.kind)
+}
+
+/// An application's code, by whose stream it is for.
+#[derive(Copy, Clone)]
+enum StreamCode {
+    WebTransport(u32),
+    Http(u64),
+}
+
 impl<T: Transport> Access<'_, T> {
-    /// The wire code for an application's code on a stream.
-    fn wire_code(&self, stream: StreamKey, code: u64) -> Result<u64, ResetError> {
-        match self.slot(stream).map(|slot| &slot.kind) {
+    /// An application's code for a stream, if it is in the stream's range.
+    fn code(&self, stream: StreamKey, code: u64) -> Result<StreamCode, ResetError> {
+        match kind(&self.conn.state.h3, stream) {
             None => Err(ResetError::Gone),
-            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.4
-            // 32 bits, mapped into a range of their own.
             Some(Kind::Raw) => u32::try_from(code)
-                .map(code::app_to_http)
+                .map(StreamCode::WebTransport)
                 .map_err(|_| ResetError::CodeOutOfRange),
-            Some(_) if code < 1 << 62 => Ok(code),
+            Some(_) if code < 1 << 62 => Ok(StreamCode::Http(code)),
             Some(_) => Err(ResetError::CodeOutOfRange),
         }
     }

@@ -45,7 +45,7 @@ pub trait Transport {
     /// took; 0 when blocked.
     ///
     /// # Errors
-    /// [`StreamGone::Reset`] with the peer's STOP_SENDING code, or
+    /// [`StreamGone::Stopped`] with the peer's STOP_SENDING code, or
     /// [`StreamGone::Unknown`] for a stream that was finished or reset.
     fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone>;
 
@@ -53,9 +53,11 @@ pub trait Transport {
     /// stream already ended.
     fn finish(&mut self, id: StreamId);
 
-    /// Abandons the sending side. The first `reliable_size` bytes are still
-    /// delivered when [`Caps::reliable_reset`] is set; otherwise it is ignored.
-    fn reset(&mut self, id: StreamId, code: u64, reliable_size: u64);
+    /// Abandons the sending side. `head` is what the stream began with and must
+    /// arrive all the same: the few bytes that say whose stream it is. It is
+    /// delivered when [`Caps::reliable_reset`] is set, and ignored otherwise; it is
+    /// empty where the stream needs no telling.
+    fn reset(&mut self, id: StreamId, code: u64, head: &[u8]);
 
     /// Asks the peer to stop sending and discards what arrives.
     fn stop(&mut self, id: StreamId, code: u64);
@@ -119,9 +121,16 @@ pub enum ReadState {
 /// Why a stream cannot be read or written any more.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum StreamGone {
-    /// The peer ended this direction with the code: RESET_STREAM on a read,
-    /// STOP_SENDING on a write.
-    Reset(u64),
+    /// Reading: the peer abandoned the stream.
+    Reset {
+        /// The code of its RESET_STREAM.
+        code: u64,
+        /// Bytes the peer has sent on the stream in all, read here or not; `None`
+        /// from a transport that does not tell.
+        final_size: Option<u64>,
+    },
+    /// Writing: the peer sent STOP_SENDING with the code.
+    Stopped(u64),
     /// The transport does not know the stream, or has told its end before.
     Unknown,
 }

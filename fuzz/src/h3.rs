@@ -121,7 +121,7 @@ impl Run {
                 self.write(at, &message);
             }
             7 => self.with_stream(input, |end, id, _| end.finish(id)),
-            8 => self.with_stream(input, |end, id, code| end.reset(id, code, 0)),
+            8 => self.with_stream(input, |end, id, code| end.reset(id, code, &[])),
             9 => self.with_stream(input, |end, id, code| end.stop(id, code)),
             10 => {
                 let datagram = Bytes::copy_from_slice(input.chunk());
@@ -241,7 +241,7 @@ impl Run {
         self.settle();
         for id in std::mem::take(&mut self.streams) {
             if id.dir() == Dir::Bi {
-                self.peer.end().reset(id, 0x10c, 0);
+                self.peer.end().reset(id, 0x10c, &[]);
                 self.peer.end().stop(id, 0x10c);
             }
         }

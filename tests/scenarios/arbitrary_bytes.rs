@@ -118,7 +118,7 @@ fn nothing_panics() {
             }
             match rng.below(8) {
                 0 => peer.end().finish(id),
-                1 => peer.end().reset(id, rng.bits() >> 3, 0),
+                1 => peer.end().reset(id, rng.bits() >> 3, &[]),
                 2 => peer.end().stop(id, rng.bits() >> 3),
                 3 => drop(peer.end().send_datagram(bytes(&mut rng).into())),
                 _ => {}

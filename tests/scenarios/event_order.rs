@@ -85,7 +85,7 @@ fn a_stream_that_is_over_at_once() {
             peer.drive();
         }
         peer.end().stop(id, Code::WT_SESSION_GONE.value());
-        peer.end().reset(id, Code::WT_SESSION_GONE.value(), 0);
+        peer.end().reset(id, Code::WT_SESSION_GONE.value(), &[]);
         let events = peer.events();
         check(&events, 0);
         let opened = |e: &&Event| matches!(e, Event::Session(_, SessionEvent::Opened { .. }));

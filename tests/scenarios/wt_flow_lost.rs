@@ -2,13 +2,19 @@
 //! has counted. Nobody is left without credit for them.
 
 use aqueduct_core::code::Code;
+use aqueduct_core::config::Limits;
+use aqueduct_core::dialect::Dialects;
 use aqueduct_core::error::{OpenError, ReadError};
-use aqueduct_core::id::{Dir, Side};
+use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::head::ConnectAnswer;
+use aqueduct_core::id::{Dir, Side, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::raw::RawPeer;
 use aqueduct_core::transport::Transport;
 use aqueduct_tests::wt::{
-    DATA_BLOCKED, MAX_DATA, MAX_STREAMS_UNI, STREAMS_BLOCKED_UNI, limited, limited_pair, limits,
-    numbers, open_raw, opened_raw, read_raw, send_capsule,
+    DATA_BLOCKED, MAX_DATA, MAX_STREAMS_UNI, STREAMS_BLOCKED_UNI, admit, connect_with, limited,
+    limited_over, limited_pair, limits, numbers, open_raw, opened_raw, read_raw, send_capsule,
+    settings_15, speaking,
 };
 use bytes::Bytes;
 
@@ -29,11 +35,8 @@ fn bytes_of_a_reset_stream() {
             assert_eq!(numbers(&peer, id), [], "they may be read yet");
         }
         peer.reset(raw, Code::H3_REQUEST_CANCELLED);
-        let mut out = [const { Bytes::new() }; 2];
-        // Those that came with the header.
-        let mut recv = || peer.access().recv(key).map(|mut r| r.read(99, &mut out));
-        while let Ok(Ok(_)) = recv() {}
-        assert!(peer.access().recv(key).is_err());
+        // Some came with the header.
+        read_to_reset(&mut peer, key);
         if !told_before {
             send_capsule(&mut peer, id, DATA_BLOCKED, 10);
         }
@@ -41,6 +44,15 @@ fn bytes_of_a_reset_stream() {
         let granted = numbers(&peer, id);
         assert_eq!(granted.last(), Some(&(MAX_DATA, 20)), "{told_before}");
     }
+}
+
+/// Reads what is left of a stream that was reset.
+fn read_to_reset(peer: &mut RawPeer, key: StreamKey) {
+    let mut out = [const { Bytes::new() }; 2];
+    let mut recv = || peer.access().recv(key).map(|mut r| r.read(99, &mut out));
+    while let Ok(Ok(_)) = recv() {}
+    assert!(peer.access().recv(key).is_err());
+    peer.drive();
 }
 
 /// Bytes of a stream that the application does not want.
@@ -100,7 +112,13 @@ fn streams_without_a_header() {
         if !told_before {
             send_capsule(&mut peer, id, STREAMS_BLOCKED_UNI, 4);
         }
-        assert_eq!(numbers(&peer, id), [(MAX_STREAMS_UNI, 7)], "{told_before}");
+        if told_before {
+            // Each notice is answered by what was lost until then.
+            assert_eq!(numbers(&peer, id), [(MAX_STREAMS_UNI, 5)]);
+            send_capsule(&mut peer, id, STREAMS_BLOCKED_UNI, 5);
+        }
+        let last = numbers(&peer, id).pop();
+        assert_eq!(last, Some((MAX_STREAMS_UNI, 7)), "{told_before}");
         // Nobody is punished when one of them comes after all.
         for _ in 0..3 {
             let late = open_raw(&mut peer, Dir::Uni, id, b"");
@@ -157,4 +175,70 @@ fn read_everything(pair: &mut aqueduct_core::testing::loopback_pair::LoopbackPai
         );
     }
     pair.drive();
+}
+
+/// A stream that was lost is forgiven to the sessions it may have been of, and to none
+/// that begins when every CONNECT of its time has come.
+#[test]
+fn a_lost_stream_is_forgotten_in_time() {
+    for late in [false, true] {
+        let (mut peer, first, _) = limited(limits(9, 9, 4), limits(9, 9, 9));
+        let lost = peer.end().open(Dir::Uni).expect("credit");
+        peer.reset(lost, Code::H3_REQUEST_CANCELLED);
+        if late {
+            peer.advance(Limits::default().early_timeout);
+        }
+        let (second, _) = admit(&mut peer, &connect_with("webtransport-h3", &[]));
+        send_capsule(&mut peer, second, STREAMS_BLOCKED_UNI, 4);
+        let forgiven = if late {
+            vec![]
+        } else {
+            vec![(MAX_STREAMS_UNI, 5)]
+        };
+        assert_eq!(numbers(&peer, second), forgiven, "{late}");
+        send_capsule(&mut peer, first, STREAMS_BLOCKED_UNI, 4);
+        assert_eq!(numbers(&peer, first), [(MAX_STREAMS_UNI, 5)], "{late}");
+    }
+}
+
+/// A stream that named its session concerns no other.
+#[test]
+fn a_lost_stream_that_named_its_session_concerns_no_other() {
+    let mut config = speaking(Dialects::SET_B, Some(limits(9, 9, 4)));
+    config.limits.early_streams = 0;
+    let mut peer = RawPeer::greeted(Side::Server, config, &settings_15(limits(9, 9, 9)));
+    let (first, _) = admit(&mut peer, &connect_with("webtransport-h3", &[]));
+    let second = peer.request(&connect_with("webtransport-h3", &[]));
+    let requested = peer.take(Side::Server, |event| match event {
+        Event::Session(session, SessionEvent::Requested(_)) => Ok(session),
+        other => Err(other),
+    });
+    open_raw(&mut peer, Dir::Uni, second, b"early");
+    let accepted = ConnectAnswer::default();
+    let session = requested.expect("a session");
+    peer.access()
+        .accept_session(session, &accepted)
+        .expect("accepts");
+    for (id, forgiven) in [(first, vec![]), (second, vec![(MAX_STREAMS_UNI, 5)])] {
+        send_capsule(&mut peer, id, STREAMS_BLOCKED_UNI, 4);
+        assert_eq!(numbers(&peer, id), forgiven);
+    }
+}
+
+/// Where the transport tells how long a stream was, its loss is counted exactly, and
+/// nothing waits for the peer to say that it is stuck.
+#[test]
+fn a_final_size_ends_the_guessing() {
+    for (sent, granted) in [(11, vec![(MAX_DATA, 31)]), (9, vec![])] {
+        let knobs = Knobs {
+            final_sizes: true,
+            ..Knobs::default()
+        };
+        let (mut peer, id, _) = limited_over(knobs, limits(20, 9, 9), limits(9, 9, 9));
+        let raw = open_raw(&mut peer, Dir::Uni, id, &vec![0; sent]);
+        let key = opened_raw(&mut peer, raw);
+        peer.reset(raw, Code::H3_REQUEST_CANCELLED);
+        read_to_reset(&mut peer, key);
+        assert_eq!(numbers(&peer, id), granted, "{sent}");
+    }
 }

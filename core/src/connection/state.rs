@@ -13,7 +13,7 @@ use crate::error::CloseReason;
 use crate::event::Event;
 use crate::h3::H3Event;
 use crate::h3::connection::H3;
-use crate::id::{SessionKey, Side, StreamKey};
+use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::{Transport, TransportEvent};
@@ -57,50 +57,54 @@ impl State {
     /// The event is not moved: copying it costs more than handling a datagram.
     pub(super) fn handle<T: Transport>(&mut self, t: &mut T, now: Instant, event: &TransportEvent) {
         match event {
+            TransportEvent::Datagrams => {
+                let (sessions, mut cx) = self.split(t, now);
+                let result = sessions.on_datagrams(&mut cx);
+                cx.h3.fail(cx.t, result);
+            }
+            TransportEvent::Readable(id) => self.h3.on_readable(t, *id),
+            TransportEvent::Writable(id) => self.h3.on_writable(t, *id),
+            TransportEvent::Finished(id) => self.h3.on_finished(*id),
+            TransportEvent::Stopped(id, code) => self.h3.on_stopped(t, *id, *code),
+            TransportEvent::Opened(dir) => self.h3.on_opened(t, *dir),
+            TransportEvent::Available(dir) => {
+                self.events.push_back(Event::Available(*dir));
+                self.h3.flush_local(t);
+            }
+            TransportEvent::DatagramsUnblocked => {
+                let (sessions, mut cx) = self.split(t, now);
+                sessions.on_datagrams_unblocked(&mut cx);
+            }
             TransportEvent::Connected => {
                 self.life = Life::Established;
                 self.events.push_back(Event::Connected);
-                let mut cx = Cx {
-                    h3: &mut self.h3,
-                    t: &mut *t,
-                    out: &mut self.events,
-                    now,
-                };
-                self.sessions.on_connected(&mut cx);
+                let (sessions, mut cx) = self.split(t, now);
+                sessions.on_connected(&mut cx);
+                self.h3.begin(t);
             }
-            TransportEvent::Available(dir) => self.events.push_back(Event::Available(*dir)),
-            _ => {}
-        }
-        self.h3.handle(t, event);
-        let mut cx = Cx {
-            h3: &mut self.h3,
-            t,
-            out: &mut self.events,
-            now,
-        };
-        match event {
-            TransportEvent::Datagrams => {
-                let result = self.sessions.on_datagrams(&mut cx);
-                cx.h3.fail(cx.t, result);
-            }
-            TransportEvent::DatagramsUnblocked => self.sessions.on_datagrams_unblocked(&mut cx),
             TransportEvent::Closed(reason) => {
                 self.finish(t, now, reason.clone());
                 return;
             }
-            _ => {}
         }
         self.settle(t, now);
     }
 
-    pub(super) fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
-        let mut cx = Cx {
+    /// The session storey, and what it works on.
+    #[inline]
+    fn split<'a, T>(&'a mut self, t: &'a mut T, now: Instant) -> (&'a mut Sessions, Cx<'a, T>) {
+        let cx = Cx {
             h3: &mut self.h3,
             t,
             out: &mut self.events,
             now,
         };
-        let result = self.sessions.handle_timeout(&mut cx);
+        (&mut self.sessions, cx)
+    }
+
+    pub(super) fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        let (sessions, mut cx) = self.split(t, now);
+        let result = sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
         self.settle(t, now);
         if self.drain_until.is_some_and(|until| until <= now) {
@@ -134,17 +138,9 @@ impl State {
                 self.finish(t, now, reason.clone());
                 return;
             }
-            let mut cx = Cx {
-                h3: &mut self.h3,
-                t,
-                out: &mut self.events,
-                now,
-            };
-            match self.sessions.handle(&mut cx, event) {
-                Ok(Some(event)) => self.events.push_back(event),
-                Ok(None) => {}
-                Err(fault) => self.h3.fail(t, Err(fault)),
-            }
+            let (sessions, mut cx) = self.split(t, now);
+            let result = sessions.handle(&mut cx, event);
+            self.h3.fail(t, result);
         }
         let idle = self.h3.exchanges == 0 && self.life == Life::Established;
         if let Some(until) = self.drain_until
@@ -165,13 +161,8 @@ impl State {
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> R,
     ) -> R {
         let (told, over) = (self.events.len(), self.life == Life::Closed);
-        let mut cx = Cx {
-            h3: &mut self.h3,
-            t,
-            out: &mut self.events,
-            now,
-        };
-        let result = work(&mut self.sessions, &mut cx);
+        let (sessions, mut cx) = self.split(t, now);
+        let result = work(sessions, &mut cx);
         self.settle(t, now);
         if over {
             // What had arrived can still be read, but `Closed` was the last event.
@@ -182,12 +173,7 @@ impl State {
 
     /// The oldest datagram that waits for a session or request.
     pub(super) fn pop_datagram(&mut self, stream: StreamKey) -> Option<Bytes> {
-        let Self { h3, sessions, .. } = self;
-        let payload = sessions.rings.pop(h3, stream)?;
-        if let Some(session) = sessions.registry.get_mut(h3, SessionKey(stream)) {
-            session.stats.datagrams_received += 1;
-        }
-        Some(payload)
+        self.sessions.pop_datagram(&self.h3, stream)
     }
 
     /// Begins a graceful shutdown.
@@ -232,13 +218,8 @@ impl State {
         }
         self.life = Life::Closed;
         self.h3.set_closed();
-        let mut cx = Cx {
-            h3: &mut self.h3,
-            t,
-            out: &mut self.events,
-            now,
-        };
-        self.sessions.end_all(&mut cx, &reason);
+        let (sessions, mut cx) = self.split(t, now);
+        sessions.end_all(&mut cx, &reason);
         while self.h3.poll_event().is_some() {}
         self.events.push_back(Event::Closed(Box::new(reason)));
     }

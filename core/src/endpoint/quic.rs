@@ -106,7 +106,12 @@ impl Transport for QuinnTransport<'_> {
                     break;
                 }
                 // A reset discards what was not read, so nothing was read above.
-                Err(ReadError::Reset(code)) => return Err(StreamGone::Reset(code.into_inner())),
+                Err(ReadError::Reset(code)) => {
+                    return Err(StreamGone::Reset {
+                        code: code.into_inner(),
+                        final_size: None,
+                    });
+                }
             }
         }
         // Credit goes back to the peer with the next transmit, which every use
@@ -127,7 +132,7 @@ impl Transport for QuinnTransport<'_> {
                 Ok(written) => taken += written.bytes,
                 Err(WriteError::Blocked) => return Ok(taken),
                 Err(WriteError::Stopped(code)) if taken == 0 => {
-                    return Err(StreamGone::Reset(code.into_inner()));
+                    return Err(StreamGone::Stopped(code.into_inner()));
                 }
                 Err(WriteError::ClosedStream) if taken == 0 => return Err(StreamGone::Unknown),
                 Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return Ok(taken),
@@ -146,7 +151,7 @@ impl Transport for QuinnTransport<'_> {
         }
     }
 
-    fn reset(&mut self, id: StreamId, code: u64, _reliable_size: u64) {
+    fn reset(&mut self, id: StreamId, code: u64, _head: &[u8]) {
         if self.sends(id) {
             // Fails only for a stream that has ended.
             let _ = self.quic.send_stream(to_id(id)).reset(to_code(code));

@@ -8,12 +8,12 @@ use bytes::BytesMut;
 
 use super::local::LocalStream;
 use super::streams::{Kind, Recv, Send, StreamTable};
-use super::{Claims, H3Event};
+use super::{Claims, Fact, H3Event};
 use crate::config::Config;
 use crate::fault::{Fault, Violation};
-use crate::id::{Side, StreamId, StreamKey};
+use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::stats::Stats;
-use crate::transport::{Transport, TransportEvent};
+use crate::transport::Transport;
 use crate::wire::frame::StreamKind;
 use crate::wire::frame_reader::{FrameReader, FrameRules};
 use crate::wire::priority::Priority;
@@ -59,8 +59,6 @@ pub(crate) struct H3 {
     pub(super) peer_max_push_id: Option<u64>,
     /// Requests and tunnels in the table.
     pub(crate) exchanges: usize,
-    /// A stream of the peer ended before its use was known.
-    pub(crate) headless: bool,
     pub(super) early_priorities: VecDeque<(StreamId, Priority)>,
     nuisances: u32,
     pub(crate) stats: Stats,
@@ -92,7 +90,6 @@ impl H3 {
             goaway_received: None,
             peer_max_push_id: None,
             exchanges: 0,
-            headless: false,
             early_priorities: VecDeque::new(),
             nuisances: 0,
             stats: Stats::default(),
@@ -101,63 +98,53 @@ impl H3 {
         }
     }
 
-    /// Takes in one transport event. `Datagrams`, `DatagramsUnblocked` and
-    /// `Closed` concern the layer above.
-    pub(crate) fn handle<T: Transport>(&mut self, t: &mut T, event: &TransportEvent) {
-        if self.closed {
+    /// The peer opened streams.
+    pub(crate) fn on_opened<T: Transport>(&mut self, t: &mut T, dir: Dir) {
+        let result = self.accept(t, dir);
+        self.fail(t, result);
+    }
+
+    /// A stream has bytes, an end or a reset.
+    pub(crate) fn on_readable<T: Transport>(&mut self, t: &mut T, id: StreamId) {
+        let Some(key) = self.table.find(id) else {
             return;
-        }
-        let result = match event {
-            TransportEvent::Connected => {
-                self.begin(t);
-                Ok(())
+        };
+        let result = match self.table.get(key).map(|slot| &slot.kind) {
+            Some(Kind::Raw) => {
+                self.tell_readable(key);
+                return;
             }
-            TransportEvent::Opened(dir) => self.accept(t, *dir),
-            TransportEvent::Available(_) => {
-                self.flush_local(t);
-                Ok(())
-            }
-            TransportEvent::Readable(id) => self.on_readable(t, *id),
-            TransportEvent::Writable(id) => {
-                match self.table.find(*id) {
-                    Some(key) => self.on_writable(t, key),
-                    None => self.flush_local(t),
-                }
-                Ok(())
-            }
-            TransportEvent::Finished(id) => {
-                if let Some(key) = self.table.find(*id) {
-                    self.on_delivered(key);
-                }
-                Ok(())
-            }
-            TransportEvent::Stopped(id, code) => match self.table.find(*id) {
-                Some(key) => {
-                    self.on_stopped(t, key, *code);
-                    Ok(())
-                }
-                None => self.on_local_stopped(*id),
-            },
-            TransportEvent::Datagrams
-            | TransportEvent::DatagramsUnblocked
-            | TransportEvent::Closed(_) => Ok(()),
+            Some(Kind::Exchange(_)) => self.pump(t, key),
+            Some(Kind::Unidentified(_)) => self.identify(t, key),
+            Some(kind) if Self::is_peer_critical(kind) => self.read_critical(t, key, false),
+            _ => return,
         };
         self.fail(t, result);
     }
 
-    fn on_readable<T: Transport>(&mut self, t: &mut T, id: StreamId) -> Result<(), Fault> {
-        let Some(key) = self.table.find(id) else {
-            return Ok(());
-        };
-        match self.table.get(key).map(|slot| &slot.kind) {
-            Some(Kind::Unidentified(_)) => self.identify(t, key),
-            Some(Kind::Exchange(_)) => self.pump(t, key),
-            Some(Kind::Raw) => {
-                self.tell_readable(key);
-                Ok(())
+    /// The transport takes bytes of a stream again.
+    pub(crate) fn on_writable<T: Transport>(&mut self, t: &mut T, id: StreamId) {
+        match self.table.find(id) {
+            Some(key) => self.write_on(t, key),
+            None => self.flush_local(t),
+        }
+    }
+
+    /// The peer acknowledged all of a stream.
+    pub(crate) fn on_finished(&mut self, id: StreamId) {
+        if let Some(key) = self.table.find(id) {
+            self.on_delivered(key);
+        }
+    }
+
+    /// The peer sent STOP_SENDING.
+    pub(crate) fn on_stopped<T: Transport>(&mut self, t: &mut T, id: StreamId, code: u64) {
+        match self.table.find(id) {
+            Some(key) => self.answer_stop(t, key, code),
+            None => {
+                let result = self.on_local_stopped(id);
+                self.fail(t, result);
             }
-            Some(kind) if Self::is_peer_critical(kind) => self.read_critical(t, key, false),
-            _ => Ok(()),
         }
     }
 
@@ -172,8 +159,24 @@ impl H3 {
             && slot.recv != Recv::Closed
             && !std::mem::replace(&mut slot.readable_told, true)
         {
-            self.events.push_back(H3Event::Readable(key));
+            self.events.push_back(H3Event::On(key, Fact::Readable));
         }
+    }
+
+    /// What is to be said of a stream when it is introduced to its owner: whether it
+    /// may be read, which is then not said again, and the code of a stop that came
+    /// before.
+    pub(crate) fn introduce(&mut self, key: StreamKey) -> (bool, Option<u64>) {
+        let Some(slot) = self.table.get_mut(key) else {
+            return (false, None);
+        };
+        let readable = slot.recv != Recv::Closed;
+        slot.readable_told = readable;
+        let stopped = match slot.send {
+            Send::Stopped(code) => Some(code),
+            _ => None,
+        };
+        (readable, stopped)
     }
 
     /// Says once that both halves of a stream are over, when they are.
@@ -182,7 +185,11 @@ impl H3 {
             && slot.is_over()
             && !std::mem::replace(&mut slot.over_told, true)
         {
-            self.events.push_back(H3Event::Over(key));
+            let identified = !matches!(slot.kind, Kind::Unidentified(_));
+            self.events.push_back(H3Event::Over {
+                stream: key,
+                identified,
+            });
         }
     }
 
@@ -248,7 +255,8 @@ impl H3 {
             }
             Err(Fault::Stream(key, why)) => {
                 tracing::debug!(stream = %key.id, code = %why.code(), %why, "resetting a stream");
-                self.events.push_back(H3Event::Malformed(key, why));
+                self.events
+                    .push_back(H3Event::On(key, Fact::Malformed(why)));
                 //= https://www.rfc-editor.org/rfc/rfc9114#section-8
                 // A stream error ends both halves, one that was finished too as
                 // long as the peer has not acknowledged it.

@@ -3,12 +3,12 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::H3Event;
 use super::connection::{CHUNK, H3};
 use super::streams::{Kind, Recv};
+use super::{Fact, H3Event};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
-use crate::transport::{ReadState, StreamGone, Transport};
+use crate::transport::{ReadState, Transport};
 use crate::wire::frame::{self, StreamKind};
 use crate::wire::frame_reader::{FrameEvent, FrameRules};
 use crate::wire::grease;
@@ -18,7 +18,7 @@ use crate::wire::varint::VarInt;
 
 impl H3 {
     /// Opens our critical streams and says SETTINGS.
-    pub(super) fn begin<T: Transport>(&mut self, t: &mut T) {
+    pub(crate) fn begin<T: Transport>(&mut self, t: &mut T) {
         let settings = self.local_settings();
         let out = self.control_out.buffer();
         frame::put_settings(out, &settings);
@@ -42,7 +42,7 @@ impl H3 {
             if t.write(id, &mut chunk).is_ok_and(|_| chunk[0].is_empty()) {
                 t.finish(id);
             } else {
-                t.reset(id, crate::code::Code::H3_NO_ERROR.value(), 0);
+                t.reset(id, crate::code::Code::H3_NO_ERROR.value(), &[]);
             }
         }
     }
@@ -126,7 +126,7 @@ impl H3 {
                         [slot.held] = out;
                     }
                 }
-                Err(StreamGone::Reset(_) | StreamGone::Unknown) => {
+                Err(_) => {
                     return Err(Fault::Connection(Violation::CriticalStreamClosed));
                 }
             }
@@ -266,7 +266,7 @@ impl H3 {
             })
             .collect();
         for key in left_out {
-            self.events.push_back(H3Event::Unprocessed(key));
+            self.events.push_back(H3Event::On(key, Fact::Unprocessed));
             self.abandon(t, key, crate::code::Code::H3_REQUEST_CANCELLED);
         }
     }
@@ -336,7 +336,7 @@ impl H3 {
         };
         t.set_priority(key.id, number);
         if connect {
-            self.events.push_back(H3Event::Reprioritized(key));
+            self.events.push_back(H3Event::On(key, Fact::Reprioritized));
         }
     }
 

@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::id::{Dir, StreamId};
-use crate::transport::{StreamGone, Transport};
+use crate::transport::Transport;
 
 /// One of the three critical streams of this side.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl LocalStream {
                 Ok(taken) => taken,
                 // A stop of this stream arrives as an event of its own and ends
                 // the connection there.
-                Err(StreamGone::Reset(_) | StreamGone::Unknown) => return,
+                Err(_) => return,
             };
             let [rest] = chunk;
             if !rest.is_empty() {

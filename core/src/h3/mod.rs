@@ -9,11 +9,11 @@
 //! ```
 //!
 //! Contract with the layer above:
-//! - it calls `handle` for each transport event and drains `poll_event` after
+//! - it calls the `on_*` of each transport event and drains `poll_event` after
 //!   that and after each call of its own;
-//! - the table in `streams.rs` belongs to this layer, the `link`, `place` and
-//!   `ring` of a slot to the layer above, and [`H3Event::Over`] is its cue to let go of both
-//!   and call `remove`;
+//! - the table in `streams.rs` belongs to this layer, the `owner` of a slot to the
+//!   layer above, and [`H3Event::Over`] is its cue to let go of the stream and call
+//!   `remove`;
 //! - streams whose type is in [`Claims`] are handed up with
 //!   [`H3Event::Claimed`] and are raw bytes from there on;
 //! - every `Result` carries a [`Fault`](crate::fault::Fault), which it passes to
@@ -49,40 +49,51 @@ pub(crate) struct Claims {
 pub(crate) enum H3Event {
     /// The peer's SETTINGS have been taken in.
     Settings,
-    /// A complete request head.
-    Request(StreamKey, Box<RequestHead>),
-    /// A complete interim response head.
-    Interim(StreamKey, Box<ResponseHead>),
-    /// A complete final response head.
-    Response(StreamKey, Box<ResponseHead>),
-    /// Trailers, after the content was taken.
-    Trailers(StreamKey, Box<Trailers>),
     /// A stream of a claimed type and the id after the type.
     Claimed {
         stream: StreamKey,
         dir: Dir,
         id: u64,
     },
-    /// Content, raw bytes or the end may be read.
-    Readable(StreamKey),
-    /// A blocked stream takes bytes again.
-    Writable(StreamKey),
-    /// Everything sent was acknowledged.
-    Delivered(StreamKey),
-    /// The peer stopped our sending half, which has been reset in answer.
-    Stopped(StreamKey, u64),
-    /// The peer reset its sending half.
-    Reset(StreamKey, u64),
-    /// The request was left out by a GOAWAY.
-    Unprocessed(StreamKey),
-    /// The stream was reset and stopped because of what the peer sent.
-    Malformed(StreamKey, Violation),
+    /// Something happened on a stream.
+    On(StreamKey, Fact),
     /// Both halves are over: let go of the stream and remove it.
-    Over(StreamKey),
-    /// A CONNECT request has another priority, as have the streams that depend on it.
-    Reprioritized(StreamKey),
+    Over {
+        stream: StreamKey,
+        /// Its first integers had come, so that it is known what it was for.
+        identified: bool,
+    },
     /// The peer sent its first GOAWAY.
     PeerDrains,
     /// The connection was closed because of what the peer sent.
     Failed(Violation),
+}
+
+/// What happened on a stream.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// A complete request head.
+    Request(Box<RequestHead>),
+    /// A complete interim response head.
+    Interim(Box<ResponseHead>),
+    /// A complete final response head.
+    Response(Box<ResponseHead>),
+    /// Trailers, after the content was taken.
+    Trailers(Box<Trailers>),
+    /// Content, raw bytes or the end may be read.
+    Readable,
+    /// A blocked stream takes bytes again.
+    Writable,
+    /// Everything sent was acknowledged.
+    Delivered,
+    /// The peer stopped our sending half, which has been reset in answer.
+    Stopped(u64),
+    /// The peer reset its sending half.
+    Reset(u64),
+    /// The request was left out by a GOAWAY.
+    Unprocessed,
+    /// The stream was reset and stopped because of what the peer sent.
+    Malformed(Violation),
+    /// A CONNECT request has another priority, as have the streams that depend on it.
+    Reprioritized,
 }

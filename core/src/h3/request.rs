@@ -16,9 +16,9 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::H3Event;
 use super::connection::{CHUNK, H3};
 use super::streams::{Kind, Recv, Send};
+use super::{Fact, H3Event};
 use super::{message, tunnel_priority};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
@@ -137,6 +137,15 @@ impl Exchange {
     }
 }
 
+/// Why a stream of a claimed type gives no bytes.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum RawGone {
+    /// The peer abandoned it with the code; so many bytes were lost, if that is known.
+    Reset { code: u64, lost: Option<u64> },
+    /// Over, and its end was told before.
+    Unknown,
+}
+
 impl From<FrameError> for Violation {
     fn from(error: FrameError) -> Self {
         match error {
@@ -191,13 +200,14 @@ impl H3 {
             match t.read(key.id, CHUNK, &mut out) {
                 Ok(read) => {
                     [slot.held] = out;
+                    slot.read += read.bytes as u64;
                     exchange.fin = read.state == ReadState::Finished;
                     if read.bytes == 0 && !exchange.fin {
                         return Ok(());
                     }
                 }
-                Err(StreamGone::Reset(code)) => return self.on_reset(t, key, code),
-                Err(StreamGone::Unknown) => {
+                Err(StreamGone::Reset { code, .. }) => return self.on_reset(t, key, code),
+                Err(StreamGone::Stopped(_) | StreamGone::Unknown) => {
                     self.close_recv(key);
                     self.settle(key);
                     return Ok(());
@@ -291,7 +301,7 @@ impl H3 {
                     exchange.recv = Part::Trailers;
                 }
                 self.events
-                    .push_back(H3Event::Trailers(key, Box::new(trailers)));
+                    .push_back(H3Event::On(key, Fact::Trailers(Box::new(trailers))));
                 Ok(())
             }
         }
@@ -332,7 +342,8 @@ impl H3 {
         }
         self.stats.requests += 1;
         self.useful(1);
-        self.events.push_back(H3Event::Request(key, Box::new(head)));
+        self.events
+            .push_back(H3Event::On(key, Fact::Request(Box::new(head))));
         self.tell_stopped(key);
         Ok(())
     }
@@ -343,7 +354,8 @@ impl H3 {
             return Ok(());
         };
         if head.status.is_informational() {
-            self.events.push_back(H3Event::Interim(key, Box::new(head)));
+            self.events
+                .push_back(H3Event::On(key, Fact::Interim(Box::new(head))));
             return self.nuisance(1);
         }
         if exchange.connect && head.status.is_success() {
@@ -359,7 +371,7 @@ impl H3 {
         }
         self.useful(1);
         self.events
-            .push_back(H3Event::Response(key, Box::new(head)));
+            .push_back(H3Event::On(key, Fact::Response(Box::new(head))));
         Ok(())
     }
 
@@ -440,8 +452,8 @@ impl H3 {
         exchange.content = Bytes::new();
         exchange.blocked = None;
         if exchange.told {
-            slot.recv = Recv::Reset(code);
-            self.events.push_back(H3Event::Reset(key, code));
+            slot.recv = Recv::Reset(code, None);
+            self.events.push_back(H3Event::On(key, Fact::Reset(code)));
             self.tell_readable(key);
         } else {
             // Nobody will ever answer it.
@@ -494,7 +506,7 @@ impl H3 {
                     self.settle(key);
                     return Ok(Ok(read));
                 }
-                Recv::Reset(code) if read.chunks == 0 => {
+                Recv::Reset(code, _) if read.chunks == 0 => {
                     self.close_recv(key);
                     self.settle(key);
                     return Ok(Err(ReadError::Reset(PeerCode::http(code))));
@@ -524,8 +536,8 @@ impl H3 {
         key: StreamKey,
         max: usize,
         out: &mut [Bytes],
-    ) -> Result<Read, ReadError> {
-        let slot = self.table.get_mut(key).ok_or(ReadError::Gone)?;
+    ) -> Result<Read, RawGone> {
+        let slot = self.table.get_mut(key).ok_or(RawGone::Unknown)?;
         let mut read = Read {
             chunks: 0,
             bytes: 0,
@@ -533,12 +545,12 @@ impl H3 {
         };
         match slot.recv {
             Recv::Open | Recv::Finished => {}
-            Recv::Reset(code) => {
+            Recv::Reset(code, lost) => {
                 self.close_recv(key);
                 self.settle(key);
-                return Err(ReadError::Reset(PeerCode::http(code)));
+                return Err(RawGone::Reset { code, lost });
             }
-            Recv::Closed => return Err(ReadError::Gone),
+            Recv::Closed => return Err(RawGone::Unknown),
         }
         let Some((first, rest)) = out.split_first_mut() else {
             return Ok(read);
@@ -563,21 +575,28 @@ impl H3 {
         } else if room > 0 && !target.is_empty() {
             match t.read(key.id, room, target) {
                 Ok(more) => {
+                    slot.read += more.bytes as u64;
                     read.chunks += more.chunks;
                     read.bytes += more.bytes;
                     read.state = more.state;
                 }
-                Err(StreamGone::Reset(code)) if read.chunks > 0 => {
-                    slot.recv = Recv::Reset(code);
-                    return Ok(read);
-                }
                 Err(gone) => {
+                    let lost = match gone {
+                        StreamGone::Reset { code, final_size } => {
+                            let lost = final_size.map(|size| slot.lost(size));
+                            RawGone::Reset { code, lost }
+                        }
+                        StreamGone::Stopped(_) | StreamGone::Unknown => RawGone::Unknown,
+                    };
+                    if let RawGone::Reset { code, lost } = lost
+                        && read.chunks > 0
+                    {
+                        slot.recv = Recv::Reset(code, lost);
+                        return Ok(read);
+                    }
                     self.close_recv(key);
                     self.settle(key);
-                    return Err(match gone {
-                        StreamGone::Reset(code) => ReadError::Reset(PeerCode::http(code)),
-                        StreamGone::Unknown => ReadError::Gone,
-                    });
+                    return Err(lost);
                 }
             }
         }
@@ -628,7 +647,7 @@ impl H3 {
             t.stop(key.id, code.value());
         }
         if !matches!(slot.send, Send::Closed | Send::Finished) {
-            t.reset(key.id, code.value(), u64::from(slot.header_len));
+            t.reset(key.id, code.value(), slot.head.as_slice());
         }
         // A backlog on the decoder stream is found at its next use.
         self.cancel_sections(key).ok();

@@ -9,10 +9,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::H3Event;
 use super::connection::{ARENA, H3};
 use super::request::{Exchange, Part};
 use super::streams::{Kind, Send, Slot};
+use super::{Fact, H3Event};
 use super::{message, tunnel_priority};
 use crate::error::{OpenError, PeerCode, ResetError, SendError, WriteError};
 use crate::head::{End, RequestHead, ResponseHead};
@@ -213,8 +213,8 @@ impl H3 {
             match t.write(key.id, &mut slot.owed) {
                 Ok(_) => {}
                 // The stop arrives as an event, which decides what happens.
-                Err(StreamGone::Reset(_)) => return false,
-                Err(StreamGone::Unknown) => {
+                Err(StreamGone::Stopped(_)) => return false,
+                Err(StreamGone::Reset { .. } | StreamGone::Unknown) => {
                     slot.owed.clear();
                     slot.send = Send::Closed;
                     self.settle(key);
@@ -227,7 +227,7 @@ impl H3 {
             }
         }
         if let Send::Resetting(code) = slot.send {
-            t.reset(key.id, code, u64::from(slot.header_len));
+            t.reset(key.id, code, slot.head.as_slice());
             slot.send = Send::Closed;
             self.settle(key);
             return false;
@@ -335,10 +335,12 @@ impl H3 {
         let taken = if self.flush_stream(t, key) {
             match t.write(key.id, chunks) {
                 Ok(taken) => taken,
-                Err(StreamGone::Reset(code)) => {
+                Err(StreamGone::Stopped(code)) => {
                     return Err(WriteError::Stopped(PeerCode::http(code)));
                 }
-                Err(StreamGone::Unknown) => return Err(WriteError::Gone),
+                Err(StreamGone::Reset { .. } | StreamGone::Unknown) => {
+                    return Err(WriteError::Gone);
+                }
             }
         } else {
             0
@@ -359,14 +361,14 @@ impl H3 {
             Send::Resetting(_) | Send::Closed => return Err(ResetError::Gone),
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.5
             // A reset does not outrun the header that says whose stream it is.
-            Send::Open | Send::Finishing if slot.header_len > 0 && !slot.owed.is_empty() => {
+            Send::Open | Send::Finishing if !slot.head.is_empty() && !slot.owed.is_empty() => {
                 slot.send = Send::Resetting(code);
                 return Ok(());
             }
             // The reset already went out, in answer to the stop.
             Send::Stopped(_) => {}
             Send::Open | Send::Finishing | Send::Finished => {
-                t.reset(key.id, code, u64::from(slot.header_len));
+                t.reset(key.id, code, slot.head.as_slice());
             }
         }
         slot.owed.clear();
@@ -376,7 +378,7 @@ impl H3 {
     }
 
     /// The transport takes bytes of the stream again.
-    pub(super) fn on_writable<T: Transport>(&mut self, t: &mut T, key: StreamKey) {
+    pub(super) fn write_on<T: Transport>(&mut self, t: &mut T, key: StreamKey) {
         if !self.flush_stream(t, key) {
             return;
         }
@@ -384,7 +386,7 @@ impl H3 {
             && std::mem::take(&mut slot.wants_writable)
             && slot.send == Send::Open
         {
-            self.events.push_back(H3Event::Writable(key));
+            self.events.push_back(H3Event::On(key, Fact::Writable));
         }
     }
 
@@ -394,13 +396,13 @@ impl H3 {
             && slot.send == Send::Finished
         {
             slot.send = Send::Closed;
-            self.events.push_back(H3Event::Delivered(key));
+            self.events.push_back(H3Event::On(key, Fact::Delivered));
             self.settle(key);
         }
     }
 
     /// The peer does not want what we send.
-    pub(super) fn on_stopped<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: u64) {
+    pub(super) fn answer_stop<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: u64) {
         let Some(slot) = self.table.get_mut(key) else {
             return;
         };
@@ -409,7 +411,7 @@ impl H3 {
         }
         //= https://www.rfc-editor.org/rfc/rfc9000#section-3.5
         // STOP_SENDING is answered with a reset that repeats its code.
-        t.reset(key.id, code, u64::from(slot.header_len));
+        t.reset(key.id, code, slot.head.as_slice());
         slot.owed.clear();
         let before = std::mem::replace(&mut slot.send, Send::Closed);
         if before == Send::Open {
@@ -417,17 +419,17 @@ impl H3 {
         }
         // Who has abandoned the stream need not know.
         if !matches!(before, Send::Resetting(_)) {
-            self.events.push_back(H3Event::Stopped(key, code));
+            self.events.push_back(H3Event::On(key, Fact::Stopped(code)));
         }
         self.settle(key);
     }
 
     /// Tells a stop that came before the stream was introduced.
-    pub(crate) fn tell_stopped(&mut self, key: StreamKey) {
+    pub(super) fn tell_stopped(&mut self, key: StreamKey) {
         if let Some(slot) = self.table.get(key)
             && let Send::Stopped(code) = slot.send
         {
-            self.events.push_back(H3Event::Stopped(key, code));
+            self.events.push_back(H3Event::On(key, Fact::Stopped(code)));
         }
     }
 
@@ -442,8 +444,7 @@ impl H3 {
         let id = t.open(dir)?;
         // Before the header is written: bytes that wait keep the number they came with.
         t.set_priority(id, priority);
-        let mut slot = Slot::new(id, self.side, Kind::Raw);
-        slot.header_len = u8::try_from(header.len()).unwrap_or(u8::MAX);
+        let mut slot = Slot::raw(id, self.side, header);
         let head = self.frame_head(header);
         slot.owed.push(head);
         let key = self.table.insert(slot);

@@ -11,7 +11,7 @@ use super::request::Exchange;
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::wire::cursor::HeadReader;
 
-/// Marks the absence of a slot in windows and links.
+/// Marks the absence of a slot in windows, and of an owner.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// What a stream is used for.
@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Exchange(Box<Exchange>),
     /// Claimed by the layer above: raw bytes after the stream's header.
     Raw,
+    /// Its use is known and nobody here has one for it: refused.
+    Refused,
 }
 
 /// The receiving half.
@@ -38,8 +40,9 @@ pub(crate) enum Recv {
     Open,
     /// The peer's end was seen; the application has not been told.
     Finished,
-    /// The peer's reset was seen; the application has not been told.
-    Reset(u64),
+    /// The peer's reset was seen; the application has not been told. The code, and
+    /// how many bytes were lost, if that is known.
+    Reset(u64, Option<u64>),
     /// Over, or never was.
     Closed,
 }
@@ -61,32 +64,34 @@ pub(crate) enum Send {
     Closed,
 }
 
-/// Membership in the list of a session's streams, threaded through the slots.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Link {
-    /// The session's slot, or `NONE`.
-    pub(crate) session: u32,
-    pub(crate) prev: u32,
-    pub(crate) next: u32,
-}
-
-impl Link {
-    pub(crate) const FREE: Self = Self {
-        session: NONE,
-        prev: NONE,
-        next: NONE,
-    };
-}
-
-/// A stream's place among the streams of its session.
+/// The few bytes that a stream of a claimed type begins with, kept for a reset.
 #[derive(Copy, Clone, Debug, Default)]
-pub(crate) struct Place {
-    /// Higher goes first within the group.
-    pub(crate) order: i32,
-    /// Streams of different groups share.
-    pub(crate) group: u32,
-    /// What the transport was told.
-    pub(crate) told: Option<i32>,
+pub(crate) struct StreamHead {
+    bytes: [u8; Self::MAX],
+    len: u8,
+}
+
+impl StreamHead {
+    /// Two variable-length integers.
+    const MAX: usize = 16;
+
+    /// Keeps a header; a longer one than any claimed type has is not kept.
+    fn new(header: &[u8]) -> Self {
+        let mut head = Self::default();
+        if let Some(place) = head.bytes.get_mut(..header.len()) {
+            place.copy_from_slice(header);
+            head.len = header.len() as u8;
+        }
+        head
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// One stream.
@@ -101,20 +106,18 @@ pub(crate) struct Slot {
     /// Bytes owed to the transport: what it did not take of a header or of a frame
     /// that was begun. Bounded by one field section or one DATA frame.
     pub(crate) owed: SmallVec<[Bytes; 2]>,
-    /// Length of the stream's own header, which a reset must not outrun.
-    pub(crate) header_len: u8,
+    /// The stream's own header, which a reset must not outrun.
+    pub(crate) head: StreamHead,
+    /// Bytes that the transport has given of it.
+    pub(crate) read: u64,
     /// A readable event is out and the application has not read to `Blocked` since.
     pub(crate) readable_told: bool,
     /// A write took less than offered: a writable event is due.
     pub(crate) wants_writable: bool,
-    /// A write ended at the session's limit: a writable event is due with credit.
-    pub(crate) wants_credit: bool,
     /// The end of both halves has been told.
     pub(crate) over_told: bool,
-    pub(crate) link: Link,
-    pub(crate) place: Place,
-    /// The datagram ring, or `NONE`.
-    pub(crate) ring: u32,
+    /// A word of the layer above, which alone knows its meaning; `NONE` at first.
+    pub(crate) owner: u32,
 }
 
 impl Slot {
@@ -133,15 +136,28 @@ impl Slot {
             send,
             held: Bytes::new(),
             owed: SmallVec::new(),
-            header_len: 0,
+            head: StreamHead::default(),
+            read: 0,
             readable_told: false,
             wants_writable: false,
-            wants_credit: false,
             over_told: false,
-            link: Link::FREE,
-            place: Place::default(),
-            ring: NONE,
+            owner: NONE,
         }
+    }
+
+    /// A slot for a stream of a claimed type that this side opens.
+    pub(crate) fn raw(id: StreamId, side: Side, header: &[u8]) -> Self {
+        Self {
+            head: StreamHead::new(header),
+            ..Self::new(id, side, Kind::Raw)
+        }
+    }
+
+    /// Bytes of the stream that have come and will not be given any more, once the
+    /// peer has abandoned it after `final_size` bytes.
+    pub(crate) fn lost(&self, final_size: u64) -> u64 {
+        let given = self.read.saturating_sub(self.held.len() as u64);
+        final_size.saturating_sub(given)
     }
 
     pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
@@ -210,15 +226,6 @@ impl StreamTable {
         self.slots
             .get_mut(key.slot as usize)
             .filter(|slot| slot.id == key.id)
-    }
-
-    /// The slot at an index kept by this table's own links.
-    pub(crate) fn at(&self, index: u32) -> Option<&Slot> {
-        self.slots.get(index as usize)
-    }
-
-    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(index as usize)
     }
 
     /// The key of a live stream.

@@ -9,7 +9,7 @@ use super::streams::{Kind, Recv, Slot};
 use crate::code::Code;
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamKey};
-use crate::transport::{ReadState, StreamGone, Transport};
+use crate::transport::{ReadState, Transport};
 use crate::wire::cursor::HeadReader;
 use crate::wire::stream_type::UniType;
 
@@ -61,6 +61,7 @@ impl H3 {
                 Ok(read) => {
                     let [chunk] = out;
                     slot.held = chunk;
+                    slot.read += read.bytes as u64;
                     ended = read.state == ReadState::Finished;
                     if read.bytes == 0 && !ended {
                         return Ok(());
@@ -68,7 +69,7 @@ impl H3 {
                 }
                 //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
                 // A stream may end before its type is known; that is no error.
-                Err(StreamGone::Reset(_) | StreamGone::Unknown) => {
+                Err(_) => {
                     return self.reset_unidentified(t, key);
                 }
             }
@@ -99,7 +100,6 @@ impl H3 {
         let Some(slot) = self.table.get_mut(key) else {
             return Ok(());
         };
-        self.headless = true;
         slot.recv = Recv::Closed;
         if key.id.dir() == Dir::Bi {
             let Kind::Unidentified(reader) = &slot.kind else {
@@ -119,7 +119,6 @@ impl H3 {
     }
 
     fn reset_unidentified<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
-        self.headless = true;
         if let Some(slot) = self.table.get_mut(key) {
             slot.recv = Recv::Closed;
         }
@@ -135,6 +134,14 @@ impl H3 {
     ) -> Result<(), Fault> {
         self.abandon(t, key, code);
         self.nuisance(1)
+    }
+
+    /// Ends a stream whose use is known and not wanted.
+    fn turn_away<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: Code) {
+        if let Some(slot) = self.table.get_mut(key) {
+            slot.kind = Kind::Refused;
+        }
+        self.abandon(t, key, code);
     }
 
     fn begin_uni<T: Transport>(
@@ -162,7 +169,7 @@ impl H3 {
                 //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
                 // Unknown types are no error: stop the stream and forget it.
                 self.stats.unknown_streams += 1;
-                self.abandon(t, key, Code::H3_STREAM_CREATION_ERROR);
+                self.turn_away(t, key, Code::H3_STREAM_CREATION_ERROR);
                 return self.nuisance(1);
             }
         };
@@ -192,7 +199,7 @@ impl H3 {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
         // Requests at or above the id of our GOAWAY are refused unprocessed.
         if self.goaway_sent.is_some_and(|limit| key.id.wire() >= limit) {
-            self.abandon(t, key, Code::H3_REQUEST_REJECTED);
+            self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
             return Ok(());
         }
         let exchange = Exchange::received(frame_type, &self.rules(), ended)

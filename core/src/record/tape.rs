@@ -250,8 +250,8 @@ impl Tape {
                         ReadState::Blocked => "blocked",
                         ReadState::Finished => "finished",
                     }),
-                Err(StreamGone::Reset(code)) => line.word("reset").show(code),
-                Err(StreamGone::Unknown) => line.word("unknown"),
+                Err(StreamGone::Reset { code, .. }) => line.word("reset").show(code),
+                Err(_) => line.word("unknown"),
             };
         });
         let over = !matches!(result, Ok(read) if read.state != ReadState::Finished);

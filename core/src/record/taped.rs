@@ -81,8 +81,8 @@ impl<T: Transport> Transport for Taped<'_, T> {
             line.show(id).list(offered).word("=");
             match result {
                 Ok(taken) => line.show(taken),
-                Err(StreamGone::Reset(code)) => line.word("reset").show(code),
-                Err(StreamGone::Unknown) => line.word("unknown"),
+                Err(StreamGone::Stopped(code)) => line.word("reset").show(code),
+                Err(_) => line.word("unknown"),
             };
         });
         result
@@ -97,8 +97,9 @@ impl<T: Transport> Transport for Taped<'_, T> {
         });
     }
 
-    fn reset(&mut self, id: StreamId, code: u64, reliable_size: u64) {
-        self.t.reset(id, code, reliable_size);
+    fn reset(&mut self, id: StreamId, code: u64, head: &[u8]) {
+        let reliable_size = head.len();
+        self.t.reset(id, code, head);
         self.note(|tape, _| {
             tape.answer("reset", |line| {
                 line.show(id).show(code).show(reliable_size);

@@ -144,11 +144,9 @@ impl<'a> Answers<'a> {
 }
 
 /// How a stream ended, as a recording tells it.
-fn gone(words: &mut Words<'_>) -> StreamGone {
+fn gone(words: &mut Words<'_>, with: impl FnOnce(u64) -> StreamGone) -> StreamGone {
     match words.word() {
-        Ok("reset") => words
-            .number()
-            .map_or(StreamGone::Unknown, StreamGone::Reset),
+        Ok("reset") => words.number().map_or(StreamGone::Unknown, with),
         _ => StreamGone::Unknown,
     }
 }
@@ -174,7 +172,10 @@ impl Transport for Answers<'_> {
         let mut words = self.next("read").ok_or(StreamGone::Unknown)?;
         let mut ahead = words.clone();
         let Ok(lens) = ahead.list() else {
-            return Err(gone(&mut words));
+            return Err(gone(&mut words, |code| StreamGone::Reset {
+                code,
+                final_size: None,
+            }));
         };
         let bytes = lens
             .iter()
@@ -202,7 +203,7 @@ impl Transport for Answers<'_> {
     fn write(&mut self, _: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone> {
         let mut words = self.next("write").ok_or(StreamGone::Unknown)?;
         let Ok(taken) = words.clone().number::<usize>() else {
-            return Err(gone(&mut words));
+            return Err(gone(&mut words, StreamGone::Stopped));
         };
         let mut left = taken;
         for chunk in chunks {
@@ -217,7 +218,7 @@ impl Transport for Answers<'_> {
         self.next("finish");
     }
 
-    fn reset(&mut self, _: StreamId, _: u64, _: u64) {
+    fn reset(&mut self, _: StreamId, _: u64, _: &[u8]) {
         self.next("reset");
     }
 

@@ -186,7 +186,8 @@ struct RecvHalf {
     read: u64,
     granted: u64,
     fin: bool,
-    reset: Option<u64>,
+    /// Code and final size.
+    reset: Option<(u64, u64)>,
     stopped: bool,
 }
 
@@ -405,7 +406,7 @@ impl End {
             kept += n;
             n > 0
         });
-        recv.reset = Some(code);
+        recv.reset = Some((code, size));
         recv.fin = false;
         if was_stopped {
             stream.recv = None;

@@ -253,7 +253,7 @@ impl RawPeer {
         let mut chunks = [Bytes::copy_from_slice(bytes)];
         while !chunks[0].is_empty() && self.closed.is_none() {
             let taken = self.end().write(id, &mut chunks);
-            let stopped = matches!(taken, Err(StreamGone::Reset(_)));
+            let stopped = matches!(taken, Err(StreamGone::Stopped(_)));
             if stopped {
                 break;
             }
@@ -283,7 +283,7 @@ impl RawPeer {
 
     /// Resets a stream.
     pub fn reset(&mut self, id: StreamId, code: Code) {
-        self.end().reset(id, code.value(), 0);
+        self.end().reset(id, code.value(), &[]);
         self.drive();
     }
 
@@ -487,12 +487,12 @@ impl RawPeer {
                             break;
                         }
                     }
-                    Err(StreamGone::Reset(code)) => {
+                    Err(StreamGone::Reset { code, .. }) => {
                         seen.reset = Some(Code::new(code));
                         any = true;
                         break;
                     }
-                    Err(StreamGone::Unknown) => break,
+                    Err(_) => break,
                 }
             }
         }

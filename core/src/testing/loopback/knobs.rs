@@ -37,6 +37,8 @@ pub struct Knobs {
     pub datagram_loss: u8,
     /// RESET_STREAM_AT is available.
     pub reliable_reset: bool,
+    /// A reset that was read tells how long the stream was.
+    pub final_sizes: bool,
 }
 
 impl Default for Knobs {
@@ -59,6 +61,7 @@ impl Default for Knobs {
             datagram_queue: 1_024,
             datagram_loss: 0,
             reliable_reset: false,
+            final_sizes: false,
         }
     }
 }

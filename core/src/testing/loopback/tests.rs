@@ -94,7 +94,7 @@ fn bytes_arrive_whole_whatever_the_network_does() {
                 if state == Ok(ReadState::Finished) {
                     assert_eq!(all, &body, "SEED={seed}");
                     done += 1;
-                    server.reset(*id, 5, 0);
+                    server.reset(*id, 5, &[]);
                 }
             }
             assert!(moved || done == 6 || opened < 6, "stuck, SEED={seed}");
@@ -122,11 +122,20 @@ fn a_reset_discards_what_was_not_read() {
             .write(id, &mut [Bytes::from_static(b"header, body")])
             .expect("room");
         settle(&mut net);
-        net.end(Side::Client).reset(id, 7, 6);
+        net.end(Side::Client).reset(id, 7, b"header");
         settle(&mut net);
         let kept: &[u8] = if reliable_reset { b"header" } else { b"" };
         let server = net.end(Side::Server);
-        assert_eq!(read(server, id), (kept.to_vec(), Err(StreamGone::Reset(7))));
+        assert_eq!(
+            read(server, id),
+            (
+                kept.to_vec(),
+                Err(StreamGone::Reset {
+                    code: 7,
+                    final_size: None
+                })
+            )
+        );
         assert_eq!(read(server, id), (vec![], Err(StreamGone::Unknown)));
         assert_eq!(server.live_streams(), 0);
         assert_eq!(net.end(Side::Client).live_streams(), 0);
@@ -150,9 +159,9 @@ fn a_stopped_stream_fails_writes_until_it_is_reset() {
     let client = net.end(Side::Client);
     for _ in 0..2 {
         let taken = client.write(id, &mut [Bytes::from_static(b"y")]);
-        assert_eq!(taken, Err(StreamGone::Reset(3)));
+        assert_eq!(taken, Err(StreamGone::Stopped(3)));
     }
-    client.reset(id, 3, 0);
+    client.reset(id, 3, &[]);
     assert_eq!(
         client.write(id, &mut [Bytes::new()]),
         Err(StreamGone::Unknown)

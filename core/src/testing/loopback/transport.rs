@@ -73,9 +73,10 @@ impl Transport for End {
         self.consume(bytes as u64);
         let state = match reset {
             _ if limited => ReadState::Open,
-            Some(code) if bytes == 0 => {
+            Some((code, size)) if bytes == 0 => {
                 self.end_recv(id);
-                return Err(StreamGone::Reset(code));
+                let final_size = self.knobs.final_sizes.then_some(size);
+                return Err(StreamGone::Reset { code, final_size });
             }
             Some(_) => ReadState::Open,
             None if fin => {
@@ -100,7 +101,7 @@ impl Transport for End {
             .filter(|s| !s.fin && s.reset.is_none())
             .ok_or(StreamGone::Unknown)?;
         if let Some(code) = send.stopped {
-            return Err(StreamGone::Reset(code));
+            return Err(StreamGone::Stopped(code));
         }
         let mut room = self.room(send);
         if self.knobs.write_budget != usize::MAX {
@@ -139,9 +140,9 @@ impl Transport for End {
         }
     }
 
-    fn reset(&mut self, id: StreamId, code: u64, reliable_size: u64) {
+    fn reset(&mut self, id: StreamId, code: u64, head: &[u8]) {
         let reliable = if self.knobs.reliable_reset {
-            reliable_size
+            head.len() as u64
         } else {
             0
         };

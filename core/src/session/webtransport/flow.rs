@@ -121,13 +121,14 @@ impl Grant {
         // What was forgiven was released then.
         let again = n.min(self.late);
         self.late -= again;
-        self.renew(n - again)
+        self.renew(n - again, self.window.div_ceil(2).max(1))
     }
 
-    fn renew(&mut self, n: u64) -> Option<u64> {
+    /// Counts `n` as done with. The new limit, if it is `least` more than the last.
+    fn renew(&mut self, n: u64, least: u64) -> Option<u64> {
         self.released = self.released.saturating_add(n);
         let wanted = self.released.saturating_add(self.window);
-        if wanted - self.granted.min(wanted) < self.window.div_ceil(2).max(1) {
+        if wanted.saturating_sub(self.granted) < least {
             return None;
         }
         self.granted = wanted;
@@ -144,20 +145,22 @@ impl Grant {
         self.stuck_at == Some(self.granted) && self.arrived < self.granted
     }
 
-    /// What the peer used and we never saw was lost to resets: it counts as done
-    /// with. The new limit, if there is one.
-    pub(crate) fn forgive(&mut self) -> Option<u64> {
+    /// What the peer used and we never saw was lost to resets, `most` of it at most:
+    /// it counts as done with. How much was forgiven, and the new limit, if there is
+    /// one.
+    pub(crate) fn forgive(&mut self, most: u64) -> (u64, Option<u64>) {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.5
         // Without RESET_STREAM_AT a receiver cannot count what a reset took away;
         // the sender has, and must not be left without credit for it. Some of it
         // may be on its way after all, and is let in then.
-        if !self.is_stuck() {
-            return None;
+        if !self.is_stuck() || most == 0 {
+            return (0, None);
         }
-        let unseen = self.granted - self.arrived;
+        let unseen = (self.granted - self.arrived).min(most);
         self.slack = self.slack.saturating_add(unseen);
-        self.arrived = self.granted;
-        self.renew(unseen)
+        self.arrived += unseen;
+        // The peer stands still, so nothing is saved up.
+        (unseen, self.renew(unseen, 1))
     }
 
     pub(crate) fn granted(&self) -> u64 {
@@ -222,6 +225,26 @@ impl Tell {
 }
 
 impl Flow {
+    /// What the peer allows us, then what we allow it.
+    pub(crate) fn limits(mut self) -> (Three, Three) {
+        let theirs = Three {
+            data: self.send_data.limit(),
+            bidi: self.open(Dir::Bi).limit(),
+            uni: self.open(Dir::Uni).limit(),
+        };
+        let ours = Three {
+            data: self.recv_data.granted(),
+            bidi: self.accept(Dir::Bi).granted(),
+            uni: self.accept(Dir::Uni).granted(),
+        };
+        (theirs, ours)
+    }
+
+    /// Whether there is anything to tell the peer.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due != 0
+    }
+
     /// Remembers to tell the peer.
     pub(crate) fn tell(&mut self, what: Tell) {
         self.due |= what.bit();
@@ -333,15 +356,27 @@ mod tests {
         assert_eq!(grant.arrive(30), Ok(()));
         assert_eq!(grant.release(30), None);
         grant.stuck(50);
-        assert_eq!(grant.forgive(), None);
+        assert_eq!(grant.forgive(u64::MAX), (0, None));
         grant.stuck(100);
-        assert_eq!(grant.forgive(), Some(200));
-        assert_eq!(grant.forgive(), None);
+        assert_eq!(grant.forgive(u64::MAX), (70, Some(200)));
+        assert_eq!(grant.forgive(u64::MAX), (0, None));
         // Some of it may have been on its way only: nobody is punished for that, and
         // the window is what it was.
         assert_eq!(grant.arrive(170), Ok(()));
         assert_eq!(grant.release(170), Some(300));
         assert_eq!(grant.arrive(101), Err(Overrun));
         assert_eq!(grant.arrive(100), Ok(()));
+    }
+
+    /// No more is forgiven than was lost.
+    #[test]
+    fn one_lost_stream_forgives_one() {
+        let mut grant = Grant::new(2);
+        grant.stuck(2);
+        assert_eq!(grant.forgive(1), (1, Some(3)));
+        grant.stuck(3);
+        assert_eq!(grant.forgive(0), (0, None));
+        assert_eq!(grant.arrive(3), Ok(()), "the one may be late");
+        assert_eq!(grant.arrive(1), Err(Overrun));
     }
 }

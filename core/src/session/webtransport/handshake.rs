@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::registry::{Session, State};
-use super::{Cx, Sessions};
+use super::carrier::Carrier;
+use super::over_h3::OverH3;
+use super::{Session, SessionMut, WebTransport, negotiate};
 use crate::code::Code;
 use crate::dialect::{
     Dialect, FlowRule, Negotiated, NegotiationFailure, ProtocolRule, Requirement,
@@ -16,7 +17,10 @@ use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
 use crate::head::{ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead};
 use crate::id::{SessionKey, Side, StreamKey};
-use crate::transport::Transport;
+use crate::session::floor::Cx;
+use crate::session::floor::registry::Life;
+use crate::session::floor::rings::Ring;
+use crate::transport::{ReadState, Transport};
 use crate::wire::settings::{SettingId, Settings};
 use crate::wire::sf;
 
@@ -90,9 +94,48 @@ fn server_limit(settings: &Settings, negotiated: Negotiated) -> u64 {
     }
 }
 
-impl Sessions {
-    /// Whether a session could be opened now (client).
-    pub(crate) fn may_open<T: Transport>(&self, h3: &H3, t: &T) -> Result<(), OpenError> {
+impl WebTransport {
+    /// Chooses what to announce on this transport and hands it to the layer below.
+    pub(crate) fn on_connected<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
+        self.offered = negotiate::offered(&cx.h3.config, cx.t.caps());
+        cx.h3.extension_settings = negotiate::settings(&cx.h3.config, self.offered);
+    }
+
+    /// What was agreed on for sessions, or everything that is missing.
+    pub(crate) fn negotiate<T: Transport>(
+        &self,
+        h3: &H3,
+        t: &T,
+    ) -> Result<Negotiated, NegotiationFailure> {
+        negotiate::negotiate(&negotiate::Facts {
+            side: h3.side,
+            config: &h3.config,
+            offered: self.offered,
+            peer: h3.peer_settings.as_ref(),
+            quic_datagrams: t.max_datagram_size().is_some(),
+        })
+    }
+
+    /// The peer's SETTINGS arrived.
+    pub(crate) fn on_settings<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
+        // A server says 1 or nothing.
+        let enabled = (cx.h3.peer_settings.as_ref()).and_then(|s| s.get(SettingId::WT_ENABLED));
+        let speaks = self.offered.has(Dialect::Draft15) && cx.h3.side == Side::Client;
+        if speaks && enabled.is_some_and(|value| value > 1) {
+            return Err(Fault::Connection(Violation::SettingsInvalid));
+        }
+        self.negotiated = self.negotiate(cx.h3, cx.t).ok();
+        Ok(())
+    }
+
+    /// Whether a session could be opened beside `live` others now (client).
+    pub(crate) fn may_open<T: Transport>(
+        &self,
+        h3: &H3,
+        t: &T,
+        live: usize,
+    ) -> Result<(), OpenError> {
         if h3.side == Side::Server {
             return Err(OpenError::WrongSide);
         }
@@ -106,7 +149,6 @@ impl Sessions {
             .peer_settings
             .as_ref()
             .ok_or(OpenError::SettingsNotReceived)?;
-        let live = self.registry.live();
         if live >= h3.config.limits.sessions || live as u64 >= server_limit(settings, negotiated) {
             return Err(OpenError::TooManySessions);
         }
@@ -118,8 +160,7 @@ impl Sessions {
         &mut self,
         cx: &mut Cx<'_, T>,
         request: &ConnectRequest,
-    ) -> Result<SessionKey, OpenError> {
-        self.may_open(cx.h3, cx.t)?;
+    ) -> Result<(SessionKey, Session), OpenError> {
         let mut head = RequestHead::new(Method::CONNECT, request.uri.clone());
         let dialect = self
             .negotiated
@@ -144,21 +185,23 @@ impl Sessions {
                 .or_insert(HeaderValue::from_static("1"));
         }
         let stream = cx.h3.request(cx.t, &head, End::More)?;
-        let key = SessionKey(stream);
-        let mut session = Session::new(key, State::Asked);
-        session.offered = request.protocols.clone();
-        session.protocol_required = request.protocol_required;
-        self.registry.insert(cx.h3, session);
-        Ok(key)
+        let session = Session {
+            offered: request.protocols.clone(),
+            protocol_required: request.protocol_required,
+            ..self.session(cx.now)
+        };
+        Ok((SessionKey(stream), session))
     }
 
-    /// A client asks for a session.
-    pub(super) fn on_request<T: Transport>(
+    /// A client asks for a session beside `live` others. `None` when it has been
+    /// answered and there is none.
+    pub(crate) fn on_request<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
         stream: StreamKey,
         head: RequestHead,
-    ) -> Result<(), Fault> {
+        live: usize,
+    ) -> Result<Option<Session>, Fault> {
         let draft02 = head.headers.contains_key(DRAFT02_REQUEST);
         let token = head.protocol.as_ref().map(Protocol::as_str);
         if has_content_fields(&head.headers) {
@@ -166,12 +209,12 @@ impl Sessions {
         }
         if token == Some(TOKEN_H3) && draft02 {
             // The two say different things about what follows.
-            self.answer(cx, stream, StatusCode::BAD_REQUEST);
-            return Ok(());
+            answer(cx, stream, StatusCode::BAD_REQUEST);
+            return Ok(None);
         }
-        if self.registry.live() >= cx.h3.config.limits.sessions {
-            self.answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
-            return Ok(());
+        if live >= cx.h3.config.limits.sessions {
+            answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
+            return Ok(None);
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.3
         // An offer that is not a list of strings counts as no offer.
@@ -184,99 +227,73 @@ impl Sessions {
             protocols: protocols.clone(),
             protocol_required: false,
         });
-        let key = SessionKey(stream);
-        let mut session = Session::new(key, State::Waiting(request));
-        session.draft02 = draft02;
-        session.offered = protocols;
-        self.registry.insert(cx.h3, session);
-        self.ask(cx, key)
+        Ok(Some(Session {
+            request: Some(request),
+            draft02,
+            offered: protocols,
+            ..self.session(cx.now)
+        }))
     }
+}
 
-    /// Answers a CONNECT that never becomes a session.
-    fn answer<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey, status: StatusCode) {
-        let head = ResponseHead::new(status);
-        if cx.h3.respond(cx.t, stream, &head, End::Fin).is_err() {
-            cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
+/// Answers a CONNECT that never becomes a session.
+fn answer<T: Transport>(cx: &mut Cx<'_, T>, stream: StreamKey, status: StatusCode) {
+    let head = ResponseHead::new(status);
+    if cx.h3.respond(cx.t, stream, &head, End::Fin).is_err() {
+        cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
+    }
+    stop_reading(cx.h3, cx.t, stream);
+}
+
+fn stop_reading<T: Transport>(h3: &mut H3, t: &mut T, stream: StreamKey) {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+    // The rest of the request is not needed.
+    let result = h3.stop(t, stream, Code::H3_NO_ERROR.value());
+    h3.fail(t, result.map(|_| ()));
+}
+
+impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
+    fn respond(&mut self, head: &ResponseHead, end: End) -> Result<(), SessionError> {
+        let OverH3 { h3, t, connect } = &mut self.carrier;
+        match h3.respond(*t, connect.stream(), head, end) {
+            Ok(()) => Ok(()),
+            Err(SendError::Gone) => Err(SessionError::Gone),
+            Err(_) => Err(SessionError::InvalidHead),
         }
-        self.stop_reading(cx, stream);
-        self.refuse_pending(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
     }
 
-    fn stop_reading<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
-        // The rest of the request is not needed.
-        let result = cx.h3.stop(cx.t, stream, Code::H3_NO_ERROR.value());
-        cx.h3.fail(cx.t, result.map(|_| ()));
-    }
-
-    /// Asks the application about a session, if the peer's SETTINGS are known and
-    /// allow it.
-    fn ask<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) -> Result<(), Fault> {
+    /// Asks the application about the session, if the peer's SETTINGS are known and
+    /// allow it. `others` have been asked about and are not over.
+    pub(crate) fn ask(&mut self, others: usize) -> Result<(), Fault> {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No request is processed before the client's SETTINGS arrived.
-        if cx.h3.peer_settings.is_none() {
-            return Ok(());
-        }
-        let waiting = |session: &Session| matches!(session.state, State::Waiting(_));
-        if !self.registry.get(cx.h3, key).is_some_and(waiting) {
+        if self.carrier.h3.peer_settings.is_none() || *self.life != Life::Waiting {
             return Ok(());
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // A request on a connection that lacks a requirement is malformed.
-        let Some(negotiated) = self.negotiated else {
-            return Err(Fault::Stream(key.stream(), Violation::RequirementsNotMet));
+        let Some(negotiated) = self.terms.negotiated else {
+            let stream = self.key.stream();
+            return Err(Fault::Stream(stream, Violation::RequirementsNotMet));
         };
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.1
         // Without flow control, sessions of the later drafts do not share.
         let alone = negotiated.dialect.rules().flow != FlowRule::Off && !negotiated.flow_control;
-        if alone && self.registry.asked() > 0 {
-            self.forget(cx, key);
-            cx.h3.abandon(cx.t, key.stream(), Code::H3_REQUEST_REJECTED);
+        if alone && others > 0 {
+            *self.life = Life::Over { by_peer: false };
+            self.carrier.abort_control(Code::H3_REQUEST_REJECTED);
             return Ok(());
         }
-        let Some(session) = self.registry.get_mut(cx.h3, key) else {
-            return Ok(());
-        };
-        if let State::Waiting(request) = std::mem::replace(&mut session.state, State::Requested) {
-            cx.tell(key, SessionEvent::Requested(request));
+        *self.life = Life::Requested;
+        if let Some(request) = self.session.request.take() {
+            self.tell(SessionEvent::Requested(request));
         }
         Ok(())
     }
 
-    /// Ends a session that the application was never asked about.
-    fn forget<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) {
-        if let Some(session) = self.registry.get_mut(cx.h3, key) {
-            session.state = State::Over { by_peer: false };
-        }
-        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
-    }
-
-    /// The peer's SETTINGS arrived.
-    pub(super) fn on_settings<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
-        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
-        // A server says 1 or nothing.
-        let enabled = (cx.h3.peer_settings.as_ref()).and_then(|s| s.get(SettingId::WT_ENABLED));
-        let speaks = self.offered.has(Dialect::Draft15) && cx.h3.side == Side::Client;
-        if speaks && enabled.is_some_and(|value| value > 1) {
-            return Err(Fault::Connection(Violation::SettingsInvalid));
-        }
-        self.negotiated = self.negotiate(cx.h3, cx.t).ok();
-        for key in self.registry.keys() {
-            let result = self.ask(cx, key);
-            cx.h3.settle_fault(cx.t, result)?;
-        }
-        Ok(())
-    }
-
-    /// Accepts a session (server).
-    pub(crate) fn accept<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        answer: &ConnectAnswer,
-    ) -> Result<(), SessionError> {
-        let asked = |state: &State| matches!(state, State::Requested);
-        let session = self.registry.in_state(cx.h3, key, asked)?;
+    /// Accepts the session (server).
+    pub(crate) fn accept(&mut self, answer: &ConnectAnswer) -> Result<(), SessionError> {
+        self.require(Life::Requested)?;
         let status = answer.status.as_u16();
         //= https://www.rfc-editor.org/rfc/rfc9297#section-3.2
         // 204, 205 and 206 say something about content that is not there.
@@ -291,7 +308,7 @@ impl Sessions {
         if let Some(protocol) = &answer.protocol {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.3
             // Only what the client offered can be selected.
-            if !session.offered.contains(protocol) {
+            if !self.session.offered.contains(protocol) {
                 return Err(SessionError::ProtocolNotOffered);
             }
             let mut value = String::new();
@@ -299,42 +316,29 @@ impl Sessions {
             let value = HeaderValue::try_from(value).map_err(|_| SessionError::InvalidHead)?;
             head.headers.insert(SELECTED, value);
         }
-        if session.draft02 {
+        if self.session.draft02 {
             head.headers
                 .entry(DRAFT02_RESPONSE)
                 .or_insert(HeaderValue::from_static("draft02"));
         }
         // Routable before the answer goes out: the client may use the session as
         // soon as it sees it.
-        session.state = State::Open;
-        self.rings.insert(cx.h3, key.stream());
-        if let Err(error) = cx.h3.respond(cx.t, key.stream(), &head, End::More) {
-            if let Some(session) = self.registry.get_mut(cx.h3, key) {
-                session.state = State::Requested;
-            }
-            self.rings.remove(cx.h3, key.stream());
-            return Err(match error {
-                SendError::Gone => SessionError::Gone,
-                _ => SessionError::InvalidHead,
-            });
+        *self.life = Life::Open;
+        if let Err(error) = self.respond(&head, End::More) {
+            *self.life = Life::Requested;
+            return Err(error);
         }
-        let result = self
-            .begin(cx, key)
-            .and_then(|()| self.on_connect_readable(cx, key));
-        cx.h3.fail(cx.t, result);
+        self.begin();
         Ok(())
     }
 
-    /// Turns a session down (server).
-    pub(crate) fn reject<T: Transport>(
+    /// Turns the session down (server).
+    pub(crate) fn reject(
         &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
         head: &ResponseHead,
         content: Bytes,
     ) -> Result<(), SessionError> {
-        let asked = |state: &State| matches!(state, State::Requested);
-        self.registry.in_state(cx.h3, key, asked)?;
+        self.require(Life::Requested)?;
         if !(300..=599).contains(&head.status.as_u16()) {
             return Err(SessionError::InvalidStatus);
         }
@@ -343,40 +347,25 @@ impl Sessions {
         } else {
             End::More
         };
-        match cx.h3.respond(cx.t, key.stream(), head, end) {
-            Ok(()) => {}
-            Err(SendError::Gone) => return Err(SessionError::Gone),
-            Err(_) => return Err(SessionError::InvalidHead),
-        }
+        self.respond(head, end)?;
         if !content.is_empty() {
-            cx.h3.push_content(cx.t, key.stream(), content);
-            cx.h3.end(cx.t, key.stream());
+            self.carrier.control(content);
+            self.carrier.end_control();
         }
         // Turning a session down is its last event on this side; nothing is told.
-        if let Some(session) = self.registry.get_mut(cx.h3, key) {
-            session.state = State::Over { by_peer: false };
-        }
-        self.stop_reading(cx, key.stream());
-        self.refuse_pending(cx, key.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+        *self.life = Life::Over { by_peer: false };
+        stop_reading(self.carrier.h3, self.carrier.t, self.key.stream());
         Ok(())
     }
 
     /// The server answered.
-    pub(super) fn on_response<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        head: ResponseHead,
-    ) -> Result<(), Fault> {
-        let Some(session) = self.registry.get_mut(cx.h3, key) else {
-            return Ok(());
-        };
-        if !matches!(session.state, State::Asked) {
+    pub(crate) fn on_response(&mut self, head: ResponseHead) -> Result<(), Fault> {
+        if *self.life != Life::Asked {
             return Ok(());
         }
         let status = head.status;
         let selected = combined(&head.headers, &SELECTED).map(|value| sf::string(&value));
-        let offered = |name: &String| session.offered.contains(name);
+        let offered = |name: &String| self.session.offered.contains(name);
         let protocol = selected.clone().and_then(Result::ok).filter(offered);
         let mut answer = Box::new(ConnectAnswer {
             status,
@@ -386,80 +375,90 @@ impl Sessions {
         if !status.is_success() {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
             // No session; a redirection is reported, never followed.
-            session.state = State::Over { by_peer: true };
-            cx.tell(key, SessionEvent::Rejected { status, answer });
-            self.refuse_pending(cx, key.id(), Code::WT_SESSION_GONE);
-            cx.h3
-                .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
+            *self.life = Life::Over { by_peer: true };
+            self.tell(SessionEvent::Rejected { status, answer });
+            self.carrier.abort_control(Code::H3_REQUEST_CANCELLED);
             return Ok(());
         }
         if matches!(status.as_u16(), 204..=206) || has_content_fields(&answer.headers) {
-            return Err(Fault::Stream(key.stream(), Violation::MessageMalformed));
+            let stream = self.key.stream();
+            return Err(Fault::Stream(stream, Violation::MessageMalformed));
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.3
         // A selection that was not offered, or none where one is needed, ends the
         // session; the earlier drafts let the former pass.
         let strict = self
+            .terms
             .negotiated
             .is_some_and(|agreed| agreed.dialect.rules().protocols == ProtocolRule::Strict);
         let wrong = answer.protocol.is_none()
-            && (session.protocol_required || (strict && selected.is_some()));
+            && (self.session.protocol_required || (strict && selected.is_some()));
         if !strict && selected.is_some() && answer.protocol.is_none() {
             answer.headers.remove(SELECTED);
         }
-        session.state = State::Open;
+        *self.life = Life::Open;
         if wrong {
             let code = u32::try_from(Code::WT_ALPN_ERROR.value()).unwrap_or(u32::MAX);
             // The session is open, so it can be closed.
-            self.close(cx, key, code, "no application protocol in common")
-                .ok();
+            self.close(code, "no application protocol in common").ok();
             return Ok(());
         }
-        self.rings.insert(cx.h3, key.stream());
-        cx.tell(key, SessionEvent::Established(answer));
-        self.begin(cx, key)
-    }
-
-    /// What both sides do when a session opens.
-    fn begin<T: Transport>(&mut self, cx: &mut Cx<'_, T>, key: SessionKey) -> Result<(), Fault> {
-        cx.h3.stats.sessions += 1;
-        cx.h3.useful(1);
-        self.begin_flow(cx, key);
-        self.release(cx, key)?;
-        if cx.h3.side == Side::Client && cx.h3.goaway_received.is_some() {
-            self.tell_draining(cx, key);
-        }
+        self.tell(SessionEvent::Established(answer));
+        self.begin();
         Ok(())
     }
 
+    /// What both sides do when a session opens.
+    fn begin(&mut self) {
+        let h3 = &mut self.carrier.h3;
+        h3.stats.sessions += 1;
+        h3.useful(1);
+        *self.ring = Some(Ring::new(&h3.config.limits));
+        let ours = h3.config.session_flow;
+        if let Some(settings) = h3.peer_settings.clone() {
+            self.begin_flow(&settings, ours);
+        }
+    }
+
+    /// Reads the capsules on the CONNECT stream as far as they have come.
+    pub(crate) fn on_readable(&mut self) -> Result<(), Fault> {
+        loop {
+            match *self.life {
+                Life::Open | Life::Over { .. } => {}
+                //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
+                // Nothing is a capsule before the 2xx; it stays where it is.
+                Life::Waiting | Life::Requested | Life::Asked => return Ok(()),
+            }
+            let mut out = [Bytes::new()];
+            let OverH3 { h3, t, connect } = &mut self.carrier;
+            // A reset comes as an event of its own.
+            let Ok(read) = h3.read_content(*t, connect.stream(), usize::MAX, &mut out)? else {
+                return Ok(());
+            };
+            let [content] = out;
+            self.on_capsule_bytes(content)?;
+            match read.state {
+                ReadState::Open => {}
+                ReadState::Blocked => return Ok(()),
+                ReadState::Finished => return self.on_control_end(),
+            }
+        }
+    }
+
     /// The peer stopped the CONNECT stream.
-    pub(super) fn on_connect_stopped<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        code: u64,
-    ) {
-        let asked = self
-            .registry
-            .get(cx.h3, key)
-            .is_some_and(|session| matches!(session.state, State::Asked));
+    pub(crate) fn on_stopped(&mut self, code: u64) {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
         // A server that has answered in full needs no more of the request; its
         // answer may still be on the way and counts.
-        if asked && code == Code::H3_NO_ERROR.value() {
+        if *self.life == Life::Asked && code == Code::H3_NO_ERROR.value() {
             return;
         }
-        self.on_connect_abandoned(cx, key, code);
+        self.on_abandoned(code);
     }
 
     /// The peer reset or stopped the CONNECT stream.
-    pub(super) fn on_connect_abandoned<T: Transport>(
-        &mut self,
-        cx: &mut Cx<'_, T>,
-        key: SessionKey,
-        code: u64,
-    ) {
-        self.end(cx, key, SessionClose::Reset(Code::new(code)));
-        cx.h3.abandon(cx.t, key.stream(), Code::WT_SESSION_GONE);
+    pub(crate) fn on_abandoned(&mut self, code: u64) {
+        self.end(SessionClose::Reset(Code::new(code)));
+        self.carrier.abort_control(Code::WT_SESSION_GONE);
     }
 }

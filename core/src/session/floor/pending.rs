@@ -1,0 +1,165 @@
+//! Streams and datagrams that came before their session: QUIC delivers streams in
+//! any order, so what names a CONNECT may overtake it.
+//!
+//! Bounded in number, bytes and time. A waiting stream's body is not read, so flow
+//! control holds its sender back. Every arrival waits equally long, so the one that
+//! came first is the first that has waited long enough.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::config::Limits;
+use crate::id::{StreamId, StreamKey};
+
+#[derive(Debug)]
+struct Early<A> {
+    session: StreamId,
+    until: Instant,
+    what: A,
+}
+
+/// What waits for sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    streams: VecDeque<Early<StreamKey>>,
+    datagrams: VecDeque<Early<Bytes>>,
+    datagram_bytes: usize,
+}
+
+impl Pending {
+    /// Keeps a stream until its session opens; false when too many wait.
+    #[must_use]
+    pub(crate) fn hold_stream(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+        session: StreamId,
+        stream: StreamKey,
+    ) -> bool {
+        if self.streams.len() >= limits.early_streams {
+            return false;
+        }
+        self.streams.push_back(Early {
+            session,
+            until: now + limits.early_timeout,
+            what: stream,
+        });
+        true
+    }
+
+    /// Keeps a datagram until its session opens; false when too many wait.
+    #[must_use]
+    pub(crate) fn hold_datagram(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+        session: StreamId,
+        payload: Bytes,
+    ) -> bool {
+        if self.datagrams.len() >= limits.early_datagrams
+            || self.datagram_bytes + payload.len() > limits.early_datagram_bytes
+        {
+            return false;
+        }
+        self.datagram_bytes += payload.len();
+        self.datagrams.push_back(Early {
+            session,
+            until: now + limits.early_timeout,
+            what: payload,
+        });
+        true
+    }
+
+    /// Streams that wait for a session, in order of arrival. O(streams that wait).
+    #[must_use]
+    pub(crate) fn take_streams(&mut self, session: StreamId) -> Vec<StreamKey> {
+        take(&mut self.streams, session)
+    }
+
+    /// Datagrams that wait for a session, in order of arrival. O(datagrams that wait).
+    #[must_use]
+    pub(crate) fn take_datagrams(&mut self, session: StreamId) -> Vec<Bytes> {
+        let mine = take(&mut self.datagrams, session);
+        self.datagram_bytes -= mine.iter().map(Bytes::len).sum::<usize>();
+        mine
+    }
+
+    pub(crate) fn forget_stream(&mut self, stream: StreamKey) {
+        self.streams.retain(|early| early.what != stream);
+    }
+
+    /// When the oldest arrival has waited long enough.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let stream = self.streams.front().map(|early| early.until);
+        let datagram = self.datagrams.front().map(|early| early.until);
+        match (stream, datagram) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// The next stream that has waited long enough, and its session. One whose
+    /// session `goes_on` being decided about waits as long again.
+    pub(crate) fn next_stale_stream(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+        goes_on: impl Fn(StreamId) -> bool,
+    ) -> Option<(StreamId, StreamKey)> {
+        let early = next_stale(&mut self.streams, limits, now, goes_on)?;
+        Some((early.session, early.what))
+    }
+
+    /// Drops datagrams that have waited long enough, as for
+    /// [`Self::next_stale_stream`], and tells how many.
+    pub(crate) fn drop_stale_datagrams(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+        goes_on: impl Fn(StreamId) -> bool,
+    ) -> u64 {
+        let mut dropped = 0;
+        while let Some(early) = next_stale(&mut self.datagrams, limits, now, &goes_on) {
+            self.datagram_bytes -= early.what.len();
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
+fn take<A>(queue: &mut VecDeque<Early<A>>, session: StreamId) -> Vec<A> {
+    if queue.is_empty() {
+        return Vec::new();
+    }
+    let mut mine = Vec::new();
+    for early in std::mem::take(queue) {
+        if early.session == session {
+            mine.push(early.what);
+        } else {
+            queue.push_back(early);
+        }
+    }
+    mine
+}
+
+fn next_stale<A>(
+    queue: &mut VecDeque<Early<A>>,
+    limits: &Limits,
+    now: Instant,
+    goes_on: impl Fn(StreamId) -> bool,
+) -> Option<Early<A>> {
+    while queue.front().is_some_and(|early| early.until <= now) {
+        let mut early = queue.pop_front()?;
+        if !goes_on(early.session) {
+            return Some(early);
+        }
+        early.until = now + limits.early_timeout;
+        queue.push_back(early);
+        if limits.early_timeout.is_zero() {
+            break;
+        }
+    }
+    None
+}

@@ -1,0 +1,181 @@
+//! HTTP datagrams (RFC 9297): a bounded ring per session or request, and the buffer
+//! that outgoing ones are cut from.
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use slab::Slab;
+
+use super::Cx;
+use super::owner::Owner;
+use crate::config::Limits;
+use crate::error::DatagramError;
+use crate::h3::connection::H3;
+use crate::h3::streams::NONE;
+use crate::id::StreamKey;
+use crate::transport::{DatagramRefused, Transport};
+use crate::wire::datagram;
+
+/// Size of the buffer that outgoing datagrams are cut from.
+const ARENA: usize = 64 * 1024;
+
+/// Datagrams of one session or request that the application has not taken.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    max: usize,
+    max_bytes: usize,
+    /// The application knows that it is not empty.
+    told: bool,
+    /// A send was refused for lack of room.
+    wants_room: bool,
+    overflowed: u64,
+}
+
+/// What became of a datagram that was put into a ring.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Pushed {
+    /// Older ones that were dropped for it.
+    pub(crate) dropped: u64,
+    /// The application is to be told that there are some.
+    pub(crate) tell: bool,
+}
+
+impl Ring {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            max: limits.datagrams.max(1),
+            max_bytes: limits.datagram_bytes,
+            told: false,
+            wants_room: false,
+            overflowed: 0,
+        }
+    }
+
+    /// Adds a datagram; the oldest go when it is full.
+    pub(crate) fn push(&mut self, payload: Bytes) -> Pushed {
+        self.bytes += payload.len();
+        self.queue.push_back(payload);
+        let mut dropped = 0;
+        while self.queue.len() > self.max || (self.bytes > self.max_bytes && self.queue.len() > 1) {
+            let Some(oldest) = self.queue.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.len();
+            dropped += 1;
+        }
+        self.overflowed += dropped;
+        Pushed {
+            dropped,
+            tell: !std::mem::replace(&mut self.told, true),
+        }
+    }
+
+    /// Takes the oldest datagram.
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let Some(payload) = self.queue.pop_front() else {
+            self.told = false;
+            return None;
+        };
+        self.bytes -= payload.len();
+        Some(payload)
+    }
+
+    /// Datagrams that were dropped for lack of room.
+    pub(crate) fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
+    /// Remembers that a send was refused for lack of room.
+    pub(crate) fn want_room(&mut self) {
+        self.wants_room = true;
+    }
+
+    /// Whether a send was refused for lack of room since the last call.
+    pub(crate) fn wanted_room(&mut self) -> bool {
+        std::mem::take(&mut self.wants_room)
+    }
+}
+
+/// The rings of requests that are no sessions, and what sending needs.
+#[derive(Debug, Default)]
+pub(crate) struct Rings {
+    requests: Slab<(StreamKey, Ring)>,
+    arena: BytesMut,
+}
+
+impl Rings {
+    /// Gives a request a ring, if it has none.
+    pub(crate) fn insert(&mut self, h3: &mut H3, stream: StreamKey) {
+        if Owner::find(h3, stream) == Owner::Application && h3.table.get(stream).is_some() {
+            let ring = Ring::new(&h3.config.limits);
+            let index = u32::try_from(self.requests.insert((stream, ring))).unwrap_or(NONE);
+            Owner::Request(index).give(h3, stream);
+        }
+    }
+
+    /// Takes a request's ring away, with what is in it.
+    pub(crate) fn remove(&mut self, index: u32) {
+        self.requests.try_remove(index as usize);
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Ring> {
+        self.requests.get_mut(index as usize).map(|(_, ring)| ring)
+    }
+
+    /// Requests whose sends were refused for lack of room.
+    pub(crate) fn wanted_room(&mut self) -> impl Iterator<Item = StreamKey> + '_ {
+        self.requests
+            .iter_mut()
+            .filter_map(|(_, (stream, ring))| ring.wanted_room().then_some(*stream))
+    }
+
+    /// A datagram with its prefix, in one piece of a shared buffer.
+    fn cut(&mut self, prefix: &[u8], payload: [&[u8]; 2]) -> Bytes {
+        let len = prefix.len() + payload.map(<[u8]>::len).iter().sum::<usize>();
+        if self.arena.capacity() - self.arena.len() < len {
+            self.arena.reserve(ARENA.max(len));
+        }
+        self.arena.put_slice(prefix);
+        for part in payload {
+            self.arena.put_slice(part);
+        }
+        self.arena.split().freeze()
+    }
+
+    /// Sends a datagram on a stream whose sending half is open. The payload is that
+    /// of both parts.
+    pub(crate) fn send<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        stream: StreamKey,
+        payload: [&[u8]; 2],
+    ) -> Result<(), DatagramError> {
+        let prefix = datagram::prefix(stream.id());
+        let len = prefix.len() + payload.map(<[u8]>::len).iter().sum::<usize>();
+        if !cx.h3.datagrams_enabled() {
+            return Err(DatagramError::Disabled);
+        }
+        if cx.t.peer_max_datagram_size().is_some_and(|max| len > max) {
+            return Err(DatagramError::TooLarge);
+        }
+        match cx.t.max_datagram_size() {
+            None => return Err(DatagramError::Disabled),
+            Some(max) if len > max => return Err(DatagramError::TooLargeForPath),
+            Some(_) => {}
+        }
+        let datagram = self.cut(&prefix, payload);
+        match cx.t.send_datagram(datagram) {
+            Ok(()) => {
+                cx.h3.stats.datagrams_sent += 1;
+                Ok(())
+            }
+            Err(DatagramRefused::Blocked(_)) => Err(DatagramError::Blocked),
+            Err(DatagramRefused::TooLarge) => Err(DatagramError::TooLargeForPath),
+            Err(DatagramRefused::Disabled) => Err(DatagramError::Disabled),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! WebTransport: sessions with streams and datagrams of their own.
+//!
+//! ```text
+//!  handshake.rs   CONNECT over HTTP/3: asking, being asked, answering
+//!  negotiate.rs   which dialect a connection speaks, or what is missing
+//!  life.rs        capsules, draining, the end
+//!  streams.rs     data streams: opening, being given, bytes both ways
+//!  flow.rs        the session's own limits          order.rs   who goes first
+//!  table.rs       the streams of all sessions
+//!  carrier.rs     what a session needs below it  ◀── over_h3.rs
+//! ```
+//!
+//! A session at work is a [`SessionMut`]: its state, its streams and a carrier, on
+//! loan from whoever keeps them. Whoever lends it looks at its life afterwards: one
+//! that has opened gets what waited for it, one that is over is refused the same.
+
+pub(crate) mod carrier;
+mod flow;
+pub(crate) mod handshake;
+mod life;
+pub(crate) mod negotiate;
+mod order;
+pub(crate) mod over_h3;
+mod streams;
+pub(crate) mod table;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use self::flow::Flow;
+use self::table::{List, Table};
+use super::floor::capsules::CapsuleStream;
+use super::floor::registry::Life;
+use super::floor::rings::Ring;
+use crate::config::Limits;
+use crate::dialect::{Dialects, Negotiated};
+use crate::error::SessionError;
+use crate::event::{Event, SessionEvent, StreamEvent};
+use crate::head::ConnectRequest;
+use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::stats::{SessionLimits, SessionStats};
+
+/// What a connection knows of WebTransport beside its sessions.
+#[derive(Debug)]
+pub(crate) struct WebTransport {
+    /// The dialects we announced.
+    pub(crate) offered: Dialects,
+    /// What was agreed on, once both SETTINGS are known.
+    pub(crate) negotiated: Option<Negotiated>,
+    /// The data streams of all sessions.
+    pub(crate) streams: Table,
+    /// Streams that were lost lately, for sessions whose CONNECT is still under way.
+    lost: Lost,
+    /// Until when they are remembered.
+    lost_until: Option<Instant>,
+}
+
+/// Peer's streams that were lost before any session got them. The peer counts each
+/// against one session's limits; which one is not known.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Lost {
+    bi: u64,
+    uni: u64,
+}
+
+impl Lost {
+    fn of(&mut self, dir: Dir) -> &mut u64 {
+        match dir {
+            Dir::Bi => &mut self.bi,
+            Dir::Uni => &mut self.uni,
+        }
+    }
+}
+
+impl WebTransport {
+    pub(crate) fn new() -> Self {
+        Self {
+            offered: Dialects::NONE,
+            negotiated: None,
+            streams: Table::default(),
+            lost: Lost::default(),
+            lost_until: None,
+        }
+    }
+
+    /// A stream was lost that may belong to a session which is yet to come.
+    pub(crate) fn note_lost(&mut self, limits: &Limits, now: Instant, dir: Dir) {
+        self.forget_lost(now);
+        *self.lost.of(dir) += 1;
+        self.lost_until = Some(now + limits.early_timeout);
+    }
+
+    /// A session that begins now, with what may have been lost of it.
+    pub(crate) fn session(&mut self, now: Instant) -> Session {
+        self.forget_lost(now);
+        Session {
+            lost: self.lost,
+            ..Session::default()
+        }
+    }
+
+    /// A CONNECT is under way for so long at most.
+    fn forget_lost(&mut self, now: Instant) {
+        if self.lost_until.is_some_and(|until| until <= now) {
+            self.lost = Lost::default();
+            self.lost_until = None;
+        }
+    }
+}
+
+/// What a WebTransport session is beside an entry of the registry.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// The request that the application has not been asked about.
+    request: Option<Box<ConnectRequest>>,
+    /// The request carried the version field of draft 02.
+    draft02: bool,
+    /// Application protocols the client offered.
+    offered: Vec<String>,
+    /// The session ends when none is selected (client).
+    protocol_required: bool,
+    /// Limits of its own, when negotiated.
+    flow: Option<Flow>,
+    /// Streams of the peer that may have been this session's and were lost.
+    lost: Lost,
+    /// Its streams.
+    list: List,
+    drain_sent: bool,
+    drain_told: bool,
+    pub(crate) stats: SessionStats,
+}
+
+/// What a session keeps to: the connection's terms, as they stand.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) side: Side,
+    pub(crate) negotiated: Option<Negotiated>,
+    /// Other sessions share the connection.
+    pub(crate) shared: bool,
+    /// No new streams while the peer drains the session.
+    pub(crate) strict_draining: bool,
+    /// A session that drains ends with its last stream.
+    pub(crate) end_drained: bool,
+    /// Longest DATAGRAM capsule taken, in bytes.
+    pub(crate) max_datagram: u64,
+}
+
+/// A session at work.
+pub(crate) struct SessionMut<'a, C> {
+    pub(crate) key: SessionKey,
+    /// Its entry in the registry.
+    pub(crate) index: u32,
+    pub(crate) life: &'a mut Life,
+    pub(crate) ring: &'a mut Option<Ring>,
+    pub(crate) capsules: &'a mut CapsuleStream,
+    pub(crate) session: &'a mut Session,
+    pub(crate) streams: &'a mut Table,
+    pub(crate) carrier: C,
+    pub(crate) out: &'a mut VecDeque<Event>,
+    pub(crate) terms: Terms,
+}
+
+impl<C> SessionMut<'_, C> {
+    fn tell(&mut self, event: SessionEvent) {
+        self.out.push_back(Event::Session(self.key, event));
+    }
+
+    fn tell_stream(&mut self, stream: StreamKey, event: StreamEvent) {
+        self.out.push_back(Event::Stream(stream, event));
+    }
+
+    /// For an operation that one state alone allows.
+    fn require(&self, life: Life) -> Result<(), SessionError> {
+        match *self.life {
+            now if now == life => Ok(()),
+            Life::Over { .. } => Err(SessionError::Gone),
+            _ => Err(SessionError::WrongState),
+        }
+    }
+}
+
+impl Session {
+    /// What it has counted, with its limits when it has any.
+    pub(crate) fn stats(&self, ring: Option<&Ring>) -> SessionStats {
+        let mut stats = self.stats;
+        stats.streams = self.list.len;
+        stats.datagrams_overflowed = ring.map_or(0, Ring::overflowed);
+        stats.flow_control = self.flow.map(|flow| {
+            let (theirs, ours) = flow.limits();
+            SessionLimits {
+                send_data: theirs.data,
+                open_bi: theirs.bidi,
+                open_uni: theirs.uni,
+                recv_data: ours.data,
+                accept_bi: ours.bidi,
+                accept_uni: ours.uni,
+            }
+        });
+        stats
+    }
+}
