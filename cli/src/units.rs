@@ -1,6 +1,5 @@
 //! Human units: bytes, rates and durations, read from arguments and written to terminals.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 const BINARY: [(&str, u64); 4] = [
@@ -65,16 +64,6 @@ pub fn duration(time: Duration) -> String {
     } else {
         format!("{:.0} µs", seconds * 1e6)
     }
-}
-
-/// Lower-case hexadecimal digits of `data`.
-pub fn hex(data: &[u8]) -> String {
-    data.iter()
-        .fold(String::with_capacity(data.len() * 2), |mut out, byte| {
-            // Writing into a `String` cannot fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
 }
 
 /// Reads `4096`, `64KiB`, `10 MB`, `1.5g`. A bare letter is the binary unit.
@@ -145,7 +134,6 @@ mod tests {
         assert_eq!(duration(Duration::from_micros(1_520)), "1.52 ms");
         assert_eq!(duration(Duration::from_millis(2_310)), "2.31 s");
         assert_eq!(duration(Duration::from_secs(185)), "3 min 05 s");
-        assert_eq!(hex(&[0, 0xab, 0xff]), "00abff");
     }
 
     #[test]
