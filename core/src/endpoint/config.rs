@@ -16,10 +16,11 @@ use thiserror::Error;
 use super::cid::{ConnectionIds, Luck};
 use super::incoming::IncomingPolicy;
 use super::recorder::{RecordFactory, Recorder};
-use super::seed::{Mix, SeededIds, fold, system_seed};
+use super::seed::{SeededIds, fold, system_seed};
 use super::tls::ALPN;
 use crate::config::Config;
 use crate::id::Side;
+use crate::mix::Mix;
 use crate::record::Secrets;
 
 /// How a connection uses QUIC: what it grants the peer, what it keeps for it,

@@ -83,6 +83,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
+use crate::mix::Mix;
 use crate::time::Deadline;
 
 #[cfg(feature = "qlog")]
@@ -93,7 +94,6 @@ pub use incoming::{IncomingPolicy, Retry};
 pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
 pub use recorder::{RecordFactory, RecordSink};
-pub(crate) use seed::Mix;
 
 use config::Trace;
 use connection::State;
