@@ -17,7 +17,7 @@ use crate::wire::priority::Priority;
 /// One thing to do on a connection: each variant is the [`Access`] method of
 /// the same name.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// [`Access::request`]; replies [`Reply::Stream`].
     Request(Box<RequestHead>, End),
