@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
         "id",
         "code",
         "time",
+        "mix",
         "fault",
         "error",
         "stats",

@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -14,7 +13,6 @@ use rustls::server::ParsedCertificate;
 use sha2::{Digest as _, Sha256};
 
 use crate::exit::{Exit, Failure};
-use crate::units::hex;
 
 /// How long a self-signed certificate is valid. Browsers accept a certificate by its hash only
 /// when its validity is at most 14 days; one day is left for clocks that differ.
@@ -32,29 +30,22 @@ impl Sha256Digest {
 
     /// 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
-        hex(&self.0)
+        HEXLOWER.encode(&self.0)
     }
 
     /// Standard base64 with padding, 44 characters.
     pub fn to_base64(self) -> String {
-        BASE64.encode(self.0)
+        BASE64.encode(&self.0)
     }
 
     /// Reads either form. Hexadecimal may have colons between bytes, as OpenSSL prints them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let digits: String = text.chars().filter(|c| *c != ':').collect();
-        let bytes = if digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            let pairs = (0..64)
-                .step_by(2)
-                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
-            pairs
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| error.to_string())?
-        } else {
-            let why = "a SHA-256 is 64 hexadecimal digits or 44 characters of base64";
-            BASE64.decode(text).map_err(|_| why.to_owned())?
-        };
+        let digits = text.replace(':', "");
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(digits.as_bytes())
+            .or_else(|_| BASE64.decode(text.as_bytes()))
+            .map_err(|_| "a SHA-256 is 64 hexadecimal digits or 44 characters of base64")?;
         let length = bytes.len();
         bytes
             .try_into()

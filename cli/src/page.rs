@@ -5,8 +5,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -74,8 +72,8 @@ impl Page {
             "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; \
              connect-src https:; img-src data:; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'",
-            BASE64.encode(Sha256Digest::of(STYLE.as_bytes()).0),
-            BASE64.encode(Sha256Digest::of(SCRIPT.as_bytes()).0),
+            Sha256Digest::of(STYLE.as_bytes()).to_base64(),
+            Sha256Digest::of(SCRIPT.as_bytes()).to_base64(),
         );
         let mut fields = HeaderMap::new();
         fields.insert(

@@ -1,14 +1,8 @@
 //! Human units: bytes, rates and durations, read from arguments and written to terminals.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-const BINARY: [(&str, u64); 4] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-];
+use indicatif::HumanBytes;
 
 const SUFFIXES: [(&str, u64); 13] = [
     ("kib", 1 << 10),
@@ -28,12 +22,7 @@ const SUFFIXES: [(&str, u64); 13] = [
 
 /// `1536` becomes `1.50 KiB`; below one KiB the exact count is kept.
 pub fn bytes(count: u64) -> String {
-    for (name, size) in BINARY {
-        if count >= size {
-            return format!("{:.2} {name}", count as f64 / size as f64);
-        }
-    }
-    format!("{count} B")
+    HumanBytes(count).to_string()
 }
 
 /// Bytes over a time as decimal bits per second, the unit of network links: `94.12 Mbit/s`.
@@ -67,16 +56,6 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Lower-case hexadecimal digits of `data`.
-pub fn hex(data: &[u8]) -> String {
-    data.iter()
-        .fold(String::with_capacity(data.len() * 2), |mut out, byte| {
-            // Writing into a `String` cannot fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
-}
-
 /// Reads `4096`, `64KiB`, `10 MB`, `1.5g`. A bare letter is the binary unit.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim().to_ascii_lowercase();
@@ -98,26 +77,20 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     Ok(product as u64)
 }
 
-/// Reads `5s`, `250ms`, `2m`, `1.5s`; a bare number is seconds. At most one day.
+/// Reads `5s`, `250ms`, `2m`, `1.5s`, `1m30s`; a bare number is seconds. At most one day.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim().to_ascii_lowercase();
-    let (number, unit) = [
-        ("ms", 1e-3),
-        ("us", 1e-6),
-        ("s", 1.0),
-        ("m", 60.0),
-        ("h", 3600.0),
-    ]
-    .into_iter()
-    .find_map(|(name, unit)| text.strip_suffix(name).map(|rest| (rest.trim_end(), unit)))
-    .unwrap_or((text.as_str(), 1.0));
-    let value =
-        decimal(number).ok_or_else(|| format!("`{text}` is not a time like 5s or 250ms"))?;
-    let seconds = value * unit;
-    if seconds > 86_400.0 {
+    let unit = if text.ends_with(|last: char| last.is_ascii_digit()) {
+        "s"
+    } else {
+        ""
+    };
+    let time = humantime::parse_duration(&format!("{text}{unit}"))
+        .map_err(|error| format!("`{text}` is not a time like 5s or 250ms: {error}"))?;
+    if time > Duration::from_secs(86_400) {
         return Err(format!("`{text}` is longer than a day"));
     }
-    Ok(Duration::from_secs_f64(seconds))
+    Ok(time)
 }
 
 /// Digits with at most one point: neither signs nor exponents nor `inf`.
@@ -145,7 +118,6 @@ mod tests {
         assert_eq!(duration(Duration::from_micros(1_520)), "1.52 ms");
         assert_eq!(duration(Duration::from_millis(2_310)), "2.31 s");
         assert_eq!(duration(Duration::from_secs(185)), "3 min 05 s");
-        assert_eq!(hex(&[0, 0xab, 0xff]), "00abff");
     }
 
     #[test]
@@ -183,7 +155,11 @@ mod tests {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        for bad in ["", "s", "-1s", "inf", "25h", "1 week"] {
+        assert_eq!(parse_duration("1.5S"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["", "s", "-1", "-1s", "inf", "1e3", "25h", "1 week"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

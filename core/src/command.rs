@@ -1,10 +1,10 @@
 //! The control plane as data: what can wait in a queue, be recorded and
 //! replayed, or be made up by a fuzzer. Bytes do not pass through here.
 
-use std::fmt;
 use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
+use thiserror::Error;
 
 use crate::access::Access;
 use crate::code::Code;
@@ -17,7 +17,7 @@ use crate::wire::priority::Priority;
 /// One thing to do on a connection: each variant is the [`Access`] method of
 /// the same name.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
     /// [`Access::request`]; replies [`Reply::Stream`].
     Request(Box<RequestHead>, End),
@@ -70,59 +70,26 @@ pub enum Reply {
 
 /// Why a command had no effect.
 #[non_exhaustive]
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
 pub enum CommandError {
     /// The connection is over or never was.
+    #[error("the connection is gone")]
     NoConnection,
     /// Nothing was opened.
-    Open(OpenError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// No head, trailers or end was sent.
-    Send(SendError),
+    #[error(transparent)]
+    Send(#[from] SendError),
     /// The session did not change.
-    Session(SessionError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The stream was not reset or stopped.
-    Reset(ResetError),
+    #[error(transparent)]
+    Reset(#[from] ResetError),
     /// The stream or session is gone.
+    #[error("{Gone}")]
     Gone,
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoConnection => f.write_str("the connection is gone"),
-            Self::Open(error) => error.fmt(f),
-            Self::Send(error) => error.fmt(f),
-            Self::Session(error) => error.fmt(f),
-            Self::Reset(error) => error.fmt(f),
-            Self::Gone => Gone.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for CommandError {}
-
-impl From<OpenError> for CommandError {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
-    }
-}
-
-impl From<SendError> for CommandError {
-    fn from(error: SendError) -> Self {
-        Self::Send(error)
-    }
-}
-
-impl From<SessionError> for CommandError {
-    fn from(error: SessionError) -> Self {
-        Self::Session(error)
-    }
-}
-
-impl From<ResetError> for CommandError {
-    fn from(error: ResetError) -> Self {
-        Self::Reset(error)
-    }
 }
 
 impl From<Gone> for CommandError {

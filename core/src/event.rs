@@ -11,7 +11,7 @@ use crate::wire::settings::Settings;
 
 /// What happened on a connection.
 #[non_exhaustive]
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// The handshake is complete; requests may be sent.
     Connected,
@@ -93,7 +93,7 @@ pub enum StreamEvent {
 
 /// What happened in a session.
 #[non_exhaustive]
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SessionEvent {
     /// A client asks for a session (server): answer with `accept_session` or
     /// `reject_session`.

@@ -1,7 +1,12 @@
-//! Heads of messages in the vocabulary of the `http` crate, with the field
-//! section as it arrived beside them.
+//! Heads of messages in the vocabulary of the `http` crate.
+//!
+//! What is sent is what the parts of a head say: its method or status, its target
+//! and its `headers`. A head that was received also remembers its field lines as
+//! they stood on the wire, for those who look at them; whoever changes a header
+//! and sends the head on sends the change. To keep the order of lines as well, a
+//! proxy asks for it: [`RequestHead::from_fields`], [`ResponseHead::from_fields`].
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::wire::fields::FieldSection;
 
@@ -25,7 +30,7 @@ impl Protocol {
 }
 
 /// A request's head.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestHead {
     /// `:method`.
     pub method: Method,
@@ -35,10 +40,9 @@ pub struct RequestHead {
     pub protocol: Option<Protocol>,
     /// The other fields. Repeated fields keep their order and none is lost.
     pub headers: HeaderMap,
-    /// All field lines in wire order, pseudo-header fields included: as received,
-    /// or, on a head to be sent, what goes out in place of the parts above when
-    /// not empty.
-    pub fields: FieldSection,
+    pub(crate) fields: FieldSection,
+    /// Whether `fields` go out as they stand while the parts say the same.
+    pub(crate) in_order: bool,
 }
 
 impl RequestHead {
@@ -51,11 +55,13 @@ impl RequestHead {
             protocol: None,
             headers: HeaderMap::new(),
             fields: FieldSection::new(),
+            in_order: false,
         }
     }
 
     /// The head of an `http` request; a [`Protocol`] among its extensions becomes
-    /// `:protocol`.
+    /// `:protocol`. Other extensions are not looked at, the [`FieldSection`] of
+    /// [`Self::into_http`] neither.
     #[must_use]
     pub fn from_http(request: Request<()>) -> Self {
         let (mut parts, ()) = request.into_parts();
@@ -65,6 +71,7 @@ impl RequestHead {
             protocol: parts.extensions.remove::<Protocol>(),
             headers: parts.headers,
             fields: FieldSection::new(),
+            in_order: false,
         }
     }
 
@@ -83,17 +90,41 @@ impl RequestHead {
         request.extensions_mut().insert(self.fields);
         request
     }
+
+    /// All field lines in wire order, pseudo-header fields included, as they
+    /// arrived or as the head was made from them; empty on a head made of parts.
+    /// A change of the parts does not show here.
+    #[must_use]
+    pub fn fields(&self) -> &FieldSection {
+        &self.fields
+    }
+
+    /// The lines of [`Self::fields`], to be changed and made a head again by
+    /// [`Self::from_fields`].
+    #[must_use]
+    pub fn into_fields(self) -> FieldSection {
+        self.fields
+    }
+
+    /// Whether both say the same, whatever lines they remember.
+    pub(crate) fn has_parts_of(&self, other: &Self) -> bool {
+        self.method == other.method
+            && self.uri == other.uri
+            && self.protocol == other.protocol
+            && same_headers(&self.headers, &other.headers)
+    }
 }
 
 /// A response's head, interim or final.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResponseHead {
     /// `:status`.
     pub status: StatusCode,
     /// The other fields. Repeated fields keep their order and none is lost.
     pub headers: HeaderMap,
-    /// All field lines in wire order, as for [`RequestHead::fields`].
-    pub fields: FieldSection,
+    pub(crate) fields: FieldSection,
+    /// As for a request.
+    pub(crate) in_order: bool,
 }
 
 impl ResponseHead {
@@ -104,10 +135,11 @@ impl ResponseHead {
             status,
             headers: HeaderMap::new(),
             fields: FieldSection::new(),
+            in_order: false,
         }
     }
 
-    /// The head of an `http` response.
+    /// The head of an `http` response. Its extensions are not looked at.
     #[must_use]
     pub fn from_http(response: Response<()>) -> Self {
         let (parts, ()) = response.into_parts();
@@ -115,6 +147,7 @@ impl ResponseHead {
             status: parts.status,
             headers: parts.headers,
             fields: FieldSection::new(),
+            in_order: false,
         }
     }
 
@@ -129,15 +162,63 @@ impl ResponseHead {
         response.extensions_mut().insert(self.fields);
         response
     }
+
+    /// All field lines in wire order, pseudo-header fields included, as they
+    /// arrived or as the head was made from them; empty on a head made of parts.
+    /// A change of the parts does not show here.
+    #[must_use]
+    pub fn fields(&self) -> &FieldSection {
+        &self.fields
+    }
+
+    /// The lines of [`Self::fields`], to be changed and made a head again by
+    /// [`Self::from_fields`].
+    #[must_use]
+    pub fn into_fields(self) -> FieldSection {
+        self.fields
+    }
+
+    /// Whether both say the same, whatever lines they remember.
+    pub(crate) fn has_parts_of(&self, other: &Self) -> bool {
+        self.status == other.status && same_headers(&self.headers, &other.headers)
+    }
 }
 
+/// Whether the fields are the same in the same order. `==` of values does not tell
+/// whether they may be compressed; this does.
+fn same_headers(one: &HeaderMap, other: &HeaderMap) -> bool {
+    let same = |(one, other): (Line<'_>, Line<'_>)| {
+        one == other && one.1.is_sensitive() == other.1.is_sensitive()
+    };
+    one.len() == other.len() && one.iter().zip(other).all(same)
+}
+
+type Line<'a> = (&'a HeaderName, &'a HeaderValue);
+
 /// Fields after the content.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Trailers {
     /// The fields. Repeated fields keep their order and none is lost.
     pub headers: HeaderMap,
-    /// All field lines in wire order.
-    pub fields: FieldSection,
+    pub(crate) fields: FieldSection,
+}
+
+impl Trailers {
+    /// Trailers with these fields.
+    #[must_use]
+    pub fn new(headers: HeaderMap) -> Self {
+        Self {
+            headers,
+            fields: FieldSection::new(),
+        }
+    }
+
+    /// All field lines in wire order, as they arrived. A change of `headers` does
+    /// not show here.
+    #[must_use]
+    pub fn fields(&self) -> &FieldSection {
+        &self.fields
+    }
 }
 
 /// Whether content follows a head.
@@ -151,7 +232,7 @@ pub enum End {
 
 /// The request for a session: an extended CONNECT without what the session layer
 /// fills in (method, `:protocol`, version fields).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ConnectRequest {
     /// Scheme `https`, authority and path.
     pub uri: Uri,
@@ -189,7 +270,7 @@ impl ConnectRequest {
 }
 
 /// The answer that establishes a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ConnectAnswer {
     /// A 2xx status; 200 unless there is a reason.
     pub status: StatusCode,

@@ -163,6 +163,8 @@ pub mod fault;
 mod h3;
 pub mod head;
 pub mod id;
+#[cfg(any(feature = "quinn", feature = "testing"))]
+mod mix;
 pub mod record;
 pub mod replay;
 mod session;

@@ -80,8 +80,10 @@ pub fn target(data: &[u8]) {
     let mut told = Vec::new();
     for event in peer.events() {
         match event {
-            Event::Request { head, .. } => told.push(head.fields),
-            Event::Response { head, .. } | Event::Interim { head, .. } => told.push(head.fields),
+            Event::Request { head, .. } => told.push(head.into_fields()),
+            Event::Response { head, .. } | Event::Interim { head, .. } => {
+                told.push(head.into_fields());
+            }
             Event::Session(..) => told.push(head.clone()),
             _ => {}
         }

@@ -9,38 +9,44 @@
 
 mod retry;
 
-use std::{error, fmt, io};
+use std::io;
 
 use aqueduct_core::error::{CloseReason, PeerCode, SessionClose};
 use aqueduct_core::fault::Violation;
 use http::{HeaderMap, StatusCode};
+use thiserror::Error;
 
 pub use aqueduct_core::dialect::NegotiationFailure;
 pub use aqueduct_core::endpoint::ExportFailed;
 pub use aqueduct_core::error::{OpenError as Refusal, ResetError, SendError, SessionError};
 
 /// Why a request was not sent or a stream not opened.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// It is not possible here; nothing was sent. Never one of the cases that
     /// pass by waiting, because the handles wait.
+    #[error(transparent)]
     Refused(Refusal),
     /// The session is over.
+    #[error(transparent)]
     Session(SessionClose),
     /// The connection is over.
+    #[error(transparent)]
     Connection(CloseReason),
 }
 
 /// Why a session was not established.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// It is not possible here, for instance because the peer does not announce
     /// WebTransport; nothing was sent.
+    #[error(transparent)]
     Refused(Refusal),
     /// The server answered with something else than 2xx. A redirect is
     /// reported, never followed.
+    #[error("the server answered {status}")]
     Rejected {
         /// The status.
         status: StatusCode,
@@ -48,151 +54,105 @@ pub enum ConnectError {
         headers: HeaderMap,
     },
     /// The CONNECT stream ended before an answer.
+    #[error(transparent)]
     Session(SessionClose),
     /// The connection is over.
+    #[error(transparent)]
     Connection(CloseReason),
 }
 
 /// Why bytes were not taken.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The peer does not want more: STOP_SENDING with this code.
+    #[error("the peer stopped the stream: {0}")]
     Stopped(PeerCode),
     /// The peer broke a rule on this stream, which has been reset.
+    #[error("reset by us: the peer sent {0}")]
     Malformed(Violation),
     /// The server did not process the request because of a GOAWAY; it may be
     /// sent again on another connection.
+    #[error("the server did not process the request")]
     Unprocessed,
     /// The stream's session is over.
+    #[error(transparent)]
     Session(SessionClose),
     /// The connection is over.
+    #[error(transparent)]
     Connection(CloseReason),
     /// The message is not at that point: content before the head, or after the end.
+    #[error("the message is not at that point")]
     WrongState,
     /// More content than the content-length that was sent, or less at its end.
+    #[error("the content does not match content-length")]
     ContentLength,
     /// The field section is not valid.
+    #[error("the field section is not valid")]
     InvalidHead,
     /// The field section is larger than the peer accepts.
+    #[error("the field section is larger than the peer accepts")]
     HeadTooLarge,
     /// This side finished or reset the stream before.
+    #[error("the stream was finished or reset before")]
     Closed,
 }
 
 /// Why no bytes, no head or no trailers can be read.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The peer abandoned the stream: RESET_STREAM with this code.
+    #[error("the peer reset the stream: {0}")]
     Reset(PeerCode),
     /// The peer sent a malformed message; the stream has been reset.
+    #[error("reset by us: the peer sent {0}")]
     Malformed(Violation),
     /// The server did not process the request because of a GOAWAY; it may be
     /// sent again on another connection.
+    #[error("the server did not process the request")]
     Unprocessed,
     /// The stream's session is over.
+    #[error(transparent)]
     Session(SessionClose),
     /// The connection is over.
+    #[error(transparent)]
     Connection(CloseReason),
     /// More bytes than the caller's limit.
+    #[error("more bytes than the limit")]
     TooLong,
     /// The answer was asked for out of its turn: it was taken before, or this
     /// is the server.
+    #[error("the message is not at that point")]
     WrongState,
     /// This side stopped the stream before.
+    #[error("the stream was stopped before")]
     Closed,
 }
 
 /// Why a datagram was not sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum DatagramError {
     /// Larger than the peer will ever take.
+    #[error("the datagram is larger than the peer takes")]
     TooLarge,
     /// Larger than the path takes at present.
+    #[error("the datagram is larger than the path takes")]
     TooLargeForPath,
     /// Datagrams are not usable on this connection.
+    #[error("datagrams are not enabled on this connection")]
     Disabled,
     /// The send buffer is full: wait with `send_datagram_wait`, or drop it.
+    #[error("the datagram send buffer is full")]
     Blocked,
     /// The session is over.
+    #[error(transparent)]
     Session(SessionClose),
     /// The connection is over.
+    #[error(transparent)]
     Connection(CloseReason),
 }
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(why) => write!(f, "{why}"),
-            Self::Session(close) => write!(f, "{close}"),
-            Self::Connection(reason) => write!(f, "{reason}"),
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(why) => write!(f, "{why}"),
-            Self::Rejected { status, .. } => write!(f, "the server answered {status}"),
-            Self::Session(close) => write!(f, "{close}"),
-            Self::Connection(reason) => write!(f, "{reason}"),
-        }
-    }
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stopped(code) => write!(f, "the peer stopped the stream: {code}"),
-            Self::Malformed(why) => write!(f, "reset by us: the peer sent {why}"),
-            Self::Unprocessed => f.write_str("the server did not process the request"),
-            Self::Session(close) => write!(f, "{close}"),
-            Self::Connection(reason) => write!(f, "{reason}"),
-            Self::WrongState => f.write_str("the message is not at that point"),
-            Self::ContentLength => f.write_str("the content does not match content-length"),
-            Self::InvalidHead => f.write_str("the field section is not valid"),
-            Self::HeadTooLarge => f.write_str("the field section is larger than the peer accepts"),
-            Self::Closed => f.write_str("the stream was finished or reset before"),
-        }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Reset(code) => write!(f, "the peer reset the stream: {code}"),
-            Self::Malformed(why) => write!(f, "reset by us: the peer sent {why}"),
-            Self::Unprocessed => f.write_str("the server did not process the request"),
-            Self::Session(close) => write!(f, "{close}"),
-            Self::Connection(reason) => write!(f, "{reason}"),
-            Self::TooLong => f.write_str("more bytes than the limit"),
-            Self::WrongState => f.write_str("the message is not at that point"),
-            Self::Closed => f.write_str("the stream was stopped before"),
-        }
-    }
-}
-
-impl fmt::Display for DatagramError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge => f.write_str("the datagram is larger than the peer takes"),
-            Self::TooLargeForPath => f.write_str("the datagram is larger than the path takes"),
-            Self::Disabled => f.write_str("datagrams are not enabled on this connection"),
-            Self::Blocked => f.write_str("the datagram send buffer is full"),
-            Self::Session(close) => write!(f, "{close}"),
-            Self::Connection(reason) => write!(f, "{reason}"),
-        }
-    }
-}
-
-impl error::Error for OpenError {}
-impl error::Error for ConnectError {}
-impl error::Error for WriteError {}
-impl error::Error for ReadError {}
-impl error::Error for DatagramError {}
 
 impl From<OpenError> for ConnectError {
     fn from(error: OpenError) -> Self {

@@ -6,7 +6,6 @@
 //! read as the service polls it. Trailers are kept.
 
 use std::error::Error;
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -102,40 +101,18 @@ impl HttpBody for Body {
 }
 
 /// Why a request was not answered to its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
     /// The service failed; the client got 500.
-    Service(Box<dyn Error + Send + Sync>),
+    #[error("the service failed")]
+    Service(#[source] Box<dyn Error + Send + Sync>),
     /// The answer's body failed; the stream was reset with H3_INTERNAL_ERROR.
-    Body(Box<dyn Error + Send + Sync>),
+    #[error("the body of the answer failed")]
+    Body(#[source] Box<dyn Error + Send + Sync>),
     /// The client or the connection did not take the answer.
-    Write(WriteError),
-}
-
-impl fmt::Display for AnswerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Service(_) => "the service failed",
-            Self::Body(_) => "the body of the answer failed",
-            Self::Write(_) => "the answer was not taken",
-        })
-    }
-}
-
-impl Error for AnswerError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(match self {
-            Self::Service(error) | Self::Body(error) => error.as_ref(),
-            Self::Write(error) => error,
-        })
-    }
-}
-
-impl From<WriteError> for AnswerError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
+    #[error("the answer was not taken")]
+    Write(#[from] WriteError),
 }
 
 /// Answers one request with a service. Run it as a task, or among others: while

@@ -12,7 +12,6 @@
 //! cut to 1,024 bytes, a second reset does nothing.
 
 use std::time::Duration;
-use std::{error, fmt};
 
 use aqueduct_core::endpoint::PathStats;
 use aqueduct_core::error::SessionClose;
@@ -26,28 +25,19 @@ use crate::{RecvStream, SendStream, Session};
 const REASON: usize = 1024;
 
 /// What a session's methods fail with.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The session is over.
+    #[error(transparent)]
     Closed(SessionClose),
     /// A stream was not opened.
+    #[error(transparent)]
     Open(OpenError),
     /// A datagram was not sent.
+    #[error(transparent)]
     Datagram(DatagramError),
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed(close) => close.fmt(f),
-            Self::Open(error) => error.fmt(f),
-            Self::Datagram(error) => error.fmt(f),
-        }
-    }
-}
-
-impl error::Error for Error {}
 
 impl Error {
     /// Whether the session may be asked for again: as the error inside says.

@@ -1,6 +1,5 @@
 //! Sockets and endpoints with one owner.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
@@ -12,6 +11,7 @@ use aqueduct_core::endpoint::{ConnectError, ConnectionMut, Endpoint, EndpointCon
 use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
 use mio::{Interest, Registry, Token};
+use thiserror::Error;
 
 use crate::remote::{Job, Remote};
 use crate::socket::Socket;
@@ -284,24 +284,14 @@ impl Ports {
 pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// A port's socket is unusable.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("the socket of a port failed: {error}")]
 pub struct PortFailed {
     /// The port.
     pub port: PortKey,
     /// What the system says.
+    #[source]
     pub error: io::Error,
-}
-
-impl fmt::Display for PortFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the socket of a port failed: {}", self.error)
-    }
-}
-
-impl std::error::Error for PortFailed {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
 }
 
 impl From<PortFailed> for io::Error {

@@ -12,6 +12,7 @@ mod determinism;
 mod event_order;
 mod extensions;
 mod field_section_limits;
+mod forwarding;
 mod frames;
 mod goaway;
 mod http_datagrams;

@@ -120,7 +120,7 @@ fn repeated_fields_stay() {
     let head = expect_event!(peer, Side::Server, Event::Request { head, .. } => head);
     let values: Vec<_> = head.headers.get_all("x").iter().collect();
     assert_eq!(values, ["1", "3"]);
-    let names: Vec<_> = head.fields.iter().map(|field| field.name).collect();
+    let names: Vec<_> = head.fields().iter().map(|field| field.name).collect();
     let wire: [&[u8]; 7] = [
         b":method",
         b":scheme",

@@ -4,10 +4,10 @@
 //! of two periods serves every chunk as a slice without a copy, and checking is a comparison of
 //! slices.
 
-use std::fmt;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 /// The longest chunk that a [`Pattern`] yields, and the length after which it repeats.
 pub const CHUNK: usize = 1 << 16;
@@ -93,7 +93,8 @@ impl PatternCheck {
 }
 
 /// The first byte of a stream that is not that of the pattern.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Error)]
+#[error("byte {offset} is {got:#04x} where {expected:#04x} was expected")]
 pub struct Mismatch {
     /// Offset in the stream, in bytes.
     pub offset: u64,
@@ -102,18 +103,6 @@ pub struct Mismatch {
     /// The byte received.
     pub got: u8,
 }
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "byte {} is {:#04x} where {:#04x} was expected",
-            self.offset, self.got, self.expected
-        )
-    }
-}
-
-impl std::error::Error for Mismatch {}
 
 #[cfg(test)]
 mod tests {

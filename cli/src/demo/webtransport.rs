@@ -53,7 +53,7 @@ fn action(path: &str, query: Option<&str>) -> Result<WtAction, StatusCode> {
             }
             WtAction::Close {
                 code: code(query)?,
-                reason: reason.into_owned(),
+                reason,
             }
         }
         "/reject" => {

@@ -1,6 +1,7 @@
 //! One byte range of the Range field (RFC 9110 section 14.1.2).
 
 use http::HeaderValue;
+use http_range_header::parse_range_header;
 
 /// Which part of a representation was asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,55 +19,21 @@ pub(super) enum Ranged {
 //= https://www.rfc-editor.org/rfc/rfc9110#section-14.2
 /// A server may ignore Range: this does so for other units, wrong syntax and several ranges.
 pub(super) fn parse(field: Option<&HeaderValue>, total: u64) -> Ranged {
-    field
-        .and_then(|field| one_range(field.to_str().ok()?, total))
-        .unwrap_or(Ranged::Whole)
-}
-
-fn one_range(text: &str, total: u64) -> Option<Ranged> {
-    let (unit, spec) = text.split_once('=')?;
-    if !unit.eq_ignore_ascii_case("bytes") {
-        return None;
-    }
-    let (first, last) = spec.trim().split_once('-')?;
-    if first.is_empty() {
-        //= https://www.rfc-editor.org/rfc/rfc9110#section-14.1.2
-        // A suffix longer than the representation means all of it; one of length 0 nothing.
-        let len = position(last)?.min(total);
-        let part = Ranged::Part {
-            offset: total - len,
-            len,
-        };
-        return Some(if len == 0 {
-            Ranged::Unsatisfiable
-        } else {
-            part
-        });
-    }
-    let first = position(first)?;
-    let last = if last.is_empty() {
-        u64::MAX
-    } else {
-        position(last)?
+    let text = field.and_then(|field| field.to_str().ok());
+    let Some(asked) = text.and_then(|text| parse_range_header(text).ok()) else {
+        return Ranged::Whole;
     };
-    if last < first {
-        return None;
+    if asked.len() > 1 {
+        return Ranged::Whole;
     }
-    if first >= total {
-        return Some(Ranged::Unsatisfiable);
+    // Of an empty representation there is no part; the crate gives no range then, or fails.
+    match asked.validate(total).as_deref() {
+        Ok([part]) => Ranged::Part {
+            offset: *part.start(),
+            len: part.end() - part.start() + 1,
+        },
+        _ => Ranged::Unsatisfiable,
     }
-    Some(Ranged::Part {
-        offset: first,
-        len: last.min(total - 1) - first + 1,
-    })
-}
-
-/// Digits only. A number too large for the type is as good as the largest.
-fn position(digits: &str) -> Option<u64> {
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(digits.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ async fn receive(
         .await
         .map_err(|error| read_failed(doing(), error))?;
     if let Some(trailers) = trailers {
-        let trailers = lines(&trailers.fields);
+        let trailers = lines(trailers.fields());
         show(context, String::new(), &trailers);
         report.trailers = Some(trailers);
     }

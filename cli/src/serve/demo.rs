@@ -5,6 +5,7 @@ use std::time::Duration;
 use aqueduct_tokio::core::wire::fields::FieldSection;
 use aqueduct_tokio::{Connection, ServerRequest};
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
@@ -12,7 +13,6 @@ use super::connection::{Unanswered, explain, refuse, response};
 use crate::demo::http::HttpAction;
 use crate::demo::pattern::Pattern;
 use crate::page::Page;
-use crate::units::hex;
 
 /// Does what a request asks for.
 pub(super) async fn run(
@@ -154,7 +154,7 @@ async fn sha256(mut stream: ServerRequest, method: &Method) -> Result<(), Unansw
     text(
         stream,
         method,
-        &format!("{} {size}\n", hex(&digest.finalize())),
+        &format!("{} {size}\n", HEXLOWER.encode(&digest.finalize())),
     )
     .await
 }

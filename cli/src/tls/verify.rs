@@ -32,13 +32,9 @@ impl Pinned {
 }
 
 /// The digest that would match is what someone who mistyped it needs.
+#[derive(thiserror::Error)]
+#[error("its SHA-256 is {}", .0.to_hex())]
 struct NotPinned(Sha256Digest);
-
-impl fmt::Display for NotPinned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its SHA-256 is {}", self.0.to_hex())
-    }
-}
 
 // This is how rustls shows errors that are not its own.
 impl fmt::Debug for NotPinned {
@@ -46,8 +42,6 @@ impl fmt::Debug for NotPinned {
         fmt::Display::fmt(self, f)
     }
 }
-
-impl std::error::Error for NotPinned {}
 
 /// Trusts every certificate.
 #[derive(Debug)]

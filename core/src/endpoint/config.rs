@@ -10,15 +10,17 @@ use quinn_proto::{
     IdleTimeout, MtuDiscoveryConfig, TokenStore, TransportConfig, VarInt, congestion,
 };
 use rustls::quic::Version;
+use thiserror::Error;
 
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
 use super::incoming::IncomingPolicy;
 use super::recorder::{RecordFactory, Recorder};
-use super::seed::{Mix, SeededIds, fold, system_seed};
+use super::seed::{SeededIds, fold, system_seed};
 use super::tls::ALPN;
 use crate::config::Config;
 use crate::id::Side;
+use crate::mix::Mix;
 use crate::record::Secrets;
 
 /// How a connection uses QUIC: what it grants the peer, what it keeps for it,
@@ -167,26 +169,17 @@ impl TransportSettings {
 }
 
 /// Why an endpoint or connection cannot be made as configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A field of [`TransportSettings`] or [`EndpointConfig`] is out of range.
+    #[error("{0} is out of range")]
     OutOfRange(&'static str),
     /// The rustls configuration cannot serve QUIC: no TLS 1.3, or no suite
     /// TLS13_AES_128_GCM_SHA256.
+    #[error("the TLS configuration does not suit QUIC: {0}")]
     Tls(String),
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutOfRange(field) => write!(f, "{field} is out of range"),
-            Self::Tls(why) => write!(f, "the TLS configuration does not suit QUIC: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// What a trace of one connection is written to; see [`EndpointConfig::qlog`].
 #[cfg(feature = "qlog")]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{ConnectionHandle, EndpointEvent};
 use rustls::pki_types::CertificateDer;
+use thiserror::Error;
 
 use super::quic::{QuinnTransport, translate};
 use crate::access::Access;
@@ -298,16 +299,9 @@ impl ConnectionInfo<'_> {
 }
 
 /// No keying material could be exported.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
+#[error("no keying material can be exported")]
 pub struct ExportFailed;
-
-impl fmt::Display for ExportFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no keying material can be exported")
-    }
-}
-
-impl std::error::Error for ExportFailed {}
 
 /// Path and traffic in numbers; counts are cumulative.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]

@@ -75,6 +75,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
+use thiserror::Error;
 
 use crate::code::Code;
 use crate::command::{Command, CommandError, Reply};
@@ -82,6 +83,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
+use crate::mix::Mix;
 use crate::time::Deadline;
 
 #[cfg(feature = "qlog")]
@@ -92,7 +94,6 @@ pub use incoming::{IncomingPolicy, Retry};
 pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
 pub use recorder::{RecordFactory, RecordSink};
-pub(crate) use seed::Mix;
 
 use config::Trace;
 use connection::State;
@@ -107,36 +108,21 @@ use timers::Timers;
 const MAX_RESPONSES: usize = 64;
 
 /// Why a connection was not begun.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The configuration does not suit.
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The name is neither a DNS name nor an IP address.
+    #[error("{0:?} is not a server name")]
     InvalidServerName(String),
     /// No datagram can be sent to the address: port 0, or unspecified.
+    #[error("{0} cannot be connected to")]
     InvalidAddress(SocketAddr),
     /// The endpoint is full or shutting down.
+    #[error("the endpoint takes no more connections")]
     Refused,
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::InvalidServerName(name) => write!(f, "{name:?} is not a server name"),
-            Self::InvalidAddress(addr) => write!(f, "{addr} cannot be connected to"),
-            Self::Refused => f.write_str("the endpoint takes no more connections"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-impl From<ConfigError> for ConnectError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
 }
 
 /// One UDP port and its connections.

@@ -5,20 +5,7 @@ use std::time::Duration;
 
 use quinn_proto::{ConnectionId, ConnectionIdGenerator};
 
-/// A small generator of well-mixed numbers (SplitMix64), for what need not be
-/// secret.
-#[derive(Clone, Debug)]
-pub(crate) struct Mix(pub(crate) u64);
-
-impl Mix {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
+use crate::mix::Mix;
 
 /// One number that depends on all of a seed.
 pub(super) fn fold(seed: &[u8; 32]) -> u64 {

@@ -158,7 +158,36 @@ pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHe
         protocol,
         headers,
         fields,
+        in_order: false,
     })
+}
+
+impl RequestHead {
+    /// A head that is sent line by line as `fields` has it: names and values in
+    /// their order, pseudo-header fields first. For proxies that keep the order of
+    /// a head, received or put together anew. A part that is changed afterwards is
+    /// sent as changed, and then the order is that of the parts.
+    ///
+    /// # Errors
+    /// The rule of RFC 9114 §4.2 and §4.3 that `fields` break.
+    pub fn from_fields(fields: FieldSection) -> Result<Self, Violation> {
+        let mut head = request(fields, true)?;
+        head.in_order = true;
+        Ok(head)
+    }
+}
+
+impl ResponseHead {
+    /// A head that is sent line by line as `fields` has it, as
+    /// [`RequestHead::from_fields`].
+    ///
+    /// # Errors
+    /// The rule of RFC 9114 §4.2 and §4.3 that `fields` break.
+    pub fn from_fields(fields: FieldSection) -> Result<Self, Violation> {
+        let mut head = response(fields)?;
+        head.in_order = true;
+        Ok(head)
+    }
 }
 
 fn upgrade_token(token: &[u8]) -> Checked<Protocol> {
@@ -285,6 +314,7 @@ pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
         status,
         headers,
         fields,
+        in_order: false,
     })
 }
 
@@ -297,11 +327,11 @@ pub(crate) fn trailers(fields: FieldSection) -> Checked<Trailers> {
 /// The field section of a request to be sent; `None` when no peer would take it.
 /// Pseudo-header fields go first: method, protocol, scheme, authority, path.
 pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
-    if !head.fields.is_empty() {
-        let extended = head.fields.get(b":protocol").is_some();
-        return request(head.fields.clone(), extended)
-            .ok()
-            .map(|_| head.fields.clone());
+    if head.in_order
+        && let Ok(kept) = request(head.fields.clone(), true)
+        && kept.has_parts_of(head)
+    {
+        return Some(kept.fields);
     }
     let mut fields = FieldSection::new();
     fields.push(b":method", head.method.as_str().as_bytes());
@@ -360,10 +390,11 @@ fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
 
 /// The field section of a response to be sent; `None` when no peer would take it.
 pub(crate) fn build_response(head: &ResponseHead) -> Option<FieldSection> {
-    if !head.fields.is_empty() {
-        return response(head.fields.clone())
-            .ok()
-            .map(|_| head.fields.clone());
+    if head.in_order
+        && let Ok(kept) = response(head.fields.clone())
+        && kept.has_parts_of(head)
+    {
+        return Some(kept.fields);
     }
     let mut fields = FieldSection::new();
     fields.push(b":status", head.status.as_str().as_bytes());

@@ -142,6 +142,15 @@ pub(super) fn read_end(words: &mut Words<'_>) -> Result<End, Malformed> {
     }
 }
 
+/// The lines of a head that is sent in their order, else none.
+fn put_order(line: &mut Line, in_order: bool, fields: &FieldSection, mask: Option<&Mask>) {
+    if in_order {
+        put_section(line, fields, mask);
+    } else {
+        put_section(line, &FieldSection::new(), mask);
+    }
+}
+
 pub(super) fn put_request(line: &mut Line, head: &RequestHead, mask: Option<&Mask>) {
     line.text(head.method.as_str().as_bytes());
     put_uri(line, &head.uri, mask);
@@ -151,7 +160,7 @@ pub(super) fn put_request(line: &mut Line, head: &RequestHead, mask: Option<&Mas
             .map(|protocol| protocol.as_str().as_bytes()),
     );
     put_headers(line, &head.headers, mask);
-    put_section(line, &head.fields, mask);
+    put_order(line, head.in_order, &head.fields, mask);
 }
 
 pub(super) fn read_request(words: &mut Words<'_>) -> Result<RequestHead, Malformed> {
@@ -163,13 +172,14 @@ pub(super) fn read_request(words: &mut Words<'_>) -> Result<RequestHead, Malform
     };
     head.headers = read_headers(words)?;
     head.fields = read_section(words)?;
+    head.in_order = !head.fields.is_empty();
     Ok(head)
 }
 
 pub(super) fn put_response(line: &mut Line, head: &ResponseHead, mask: Option<&Mask>) {
     line.show(head.status.as_u16());
     put_headers(line, &head.headers, mask);
-    put_section(line, &head.fields, mask);
+    put_order(line, head.in_order, &head.fields, mask);
 }
 
 pub(super) fn read_status(words: &mut Words<'_>) -> Result<StatusCode, Malformed> {
@@ -180,6 +190,7 @@ pub(super) fn read_response(words: &mut Words<'_>) -> Result<ResponseHead, Malfo
     let mut head = ResponseHead::new(read_status(words)?);
     head.headers = read_headers(words)?;
     head.fields = read_section(words)?;
+    head.in_order = !head.fields.is_empty();
     Ok(head)
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use crate::endpoint::{Arrival, Mix, Transmit};
+use crate::endpoint::{Arrival, Transmit};
+use crate::mix::Mix;
 
 /// One direction of a path. The knobs may be turned at any time.
 #[derive(Debug)]

@@ -15,11 +15,11 @@ use super::replayed::Kept;
 use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
 use crate::endpoint::{
-    Arrival, ConnectionMut, Endpoint, EndpointConfig, IncomingPolicy, Mix, Target,
-    TransportSettings,
+    Arrival, ConnectionMut, Endpoint, EndpointConfig, IncomingPolicy, Target, TransportSettings,
 };
 use crate::event::Event;
 use crate::id::ConnKey;
+use crate::mix::Mix;
 
 /// What a [`Pair`] is made with.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 use std::fmt;
 
 use bytes::{BufMut, Bytes};
+use thiserror::Error;
 
 use super::{
     grease,
@@ -128,17 +129,22 @@ pub enum Capsule {
 }
 
 /// Why a capsule is refused. The stream that carries it is reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CapsuleError {
     /// A value longer or shorter than its fields.
+    #[error("value of {0} does not match its fields")]
     Malformed(CapsuleType),
     /// A close message longer than [`MAX_REASON`].
+    #[error("close message is longer than 1024 bytes")]
     ReasonTooLong,
     /// A close message that is not UTF-8.
+    #[error("close message is not UTF-8")]
     ReasonNotUtf8,
     /// A claimed type with a value longer than its owner accepts.
+    #[error("{0} is too large")]
     TooLarge(CapsuleType),
     /// The stream ended inside a capsule.
+    #[error("stream ended inside a capsule")]
     Truncated,
 }
 
@@ -154,20 +160,6 @@ impl CapsuleError {
         }
     }
 }
-
-impl fmt::Display for CapsuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(ty) => write!(f, "value of {ty} does not match its fields"),
-            Self::ReasonTooLong => f.write_str("close message is longer than 1024 bytes"),
-            Self::ReasonNotUtf8 => f.write_str("close message is not UTF-8"),
-            Self::TooLarge(ty) => write!(f, "{ty} is too large"),
-            Self::Truncated => f.write_str("stream ended inside a capsule"),
-        }
-    }
-}
-
-impl std::error::Error for CapsuleError {}
 
 /// The longest prefix of `reason` that fits WT_CLOSE_SESSION and does not cut
 /// a character.

@@ -1,7 +1,7 @@
 //! HTTP Datagrams in QUIC DATAGRAM frames (RFC 9297 section 2.1).
-use std::fmt;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::varint::{self, Head, VarInt};
 use crate::{
@@ -13,11 +13,13 @@ use crate::{
 pub const MAX_QUARTER_ID: u64 = (1 << 60) - 1;
 
 /// Why a QUIC DATAGRAM cannot be an HTTP Datagram. Both are connection errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DatagramError {
     /// It ends before its quarter stream id does.
+    #[error("datagram ends inside its quarter stream id")]
     TooShort,
     /// A quarter stream id above 2^60 - 1.
+    #[error("quarter stream id {0} is above 2^60 - 1")]
     QuarterIdTooLarge(u64),
 }
 
@@ -28,17 +30,6 @@ impl DatagramError {
         Code::H3_DATAGRAM_ERROR
     }
 }
-
-impl fmt::Display for DatagramError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooShort => f.write_str("datagram ends inside its quarter stream id"),
-            Self::QuarterIdTooLarge(id) => write!(f, "quarter stream id {id} is above 2^60 - 1"),
-        }
-    }
-}
-
-impl std::error::Error for DatagramError {}
 
 /// Splits a QUIC DATAGRAM into the request stream it belongs to and its
 /// payload, a slice that may be empty.

@@ -2,6 +2,7 @@
 use std::fmt;
 
 use bytes::{BufMut, Bytes};
+use thiserror::Error;
 
 use super::{
     settings::Settings,
@@ -201,16 +202,9 @@ pub fn put_priority_update(buf: &mut impl BufMut, push: bool, id: VarInt, value:
 }
 
 /// An origin of 65,536 bytes or more does not fit its 16-bit length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("origin longer than 65,535 bytes")]
 pub struct OriginTooLong;
-
-impl fmt::Display for OriginTooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("origin longer than 65,535 bytes")
-    }
-}
-
-impl std::error::Error for OriginTooLong {}
 
 /// Appends ORIGIN with the ASCII serialisations given (RFC 8336 section 2.1).
 ///

@@ -8,9 +8,9 @@
 //!    +--------------- event with the payload -----------------------+
 //!   any ---- rule broken ----> Failed (repeats its error)
 //! ```
-use std::fmt;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::{
     cursor::Prefix,
@@ -82,14 +82,17 @@ pub enum FrameEvent {
 }
 
 /// A violation of the framing rules. All are connection errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
     /// A known frame where it may not be, a second SETTINGS, or a type that
     /// HTTP/3 forbids.
+    #[error("{0} is not permitted here")]
     Unexpected(FrameType),
     /// The control stream begins with this instead of SETTINGS.
+    #[error("control stream begins with {0}")]
     MissingSettings(FrameType),
     /// A payload longer than we accept.
+    #[error("{ty} of {len} bytes is too large")]
     TooLarge {
         /// Frame type.
         ty: FrameType,
@@ -97,10 +100,13 @@ pub enum FrameError {
         len: u64,
     },
     /// A payload longer or shorter than its fields.
+    #[error("payload of {0} does not match its fields")]
     Malformed(FrameType),
     /// The WebTransport signal value other than at the start of a stream.
+    #[error("WebTransport signal inside a stream")]
     Signal,
     /// The stream ended inside a frame.
+    #[error("stream ended inside a frame")]
     Truncated,
 }
 
@@ -116,21 +122,6 @@ impl FrameError {
         }
     }
 }
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unexpected(ty) => write!(f, "{ty} is not permitted here"),
-            Self::MissingSettings(ty) => write!(f, "control stream begins with {ty}"),
-            Self::TooLarge { ty, len } => write!(f, "{ty} of {len} bytes is too large"),
-            Self::Malformed(ty) => write!(f, "payload of {ty} does not match its fields"),
-            Self::Signal => f.write_str("WebTransport signal inside a stream"),
-            Self::Truncated => f.write_str("stream ended inside a frame"),
-        }
-    }
-}
-
-impl std::error::Error for FrameError {}
 
 /// Reads the frames of one stream.
 ///

@@ -3,6 +3,7 @@ use std::fmt;
 
 use bytes::BufMut;
 use smallvec::SmallVec;
+use thiserror::Error;
 
 use super::{
     grease,
@@ -119,17 +120,22 @@ impl fmt::Debug for SettingId {
 
 /// Why a SETTINGS payload, or one setting, is refused. All are connection
 /// errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
     /// An identifier that HTTP/3 forbids.
+    #[error("{0} is forbidden")]
     Forbidden(SettingId),
     /// An identifier that occurs twice.
+    #[error("{0} occurs twice")]
     Duplicate(SettingId),
     /// A value the setting cannot have.
+    #[error("{0} cannot be {1}")]
     Invalid(SettingId, u64),
     /// The payload ends inside a pair.
+    #[error("SETTINGS end inside a pair")]
     Truncated,
     /// More than [`MAX_ENTRIES`] pairs.
+    #[error("too many settings")]
     TooMany,
 }
 
@@ -144,20 +150,6 @@ impl SettingsError {
         }
     }
 }
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forbidden(id) => write!(f, "{id} is forbidden"),
-            Self::Duplicate(id) => write!(f, "{id} occurs twice"),
-            Self::Invalid(id, value) => write!(f, "{id} cannot be {value}"),
-            Self::Truncated => f.write_str("SETTINGS end inside a pair"),
-            Self::TooMany => f.write_str("too many settings"),
-        }
-    }
-}
-
-impl std::error::Error for SettingsError {}
 
 /// What one side declared, in the order it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

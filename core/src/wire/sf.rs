@@ -4,19 +4,13 @@
 //!
 //! Values are the bytes of one field value; several lines of one field are
 //! joined with `", "` before parsing.
-use std::fmt;
+
+use thiserror::Error;
 
 /// The value is not the structured field expected; the whole field is ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not a structured field of the expected type")]
 pub struct Invalid;
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a structured field of the expected type")
-    }
-}
-
-impl std::error::Error for Invalid {}
 
 /// Most members a list may have here.
 pub const MAX_MEMBERS: usize = 128;

@@ -1,6 +1,8 @@
 //! The first integers of a stream: what it is for.
 use std::fmt;
 
+use thiserror::Error;
+
 use super::{
     grease,
     varint::{Head, VarInt},
@@ -107,7 +109,8 @@ impl fmt::Display for UniType {
 }
 
 /// Not the id of a client-initiated bidirectional stream: a connection error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0} is not a client-initiated bidirectional stream")]
 pub struct BadRequestId(pub u64);
 
 /// Checks an id received as a session id, in GOAWAY from a server or in
@@ -128,18 +131,6 @@ impl BadRequestId {
         Code::H3_ID_ERROR
     }
 }
-
-impl fmt::Display for BadRequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is not a client-initiated bidirectional stream",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for BadRequestId {}
 
 /// What a unidirectional stream without an id begins with.
 #[must_use]

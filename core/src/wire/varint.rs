@@ -2,6 +2,7 @@
 use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes};
+use thiserror::Error;
 
 use crate::id::StreamId;
 
@@ -13,7 +14,8 @@ pub const MAX: u64 = (1 << 62) - 1;
 pub struct VarInt(u64);
 
 /// The value is 2^62 or more and has no encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0} does not fit 62 bits")]
 pub struct OutOfRange(pub u64);
 
 impl VarInt {
@@ -111,14 +113,6 @@ impl fmt::Display for VarInt {
         self.0.fmt(f)
     }
 }
-
-impl fmt::Display for OutOfRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} does not fit 62 bits", self.0)
-    }
-}
-
-impl std::error::Error for OutOfRange {}
 
 /// Appends `value` in its shortest encoding.
 ///

@@ -6,7 +6,8 @@ use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid, RandomConnect
 
 use super::{Cid, LbConfig, MAX_BLOCK, MAX_CID, ServerId, UNROUTABLE, first_byte};
 use crate::endpoint::config::ConfigError;
-use crate::endpoint::seed::{Mix, fold};
+use crate::endpoint::seed::fold;
+use crate::mix::Mix;
 
 //= https://www.ietf.org/archive/id/draft-ietf-quic-load-balancers-21.html
 // "Configuration failover": ids of no configuration are at least 8 bytes long.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 
-use super::super::Mix;
 use crate::code::Code;
 use crate::command::{Command, Reply};
 use crate::event::{Event, SessionEvent};
 use crate::head::{ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{ConnKey, Dir, SessionKey, StreamKey};
+use crate::mix::Mix;
 use crate::testing::pair::{Options, Pair};
 
 /// What one end knows.

@@ -175,6 +175,22 @@ fn cookies_are_joined_and_the_wire_order_is_kept() {
     assert_eq!(raw, [&b"cookie"[..], b"x", b"cookie"]);
 }
 
+/// A value that is to stay out of compression does so although it is the same value.
+#[test]
+fn a_secret_made_so_later_is_not_sent_as_it_stood() {
+    let lines = section(&[&GET[..], &[("x", "1")]].concat());
+    let mut head = RequestHead::from_fields(lines.clone()).unwrap();
+    assert_eq!(build_request(&head), Some(lines));
+    for value in head.headers.values_mut() {
+        value.set_sensitive(true);
+    }
+    let sent = build_request(&head).unwrap();
+    assert!(
+        sent.iter()
+            .any(|field| field.name == b"x" && field.never_indexed)
+    );
+}
+
 #[test]
 fn responses_have_one_three_digit_status() {
     for good in ["100", "103", "200", "404", "599"] {

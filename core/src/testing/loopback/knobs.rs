@@ -1,5 +1,7 @@
 //! What can be turned on a loopback, and where its randomness comes from.
 
+use crate::mix::Mix;
+
 /// How the network and each end of it behave. The limits are those that an end
 /// grants to its peer.
 #[derive(Clone, Debug)]
@@ -91,24 +93,20 @@ impl Knobs {
     }
 }
 
-/// A small generator (splitmix64): good enough to shuffle, and always the same.
+/// A small generator: good enough to shuffle, and always the same.
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub struct Rng(Mix);
 
 impl Rng {
     /// A generator that repeats for the same seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed ^ 0x5851_f42d_4c95_7f2d)
+        Self(Mix(seed ^ 0x5851_f42d_4c95_7f2d))
     }
 
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     /// A number below `n`; 0 for `n` 0.
