@@ -56,18 +56,25 @@
 
 pub use aqueduct_core as core;
 
+mod clock;
 mod connection;
 mod endpoint;
 pub mod error;
 #[cfg(feature = "quic-lb")]
 mod group;
+mod half;
 mod http;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod io;
+mod open;
+mod place;
+mod rebind;
 mod route;
 mod session;
 mod shared;
 mod stream;
+#[cfg(feature = "quic-lb")]
+mod switch;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -76,13 +83,16 @@ pub mod tower;
 mod waiters;
 #[cfg(feature = "web-transport-trait")]
 pub mod web_transport;
+mod worker;
 
 pub use crate::connection::Connection;
-pub use crate::endpoint::{Connecting, Endpoint, Rebind, Worker};
+pub use crate::endpoint::{Connecting, Endpoint};
 #[cfg(feature = "quic-lb")]
 pub use crate::group::{Group, GroupStats};
 pub use crate::http::{
     BodyReceiver, BodySender, RequestStream, ResponseReceiver, ResponseSender, ServerRequest,
 };
+pub use crate::rebind::Rebind;
 pub use crate::session::{Session, SessionRequest};
 pub use crate::stream::{RecvStream, SendStream};
+pub use crate::worker::Worker;
