@@ -253,8 +253,8 @@ pub enum CloseReason {
     Local {
         /// Code on the wire.
         code: Code,
-        /// Reason on the wire.
-        reason: &'static str,
+        /// Reason as it was given.
+        reason: Bytes,
     },
     /// The peer broke a rule and we closed it.
     PeerMisbehaved {
@@ -307,8 +307,16 @@ pub enum TransportFailure {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local { code, reason: "" } => write!(f, "closed by us: {code}"),
-            Self::Local { code, reason } => write!(f, "closed by us: {code}: {reason}"),
+            Self::Local { code, reason } if reason.is_empty() => {
+                write!(f, "closed by us: {code}")
+            }
+            Self::Local { code, reason } => {
+                write!(
+                    f,
+                    "closed by us: {code}: {}",
+                    String::from_utf8_lossy(reason)
+                )
+            }
             Self::PeerMisbehaved { code, why } => {
                 write!(f, "closed by us: {code}: the peer sent {why}")
             }

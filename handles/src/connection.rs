@@ -12,6 +12,7 @@ use aqueduct_core::error::{CloseReason, OpenError as Refusal};
 use aqueduct_core::id::{ConnKey, Dir, Side};
 use aqueduct_core::stats::Stats;
 use aqueduct_core::wire::settings::Settings;
+use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock::now;
@@ -182,7 +183,7 @@ impl Connection {
     /// Closes the connection at once; streams and sessions on it end. Returns
     /// before the peer knows: see [`closed`](Self::closed) and the endpoint's
     /// `wait_idle`.
-    pub fn close(&self, code: Code, reason: &'static str) {
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.0
             .lock()
             .core(self.0.key, |core| core.close(code, reason));

@@ -11,6 +11,7 @@ use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, EndpointConfig, Target};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
+use bytes::Bytes;
 
 use crate::clock::now;
 use crate::connection::{ConnHandle, Connection};
@@ -121,7 +122,7 @@ impl Endpoint {
 
     /// Closes every connection at once and takes no more, either way. Returns
     /// before the peers know: see [`wait_idle`](Self::wait_idle).
-    pub fn close(&self, code: Code, reason: &'static str) {
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.end(|core, now| core.close_all(now, code, reason));
     }
 

@@ -20,6 +20,7 @@ use aqueduct_core::code::Code;
 use aqueduct_core::driver::Driver;
 use aqueduct_core::endpoint::Endpoint as Core;
 use aqueduct_core::endpoint::cid::Owners;
+use bytes::Bytes;
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
@@ -116,8 +117,9 @@ impl Group {
     }
 
     /// As [`Endpoint::close`], for all of them.
-    pub fn close(&self, code: Code, reason: &'static str) {
-        self.each(|endpoint| endpoint.close(code, reason));
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
+        let reason = reason.into();
+        self.each(|endpoint| endpoint.close(code, reason.clone()));
     }
 
     /// As [`Endpoint::drain`], for all of them.

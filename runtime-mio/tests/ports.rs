@@ -49,7 +49,7 @@ impl App for Both {
                     return;
                 };
                 // Another thread closes what this one has opened.
-                let close = Command::Close(Code::H3_NO_ERROR, "by another thread");
+                let close = Command::Close(Code::H3_NO_ERROR, "by another thread".into());
                 let ask = move || remote.command(port, connection, close).expect("room");
                 self.asked = Some(thread::spawn(ask));
             }

@@ -10,6 +10,7 @@ use aqueduct_handles::core::driver::{UdpIo, open};
 use aqueduct_handles::core::endpoint::cid::Owners;
 use aqueduct_handles::core::endpoint::{ConfigError, EndpointConfig};
 use aqueduct_handles::{Connection, Group, GroupStats, Rebind};
+use bytes::Bytes;
 
 use crate::driver::Socket;
 use crate::run;
@@ -139,7 +140,7 @@ impl ServerGroup {
 
     /// Closes every connection at once and takes no more. Returns before the peers
     /// know: see [`wait_idle`](Self::wait_idle).
-    pub fn close(&self, code: Code, reason: &'static str) {
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.inner.close(code, reason);
     }
 

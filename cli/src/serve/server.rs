@@ -11,6 +11,7 @@ use std::time::Duration;
 use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::core::endpoint::EndpointConfig;
 use aqueduct_tokio::{Connection, ServerGroup};
+use bytes::Bytes;
 
 use crate::args::{Runtime, Serve};
 
@@ -74,7 +75,7 @@ impl Server {
         each!(self, endpoint => endpoint.drain(limit));
     }
 
-    pub(super) fn close(&self, code: Code, reason: &'static str) {
+    pub(super) fn close(&self, code: Code, reason: impl Into<Bytes>) {
         each!(self, endpoint => endpoint.close(code, reason));
     }
 

@@ -24,11 +24,12 @@ async fn a_close_is_told_to_everybody_with_its_author() {
         let pair = Pair::new().await;
         let (session, _server_session) = pair.session().await;
         let (mut stream, mut server_stream) = pair.post().await;
-        pair.server.close(Code::H3_INTERNAL_ERROR, "bad day");
+        let reason = format!("bad day, the {}th", 13);
+        pair.server.close(Code::H3_INTERNAL_ERROR, reason);
 
         let remote = CloseReason::Remote {
             code: Code::H3_INTERNAL_ERROR,
-            reason: Bytes::from_static(b"bad day"),
+            reason: Bytes::from_static(b"bad day, the 13th"),
         };
         assert_eq!(pair.client.closed().await, remote);
         assert_eq!(
@@ -44,7 +45,7 @@ async fn a_close_is_told_to_everybody_with_its_author() {
 
         let local = CloseReason::Local {
             code: Code::H3_INTERNAL_ERROR,
-            reason: "bad day",
+            reason: Bytes::from_static(b"bad day, the 13th"),
         };
         assert_eq!(pair.server.closed().await, local);
         let error = server_stream.recv_data().await.expect_err("over");
