@@ -54,7 +54,7 @@
 //! interim responses that nobody takes the last 16 are kept.
 #![forbid(unsafe_code)]
 
-pub use aqueduct_core as core;
+pub use aqueduct_core as protocol;
 
 mod clock;
 mod connection;

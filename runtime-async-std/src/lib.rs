@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # use std::io;
-//! use aqueduct_async_std::core::{config::Config, endpoint::EndpointConfig};
+//! use aqueduct_async_std::protocol::{config::Config, endpoint::EndpointConfig};
 //! use aqueduct_async_std::{Connection, Endpoint};
 //!
 //! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
@@ -49,7 +49,7 @@
 //!
 //! ```
 //! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_async_std::{Endpoint, core::head::ConnectRequest};
+//! use aqueduct_async_std::{Endpoint, protocol::head::ConnectRequest};
 //!
 //! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
 //!     let endpoint = Endpoint::client("[::]:0".parse()?, |driver| smol::spawn(driver).detach())?;
@@ -94,12 +94,12 @@ use std::ops::Deref;
 use std::pin::Pin;
 
 use aqueduct_handles::Rebind;
-use aqueduct_handles::core::driver::UdpIo;
-use aqueduct_handles::core::endpoint::EndpointConfig;
+use aqueduct_handles::protocol::driver::UdpIo;
+use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
 };
 
 #[cfg(feature = "tower")]

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # use std::io;
-//! use aqueduct_tokio::core::{config::Config, endpoint::EndpointConfig};
+//! use aqueduct_tokio::protocol::{config::Config, endpoint::EndpointConfig};
 //! use aqueduct_tokio::{Connection, Endpoint};
 //!
 //! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
@@ -44,7 +44,7 @@
 //!
 //! ```
 //! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_tokio::{Endpoint, core::head::ConnectRequest};
+//! use aqueduct_tokio::{Endpoint, protocol::head::ConnectRequest};
 //!
 //! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
 //!     let endpoint = Endpoint::client("[::]:0".parse()?)?;
@@ -102,13 +102,13 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Deref;
 
-use aqueduct_handles::core::driver::UdpIo;
-use aqueduct_handles::core::endpoint::EndpointConfig;
+use aqueduct_handles::protocol::driver::UdpIo;
+use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
 };
 
 #[cfg(feature = "quic-lb")]

@@ -8,8 +8,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
 use aqueduct_tokio::{Connection, ServerGroup};
 use bytes::Bytes;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::Endpoint;
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::endpoint::EndpointConfig;
-use aqueduct_tokio::core::error::{CloseReason, SessionClose, TransportFailure};
-use aqueduct_tokio::core::head::ConnectRequest;
-use aqueduct_tokio::core::id::Side;
-use aqueduct_tokio::core::testing::cert::Identity;
 use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::error::{CloseReason, SessionClose, TransportFailure};
+use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::id::Side;
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use bytes::Bytes;
 use http::Response;
 
@@ -161,7 +161,7 @@ async fn a_server_without_webtransport_is_told_apart() {
     // Row B2
     within(async {
         let identity = Identity::localhost();
-        let mut http = aqueduct_tokio::core::config::Config::default();
+        let mut http = aqueduct_tokio::protocol::config::Config::default();
         http.webtransport = false;
         let config = EndpointConfig::server(identity.server().into(), http).expect("suits");
         let server = Endpoint::server(config, ANY).expect("binds");

@@ -6,12 +6,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::cid::{LbConfig, Owners, ServerId, destination};
-use aqueduct_tokio::core::endpoint::{EndpointConfig, Target, TransportSettings};
-use aqueduct_tokio::core::error::CloseReason;
-use aqueduct_tokio::core::testing::cert::Identity;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::cid::{LbConfig, Owners, ServerId, destination};
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target, TransportSettings};
+use aqueduct_tokio::protocol::error::CloseReason;
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Connection, Endpoint, GroupStats, ServerGroup};
 use bytes::Bytes;
 use http::Response;

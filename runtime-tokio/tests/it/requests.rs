@@ -1,7 +1,7 @@
 //! Requests and responses.
 
-use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::error::{OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::{Connection, ServerRequest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
