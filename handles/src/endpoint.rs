@@ -21,10 +21,10 @@ use crate::worker::Worker;
 
 /// One UDP port's worth of connections, both opened and accepted.
 ///
-/// This is what the endpoint of every runtime dereferences to. Clones refer to the
-/// same one. Dropping the last closes nothing that has a handle: the driver goes on
-/// until the last connection is over. Connections that wait to be accepted are
-/// closed with H3_NO_ERROR.
+/// The endpoint of every runtime is one with a socket. Clones refer to the same one.
+/// Dropping the last closes nothing that has a handle: the driver goes on until the
+/// last connection is over. Connections that wait to be accepted are closed with
+/// H3_NO_ERROR.
 pub struct Endpoint {
     pub(crate) shared: Arc<Shared>,
 }

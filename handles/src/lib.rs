@@ -58,6 +58,7 @@ pub use aqueduct_core as protocol;
 
 mod clock;
 mod connection;
+mod delegate;
 mod endpoint;
 pub mod error;
 #[cfg(feature = "quic-lb")]
@@ -96,3 +97,10 @@ pub use crate::rebind::Rebind;
 pub use crate::session::{Session, SessionRequest};
 pub use crate::stream::{RecvStream, SendStream};
 pub use crate::worker::Worker;
+
+/// What macros of this crate name.
+#[doc(hidden)]
+pub mod macros {
+    pub use bytes::Bytes;
+    pub use rustls;
+}

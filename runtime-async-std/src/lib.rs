@@ -81,7 +81,7 @@
 //!
 //! - **the driver** is a future that the maker of an endpoint spawns. It runs until
 //!   the last handle and connection are gone; await
-//!   [`wait_idle`](aqueduct_handles::Endpoint::wait_idle) before its executor ends.
+//!   [`wait_idle`](Endpoint::wait_idle) before its executor ends.
 //! - **streams** are `futures_io::AsyncRead` and `AsyncWrite`.
 //! - **time** is the system's, by the reactor of async-io.
 #![forbid(unsafe_code)]
@@ -90,7 +90,6 @@ mod driver;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::ops::Deref;
 use std::pin::Pin;
 
 use aqueduct_handles::Rebind;
@@ -113,9 +112,7 @@ use crate::driver::{Socket, drive};
 /// Dropping it ends them all.
 pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One UDP socket and its connections. What it can do is what the [endpoint of
-/// every runtime](aqueduct_handles::Endpoint) can. Clones refer to the same
-/// endpoint.
+/// One UDP socket and its connections. Clones refer to the same endpoint.
 ///
 /// Dropping the last clone closes nothing that has a handle: the driver goes on
 /// until the last connection is over. Connections that wait to be accepted are
@@ -124,14 +121,6 @@ pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Endpoint {
     inner: aqueduct_handles::Endpoint,
     rebind: Rebind<Socket>,
-}
-
-impl Deref for Endpoint {
-    type Target = aqueduct_handles::Endpoint;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
 }
 
 impl Endpoint {
@@ -191,3 +180,5 @@ impl Endpoint {
         Ok(())
     }
 }
+
+aqueduct_handles::endpoint_methods!(Endpoint);

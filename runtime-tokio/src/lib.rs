@@ -77,7 +77,7 @@
 //!   not read, `open_*` while it grants no streams.
 //! - **Dropping** a handle tells the peer, with a code the
 //!   [table](aqueduct_handles#dropping) names. Finish what is to arrive, and await
-//!   [`wait_idle`](aqueduct_handles::Endpoint::wait_idle) before the runtime ends.
+//!   [`wait_idle`](Endpoint::wait_idle) before the runtime ends.
 //! - **Errors** say who ended what: a stream's error is its own, its session's or
 //!   its connection's end, with the peer's code and reason.
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
@@ -100,7 +100,6 @@ pub mod tower;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::ops::Deref;
 
 use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
@@ -121,8 +120,7 @@ pub use aqueduct_handles::web_transport;
 use crate::driver::{Socket, drive};
 
 /// One UDP socket and its connections, with a task on the current runtime that
-/// drives them. What it can do is what the [endpoint of every
-/// runtime](aqueduct_handles::Endpoint) can. Clones refer to the same endpoint.
+/// drives them. Clones refer to the same endpoint.
 ///
 /// Dropping the last clone closes nothing that has a handle: the task goes on
 /// until the last connection is over. Connections that wait to be accepted are
@@ -131,14 +129,6 @@ use crate::driver::{Socket, drive};
 pub struct Endpoint {
     inner: aqueduct_handles::Endpoint,
     rebind: Rebind<Socket>,
-}
-
-impl Deref for Endpoint {
-    type Target = aqueduct_handles::Endpoint;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
 }
 
 impl Endpoint {
@@ -186,6 +176,8 @@ impl Endpoint {
         Ok(())
     }
 }
+
+aqueduct_handles::endpoint_methods!(Endpoint);
 
 /// The task of an endpoint.
 async fn run(worker: Worker, socket: Socket, rebind: Rebind<Socket>) {

@@ -3,12 +3,14 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use aqueduct_core::error::SendError;
-use aqueduct_core::head::{End, ResponseHead};
-use http::{Method, Response};
+use aqueduct_core::error::{PeerCode, SendError};
+use aqueduct_core::head::{End, ResponseHead, Trailers};
+use aqueduct_core::id::StreamId;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
 
 use super::{BodyReceiver, BodySender};
-use crate::error::{ReadError, WriteError};
+use crate::error::{ReadError, ResetError, WriteError};
 use crate::half::Half;
 use crate::shared::Locked;
 use crate::table::RecvOver;
@@ -79,24 +81,66 @@ impl ResponseSender {
         }
     }
 
+    /// See [`BodySender::id`].
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.body.id()
+    }
+
+    /// See [`BodySender::send_data`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn send_data(&mut self, data: Bytes) -> Result<(), WriteError> {
+        self.body.send_data(data).await
+    }
+
+    /// See [`BodySender::send_chunks`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was taken.
+    pub async fn send_chunks(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
+        self.body.send_chunks(chunks).await
+    }
+
+    /// See [`BodySender::send_trailers`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was sent.
+    pub fn send_trailers(&mut self, trailers: &HeaderMap) -> Result<(), WriteError> {
+        self.body.send_trailers(trailers)
+    }
+
+    /// See [`BodySender::finish`].
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn finish(&mut self) -> Result<(), WriteError> {
+        self.body.finish()
+    }
+
+    /// See [`BodySender::reset`].
+    ///
+    /// # Errors
+    /// [`ResetError`].
+    pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
+        self.body.reset(code)
+    }
+
+    /// See [`BodySender::stopped`].
+    ///
+    /// # Errors
+    /// [`WriteError`] when the stream or connection ends otherwise.
+    pub fn stopped(
+        &self,
+    ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
+        self.body.stopped()
+    }
+
     /// The content's half alone, once the final head is sent.
     #[must_use]
     pub fn into_body(self) -> BodySender {
         self.body
-    }
-}
-
-impl std::ops::Deref for ResponseSender {
-    type Target = BodySender;
-
-    fn deref(&self) -> &BodySender {
-        &self.body
-    }
-}
-
-impl std::ops::DerefMut for ResponseSender {
-    fn deref_mut(&mut self) -> &mut BodySender {
-        &mut self.body
     }
 }
 
@@ -165,23 +209,60 @@ impl ResponseReceiver {
         Poll::Pending
     }
 
+    /// See [`BodyReceiver::id`].
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.0.id()
+    }
+
+    /// See [`BodyReceiver::recv_data`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn recv_data(&mut self) -> Result<Option<Bytes>, ReadError> {
+        self.0.recv_data().await
+    }
+
+    /// See [`BodyReceiver::poll_data`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ReadError>> {
+        self.0.poll_data(cx)
+    }
+
+    /// See [`BodyReceiver::recv_trailers`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn recv_trailers(&mut self) -> Result<Option<Trailers>, ReadError> {
+        self.0.recv_trailers().await
+    }
+
+    /// See [`BodyReceiver::take_trailers`].
+    pub fn take_trailers(&mut self) -> Option<Trailers> {
+        self.0.take_trailers()
+    }
+
+    /// See [`BodyReceiver::read_to_end`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, ReadError> {
+        self.0.read_to_end(limit).await
+    }
+
+    /// See [`BodyReceiver::stop`].
+    ///
+    /// # Errors
+    /// [`ResetError`].
+    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
+        self.0.stop(code)
+    }
+
     /// The content's half alone, once the head is taken.
     #[must_use]
     pub fn into_body(self) -> BodyReceiver {
         self.0
-    }
-}
-
-impl std::ops::Deref for ResponseReceiver {
-    type Target = BodyReceiver;
-
-    fn deref(&self) -> &BodyReceiver {
-        &self.0
-    }
-}
-
-impl std::ops::DerefMut for ResponseReceiver {
-    fn deref_mut(&mut self) -> &mut BodyReceiver {
-        &mut self.0
     }
 }
