@@ -3,7 +3,7 @@
 use aqueduct_core::error::OpenError as Refusal;
 use aqueduct_core::head::{ConnectRequest, End, RequestHead};
 use aqueduct_core::id::Dir;
-use http::{Method, Request};
+use http::{Method, Request, Uri};
 
 use crate::connection::{Connection, open_with};
 use crate::error::{ConnectError, OpenError};
@@ -19,6 +19,10 @@ impl Connection {
     ///
     /// Requests that wait to be accepted are bounded by the QUIC limit on
     /// bidirectional streams. A request that is never accepted delays no other.
+    ///
+    /// The [`Protocol`](aqueduct_core::head::Protocol) of an extended CONNECT is among
+    /// the request's extensions; one for WebTransport is no request but a
+    /// [session](Self::accept_session).
     pub async fn accept_request(&self) -> Option<(Request<()>, ServerRequest)> {
         let conn = &self.0;
         wait_for(&conn.shared, |locked| {
@@ -53,9 +57,23 @@ impl Connection {
         }
     }
 
+    /// Sends GET for `uri` (client), without further fields. Otherwise as
+    /// [`request_empty`](Self::request_empty).
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent.
+    pub async fn get(&self, uri: Uri) -> Result<RequestStream, OpenError> {
+        let head = RequestHead::new(Method::GET, uri);
+        self.send_head(&head, End::Fin).await
+    }
+
     /// Sends a request's head (client) and waits, if it must, for the handshake
     /// and for stream credit. Content and the answer go through the result.
     /// Cancel safe: a dropped future has sent nothing.
+    ///
+    /// A CONNECT with a [`Protocol`](aqueduct_core::head::Protocol) among its
+    /// extensions is an extended one (RFC 9220), which waits for the peer's SETTINGS
+    /// as well: what its stream carries is that protocol's affair.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was sent.
@@ -65,11 +83,12 @@ impl Connection {
     }
 
     /// Like [`request`](Self::request), for a request without content: it is
-    /// complete when this returns.
+    /// complete when this returns. A CONNECT, which has no end before its answer,
+    /// stays open.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was sent.
-    pub async fn get(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+    pub async fn request_empty(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
         let head = RequestHead::from_http(request);
         let end = if head.method == Method::CONNECT {
             End::More

@@ -71,8 +71,7 @@ async fn serve(server: ServerGroup) {
 
 async fn ask(connection: Connection, done: Arc<AtomicU64>) -> Result<(), Failure> {
     loop {
-        let request = http::Request::get("https://localhost/").body(())?;
-        let mut stream = connection.get(request).await?;
+        let mut stream = connection.get("https://localhost/".parse()?).await?;
         stream.recv_response().await?;
         stream.read_to_end(100).await?;
         done.fetch_add(1, Ordering::Relaxed);

@@ -50,8 +50,7 @@
 //!     let endpoint = Endpoint::client("[::]:0".parse()?)?;
 //!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
 //!
-//!     let request = http::Request::get("https://example.com/").body(())?;
-//!     let mut stream = connection.get(request).await?;
+//!     let mut stream = connection.get("https://example.com/".parse()?).await?;
 //!     println!("{}", stream.recv_response().await?.status());
 //!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
 //!

@@ -41,7 +41,7 @@ pub(super) async fn run(
     };
     match source {
         None => {
-            let sent = connection.get(request).await;
+            let sent = connection.request_empty(request).await;
             let (_, answer) = sent.map_err(|error| open_failed(doing(), error))?.split();
             receive(context, job, answer, &mut report).await?;
         }

@@ -59,7 +59,7 @@ fn serve(server: &ServerGroup, content: Bytes) {
 
 /// Downloads, and calls `each_mb` after each megabyte.
 async fn download(client: &Connection, mut each_mb: impl FnMut()) -> Vec<u8> {
-    let mut stream = client.get(request("GET")).await.expect("is sent");
+    let mut stream = client.request_empty(request("GET")).await.expect("is sent");
     stream.recv_response().await.expect("arrives");
     let mut content = Vec::new();
     while let Some(data) = stream.recv_data().await.expect("goes on") {
@@ -229,7 +229,7 @@ async fn a_group_drains_gracefully() {
             let ((endpoint, client), accepted) =
                 tokio::join!(connect(server.local_addr()), server.accept());
             let accepted = accepted.expect("open");
-            let stream = client.get(request("GET")).await.expect("is sent");
+            let stream = client.request_empty(request("GET")).await.expect("is sent");
             let (_, answer) = accepted.accept_request().await.expect("arrives");
             open.push((endpoint, client, accepted, stream, answer));
         }
