@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 
-use aqueduct_mio::core::endpoint::{EndpointConfig, QuinnTransport, tls};
-use aqueduct_mio::core::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_mio::core::head::{ConnectAnswer, End, ResponseHead};
-use aqueduct_mio::core::id::{ConnKey, StreamKey};
-use aqueduct_mio::core::{access, config::Config, transport::ReadState};
+use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport, tls};
+use aqueduct_mio::protocol::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_mio::protocol::head::{ConnectAnswer, End, ResponseHead};
+use aqueduct_mio::protocol::id::{ConnKey, StreamKey};
+use aqueduct_mio::protocol::{access, config::Config, transport::ReadState};
 use aqueduct_mio::{App, PortKey, Ports, run};
 use bytes::Bytes;
 use http::StatusCode;

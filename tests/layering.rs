@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "event",
     ],
     &["wire"],
+    &["capsule", "datagram"],
     &["record"],
     &["h3"],
     &["session"],

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aqueduct_tokio::core::endpoint::QlogFactory;
-use aqueduct_tokio::core::id::Side;
+use aqueduct_tokio::protocol::endpoint::QlogFactory;
+use aqueduct_tokio::protocol::id::Side;
 
 use crate::exit::{Context as _, Failure};
 

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aqueduct_tokio::core::endpoint::{EndpointConfig, RecordFactory, RecordSink};
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, RecordFactory, RecordSink};
 
 use crate::args::Record;
 use crate::exit::{Context as _, Failure};

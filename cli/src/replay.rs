@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use aqueduct_tokio::core::replay::{RecordedConnection, Recording, ReplayError, Replayed};
+use aqueduct_tokio::protocol::replay::{RecordedConnection, Recording, ReplayError, Replayed};
 use serde_json::json;
 
 use crate::args::Replay;

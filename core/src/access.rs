@@ -361,9 +361,10 @@ impl<T: Transport> Access<'_, T> {
         self.conn.drain(self.t, self.now, until);
     }
 
-    /// Closes the connection at once. No effect on one that is closed.
-    pub fn close(&mut self, code: Code, reason: &'static str) {
-        self.conn.close(self.t, self.now, code, reason);
+    /// Closes the connection at once. No effect on one that is closed. The reason is for
+    /// people, best in UTF-8; as much of it as fits a packet reaches the peer.
+    pub fn close(&mut self, code: Code, reason: impl Into<Bytes>) {
+        self.conn.close(self.t, self.now, code, reason.into());
     }
 
     /// The peer's SETTINGS, once they arrived.

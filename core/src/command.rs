@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use thiserror::Error;
 
@@ -54,7 +55,7 @@ pub enum Command {
     /// [`Access::drain`].
     Drain(Instant),
     /// [`Access::close`].
-    Close(Code, &'static str),
+    Close(Code, Bytes),
 }
 
 /// What a command made.

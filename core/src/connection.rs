@@ -241,7 +241,7 @@ impl Connection {
         t: &mut T,
         now: Instant,
         code: Code,
-        reason: &'static str,
+        reason: Bytes,
     ) {
         if self.is_closed() {
             return;

@@ -234,12 +234,12 @@ impl fmt::Display for PeerCode {
 #[non_exhaustive]
 pub enum CloseReason {
     /// The application closed it.
-    #[error("closed by us: {code}{}", said(.reason.as_bytes()))]
+    #[error("closed by us: {code}{}", said(.reason))]
     Local {
         /// Code on the wire.
         code: Code,
-        /// Reason on the wire.
-        reason: &'static str,
+        /// Reason as it was given.
+        reason: Bytes,
     },
     /// The peer broke a rule and we closed it.
     #[error("closed by us: {code}: the peer sent {why}")]
@@ -349,7 +349,10 @@ mod tests {
     #[test]
     fn a_reason_follows_its_code_only_if_there_is_one() {
         let code = Code::H3_NO_ERROR;
-        let local = |reason| CloseReason::Local { code, reason }.to_string();
+        let local = |reason: &'static str| {
+            let reason = Bytes::from_static(reason.as_bytes());
+            CloseReason::Local { code, reason }.to_string()
+        };
         assert_eq!(local(""), "closed by us: H3_NO_ERROR (0x100)");
         assert_eq!(local("bye"), "closed by us: H3_NO_ERROR (0x100): bye");
         let reason = Bytes::from_static(b"so \xff");

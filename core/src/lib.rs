@@ -147,10 +147,12 @@
 )]
 
 pub mod access;
+pub mod capsule;
 pub mod code;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod datagram;
 pub mod dialect;
 #[cfg(feature = "driver")]
 pub mod driver;

@@ -83,8 +83,9 @@ pub trait Transport {
     /// path; `None` when the peer takes none or it is not known.
     fn peer_max_datagram_size(&self) -> Option<usize>;
 
-    /// Closes the connection with an application error code.
-    fn close(&mut self, code: u64, reason: &'static str);
+    /// Closes the connection with an application error code. As much of `reason` as fits
+    /// a packet reaches the peer.
+    fn close(&mut self, code: u64, reason: Bytes);
 }
 
 /// What a transport can do beyond RFC 9000.

@@ -1,5 +1,6 @@
 //! Capsules: any chunking gives the same events and the same error.
 
+use aqueduct_core::capsule::{Part, RawCapsule, Reader};
 use aqueduct_core::wire::capsule::{Capsule, CapsuleError, CapsuleType, MAX_REASON};
 use aqueduct_core::wire::capsule_reader::{CapsuleEvent, CapsuleReader, CapsuleRules};
 use bytes::Bytes;
@@ -20,7 +21,40 @@ pub fn target(data: &[u8]) {
         },
     };
     let (whole, chunks) = input.chunks();
-    assert_eq!(read(&[whole], &rules), read(&chunks, &rules));
+    let whole = [whole];
+    assert_eq!(read(&whole, &rules), read(&chunks, &rules));
+    let skipped = (choice & 8 != 0).then_some(CapsuleType(0x00));
+    assert_eq!(parts(&whole, skipped), parts(&chunks, skipped));
+}
+
+/// The capsules of a stream, raw, and how it ends.
+fn parts(
+    chunks: &[Bytes],
+    skipped: Option<CapsuleType>,
+) -> (Vec<RawCapsule>, Result<(), CapsuleError>) {
+    let mut reader = Reader::with_max_len(5_000);
+    let (mut capsules, mut begun) = (Vec::new(), None);
+    for chunk in chunks {
+        let mut chunk = chunk.clone();
+        loop {
+            match reader.read(&mut chunk) {
+                Ok(Some(Part::Start { ty, .. })) if Some(ty) == skipped => reader.skip(),
+                Ok(Some(Part::Start { ty, len })) => begun = Some((ty, len, Vec::new())),
+                Ok(Some(Part::Piece(piece))) => {
+                    let (_, _, value) = begun.as_mut().expect("a capsule has begun");
+                    value.extend_from_slice(&piece);
+                }
+                Ok(Some(Part::End)) => {
+                    let (ty, len, value) = begun.take().expect("a capsule has begun");
+                    assert_eq!(value.len() as u64, len);
+                    capsules.push(RawCapsule::new(ty, value));
+                }
+                Ok(None) => break,
+                Err(error) => return (capsules, Err(error)),
+            }
+        }
+    }
+    (capsules, reader.finish())
 }
 
 fn read(

@@ -1,9 +1,9 @@
 //! HTTP datagrams: the prefix that was read can be written again.
 
 use aqueduct_core::wire::datagram::{
-    MAX_QUARTER_ID, decode, prefix, prefix_with_context, take_context,
+    ContextId, MAX_QUARTER_ID, decode, prefix, prefix_with_context,
 };
-use aqueduct_core::wire::varint::{self, VarInt};
+use aqueduct_core::wire::varint;
 use bytes::Bytes;
 
 /// Reads the input as a QUIC DATAGRAM.
@@ -18,15 +18,10 @@ pub fn target(data: &[u8]) {
     let again = [&prefix(stream)[..], &payload].concat();
     assert_eq!(decode(again.into()), Ok((stream, payload.clone())));
 
-    let mut inner = payload;
-    if let Some(context) = take_context(&mut inner) {
-        let context = VarInt::new(context).expect("it was encoded");
+    if let Ok((context, inner)) = ContextId::split(payload) {
         let again = [&prefix_with_context(stream, context)[..], &inner].concat();
-        let (same, mut rest) = decode(again.into()).expect("a prefix");
-        assert_eq!(
-            (same, take_context(&mut rest)),
-            (stream, Some(context.get()))
-        );
-        assert_eq!(rest, inner);
+        let (same, rest) = decode(again.into()).expect("a prefix");
+        assert_eq!(same, stream);
+        assert_eq!(ContextId::split(rest), Ok((context, inner)));
     }
 }

@@ -130,7 +130,7 @@ impl Run {
             11 => self
                 .peer
                 .advance(Duration::from_millis(u64::from(input.byte()) * 50)),
-            12 if input.byte() == 0 => self.peer.end().close(0x100, "bye"),
+            12 if input.byte() == 0 => self.peer.end().close(0x100, "bye".into()),
             _ => self.act(input),
         }
         self.settle();

@@ -325,7 +325,7 @@ fn sessions() -> String {
         .close_session(client, 3, "enough of it")
         .expect("closes");
     pair.drive();
-    pair.net.end(Side::Client).close(0x100, "good bye");
+    pair.net.end(Side::Client).close(0x100, "good bye".into());
     pair.drive();
     let _ = pair.events(Side::Client);
     let _ = pair.events(Side::Server);

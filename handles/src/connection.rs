@@ -1,4 +1,4 @@
-//! A connection: requests, sessions, its state and its end.
+//! A connection: its state and its end.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,18 +9,17 @@ use aqueduct_core::code::Code;
 use aqueduct_core::dialect::{Negotiated, NegotiationFailure, Requirement};
 use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
 use aqueduct_core::error::{CloseReason, OpenError as Refusal};
-use aqueduct_core::head::{ConnectRequest, End, RequestHead};
 use aqueduct_core::id::{ConnKey, Dir, Side};
 use aqueduct_core::stats::Stats;
 use aqueduct_core::wire::settings::Settings;
-use http::{Method, Request};
+use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
-use crate::error::{ConnectError, OpenError};
-use crate::http::{RequestStream, ServerRequest};
-use crate::session::{PendingSession, Session, SessionRequest};
-use crate::shared::{At, Locked, Place, Shared, Step, now, wait_for};
-use crate::table::{ConnTopic, SessionTopic, Stream, state_of};
+use crate::clock::now;
+use crate::error::OpenError;
+use crate::place::{At, Place, state_of};
+use crate::shared::{Locked, Shared, Step, wait_for};
+use crate::table::{ConnTopic, SessionTopic};
 
 /// One connection, either side. Clones refer to the same connection.
 ///
@@ -76,101 +75,6 @@ impl Drop for ConnHandle {
 }
 
 impl Connection {
-    /// The next request (server); `None` when the connection is over or draining
-    /// has come to its end. Many tasks may wait at once; cancel safe.
-    ///
-    /// Requests that wait to be accepted are bounded by the QUIC limit on
-    /// bidirectional streams. A request that is never accepted delays no other.
-    pub async fn accept_request(&self) -> Option<(Request<()>, ServerRequest)> {
-        let conn = &self.0;
-        wait_for(&conn.shared, |locked| {
-            if let Some((at, head)) = locked.conn(conn.at).requests.pop_front() {
-                let method = head.method.clone();
-                let stream = ServerRequest::new(conn, locked, at, method);
-                return Step::Done(Some((head.into_http(), stream)));
-            }
-            self.end_or_wait(locked, ConnTopic::Requests)
-        })
-        .await
-    }
-
-    /// The next request for a session (server); `None` when the connection is
-    /// over. Many tasks may wait at once; cancel safe.
-    pub async fn accept_session(&self) -> Option<SessionRequest> {
-        let conn = &self.0;
-        wait_for(&conn.shared, |locked| {
-            if let Some((key, at, request)) = locked.conn(conn.at).sessions.pop_front() {
-                return Step::Done(Some(SessionRequest::new(conn, locked, key, at, *request)));
-            }
-            self.end_or_wait(locked, ConnTopic::Sessions)
-        })
-        .await
-    }
-
-    fn end_or_wait<T>(&self, locked: &mut Locked<'_>, topic: ConnTopic) -> Step<Option<T>> {
-        if locked.conn(self.0.at).closed.is_some() {
-            Step::Done(None)
-        } else {
-            Step::Wait(Place::Conn(self.0.at, topic))
-        }
-    }
-
-    /// Sends a request's head (client) and waits, if it must, for the handshake
-    /// and for stream credit. Content and the answer go through the result.
-    /// Cancel safe: a dropped future has sent nothing.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing was sent.
-    pub async fn request(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
-        let head = RequestHead::from_http(request);
-        self.send_head(&head, End::More).await
-    }
-
-    /// Like [`request`](Self::request), for a request without content: it is
-    /// complete when this returns.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing was sent.
-    pub async fn get(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
-        let head = RequestHead::from_http(request);
-        let end = if head.method == Method::CONNECT {
-            End::More
-        } else {
-            End::Fin
-        };
-        self.send_head(&head, end).await
-    }
-
-    async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, OpenError> {
-        let conn = &self.0;
-        let open = |locked: &mut Locked<'_>| {
-            let sent = locked.core(conn.key, |core| core.request(head, end));
-            let key = sent.unwrap_or(Err(Refusal::Closed))?;
-            // The entry exists before the lock goes, so no event of it is missed.
-            let at = locked.conn(conn.at).insert_stream(Stream::message(key));
-            Ok(RequestStream::new(conn, locked, at, key, end))
-        };
-        open_with(conn, Dir::Bi, None, open).await
-    }
-
-    /// Asks for a WebTransport session (client) and waits for the peer's
-    /// SETTINGS, stream credit and the answer. Dropping the future cancels the
-    /// request.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn open_session(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
-        let conn = &self.0;
-        let open = |locked: &mut Locked<'_>| {
-            let sent = locked.core(conn.key, |core| core.open_session(&request));
-            let key = sent.unwrap_or(Err(Refusal::Closed))?;
-            let at = locked.conn(conn.at).insert_stream(Stream::session(key));
-            Ok(PendingSession::new(conn, locked, key, at))
-        };
-        let pending = open_with(conn, Dir::Bi, None, open).await?;
-        pending.established(request.uri).await
-    }
-
     /// Waits for the end of the handshake. Cancel safe.
     ///
     /// # Errors
@@ -279,7 +183,7 @@ impl Connection {
     /// Closes the connection at once; streams and sessions on it end. Returns
     /// before the peer knows: see [`closed`](Self::closed) and the endpoint's
     /// `wait_idle`.
-    pub fn close(&self, code: Code, reason: &'static str) {
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.0
             .lock()
             .core(self.0.key, |core| core.close(code, reason));

@@ -1,32 +1,32 @@
-//! The endpoint's handle, and the half of the driver that every runtime shares.
+//! The endpoint's handle.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
-use aqueduct_core::driver::{Driver, IoLimits, Turn, UdpIo, open};
+use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, EndpointConfig, Target};
-use aqueduct_core::error::{CloseReason, TransportFailure};
+use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
+use bytes::Bytes;
 
+use crate::clock::now;
 use crate::connection::{ConnHandle, Connection};
-#[cfg(feature = "quic-lb")]
-use crate::group::Member;
-use crate::shared::{Place, Shared, Step, now, wait_for};
+use crate::place::Place;
+use crate::shared::{Shared, Step, wait_for};
+use crate::worker::Worker;
 
 /// One UDP port's worth of connections, both opened and accepted.
 ///
-/// This is what the endpoint of every runtime dereferences to. Clones refer to the
-/// same one. Dropping the last closes nothing that has a handle: the driver goes on
-/// until the last connection is over. Connections that wait to be accepted are
-/// closed with H3_NO_ERROR.
+/// The endpoint of every runtime is one with a socket. Clones refer to the same one.
+/// Dropping the last closes nothing that has a handle: the driver goes on until the
+/// last connection is over. Connections that wait to be accepted are closed with
+/// H3_NO_ERROR.
 pub struct Endpoint {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -58,13 +58,7 @@ impl Endpoint {
     pub fn new(core: Core, driver: Driver, local: SocketAddr) -> (Self, Worker) {
         let shared = Shared::new(core, local);
         shared.lock().state().handles = 1;
-        let worker = Worker {
-            shared: shared.clone(),
-            driver,
-            over: false,
-            #[cfg(feature = "quic-lb")]
-            member: None,
-        };
+        let worker = Worker::new(shared.clone(), driver);
         (Self { shared }, worker)
     }
 
@@ -128,7 +122,7 @@ impl Endpoint {
 
     /// Closes every connection at once and takes no more, either way. Returns
     /// before the peers know: see [`wait_idle`](Self::wait_idle).
-    pub fn close(&self, code: Code, reason: &'static str) {
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.end(|core, now| core.close_all(now, code, reason));
     }
 
@@ -229,163 +223,5 @@ impl IntoFuture for Connecting {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.established())
-    }
-}
-
-/// What drives an endpoint: run by one task of a runtime, which makes the
-/// system calls and sleeps.
-///
-/// Its drop, by the end of the task or of the whole runtime, ends every
-/// connection for the handles that are left, so that none waits forever.
-#[derive(Debug)]
-pub struct Worker {
-    shared: Arc<Shared>,
-    driver: Driver,
-    over: bool,
-    /// Its place among others on the same port.
-    #[cfg(feature = "quic-lb")]
-    member: Option<Member>,
-}
-
-impl Worker {
-    /// One bounded turn: receives, lets time pass, tells the handles, sends.
-    /// Never waits; harmless when there is nothing to do. `None` when all
-    /// handles and connections are gone: the task ends.
-    ///
-    /// The lock is held between the system calls and not during them.
-    ///
-    /// # Errors
-    /// The socket is unusable; every connection has ended for its handles.
-    pub fn turn(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
-        let turn = self.phases(now, io);
-        if let Err(error) = &turn {
-            self.fail(format!("the socket failed: {error}"));
-        }
-        turn
-    }
-
-    fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
-        self.driver.receive(io)?;
-        #[cfg(feature = "quic-lb")]
-        if let Some(member) = &mut self.member {
-            member.sort(&mut self.driver);
-        }
-        {
-            let mut locked = self.shared.lock();
-            locked.state().kicked = false;
-            #[cfg(feature = "quic-lb")]
-            if let Some(member) = &mut self.member {
-                member.feed(&mut locked.state().endpoint, now);
-            }
-            self.driver.feed(&mut locked.state().endpoint, now);
-            locked.pump();
-            self.driver.collect(&mut locked.state().endpoint, now);
-            // Sending may have made events.
-            locked.pump();
-            let state = locked.state();
-            let idle = state.endpoint.is_idle();
-            self.over = idle && state.handles == 0;
-            if idle {
-                locked.wake(Place::Endpoint);
-            }
-        }
-        let turn = self.driver.flush(io);
-        Ok(if self.over && self.driver.queued() == 0 {
-            None
-        } else {
-            Some(turn)
-        })
-    }
-
-    /// Takes its place among others on the same port.
-    #[cfg(feature = "quic-lb")]
-    pub(crate) fn join(&mut self, member: Member) {
-        self.member = Some(member);
-    }
-
-    /// Waits until a handle has given the core something to do, or another worker
-    /// of the same group has. Cancel safe.
-    pub async fn kicked(&self) {
-        poll_fn(|cx| self.poll_kicked(cx)).await;
-    }
-
-    /// See [`kicked`](Self::kicked).
-    pub fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
-        #[cfg(feature = "quic-lb")]
-        if let Some(member) = &self.member
-            && member.poll(cx).is_ready()
-        {
-            return Poll::Ready(());
-        }
-        self.shared.poll_kicked(cx)
-    }
-
-    /// The endpoint has another socket from here on, of these limits: every
-    /// connection tries the new path at once. What waited for the old socket is
-    /// lost, as packets are.
-    pub fn rebind(&mut self, now: Instant, limits: IoLimits) {
-        let mut locked = self.shared.lock();
-        let core = &mut locked.state().endpoint;
-        self.driver.rebind(core, now, limits);
-    }
-
-    fn fail(&mut self, reason: String) {
-        self.over = true;
-        // RFC 9000 §20.1: INTERNAL_ERROR.
-        let failure = TransportFailure::Error { code: 0x1, reason };
-        self.shared.lock().fail(&CloseReason::Transport(failure));
-    }
-}
-
-/// The way of another socket from an endpoint's handle to the task that runs its
-/// [`Worker`]. Clones are the same way.
-pub struct Rebind<S>(Arc<Mutex<Option<S>>>);
-
-impl<S: UdpIo> Rebind<S> {
-    /// `endpoint` goes on with `socket`, which is at `local`.
-    pub fn put(&self, endpoint: &Endpoint, socket: S, local: SocketAddr) {
-        *self.lock() = Some(socket);
-        let mut locked = endpoint.shared.lock();
-        locked.state().local = local;
-        locked.kick();
-    }
-
-    /// For the task, before each turn: exchanges the socket when there is another.
-    pub fn apply(&self, now: Instant, worker: &mut Worker, io: &mut S) {
-        let next = self.lock().take();
-        if let Some(next) = next {
-            *io = next;
-            worker.rebind(now, io.limits());
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S> Clone for Rebind<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<S> Default for Rebind<S> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<S> fmt::Debug for Rebind<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rebind").finish_non_exhaustive()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if !self.over {
-            self.fail("the endpoint's driver was stopped".into());
-        }
     }
 }

@@ -8,10 +8,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::http::{BodyReceiver, BodySender, ResponseReceiver, ResponseSender};
 #[cfg(feature = "tokio")]
-use crate::stream::RecvHalf;
-use crate::stream::{RecvStream, SendHalf, SendStream};
+use crate::half::RecvHalf;
+use crate::half::SendHalf;
+use crate::http::{BodyReceiver, BodySender, ResponseReceiver, ResponseSender};
+use crate::stream::{RecvStream, SendStream};
 use crate::table::SendOver;
 
 /// Ends a half unless it has been ended before, as `poll_shutdown` and

@@ -54,20 +54,28 @@
 //! interim responses that nobody takes the last 16 are kept.
 #![forbid(unsafe_code)]
 
-pub use aqueduct_core as core;
+pub use aqueduct_core as protocol;
 
+mod clock;
 mod connection;
+mod delegate;
 mod endpoint;
 pub mod error;
 #[cfg(feature = "quic-lb")]
 mod group;
+mod half;
 mod http;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod io;
+mod open;
+mod place;
+mod rebind;
 mod route;
 mod session;
 mod shared;
 mod stream;
+#[cfg(feature = "quic-lb")]
+mod switch;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -76,13 +84,23 @@ pub mod tower;
 mod waiters;
 #[cfg(feature = "web-transport-trait")]
 pub mod web_transport;
+mod worker;
 
 pub use crate::connection::Connection;
-pub use crate::endpoint::{Connecting, Endpoint, Rebind, Worker};
+pub use crate::endpoint::{Connecting, Endpoint};
 #[cfg(feature = "quic-lb")]
 pub use crate::group::{Group, GroupStats};
 pub use crate::http::{
     BodyReceiver, BodySender, RequestStream, ResponseReceiver, ResponseSender, ServerRequest,
 };
+pub use crate::rebind::Rebind;
 pub use crate::session::{Session, SessionRequest};
 pub use crate::stream::{RecvStream, SendStream};
+pub use crate::worker::Worker;
+
+/// What macros of this crate name.
+#[doc(hidden)]
+pub mod macros {
+    pub use bytes::Bytes;
+    pub use rustls;
+}

@@ -10,20 +10,16 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use aqueduct_core::access::Access;
 use aqueduct_core::endpoint::{ConnectionInfo, Endpoint, QuinnTransport};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::ConnKey;
 
-use crate::table::{Conn, ConnTopic, SessionTopic, State, Stream};
-use crate::waiters::{Waiters, park};
-
-/// The only clock the handles read.
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
+use crate::clock::now;
+use crate::place::{At, Place};
+use crate::table::{Conn, State, Stream};
+use crate::waiters::park;
 
 /// One endpoint and everybody who waits for it.
 #[derive(Debug)]
@@ -218,25 +214,6 @@ impl std::fmt::Debug for Locked<'_> {
     }
 }
 
-/// Where the state of a stream is: entries of the handles' own tables, which
-/// live as long as a handle refers to them.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) struct At {
-    pub(crate) conn: usize,
-    pub(crate) stream: usize,
-}
-
-/// A set of waiters.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Place {
-    /// New connections, and the end of the last one.
-    Endpoint,
-    Conn(usize, ConnTopic),
-    Session(At, SessionTopic),
-    /// The end of a stream's sending half.
-    SendEnd(At),
-}
-
 /// What a try came to.
 pub(crate) enum Step<T> {
     Done(T),
@@ -301,30 +278,6 @@ impl Drop for Ticket<'_> {
         if self.held.is_some() {
             let shared = self.shared;
             self.leave(&mut shared.lock());
-        }
-    }
-}
-
-impl State {
-    /// The waiters at a place; `None` when it is no more.
-    pub(crate) fn waiters(&mut self, place: Place) -> Option<&mut Waiters> {
-        match place {
-            Place::Endpoint => Some(&mut self.waiters),
-            Place::Conn(conn, topic) => {
-                Some(&mut self.conns.get_mut(conn)?.waiters[topic as usize])
-            }
-            Place::Session(at, topic) => {
-                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
-                Some(&mut stream.session.as_mut()?.waiters[topic as usize])
-            }
-            Place::SendEnd(at) => Some(
-                &mut self
-                    .conns
-                    .get_mut(at.conn)?
-                    .streams
-                    .get_mut(at.stream)?
-                    .watchers,
-            ),
         }
     }
 }

@@ -24,7 +24,7 @@ use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
 use http::StatusCode;
 use slab::Slab;
 
-use crate::shared::{Place, now};
+use crate::clock::now;
 use crate::waiters::Waiters;
 
 /// Interim responses kept per request until the application takes them; beyond
@@ -437,9 +437,4 @@ impl Stream {
                 .for_each(|waiters| waiters.wake(wakes));
         }
     }
-}
-
-/// Where to wait for the driver's or a connection's state.
-pub(crate) const fn state_of(conn: usize) -> Place {
-    Place::Conn(conn, ConnTopic::State)
 }

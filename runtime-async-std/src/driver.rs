@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use aqueduct_handles::core::driver::{IoLimits, Turn, UdpIo, prepare, quinn_udp};
+use aqueduct_handles::protocol::driver::{IoLimits, Turn, UdpIo, prepare, quinn_udp};
 use aqueduct_handles::{Rebind, Worker};
 use async_io::{Async, Timer};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # use std::io;
-//! use aqueduct_async_std::core::{config::Config, endpoint::EndpointConfig};
+//! use aqueduct_async_std::protocol::{config::Config, endpoint::EndpointConfig};
 //! use aqueduct_async_std::{Connection, Endpoint};
 //!
 //! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
@@ -49,14 +49,13 @@
 //!
 //! ```
 //! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_async_std::{Endpoint, core::head::ConnectRequest};
+//! use aqueduct_async_std::{Endpoint, protocol::head::ConnectRequest};
 //!
 //! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
 //!     let endpoint = Endpoint::client("[::]:0".parse()?, |driver| smol::spawn(driver).detach())?;
 //!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
 //!
-//!     let request = http::Request::get("https://example.com/").body(())?;
-//!     let mut stream = connection.get(request).await?;
+//!     let mut stream = connection.get("https://example.com/".parse()?).await?;
 //!     println!("{}", stream.recv_response().await?.status());
 //!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
 //!
@@ -81,7 +80,7 @@
 //!
 //! - **the driver** is a future that the maker of an endpoint spawns. It runs until
 //!   the last handle and connection are gone; await
-//!   [`wait_idle`](aqueduct_handles::Endpoint::wait_idle) before its executor ends.
+//!   [`wait_idle`](Endpoint::wait_idle) before its executor ends.
 //! - **streams** are `futures_io::AsyncRead` and `AsyncWrite`.
 //! - **time** is the system's, by the reactor of async-io.
 #![forbid(unsafe_code)]
@@ -90,16 +89,15 @@ mod driver;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::ops::Deref;
 use std::pin::Pin;
 
 use aqueduct_handles::Rebind;
-use aqueduct_handles::core::driver::UdpIo;
-use aqueduct_handles::core::endpoint::EndpointConfig;
+use aqueduct_handles::protocol::driver::UdpIo;
+use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
 };
 
 #[cfg(feature = "tower")]
@@ -113,9 +111,7 @@ use crate::driver::{Socket, drive};
 /// Dropping it ends them all.
 pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One UDP socket and its connections. What it can do is what the [endpoint of
-/// every runtime](aqueduct_handles::Endpoint) can. Clones refer to the same
-/// endpoint.
+/// One UDP socket and its connections. Clones refer to the same endpoint.
 ///
 /// Dropping the last clone closes nothing that has a handle: the driver goes on
 /// until the last connection is over. Connections that wait to be accepted are
@@ -124,14 +120,6 @@ pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Endpoint {
     inner: aqueduct_handles::Endpoint,
     rebind: Rebind<Socket>,
-}
-
-impl Deref for Endpoint {
-    type Target = aqueduct_handles::Endpoint;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
 }
 
 impl Endpoint {
@@ -191,3 +179,5 @@ impl Endpoint {
         Ok(())
     }
 }
+
+aqueduct_handles::endpoint_methods!(Endpoint);

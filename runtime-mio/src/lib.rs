@@ -1,7 +1,7 @@
 //! HTTP/3 and WebTransport in an event loop of your own, on mio.
 //!
 //! The application owns the [`mio::Poll`] and the thread. [`Ports`] adds UDP
-//! sockets to it, each with an endpoint of the [core]. There is no `async`,
+//! sockets to it, each with an endpoint of the [core](protocol). There is no `async`,
 //! no other thread and no lock: an event is a value, and what it calls for is a
 //! method call. For futures see `aqueduct-tokio` and `aqueduct-async-std`, or the
 //! feature `handles`, which runs a loop of mio's for them.
@@ -11,8 +11,8 @@
 //! A server and a client, two sockets in one `Poll`:
 //!
 //! ```
-//! use aqueduct_mio::core::endpoint::{EndpointConfig, Target};
-//! use aqueduct_mio::core::{config::Config, event::Event, head::{End, RequestHead, ResponseHead}};
+//! use aqueduct_mio::protocol::endpoint::{EndpointConfig, Target};
+//! use aqueduct_mio::protocol::{config::Config, event::Event, head::{End, RequestHead, ResponseHead}};
 //! use aqueduct_mio::Ports;
 //! # use aqueduct_core::testing::cert::Identity;
 //! # let (server_tls, client_tls) = (Identity::localhost().server(), Identity::localhost().client_arc());
@@ -75,7 +75,7 @@
 //! - **Timers** of your own: take the shorter of their time and what `send` says.
 //! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
 //!   is given the `Ports`.
-//! - **The end**: [`drain_all`](core::endpoint::Endpoint::drain_all), then loop until
+//! - **The end**: [`drain_all`](protocol::endpoint::Endpoint::drain_all), then loop until
 //!   [`Ports::is_idle`] is true after `send`.
 #![forbid(unsafe_code)]
 
@@ -86,7 +86,7 @@ mod ports;
 mod remote;
 mod socket;
 
-pub use aqueduct_core as core;
+pub use aqueduct_core as protocol;
 
 pub use crate::app::{App, run};
 pub use crate::ports::{PortFailed, PortKey, Ports};

@@ -7,13 +7,13 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
-use aqueduct_mio::core::code::Code;
-use aqueduct_mio::core::command::{Command, CommandError, Reply};
-use aqueduct_mio::core::config::Config;
-use aqueduct_mio::core::endpoint::{EndpointConfig, Target};
-use aqueduct_mio::core::event::Event;
-use aqueduct_mio::core::id::ConnKey;
-use aqueduct_mio::core::testing::cert::Identity;
+use aqueduct_mio::protocol::code::Code;
+use aqueduct_mio::protocol::command::{Command, CommandError, Reply};
+use aqueduct_mio::protocol::config::Config;
+use aqueduct_mio::protocol::endpoint::{EndpointConfig, Target};
+use aqueduct_mio::protocol::event::Event;
+use aqueduct_mio::protocol::id::ConnKey;
+use aqueduct_mio::protocol::testing::cert::Identity;
 use aqueduct_mio::{App, PortKey, Ports, Remote, run};
 use mio::net::TcpListener;
 use mio::{Interest, Poll, Token};
@@ -49,7 +49,7 @@ impl App for Both {
                     return;
                 };
                 // Another thread closes what this one has opened.
-                let close = Command::Close(Code::H3_NO_ERROR, "by another thread");
+                let close = Command::Close(Code::H3_NO_ERROR, "by another thread".into());
                 let ask = move || remote.command(port, connection, close).expect("room");
                 self.asked = Some(thread::spawn(ask));
             }

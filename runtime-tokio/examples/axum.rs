@@ -12,8 +12,8 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::{EndpointConfig, tls};
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
 use aqueduct_tokio::tower::serve;
 use aqueduct_tokio::{Connection, Endpoint, Session};
 use axum::Router;

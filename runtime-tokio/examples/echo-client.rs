@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aqueduct_tokio::Endpoint;
-use aqueduct_tokio::core::endpoint::tls;
-use aqueduct_tokio::core::head::ConnectRequest;
+use aqueduct_tokio::protocol::endpoint::tls;
+use aqueduct_tokio::protocol::head::ConnectRequest;
 use http::Request;
 use rustls::RootCertStore;
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::{EndpointConfig, Target};
-use aqueduct_tokio::core::testing::cert::Identity;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target};
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Connection, Endpoint, ServerGroup};
 use bytes::Bytes;
 
@@ -71,8 +71,7 @@ async fn serve(server: ServerGroup) {
 
 async fn ask(connection: Connection, done: Arc<AtomicU64>) -> Result<(), Failure> {
     loop {
-        let request = http::Request::get("https://localhost/").body(())?;
-        let mut stream = connection.get(request).await?;
+        let mut stream = connection.get("https://localhost/".parse()?).await?;
         stream.recv_response().await?;
         stream.read_to_end(100).await?;
         done.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::pin::pin;
 use std::time::Instant;
 
-use aqueduct_handles::core::driver::{IoLimits, UdpIo, prepare, quinn_udp};
+use aqueduct_handles::protocol::driver::{IoLimits, UdpIo, prepare, quinn_udp};
 use aqueduct_handles::{Rebind, Worker};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;

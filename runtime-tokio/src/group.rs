@@ -5,11 +5,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use aqueduct_handles::core::code::Code;
-use aqueduct_handles::core::driver::{UdpIo, open};
-use aqueduct_handles::core::endpoint::cid::Owners;
-use aqueduct_handles::core::endpoint::{ConfigError, EndpointConfig};
+use aqueduct_handles::protocol::code::Code;
+use aqueduct_handles::protocol::driver::{UdpIo, open};
+use aqueduct_handles::protocol::endpoint::cid::Owners;
+use aqueduct_handles::protocol::endpoint::{ConfigError, EndpointConfig};
 use aqueduct_handles::{Connection, Group, GroupStats, Rebind};
+use bytes::Bytes;
 
 use crate::driver::Socket;
 use crate::run;
@@ -19,7 +20,7 @@ use crate::run;
 /// cores busy. It takes a multi-thread runtime to gain from that.
 ///
 /// ```no_run
-/// # async fn serve(config: aqueduct_tokio::core::endpoint::EndpointConfig) -> std::io::Result<()> {
+/// # async fn serve(config: aqueduct_tokio::protocol::endpoint::EndpointConfig) -> std::io::Result<()> {
 /// use aqueduct_tokio::ServerGroup;
 ///
 /// let cores = std::thread::available_parallelism()?.get();
@@ -43,10 +44,10 @@ use crate::run;
 /// server id for each endpoint, all of which the balancer sends to it:
 ///
 /// ```no_run
-/// # async fn serve(config: aqueduct_tokio::core::endpoint::EndpointConfig, key: [u8; 16])
+/// # async fn serve(config: aqueduct_tokio::protocol::endpoint::EndpointConfig, key: [u8; 16])
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// use aqueduct_tokio::ServerGroup;
-/// use aqueduct_tokio::core::endpoint::cid::{LbConfig, Owners, ServerId};
+/// use aqueduct_tokio::protocol::endpoint::cid::{LbConfig, Owners, ServerId};
 ///
 /// // Configuration 2; server ids of two bytes, the first of them this machine.
 /// let shared = LbConfig::new(2, 2, 8)?.key(key);
@@ -57,7 +58,7 @@ use crate::run;
 /// # }
 /// ```
 ///
-/// See [`cid`](crate::core::endpoint::cid) for what the ids look like and how to
+/// See [`cid`](crate::protocol::endpoint::cid) for what the ids look like and how to
 /// change configurations.
 ///
 /// # Platforms
@@ -139,7 +140,7 @@ impl ServerGroup {
 
     /// Closes every connection at once and takes no more. Returns before the peers
     /// know: see [`wait_idle`](Self::wait_idle).
-    pub fn close(&self, code: Code, reason: &'static str) {
+    pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.inner.close(code, reason);
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # use std::io;
-//! use aqueduct_tokio::core::{config::Config, endpoint::EndpointConfig};
+//! use aqueduct_tokio::protocol::{config::Config, endpoint::EndpointConfig};
 //! use aqueduct_tokio::{Connection, Endpoint};
 //!
 //! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
@@ -44,14 +44,13 @@
 //!
 //! ```
 //! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_tokio::{Endpoint, core::head::ConnectRequest};
+//! use aqueduct_tokio::{Endpoint, protocol::head::ConnectRequest};
 //!
 //! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
 //!     let endpoint = Endpoint::client("[::]:0".parse()?)?;
 //!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
 //!
-//!     let request = http::Request::get("https://example.com/").body(())?;
-//!     let mut stream = connection.get(request).await?;
+//!     let mut stream = connection.get("https://example.com/".parse()?).await?;
 //!     println!("{}", stream.recv_response().await?.status());
 //!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
 //!
@@ -77,7 +76,7 @@
 //!   not read, `open_*` while it grants no streams.
 //! - **Dropping** a handle tells the peer, with a code the
 //!   [table](aqueduct_handles#dropping) names. Finish what is to arrive, and await
-//!   [`wait_idle`](aqueduct_handles::Endpoint::wait_idle) before the runtime ends.
+//!   [`wait_idle`](Endpoint::wait_idle) before the runtime ends.
 //! - **Errors** say who ended what: a stream's error is its own, its session's or
 //!   its connection's end, with the peer's code and reason.
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
@@ -100,15 +99,14 @@ pub mod tower;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::ops::Deref;
 
-use aqueduct_handles::core::driver::UdpIo;
-use aqueduct_handles::core::endpoint::EndpointConfig;
+use aqueduct_handles::protocol::driver::UdpIo;
+use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Connecting, Connection, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, core, error,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
 };
 
 #[cfg(feature = "quic-lb")]
@@ -121,8 +119,7 @@ pub use aqueduct_handles::web_transport;
 use crate::driver::{Socket, drive};
 
 /// One UDP socket and its connections, with a task on the current runtime that
-/// drives them. What it can do is what the [endpoint of every
-/// runtime](aqueduct_handles::Endpoint) can. Clones refer to the same endpoint.
+/// drives them. Clones refer to the same endpoint.
 ///
 /// Dropping the last clone closes nothing that has a handle: the task goes on
 /// until the last connection is over. Connections that wait to be accepted are
@@ -131,14 +128,6 @@ use crate::driver::{Socket, drive};
 pub struct Endpoint {
     inner: aqueduct_handles::Endpoint,
     rebind: Rebind<Socket>,
-}
-
-impl Deref for Endpoint {
-    type Target = aqueduct_handles::Endpoint;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
 }
 
 impl Endpoint {
@@ -186,6 +175,8 @@ impl Endpoint {
         Ok(())
     }
 }
+
+aqueduct_handles::endpoint_methods!(Endpoint);
 
 /// The task of an endpoint.
 async fn run(worker: Worker, socket: Socket, rebind: Rebind<Socket>) {

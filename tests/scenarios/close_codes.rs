@@ -38,7 +38,7 @@ fn codes_and_words_arrive() {
             client,
             CloseReason::Local {
                 code,
-                reason: "enough"
+                reason: Bytes::from_static(b"enough")
             }
         );
         let server = reason(&pair.events(Side::Server));

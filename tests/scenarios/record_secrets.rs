@@ -192,7 +192,7 @@ fn paths_of_sessions_are_masked() {
 #[test]
 fn reasons_of_the_peer_are_masked() {
     let mut pair = LoopbackPair::connected(Knobs::default());
-    pair.net.end(Side::Client).close(0x100, SECRETS[8]);
+    pair.net.end(Side::Client).close(0x100, SECRETS[8].into());
     pair.drive();
     let reason = expect_event!(pair, Side::Server, Event::Closed(reason) => reason);
     assert!(reason.to_string().ends_with(SECRETS[8]), "{reason}");

@@ -1,7 +1,7 @@
 //! What of WebTransport is announced: dialects, session flow control, application protocols.
 
-use aqueduct_tokio::core::config::{Config, SessionFlow};
-use aqueduct_tokio::core::dialect::{Dialect, Dialects};
+use aqueduct_tokio::protocol::config::{Config, SessionFlow};
+use aqueduct_tokio::protocol::dialect::{Dialect, Dialects};
 use clap::Args;
 
 use crate::units::parse_bytes;

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::{Connection, Endpoint};
 
 use crate::args::{Connect, Target};
@@ -92,8 +92,11 @@ impl Dialer {
         tracing::info!(%address, name = target.host(), "connecting");
         let begun = tokio::time::Instant::now();
         let endpoint = self.endpoint(address)?;
-        let to =
-            aqueduct_tokio::core::endpoint::Target::new(address, target.host(), self.tls.clone());
+        let to = aqueduct_tokio::protocol::endpoint::Target::new(
+            address,
+            target.host(),
+            self.tls.clone(),
+        );
         let connection = endpoint
             .connect_with(to.http(self.http.clone()))
             .doing(doing)?
@@ -112,7 +115,7 @@ impl Dialer {
 
     /// An endpoint on a socket of the address's own family, which works on hosts that have but one.
     fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, Failure> {
-        use aqueduct_tokio::core::endpoint::{EndpointConfig, TransportSettings};
+        use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
         let any = if address.is_ipv4() {
             "0.0.0.0:0"
         } else {

@@ -1,7 +1,7 @@
 //! Errors of the library as failures of the program: exit codes, and words for people.
 
-use aqueduct_tokio::core::error::{CloseReason, SessionClose, TransportFailure};
 use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::protocol::error::{CloseReason, SessionClose, TransportFailure};
 
 use crate::exit::{Exit, Failure, is_certificate_alert};
 

@@ -2,9 +2,9 @@
 
 use std::pin::pin;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::wire::fields::FieldSection;
 use aqueduct_tokio::error::WriteError;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::wire::fields::FieldSection;
 use aqueduct_tokio::{BodySender, Connection, ResponseReceiver};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
@@ -41,7 +41,7 @@ pub(super) async fn run(
     };
     match source {
         None => {
-            let sent = connection.get(request).await;
+            let sent = connection.request_empty(request).await;
             let (_, answer) = sent.map_err(|error| open_failed(doing(), error))?.split();
             receive(context, job, answer, &mut report).await?;
         }

@@ -3,8 +3,8 @@
 mod dialects;
 mod report;
 
-use aqueduct_tokio::core::head::ConnectRequest;
 use aqueduct_tokio::error::{ConnectError, Refusal};
+use aqueduct_tokio::protocol::head::ConnectRequest;
 
 use crate::args::Probe;
 use crate::client::{Client, Dialer, closed};

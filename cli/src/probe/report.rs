@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aqueduct_tokio::core::dialect::Negotiated;
-use aqueduct_tokio::core::endpoint::PeerParameters;
-use aqueduct_tokio::core::wire::settings::{SettingId, Settings};
 use aqueduct_tokio::error::Refusal;
+use aqueduct_tokio::protocol::dialect::Negotiated;
+use aqueduct_tokio::protocol::endpoint::PeerParameters;
+use aqueduct_tokio::protocol::wire::settings::{SettingId, Settings};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 

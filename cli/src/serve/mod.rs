@@ -12,8 +12,8 @@ mod session;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

@@ -8,9 +8,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
 use aqueduct_tokio::{Connection, ServerGroup};
+use bytes::Bytes;
 
 use crate::args::{Runtime, Serve};
 
@@ -74,7 +75,7 @@ impl Server {
         each!(self, endpoint => endpoint.drain(limit));
     }
 
-    pub(super) fn close(&self, code: Code, reason: &'static str) {
+    pub(super) fn close(&self, code: Code, reason: impl Into<Bytes>) {
         each!(self, endpoint => endpoint.close(code, reason));
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_tokio::core::error::SessionClose;
-use aqueduct_tokio::core::head::ConnectAnswer;
 use aqueduct_tokio::error::{DatagramError, ReadError, SessionError, WriteError};
+use aqueduct_tokio::protocol::error::SessionClose;
+use aqueduct_tokio::protocol::head::ConnectAnswer;
 use aqueduct_tokio::{Connection, RecvStream, SendStream, Session, SessionRequest};
 use bytes::Bytes;
 use http::StatusCode;

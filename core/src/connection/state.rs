@@ -195,7 +195,7 @@ impl State {
 
     fn close_drained<T: Transport>(&mut self, t: &mut T, now: Instant) {
         if self.life != Life::Closed {
-            t.close(Code::H3_NO_ERROR.value(), "");
+            t.close(Code::H3_NO_ERROR.value(), Bytes::new());
             self.finish(t, now, CloseReason::Drained);
         }
     }
@@ -205,9 +205,9 @@ impl State {
         t: &mut T,
         now: Instant,
         code: Code,
-        reason: &'static str,
+        reason: Bytes,
     ) {
-        t.close(code.value(), reason);
+        t.close(code.value(), reason.clone());
         self.finish(t, now, CloseReason::Local { code, reason });
     }
 

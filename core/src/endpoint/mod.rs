@@ -73,7 +73,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
 use thiserror::Error;
 
@@ -379,11 +379,12 @@ impl Endpoint {
     }
 
     /// Closes every connection at once, and takes no new ones. O(connections).
-    pub fn close_all(&mut self, now: Instant, code: Code, reason: &'static str) {
+    pub fn close_all(&mut self, now: Instant, code: Code, reason: impl Into<Bytes>) {
+        let reason = reason.into();
         self.accepting = false;
         for key in self.keys() {
             if let Some(mut connection) = self.connection(now, key) {
-                connection.access().close(code, reason);
+                connection.access().close(code, reason.clone());
             }
         }
     }

@@ -197,12 +197,8 @@ impl Transport for QuinnTransport<'_> {
         self.peer_datagram
     }
 
-    fn close(&mut self, code: u64, reason: &'static str) {
-        self.quic.close(
-            self.now,
-            to_code(code),
-            Bytes::from_static(reason.as_bytes()),
-        );
+    fn close(&mut self, code: u64, reason: Bytes) {
+        self.quic.close(self.now, to_code(code), reason);
     }
 }
 
@@ -239,7 +235,7 @@ pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
         ConnectionError::LocallyClosed => {
             return CloseReason::Local {
                 code: Code::H3_NO_ERROR,
-                reason: "",
+                reason: Bytes::new(),
             };
         }
         ConnectionError::ConnectionClosed(close) => TransportFailure::ClosedByPeer {

@@ -108,7 +108,7 @@ fn keep_alive_keeps_a_connection() {
 #[test]
 fn a_close_reaches_the_peer_and_both_forget() {
     let (mut pair, client, server) = Pair::connected(Options::default());
-    let close = Command::Close(Code::H3_INTERNAL_ERROR, "enough");
+    let close = Command::Close(Code::H3_INTERNAL_ERROR, "enough".into());
     pair.client_command(client, close.clone())
         .expect("a connection");
     pair.drive();
@@ -117,7 +117,7 @@ fn a_close_reaches_the_peer_and_both_forget() {
         closed(&pair.client.take(client)),
         Some(&CloseReason::Local {
             code,
-            reason: "enough"
+            reason: "enough".into()
         })
     );
     assert_eq!(
@@ -143,6 +143,20 @@ fn a_close_reaches_the_peer_and_both_forget() {
 }
 
 #[test]
+fn of_a_long_reason_arrives_what_a_packet_holds() {
+    let (mut pair, client, server) = Pair::connected(Options::default());
+    let reason = "x".repeat(5000);
+    let close = Command::Close(Code::H3_NO_ERROR, reason.into());
+    pair.client_command(client, close).expect("a connection");
+    pair.drive();
+    let Some(CloseReason::Remote { reason, .. }) = closed(&pair.server.take(server)).cloned()
+    else {
+        panic!("the peer is not told");
+    };
+    assert!((1000..1500).contains(&reason.len()), "{}", reason.len());
+}
+
+#[test]
 fn connections_of_one_endpoint_do_not_notice_each_other() {
     let (mut pair, first, _) = Pair::connected(Options::default());
     let (second, server) = pair.establish();
@@ -150,7 +164,7 @@ fn connections_of_one_endpoint_do_not_notice_each_other() {
         (pair.client.endpoint.open_connections(), first == second),
         (2, false)
     );
-    pair.server_command(server, Command::Close(Code::H3_NO_ERROR, ""))
+    pair.server_command(server, Command::Close(Code::H3_NO_ERROR, "".into()))
         .expect("a connection");
     pair.drive();
     assert!(closed(&pair.client.take(second)).is_some());
@@ -342,7 +356,7 @@ fn an_endpoint_knows_whether_it_has_events() {
     let (now, endpoint) = (pair.now, &mut pair.client.endpoint);
     while endpoint.poll_event().is_some() {}
     assert!(!endpoint.has_events());
-    let close = Command::Close(Code::H3_NO_ERROR, "");
+    let close = Command::Close(Code::H3_NO_ERROR, "".into());
     let closed = endpoint.handle_command(now, client, close);
     closed.expect("is open");
     assert!(endpoint.has_events());

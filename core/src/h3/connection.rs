@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::local::LocalStream;
 use super::streams::{Kind, Recv, Send, StreamTable};
@@ -249,7 +249,10 @@ impl H3 {
             Err(Fault::Connection(why)) => {
                 if !std::mem::replace(&mut self.closed, true) {
                     tracing::debug!(code = %why.code(), %why, "closing the connection");
-                    t.close(why.code().value(), why.text());
+                    t.close(
+                        why.code().value(),
+                        Bytes::from_static(why.text().as_bytes()),
+                    );
                     self.events.push_back(H3Event::Failed(why));
                 }
             }

@@ -157,7 +157,7 @@ impl<T: Transport> Transport for Taped<'_, T> {
         self.t.peer_max_datagram_size()
     }
 
-    fn close(&mut self, code: u64, reason: &'static str) {
+    fn close(&mut self, code: u64, reason: Bytes) {
         self.t.close(code, reason);
         self.note(|tape, _| {
             tape.answer("close", |line| {

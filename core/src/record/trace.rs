@@ -114,7 +114,7 @@ fn read_close(words: &mut Words<'_>) -> Result<CloseReason, Malformed> {
         "local" => {
             return Ok(CloseReason::Local {
                 code: Code::new(words.number()?),
-                reason: "",
+                reason: Bytes::new(),
             });
         }
         "remote" => {

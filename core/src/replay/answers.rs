@@ -255,7 +255,7 @@ impl Transport for Answers<'_> {
         self.peer_datagram
     }
 
-    fn close(&mut self, _: u64, _: &'static str) {
+    fn close(&mut self, _: u64, _: Bytes) {
         self.next("close");
     }
 }

@@ -122,7 +122,7 @@ pub struct End {
     connected: bool,
     /// Closed by either side: nothing is sent or taken any more.
     over: bool,
-    close: Option<(u64, &'static str)>,
+    close: Option<(u64, Bytes)>,
     streams: BTreeMap<StreamId, Stream>,
     classes: [Class; 2],
     control: VecDeque<Control>,
@@ -498,7 +498,6 @@ fn transmit(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>)
         if !to.over {
             to.forget_everything();
             to.close = None;
-            let reason = Bytes::from_static(reason.as_bytes());
             let reason = CloseReason::Remote {
                 code: Code::new(code),
                 reason,

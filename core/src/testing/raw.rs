@@ -305,8 +305,8 @@ impl RawPeer {
     }
 
     /// Closes the connection from the peer's side.
-    pub fn close(&mut self, code: Code, reason: &'static str) {
-        self.end().close(code.value(), reason);
+    pub fn close(&mut self, code: Code, reason: impl Into<Bytes>) {
+        self.end().close(code.value(), reason.into());
         self.drive();
     }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     grease,
-    varint::{self, Head, VarInt},
+    varint::{self, Head, OutOfRange, VarInt},
 };
 use crate::{code::Code, id::Dir};
 
@@ -177,6 +177,15 @@ pub fn truncate_reason(reason: &str) -> &str {
 #[must_use]
 pub fn header(ty: VarInt, len: usize) -> Head {
     Head::two(ty, VarInt::of_len(len))
+}
+
+/// What precedes the value of a capsule of any type, on the stack; dereferences to the
+/// bytes.
+///
+/// # Errors
+/// [`OutOfRange`] if `ty` or `len` is above 2^62 - 1.
+pub fn encode_header(ty: CapsuleType, len: u64) -> Result<Head, OutOfRange> {
+    Ok(Head::two(VarInt::new(ty.0)?, VarInt::new(len)?))
 }
 
 /// What precedes a datagram payload of `len` bytes in a DATAGRAM capsule.

@@ -1,10 +1,11 @@
-//! Push decoder for the capsules of one stream: content chunks in, events out.
+//! Push decoder for the capsules of one stream that mean something to us: content
+//! chunks in, events out.
 use bytes::Bytes;
 
 use super::{
     capsule::{Capsule, CapsuleError, CapsuleType, MAX_REASON},
-    cursor::Prefix,
-    payload::{Gather, split},
+    capsule_stream::{Part, Reader},
+    payload::Gather,
 };
 
 /// What the protocol on the stream defines. Borrowed at each read.
@@ -44,17 +45,10 @@ pub enum CapsuleEvent {
 /// After an error, every further read repeats it.
 #[derive(Debug)]
 pub struct CapsuleReader {
-    prefix: Prefix,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Type,
-    Length(CapsuleType),
-    Skip(u64),
-    Gather { ty: CapsuleType, gather: Gather },
-    Failed(CapsuleError),
+    parts: Reader,
+    /// The value that is being gathered.
+    value: Option<(CapsuleType, Gather)>,
+    failed: Option<CapsuleError>,
 }
 
 impl Default for CapsuleReader {
@@ -68,8 +62,9 @@ impl CapsuleReader {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            prefix: Prefix::new(),
-            state: State::Type,
+            parts: Reader::new(),
+            value: None,
+            failed: None,
         }
     }
 
@@ -83,10 +78,11 @@ impl CapsuleReader {
         input: &mut Bytes,
         rules: &CapsuleRules<'_>,
     ) -> Result<Option<CapsuleEvent>, CapsuleError> {
-        let result = self.step(input, rules);
-        if let Err(error) = result {
-            self.state = State::Failed(error);
+        if let Some(error) = self.failed {
+            return Err(error);
         }
+        let result = self.step(input, rules);
+        self.failed = result.as_ref().err().copied();
         result
     }
 
@@ -95,12 +91,9 @@ impl CapsuleReader {
     /// # Errors
     /// [`CapsuleError::Truncated`] inside a capsule; an earlier error again.
     pub const fn finish(&self) -> Result<(), CapsuleError> {
-        //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
-        // A message that ends inside a capsule is malformed.
-        match self.state {
-            State::Type if self.prefix.is_empty() => Ok(()),
-            State::Failed(error) => Err(error),
-            _ => Err(CapsuleError::Truncated),
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.parts.finish(),
         }
     }
 
@@ -109,46 +102,37 @@ impl CapsuleReader {
         input: &mut Bytes,
         rules: &CapsuleRules<'_>,
     ) -> Result<Option<CapsuleEvent>, CapsuleError> {
-        loop {
-            match &mut self.state {
-                State::Type => {
-                    let Some(ty) = self.prefix.read(input) else {
-                        return Ok(None);
-                    };
-                    self.state = State::Length(CapsuleType(ty));
-                }
-                State::Length(ty) => {
-                    let ty = *ty;
-                    let Some(len) = self.prefix.read(input) else {
-                        return Ok(None);
-                    };
-                    if let Some(event) = self.begin_value(ty, len, rules)? {
+        while let Some(part) = self.parts.read(input)? {
+            match part {
+                Part::Start { ty, len } => {
+                    if let Some(event) = Self::passed_over(ty, len, rules)? {
+                        self.parts.skip();
                         return Ok(Some(event));
                     }
+                    self.value = Some((ty, Gather::new(len)));
                 }
-                State::Skip(left) => {
-                    *left -= split(input, *left).len() as u64;
-                    if *left > 0 {
-                        return Ok(None);
+                Part::Piece(mut piece) => {
+                    if let Some((ty, gather)) = &mut self.value
+                        && let Some(value) = gather.take(&mut piece)
+                    {
+                        let ty = *ty;
+                        self.value = None;
+                        return complete(ty, value).map(Some);
                     }
-                    self.state = State::Type;
                 }
-                State::Gather { ty, gather } => {
-                    let Some(value) = gather.take(input) else {
-                        return Ok(None);
-                    };
-                    let ty = *ty;
-                    self.state = State::Type;
-                    return complete(ty, value).map(Some);
+                // A value that came in pieces is complete with its last.
+                Part::End => {
+                    if let Some((ty, _)) = self.value.take() {
+                        return complete(ty, Bytes::new()).map(Some);
+                    }
                 }
-                State::Failed(error) => return Err(*error),
             }
         }
+        Ok(None)
     }
 
-    /// Chooses how to treat a value of `len` bytes.
-    fn begin_value(
-        &mut self,
+    /// What to tell of a value of `len` bytes that is not gathered.
+    fn passed_over(
         ty: CapsuleType,
         len: u64,
         rules: &CapsuleRules<'_>,
@@ -158,46 +142,27 @@ impl CapsuleReader {
         } else {
             None
         };
-        let skipped = if ty == CapsuleType::DATAGRAM {
+        if ty == CapsuleType::DATAGRAM {
             //= https://www.rfc-editor.org/rfc/rfc9297#section-3.5
             // Datagrams may be dropped, so a long one costs nothing.
-            (len > rules.max_datagram).then_some(CapsuleEvent::DatagramDropped { len })
-        } else if let Some((shortest, longest)) = bounds {
+            return Ok((len > rules.max_datagram).then_some(CapsuleEvent::DatagramDropped { len }));
+        }
+        if let Some((shortest, longest)) = bounds {
             if ty == CapsuleType::WT_CLOSE_SESSION && len > 4 + MAX_REASON as u64 {
                 return Err(CapsuleError::ReasonTooLong);
             }
             if len < shortest || len > longest {
                 return Err(CapsuleError::Malformed(ty));
             }
-            None
-        } else if let Some((_, longest)) = rules.claimed.iter().find(|(claimed, _)| *claimed == ty)
-        {
-            if len > *longest {
-                return Err(CapsuleError::TooLarge(ty));
-            }
-            None
-        } else {
+            return Ok(None);
+        }
+        match rules.claimed.iter().find(|(claimed, _)| *claimed == ty) {
+            Some((_, longest)) if len > *longest => Err(CapsuleError::TooLarge(ty)),
+            Some(_) => Ok(None),
             //= https://www.rfc-editor.org/rfc/rfc9297#section-3.2
             // Types nobody here defines are passed over in silence.
-            Some(CapsuleEvent::Skipped { ty, len })
-        };
-        if skipped.is_some() {
-            self.state = if len == 0 {
-                State::Type
-            } else {
-                State::Skip(len)
-            };
-            return Ok(skipped);
+            None => Ok(Some(CapsuleEvent::Skipped { ty, len })),
         }
-        if len == 0 {
-            self.state = State::Type;
-            return complete(ty, Bytes::new()).map(Some);
-        }
-        self.state = State::Gather {
-            ty,
-            gather: Gather::new(len),
-        };
-        Ok(None)
     }
 }
 

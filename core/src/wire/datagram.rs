@@ -1,9 +1,11 @@
 //! HTTP Datagrams in QUIC DATAGRAM frames (RFC 9297 section 2.1).
 
-use bytes::Bytes;
+use std::fmt;
+
+use bytes::{BufMut, Bytes};
 use thiserror::Error;
 
-use super::varint::{self, Head, VarInt};
+use super::varint::{self, Head, OutOfRange, VarInt};
 use crate::{
     code::Code,
     id::{Dir, Side, StreamId},
@@ -52,18 +54,100 @@ pub fn prefix(stream: StreamId) -> Head {
     Head::one(quarter(stream))
 }
 
-/// Takes the context id that some protocols put before the payload (RFC 9298
-/// section 4). `None` if the payload ends inside it: such a datagram is
-/// dropped.
-pub fn take_context(payload: &mut Bytes) -> Option<u64> {
-    varint::take(payload)
-}
-
 /// What precedes the payload of a datagram of `stream` in context `context`.
 #[must_use]
-pub fn prefix_with_context(stream: StreamId, context: VarInt) -> Head {
-    Head::two(quarter(stream), context)
+pub fn prefix_with_context(stream: StreamId, context: ContextId) -> Head {
+    Head::two(quarter(stream), context.0)
 }
+
+/// The number that some protocols put before a datagram's payload (RFC 9298 section
+/// 4), 0 to 2^62 - 1: which of several uses of one request it is for.
+///
+/// ```
+/// use aqueduct_core::datagram::ContextId;
+/// use bytes::{BufMut, Bytes};
+///
+/// let (context, payload) = ContextId::split(Bytes::from_static(b"\x02hello"))?;
+/// assert_eq!((context, &payload[..]), (ContextId::from_u32(2), &b"hello"[..]));
+/// # Ok::<_, aqueduct_core::datagram::NoContext>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContextId(VarInt);
+
+impl ContextId {
+    /// Context 0, which needs no registration: whole payloads of the protocol.
+    pub const ZERO: Self = Self::from_u32(0);
+
+    /// Checks the bound.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] above 2^62 - 1.
+    pub const fn new(id: u64) -> Result<Self, OutOfRange> {
+        match VarInt::new(id) {
+            Ok(id) => Ok(Self(id)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every `u32` fits.
+    #[must_use]
+    pub const fn from_u32(id: u32) -> Self {
+        Self(VarInt::from_u32(id))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// Bytes it takes in a datagram: 1, 2, 4 or 8.
+    #[expect(clippy::len_without_is_empty, reason = "a number, not a container")]
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Splits a received payload into the context id at its front and what it is for,
+    /// a slice that may be empty.
+    ///
+    /// # Errors
+    /// [`NoContext`] if the payload ends before the id does.
+    //= https://www.rfc-editor.org/rfc/rfc9298#section-4
+    // The id has no length of its own: it is whatever the first byte says.
+    pub fn split(mut payload: Bytes) -> Result<(Self, Bytes), NoContext> {
+        let id = varint::take(&mut payload).ok_or(NoContext)?;
+        // What was decoded can be encoded.
+        Ok((Self(VarInt::new(id).unwrap_or_default()), payload))
+    }
+
+    /// Appends it in its shortest encoding.
+    ///
+    /// # Panics
+    /// As every `BufMut` does, if a fixed-size `buf` is too short.
+    pub fn put(self, buf: &mut impl BufMut) {
+        self.0.put(buf);
+    }
+}
+
+impl fmt::Display for ContextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A datagram ends before its context id does. It is dropped, or the request ended:
+/// the protocol decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoContext;
+
+impl fmt::Display for NoContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the datagram ends inside its context id")
+    }
+}
+
+impl std::error::Error for NoContext {}
 
 /// The number within the class is a quarter of the id, and fits because it is
 /// smaller than the id.
@@ -90,12 +174,15 @@ mod tests {
             let decoded = decode(Bytes::from(hex(wire)));
             assert_eq!(decoded, Ok((stream(id), Bytes::from_static(b"hi"))));
         }
-        let masque = prefix_with_context(stream(44), VarInt::from_u32(0));
+        let masque = prefix_with_context(stream(44), ContextId::ZERO);
         assert_eq!([&masque, &b"hi"[..]].concat(), hex("0b 00 6869"));
-        let (_, mut payload) = decode(Bytes::from(hex("0b 00 6869"))).unwrap();
-        assert_eq!(take_context(&mut payload), Some(0));
-        assert_eq!(payload, b"hi"[..]);
-        assert_eq!(take_context(&mut Bytes::from_static(&[0x40])), None);
+        let (_, payload) = decode(Bytes::from(hex("0b 00 6869"))).unwrap();
+        let (context, payload) = ContextId::split(payload).unwrap();
+        assert_eq!((context.get(), payload), (0, Bytes::from_static(b"hi")));
+        for short in [&[][..], &[0x40], &[0xc0; 7]] {
+            assert_eq!(ContextId::split(Bytes::from_static(short)), Err(NoContext));
+        }
+        assert!(ContextId::new(1 << 62).is_err());
     }
 
     #[test]
@@ -125,9 +212,14 @@ mod tests {
         #[test]
         fn random_bytes_never_panic(wire in prop::collection::vec(any::<u8>(), 0..20)) {
             let len = wire.len();
-            if let Ok((_, mut payload)) = decode(wire.into()) {
+            if let Ok((_, payload)) = decode(wire.into()) {
                 prop_assert!(payload.len() < len);
-                take_context(&mut payload);
+                if let Ok((context, rest)) = ContextId::split(payload.clone()) {
+                    let mut again = Vec::new();
+                    context.put(&mut again);
+                    prop_assert!(context.len() == again.len());
+                    prop_assert!(rest.len() < payload.len() && payload.ends_with(&rest));
+                }
             }
         }
     }

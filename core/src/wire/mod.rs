@@ -8,6 +8,7 @@
 //! specification asks for.
 pub mod capsule;
 pub mod capsule_reader;
+pub mod capsule_stream;
 pub mod cursor;
 pub mod datagram;
 pub mod fields;

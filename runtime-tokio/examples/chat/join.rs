@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::endpoint::ConnectError as BeginError;
-use aqueduct_tokio::core::error::{CloseReason, SessionClose};
-use aqueduct_tokio::core::head::ConnectRequest;
 use aqueduct_tokio::error::{ConnectError, OpenError, WriteError};
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::endpoint::ConnectError as BeginError;
+use aqueduct_tokio::protocol::error::{CloseReason, SessionClose};
+use aqueduct_tokio::protocol::head::ConnectRequest;
 use aqueduct_tokio::{Endpoint, Session};
 use http::Uri;
 use tokio::io::BufReader;

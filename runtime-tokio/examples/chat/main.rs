@@ -22,8 +22,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::{EndpointConfig, tls};
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
 use aqueduct_tokio::{Connection, Endpoint, SessionRequest};
 use http::StatusCode;
 use tokio::net::TcpListener;

@@ -1,8 +1,8 @@
 //! What the two ends of a session have agreed on.
 
-use aqueduct_tokio::core::dialect::Dialect;
-use aqueduct_tokio::core::head::ConnectRequest;
 use aqueduct_tokio::error::SessionError;
+use aqueduct_tokio::protocol::dialect::Dialect;
+use aqueduct_tokio::protocol::head::ConnectRequest;
 
 use crate::harness::{Pair, within};
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::Endpoint;
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::endpoint::EndpointConfig;
-use aqueduct_tokio::core::error::{CloseReason, SessionClose, TransportFailure};
-use aqueduct_tokio::core::head::ConnectRequest;
-use aqueduct_tokio::core::id::Side;
-use aqueduct_tokio::core::testing::cert::Identity;
 use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::error::{CloseReason, SessionClose, TransportFailure};
+use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::id::Side;
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use bytes::Bytes;
 use http::Response;
 
@@ -24,11 +24,12 @@ async fn a_close_is_told_to_everybody_with_its_author() {
         let pair = Pair::new().await;
         let (session, _server_session) = pair.session().await;
         let (mut stream, mut server_stream) = pair.post().await;
-        pair.server.close(Code::H3_INTERNAL_ERROR, "bad day");
+        let reason = format!("bad day, the {}th", 13);
+        pair.server.close(Code::H3_INTERNAL_ERROR, reason);
 
         let remote = CloseReason::Remote {
             code: Code::H3_INTERNAL_ERROR,
-            reason: Bytes::from_static(b"bad day"),
+            reason: Bytes::from_static(b"bad day, the 13th"),
         };
         assert_eq!(pair.client.closed().await, remote);
         assert_eq!(
@@ -44,7 +45,7 @@ async fn a_close_is_told_to_everybody_with_its_author() {
 
         let local = CloseReason::Local {
             code: Code::H3_INTERNAL_ERROR,
-            reason: "bad day",
+            reason: Bytes::from_static(b"bad day, the 13th"),
         };
         assert_eq!(pair.server.closed().await, local);
         let error = server_stream.recv_data().await.expect_err("over");
@@ -160,7 +161,7 @@ async fn a_server_without_webtransport_is_told_apart() {
     // Row B2
     within(async {
         let identity = Identity::localhost();
-        let mut http = aqueduct_tokio::core::config::Config::default();
+        let mut http = aqueduct_tokio::protocol::config::Config::default();
         http.webtransport = false;
         let config = EndpointConfig::server(identity.server().into(), http).expect("suits");
         let server = Endpoint::server(config, ANY).expect("binds");

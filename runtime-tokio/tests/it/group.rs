@@ -6,12 +6,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::cid::{LbConfig, Owners, ServerId, destination};
-use aqueduct_tokio::core::endpoint::{EndpointConfig, Target, TransportSettings};
-use aqueduct_tokio::core::error::CloseReason;
-use aqueduct_tokio::core::testing::cert::Identity;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::cid::{LbConfig, Owners, ServerId, destination};
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target, TransportSettings};
+use aqueduct_tokio::protocol::error::CloseReason;
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Connection, Endpoint, GroupStats, ServerGroup};
 use bytes::Bytes;
 use http::Response;
@@ -59,7 +59,7 @@ fn serve(server: &ServerGroup, content: Bytes) {
 
 /// Downloads, and calls `each_mb` after each megabyte.
 async fn download(client: &Connection, mut each_mb: impl FnMut()) -> Vec<u8> {
-    let mut stream = client.get(request("GET")).await.expect("is sent");
+    let mut stream = client.request_empty(request("GET")).await.expect("is sent");
     stream.recv_response().await.expect("arrives");
     let mut content = Vec::new();
     while let Some(data) = stream.recv_data().await.expect("goes on") {
@@ -229,7 +229,7 @@ async fn a_group_drains_gracefully() {
             let ((endpoint, client), accepted) =
                 tokio::join!(connect(server.local_addr()), server.accept());
             let accepted = accepted.expect("open");
-            let stream = client.get(request("GET")).await.expect("is sent");
+            let stream = client.request_empty(request("GET")).await.expect("is sent");
             let (_, answer) = accepted.accept_request().await.expect("arrives");
             open.push((endpoint, client, accepted, stream, answer));
         }

@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::{EndpointConfig, Target};
-use aqueduct_tokio::core::error::PeerCode;
-use aqueduct_tokio::core::head::ConnectRequest;
-use aqueduct_tokio::core::testing::cert::Identity;
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target};
+use aqueduct_tokio::protocol::error::PeerCode;
+use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Connection, Endpoint, RequestStream, ServerRequest, Session};
 use bytes::Bytes;
 use http::Request;

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aqueduct_tokio::core::code::Code;
-use aqueduct_tokio::core::config::Config;
-use aqueduct_tokio::core::endpoint::{EndpointConfig, Target};
-use aqueduct_tokio::core::error::{CloseReason, SessionClose};
-use aqueduct_tokio::core::head::ConnectRequest;
-use aqueduct_tokio::core::testing::cert::Identity;
 use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, WriteError};
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target};
+use aqueduct_tokio::protocol::error::{CloseReason, SessionClose};
+use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Connection, Endpoint, Session};
 
 use crate::harness::{ANY, within};

@@ -1,7 +1,7 @@
 //! Requests and responses.
 
-use aqueduct_tokio::core::code::Code;
 use aqueduct_tokio::error::{OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::{Connection, ServerRequest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -126,9 +126,9 @@ async fn a_hundred_requests_at_once_and_a_thousand_in_all() {
             tasks.push(tokio::spawn(async move {
                 for turn in 0..10 {
                     let path = format!("/{task}/{turn}");
-                    let uri = format!("https://localhost{path}");
-                    let request = Request::builder().uri(uri).body(()).expect("valid");
-                    let mut stream = client.get(request).await.expect("is sent");
+                    let uri = format!("https://localhost{path}").parse();
+                    let sent = client.get(uri.expect("valid")).await;
+                    let mut stream = sent.expect("is sent");
                     assert_eq!(stream.recv_response().await.expect("arrives").status(), 200);
                     assert_eq!(stream.read_to_end(100).await.expect("whole"), path);
                 }

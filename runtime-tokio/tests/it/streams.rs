@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aqueduct_tokio::core::error::SessionClose;
-use aqueduct_tokio::core::head::ConnectRequest;
-use aqueduct_tokio::core::id::Side;
 use aqueduct_tokio::error::{ConnectError, DatagramError, ReadError, WriteError};
+use aqueduct_tokio::protocol::error::SessionClose;
+use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::id::Side;
 use aqueduct_tokio::{RecvStream, Session};
 use bytes::Bytes;
 use http::StatusCode;

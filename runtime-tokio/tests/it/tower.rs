@@ -44,7 +44,11 @@ async fn a_router_answers_beside_a_session() {
     within(async {
         let pair = Pair::new().await;
         tokio::spawn(serve(pair.server.clone(), app()));
-        let mut stream = pair.client.get(at("GET", "/")).await.expect("is sent");
+        let mut stream = pair
+            .client
+            .request_empty(at("GET", "/"))
+            .await
+            .expect("is sent");
         assert_eq!(stream.recv_response().await.expect("arrives").status(), 200);
         assert_eq!(
             stream.read_to_end(100).await.expect("whole"),
@@ -53,12 +57,16 @@ async fn a_router_answers_beside_a_session() {
 
         let mut stream = pair
             .client
-            .get(at("GET", "/nowhere"))
+            .request_empty(at("GET", "/nowhere"))
             .await
             .expect("is sent");
         assert_eq!(stream.recv_response().await.expect("arrives").status(), 404);
 
-        let mut stream = pair.client.get(at("GET", "/old")).await.expect("is sent");
+        let mut stream = pair
+            .client
+            .request_empty(at("GET", "/old"))
+            .await
+            .expect("is sent");
         let response = stream.recv_response().await.expect("arrives");
         assert_eq!(response.headers().get("connection"), None);
 
@@ -127,7 +135,11 @@ async fn a_body_is_asked_for_no_more_than_is_taken() {
             async move { Ok::<_, Infallible>(Response::new(body)) }
         });
         tokio::spawn(serve(pair.server.clone(), service));
-        let mut stream = pair.client.get(at("GET", "/")).await.expect("is sent");
+        let mut stream = pair
+            .client
+            .request_empty(at("GET", "/"))
+            .await
+            .expect("is sent");
         let response = stream.recv_response().await.expect("arrives");
         assert_eq!(response.status(), StatusCode::OK);
         // A body that is asked without regard to the peer is ahead of it at once.

@@ -134,7 +134,7 @@ fn think(luck: &mut Mix, mind: &Mind, client: bool) -> Option<(ConnKey, Command)
         }
         _ if luck.next().is_multiple_of(20) => (
             pick(luck, &mind.connections)?,
-            Command::Close(Code::H3_NO_ERROR, "bye"),
+            Command::Close(Code::H3_NO_ERROR, "bye".into()),
         ),
         _ => return None,
     })

@@ -283,7 +283,7 @@ fn a_close_overtakes_everything_and_is_told_to_the_peer_alone() {
     net.end(Side::Client)
         .write(id, &mut [Bytes::from_static(b"lost")])
         .expect("room");
-    net.end(Side::Client).close(0x100, "bye");
+    net.end(Side::Client).close(0x100, "bye".into());
     let heard = settle(&mut net);
     let [(Side::Server, TransportEvent::Closed(reason))] = &heard[..] else {
         panic!("{heard:?}");

@@ -220,7 +220,7 @@ impl Transport for End {
         self.peer_datagram_size
     }
 
-    fn close(&mut self, code: u64, reason: &'static str) {
+    fn close(&mut self, code: u64, reason: Bytes) {
         if !self.over {
             self.forget_everything();
             self.close = Some((code, reason));

@@ -1,0 +1,84 @@
+//! What the endpoint of every adapter can do, on its own page.
+
+/// Gives an adapter's type the methods of the [`Endpoint`](crate::Endpoint) in its field
+/// `inner`. Not for applications.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! endpoint_methods {
+    ($adapter:ident) => {
+        impl $adapter {
+            /// Begins a connection to `addr`, whose certificate must be for
+            /// `server_name`: a DNS name, or an IP address without brackets.
+            ///
+            /// # Errors
+            /// [`ConnectError`]($crate::protocol::endpoint::ConnectError) when it cannot
+            /// even begin.
+            pub fn connect(
+                &self,
+                addr: ::std::net::SocketAddr,
+                server_name: &str,
+                tls: ::std::sync::Arc<$crate::macros::rustls::ClientConfig>,
+            ) -> ::std::result::Result<$crate::Connecting, $crate::protocol::endpoint::ConnectError>
+            {
+                self.inner.connect(addr, server_name, tls)
+            }
+
+            /// Begins a connection with settings of its own. An IPv6 socket reaches IPv4
+            /// hosts too.
+            ///
+            /// # Errors
+            /// [`ConnectError`]($crate::protocol::endpoint::ConnectError) when it cannot
+            /// even begin.
+            pub fn connect_with(
+                &self,
+                target: $crate::protocol::endpoint::Target,
+            ) -> ::std::result::Result<$crate::Connecting, $crate::protocol::endpoint::ConnectError>
+            {
+                self.inner.connect_with(target)
+            }
+
+            /// The next connection that a client opened and that has shaken hands;
+            /// `None` after [`close`](Self::close) or [`drain`](Self::drain). Many tasks
+            /// may wait at once; cancel safe. The configuration's incoming policy limits
+            /// how many connections there are, those that wait included.
+            pub async fn accept(&self) -> ::std::option::Option<$crate::Connection> {
+                self.inner.accept().await
+            }
+
+            /// The socket's address.
+            #[must_use]
+            pub fn local_addr(&self) -> ::std::net::SocketAddr {
+                self.inner.local_addr()
+            }
+
+            /// Closes every connection at once and takes no more, either way. Returns
+            /// before the peers know: see [`wait_idle`](Self::wait_idle).
+            pub fn close(
+                &self,
+                code: $crate::protocol::code::Code,
+                reason: impl ::std::convert::Into<$crate::macros::Bytes>,
+            ) {
+                self.inner.close(code, reason);
+            }
+
+            /// Winds every connection down (GOAWAY, drain requests to sessions) and
+            /// takes no more, either way. What has not ended after `limit` is closed.
+            /// Returns at once: see [`wait_idle`](Self::wait_idle).
+            pub fn drain(&self, limit: ::std::time::Duration) {
+                self.inner.drain(limit);
+            }
+
+            /// Waits until no connection is left and the last words have gone out: call
+            /// it before the runtime ends. Cancel safe.
+            pub async fn wait_idle(&self) {
+                self.inner.wait_idle().await;
+            }
+
+            /// Connections that are not over, handshakes included.
+            #[must_use]
+            pub fn open_connections(&self) -> usize {
+                self.inner.open_connections()
+            }
+        }
+    };
+}

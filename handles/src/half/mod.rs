@@ -1,0 +1,219 @@
+//! The halves that session streams and HTTP messages share.
+
+mod recv;
+mod send;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
+use aqueduct_core::id::StreamKey;
+use aqueduct_core::wire::priority::Priority;
+
+use crate::connection::ConnHandle;
+use crate::error::{ReadError, SendError, WriteError};
+use crate::place::{At, Place};
+use crate::shared::{Locked, Step, wait_for};
+use crate::table::SendOver;
+
+pub(crate) use recv::RecvHalf;
+pub(crate) use send::SendHalf;
+
+/// A reference to a stream's entry.
+pub(crate) struct Half {
+    pub(crate) conn: Arc<ConnHandle>,
+    pub(crate) at: At,
+    pub(crate) key: StreamKey,
+}
+
+impl fmt::Debug for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {:?}", self.key, self.conn.key)
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.conn.lock().release(self.at);
+    }
+}
+
+impl Half {
+    /// One more reference to an entry.
+    pub(crate) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        stream: usize,
+        key: StreamKey,
+    ) -> Self {
+        let at = At {
+            conn: conn.at,
+            stream,
+        };
+        locked.stream(at).refs += 1;
+        Self {
+            conn: conn.clone(),
+            at,
+            key,
+        }
+    }
+
+    /// What dropping a half tells the peer. Data streams of a session carry
+    /// application codes, whose zero means nothing in particular.
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+    // A client that cancels, and a server that gives up a request it may have
+    // acted upon, say H3_REQUEST_CANCELLED; "rejected" would promise that nothing
+    // was done.
+    fn abandon_code(&self, locked: &mut Locked<'_>) -> u64 {
+        if locked.stream(self.at).message.is_some() {
+            Code::H3_REQUEST_CANCELLED.value()
+        } else {
+            0
+        }
+    }
+
+    pub(crate) fn stopped(
+        &self,
+    ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
+        let half = Self::new(&self.conn, &mut self.conn.lock(), self.at.stream, self.key);
+        async move {
+            wait_for(&half.conn.shared, |locked| {
+                let stream = locked.stream(half.at);
+                if let Some(code) = stream.stopped {
+                    return Step::Done(Ok(Some(code)));
+                }
+                if stream.delivered {
+                    return Step::Done(Ok(None));
+                }
+                if stream.send_over == Some(SendOver::Reset) {
+                    return Step::Done(Err(WriteError::Closed));
+                }
+                match half.write_end(locked) {
+                    Some(error) => Step::Done(Err(error)),
+                    None => Step::Wait(Place::SendEnd(half.at)),
+                }
+            })
+            .await
+        }
+    }
+
+    pub(crate) fn set_order(&self, order: i32) {
+        self.conn.lock().core(self.conn.key, |core| {
+            // A stream that is over needs no order.
+            if let Ok(mut send) = core.send(self.key) {
+                send.set_order(order);
+            }
+        });
+    }
+
+    pub(crate) fn set_group(&self, group: u32) {
+        self.conn.lock().core(self.conn.key, |core| {
+            // A stream that is over needs no group.
+            if let Ok(mut send) = core.send(self.key) {
+                send.set_group(group);
+            }
+        });
+    }
+
+    pub(crate) fn set_priority(&self, priority: Priority) {
+        // A request that is over needs no priority.
+        let _ = self
+            .conn
+            .lock()
+            .core(self.conn.key, |core| core.set_priority(self.key, priority));
+    }
+
+    /// How the sending half ended from the peer's side, if it has.
+    fn write_end(&self, locked: &mut Locked<'_>) -> Option<WriteError> {
+        let stream = locked.stream(self.at);
+        if let Some(code) = stream.stopped {
+            return Some(WriteError::Stopped(code));
+        }
+        if let Some(why) = stream.malformed {
+            return Some(WriteError::Malformed(why));
+        }
+        if stream.unprocessed {
+            return Some(WriteError::Unprocessed);
+        }
+        if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
+            return Some(WriteError::Session(close.clone()));
+        }
+        locked
+            .conn(self.at.conn)
+            .closed
+            .clone()
+            .map(WriteError::Connection)
+    }
+
+    /// How the receiving half ended from the peer's side, if it has.
+    pub(crate) fn read_end(&self, locked: &mut Locked<'_>) -> Option<ReadError> {
+        let stream = locked.stream(self.at);
+        if let Some(code) = stream.reset {
+            return Some(ReadError::Reset(code));
+        }
+        if let Some(why) = stream.malformed {
+            return Some(ReadError::Malformed(why));
+        }
+        if stream.unprocessed {
+            return Some(ReadError::Unprocessed);
+        }
+        if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
+            return Some(ReadError::Session(close.clone()));
+        }
+        locked
+            .conn(self.at.conn)
+            .closed
+            .clone()
+            .map(ReadError::Connection)
+    }
+
+    /// The error of a core write, in the words of whoever ended the stream.
+    /// `None` while that is still on its way.
+    pub(crate) fn write_error(
+        &self,
+        locked: &mut Locked<'_>,
+        error: CoreWrite,
+    ) -> Option<WriteError> {
+        match error {
+            CoreWrite::Stopped(code) => return Some(WriteError::Stopped(code)),
+            CoreWrite::WrongState => return Some(WriteError::WrongState),
+            CoreWrite::ContentLength => return Some(WriteError::ContentLength),
+            _ => {}
+        }
+        locked.pump();
+        match self.write_end(locked) {
+            // The session's last event follows and wakes its streams.
+            None if error == CoreWrite::SessionGone => None,
+            None => Some(WriteError::Closed),
+            told => told,
+        }
+    }
+
+    pub(crate) fn send_error(&self, locked: &mut Locked<'_>, error: SendError) -> WriteError {
+        match error {
+            SendError::WrongState => WriteError::WrongState,
+            SendError::InvalidHead => WriteError::InvalidHead,
+            SendError::HeadTooLarge => WriteError::HeadTooLarge,
+            SendError::ContentLength => WriteError::ContentLength,
+            _ => {
+                locked.pump();
+                self.write_end(locked).unwrap_or(WriteError::Closed)
+            }
+        }
+    }
+
+    fn read_error(&self, locked: &mut Locked<'_>, error: CoreRead) -> Option<ReadError> {
+        match error {
+            CoreRead::Reset(code) => return Some(ReadError::Reset(code)),
+            CoreRead::Malformed(why) => return Some(ReadError::Malformed(why)),
+            _ => {}
+        }
+        locked.pump();
+        match self.read_end(locked) {
+            None if error == CoreRead::SessionGone => None,
+            None => Some(ReadError::Closed),
+            told => told,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The sending half of any stream.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use aqueduct_core::access::Access;
+use aqueduct_core::endpoint::QuinnTransport;
+use aqueduct_core::error::WriteError as CoreWrite;
+use bytes::Bytes;
+
+use super::Half;
+use crate::error::{ResetError, SendError, WriteError};
+use crate::place::Place;
+use crate::shared::Locked;
+use crate::table::SendOver;
+
+/// The sending half of any stream.
+#[derive(Debug)]
+pub(crate) struct SendHalf {
+    pub(crate) half: Half,
+}
+
+impl SendHalf {
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, WriteError>> {
+        // What one call copies: more than QUIC takes at once would be copied in vain.
+        let part = data.get(..data.len().min(64 * 1024)).unwrap_or_default();
+        self.poll_chunks(cx, &mut [Bytes::copy_from_slice(part)])
+    }
+
+    /// Ready when something was taken, or there was nothing to take.
+    pub(crate) fn poll_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<usize, WriteError>> {
+        let mut locked = self.half.conn.lock();
+        if locked.stream(self.half.at).send_over.is_some() {
+            return Poll::Ready(Err(WriteError::Closed));
+        }
+        if chunks.iter().all(Bytes::is_empty) {
+            return Poll::Ready(Ok(0));
+        }
+        let write = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
+            Ok(mut send) => send.write(chunks),
+            Err(_) => Err(CoreWrite::Gone),
+        };
+        match locked
+            .core(self.half.conn.key, write)
+            .unwrap_or(Err(CoreWrite::Gone))
+        {
+            Ok(0) => {}
+            Ok(taken) => return Poll::Ready(Ok(taken)),
+            Err(error) => {
+                if let Some(error) = self.half.write_error(&mut locked, error) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        locked.wait_write(self.half.at, cx);
+        Poll::Pending
+    }
+
+    pub(crate) async fn write_chunk(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+        let chunks = &mut [chunk];
+        while !chunks[0].is_empty() {
+            poll_fn(|cx| self.poll_chunks(cx, chunks)).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(&mut self) -> Result<(), WriteError> {
+        let mut locked = self.half.conn.lock();
+        if locked.stream(self.half.at).send_over.is_some() {
+            return Err(WriteError::Closed);
+        }
+        let finish = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
+            Ok(mut send) => send.finish(),
+            Err(_) => Err(SendError::Gone),
+        };
+        match locked
+            .core(self.half.conn.key, finish)
+            .unwrap_or(Err(SendError::Gone))
+        {
+            Ok(()) => {
+                locked.stream(self.half.at).send_over = Some(SendOver::Finished);
+                Ok(())
+            }
+            Err(error) => Err(self.half.send_error(&mut locked, error)),
+        }
+    }
+
+    pub(crate) fn reset(&mut self, code: u64) -> Result<(), ResetError> {
+        let mut locked = self.half.conn.lock();
+        if locked.stream(self.half.at).send_over == Some(SendOver::Reset) {
+            return Err(ResetError::Gone);
+        }
+        let reset = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
+            Ok(mut send) => send.reset(code),
+            Err(_) => Err(ResetError::Gone),
+        };
+        let done = locked
+            .core(self.half.conn.key, reset)
+            .unwrap_or(Err(ResetError::Gone));
+        if done.is_ok() {
+            locked.stream(self.half.at).send_over = Some(SendOver::Reset);
+            locked.wake(Place::SendEnd(self.half.at));
+        }
+        done
+    }
+
+    /// Nothing more will be written: what the handles note about it.
+    pub(crate) fn over(&self, locked: &mut Locked<'_>) {
+        locked.stream(self.half.at).send_over = Some(SendOver::Finished);
+    }
+}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        let code = {
+            let mut locked = self.half.conn.lock();
+            if locked.stream(self.half.at).send_over.is_some() {
+                return;
+            }
+            self.half.abandon_code(&mut locked)
+        };
+        // A stream that ended otherwise needs no reset.
+        let _ = self.reset(code);
+    }
+}

@@ -1,0 +1,154 @@
+//! A request that arrived.
+
+use std::sync::Arc;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::head::Trailers;
+use aqueduct_core::id::StreamId;
+use aqueduct_core::wire::priority::Priority;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+
+use super::{BodyReceiver, BodySender, ResponseSender};
+use crate::connection::{ConnHandle, Connection};
+use crate::error::{ReadError, WriteError};
+use crate::half::{Half, RecvHalf, SendHalf};
+use crate::shared::Locked;
+
+/// A request that arrived (server): its content comes in, the answer goes out.
+///
+/// Dropping it whole before the answer is complete resets the stream with
+/// H3_REQUEST_CANCELLED, since it may have been acted upon: the client must not
+/// take it for a request that was refused unread. Use
+/// [`reject`](Self::reject) for that.
+#[derive(Debug)]
+pub struct ServerRequest {
+    // The sender is dropped first: whether it was cut short decides what the
+    // receiver tells the client.
+    /// The answer.
+    pub send: ResponseSender,
+    /// The request's content.
+    pub recv: BodyReceiver,
+}
+
+impl ServerRequest {
+    pub(crate) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        at: usize,
+        method: Method,
+    ) -> Self {
+        let key = locked.conn(conn.at).streams[at].key;
+        Self {
+            send: ResponseSender {
+                body: BodySender(SendHalf {
+                    half: Half::new(conn, locked, at, key),
+                }),
+                method,
+            },
+            recv: BodyReceiver(RecvHalf::new(Half::new(conn, locked, at, key))),
+        }
+    }
+
+    /// The QUIC stream id.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.recv.0.half.key.id()
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.recv.0.half.conn.clone())
+    }
+
+    /// The halves, for two tasks. A receiver that is dropped before the end
+    /// tells the client that the rest of the content is not needed
+    /// (H3_NO_ERROR), unless the answer was cut short before.
+    #[must_use]
+    pub fn split(self) -> (ResponseSender, BodyReceiver) {
+        (self.send, self.recv)
+    }
+
+    /// See [`ResponseSender::send_interim`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was sent.
+    pub fn send_interim(&mut self, response: Response<()>) -> Result<(), WriteError> {
+        self.send.send_interim(response)
+    }
+
+    /// See [`ResponseSender::send_response`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was sent.
+    pub fn send_response(&mut self, response: Response<()>) -> Result<(), WriteError> {
+        self.send.send_response(response)
+    }
+
+    /// See [`BodySender::send_data`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn send_data(&mut self, data: Bytes) -> Result<(), WriteError> {
+        self.send.send_data(data).await
+    }
+
+    /// See [`BodySender::send_trailers`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was sent.
+    pub fn send_trailers(&mut self, trailers: &HeaderMap) -> Result<(), WriteError> {
+        self.send.send_trailers(trailers)
+    }
+
+    /// See [`BodySender::finish`].
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn finish(&mut self) -> Result<(), WriteError> {
+        self.send.finish()
+    }
+
+    /// See [`BodyReceiver::recv_data`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn recv_data(&mut self) -> Result<Option<Bytes>, ReadError> {
+        self.recv.recv_data().await
+    }
+
+    /// See [`BodyReceiver::recv_trailers`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn recv_trailers(&mut self) -> Result<Option<Trailers>, ReadError> {
+        self.recv.recv_trailers().await
+    }
+
+    /// See [`BodyReceiver::read_to_end`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, ReadError> {
+        self.recv.read_to_end(limit).await
+    }
+
+    /// Refuses the request with H3_REQUEST_REJECTED: the client may send it
+    /// again. Only for a request on which nothing was done.
+    pub fn reject(mut self) {
+        self.reset(Code::H3_REQUEST_REJECTED.value());
+    }
+
+    /// Abandons both halves with an HTTP/3 error code; what has ended already
+    /// stays ended.
+    pub fn reset(&mut self, code: u64) {
+        let _ = self.send.body.0.reset(code);
+        let _ = self.recv.0.stop(code);
+    }
+
+    /// Schedules the answer in place of what the client asked for (RFC 9218 §8).
+    pub fn set_priority(&mut self, priority: Priority) {
+        self.recv.0.half.set_priority(priority);
+    }
+}

@@ -1,0 +1,130 @@
+//! What begins on a connection: requests and sessions, sent or accepted.
+
+use aqueduct_core::error::OpenError as Refusal;
+use aqueduct_core::head::{ConnectRequest, End, RequestHead};
+use aqueduct_core::id::Dir;
+use http::{Method, Request, Uri};
+
+use crate::connection::{Connection, open_with};
+use crate::error::{ConnectError, OpenError};
+use crate::http::{RequestStream, ServerRequest};
+use crate::place::Place;
+use crate::session::{PendingSession, Session, SessionRequest};
+use crate::shared::{Locked, Step, wait_for};
+use crate::table::{ConnTopic, Stream};
+
+impl Connection {
+    /// The next request (server); `None` when the connection is over or draining
+    /// has come to its end. Many tasks may wait at once; cancel safe.
+    ///
+    /// Requests that wait to be accepted are bounded by the QUIC limit on
+    /// bidirectional streams. A request that is never accepted delays no other.
+    ///
+    /// The [`Protocol`](aqueduct_core::head::Protocol) of an extended CONNECT is among
+    /// the request's extensions; one for WebTransport is no request but a
+    /// [session](Self::accept_session).
+    pub async fn accept_request(&self) -> Option<(Request<()>, ServerRequest)> {
+        let conn = &self.0;
+        wait_for(&conn.shared, |locked| {
+            if let Some((at, head)) = locked.conn(conn.at).requests.pop_front() {
+                let method = head.method.clone();
+                let stream = ServerRequest::new(conn, locked, at, method);
+                return Step::Done(Some((head.into_http(), stream)));
+            }
+            self.end_or_wait(locked, ConnTopic::Requests)
+        })
+        .await
+    }
+
+    /// The next request for a session (server); `None` when the connection is
+    /// over. Many tasks may wait at once; cancel safe.
+    pub async fn accept_session(&self) -> Option<SessionRequest> {
+        let conn = &self.0;
+        wait_for(&conn.shared, |locked| {
+            if let Some((key, at, request)) = locked.conn(conn.at).sessions.pop_front() {
+                return Step::Done(Some(SessionRequest::new(conn, locked, key, at, *request)));
+            }
+            self.end_or_wait(locked, ConnTopic::Sessions)
+        })
+        .await
+    }
+
+    fn end_or_wait<T>(&self, locked: &mut Locked<'_>, topic: ConnTopic) -> Step<Option<T>> {
+        if locked.conn(self.0.at).closed.is_some() {
+            Step::Done(None)
+        } else {
+            Step::Wait(Place::Conn(self.0.at, topic))
+        }
+    }
+
+    /// Sends GET for `uri` (client), without further fields. Otherwise as
+    /// [`request_empty`](Self::request_empty).
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent.
+    pub async fn get(&self, uri: Uri) -> Result<RequestStream, OpenError> {
+        let head = RequestHead::new(Method::GET, uri);
+        self.send_head(&head, End::Fin).await
+    }
+
+    /// Sends a request's head (client) and waits, if it must, for the handshake
+    /// and for stream credit. Content and the answer go through the result.
+    /// Cancel safe: a dropped future has sent nothing.
+    ///
+    /// A CONNECT with a [`Protocol`](aqueduct_core::head::Protocol) among its
+    /// extensions is an extended one (RFC 9220), which waits for the peer's SETTINGS
+    /// as well: what its stream carries is that protocol's affair.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent.
+    pub async fn request(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+        let head = RequestHead::from_http(request);
+        self.send_head(&head, End::More).await
+    }
+
+    /// Like [`request`](Self::request), for a request without content: it is
+    /// complete when this returns. A CONNECT, which has no end before its answer,
+    /// stays open.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was sent.
+    pub async fn request_empty(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+        let head = RequestHead::from_http(request);
+        let end = if head.method == Method::CONNECT {
+            End::More
+        } else {
+            End::Fin
+        };
+        self.send_head(&head, end).await
+    }
+
+    async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, OpenError> {
+        let conn = &self.0;
+        let open = |locked: &mut Locked<'_>| {
+            let sent = locked.core(conn.key, |core| core.request(head, end));
+            let key = sent.unwrap_or(Err(Refusal::Closed))?;
+            // The entry exists before the lock goes, so no event of it is missed.
+            let at = locked.conn(conn.at).insert_stream(Stream::message(key));
+            Ok(RequestStream::new(conn, locked, at, key, end))
+        };
+        open_with(conn, Dir::Bi, None, open).await
+    }
+
+    /// Asks for a WebTransport session (client) and waits for the peer's
+    /// SETTINGS, stream credit and the answer. Dropping the future cancels the
+    /// request.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn open_session(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
+        let conn = &self.0;
+        let open = |locked: &mut Locked<'_>| {
+            let sent = locked.core(conn.key, |core| core.open_session(&request));
+            let key = sent.unwrap_or(Err(Refusal::Closed))?;
+            let at = locked.conn(conn.at).insert_stream(Stream::session(key));
+            Ok(PendingSession::new(conn, locked, key, at))
+        };
+        let pending = open_with(conn, Dir::Bi, None, open).await?;
+        pending.established(request.uri).await
+    }
+}

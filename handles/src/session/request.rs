@@ -1,0 +1,251 @@
+//! The request for a WebTransport session, on either side.
+
+use std::sync::Arc;
+
+use aqueduct_core::access::Access;
+use aqueduct_core::endpoint::QuinnTransport;
+use aqueduct_core::head::{ConnectAnswer, ConnectRequest, ResponseHead};
+use aqueduct_core::id::{SessionKey, Side};
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, Uri};
+
+use super::{Session, SessionHandle};
+use crate::connection::{ConnHandle, Connection};
+use crate::error::{ConnectError, SessionError};
+use crate::half::Half;
+use crate::place::Place;
+use crate::shared::{Locked, Step, wait_for};
+use crate::table::{Answer, SessionTopic};
+
+/// A client's wish for a session (server).
+///
+/// Dropping it without an answer rejects it with status 500.
+#[derive(Debug)]
+pub struct SessionRequest {
+    pending: PendingSession,
+    request: ConnectRequest,
+}
+
+impl SessionRequest {
+    pub(crate) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        key: SessionKey,
+        at: usize,
+        request: ConnectRequest,
+    ) -> Self {
+        Self {
+            pending: PendingSession::new(conn, locked, key, at),
+            request,
+        }
+    }
+
+    /// What is asked for: scheme, authority and path.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.request.uri
+    }
+
+    /// The other fields of the request.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.request.headers
+    }
+
+    /// The `origin` field, if there is exactly one and it is visible ASCII.
+    /// Browsers always send it; check it where it matters.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.request.origin()
+    }
+
+    /// The application protocols the client offers, the preferred first; empty when
+    /// it offers none (draft-ietf-webtrans-http3-16 §3.3).
+    #[must_use]
+    pub fn protocols(&self) -> &[String] {
+        &self.request.protocols
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection(self.pending.half().conn.clone())
+    }
+
+    /// Accepts with status 200 and no further fields. Streams and datagrams that
+    /// the client sent ahead are waiting in the session.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when the client has given up.
+    pub fn accept(self) -> Result<Session, SessionError> {
+        self.accept_with(ConnectAnswer::default())
+    }
+
+    /// Accepts with one of the application [`protocols`](Self::protocols) the client
+    /// offers.
+    ///
+    /// # Errors
+    /// [`SessionError::ProtocolNotOffered`] for another one, and as for
+    /// [`accept_with`](Self::accept_with).
+    pub fn accept_with_protocol(self, protocol: &str) -> Result<Session, SessionError> {
+        self.accept_with(ConnectAnswer {
+            protocol: Some(protocol.to_owned()),
+            ..ConnectAnswer::default()
+        })
+    }
+
+    /// Accepts with an answer of its own: status, fields, application protocol.
+    ///
+    /// # Errors
+    /// [`SessionError::ProtocolNotOffered`] for an answer with a protocol that the
+    /// client did not offer, [`SessionError::InvalidHead`] for an answer that cannot be sent, and as
+    /// for [`accept`](Self::accept). The request is rejected with status 500
+    /// when there is still somebody to tell.
+    pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, SessionError> {
+        let half = self.pending.half();
+        let accept = half.conn.lock().core(half.conn.key, |core| {
+            core.accept_session(self.pending.key, &answer)
+        });
+        accept
+            .unwrap_or(Err(SessionError::Gone))
+            .map(|()| self.pending.establish(self.request.uri.clone(), answer))
+    }
+
+    /// Rejects with a status of 300 to 599.
+    ///
+    /// # Errors
+    /// [`SessionError::InvalidStatus`] for another status; the request is
+    /// rejected with status 500 then.
+    pub fn reject(mut self, status: StatusCode) -> Result<(), SessionError> {
+        self.pending
+            .reject(&ResponseHead::new(status), Bytes::new())
+    }
+
+    /// Rejects with fields and content that say why. The content is held until
+    /// the client takes it: keep it short.
+    ///
+    /// # Errors
+    /// As for [`reject`](Self::reject), and [`SessionError::InvalidHead`] for
+    /// fields that HTTP/3 does not allow.
+    pub fn reject_with(mut self, response: Response<Bytes>) -> Result<(), SessionError> {
+        let (parts, content) = response.into_parts();
+        let head = ResponseHead::from_http(Response::from_parts(parts, ()));
+        self.pending.reject(&head, content)
+    }
+}
+
+/// A session that is not established: its drop takes it back.
+#[derive(Debug)]
+pub(crate) struct PendingSession {
+    key: SessionKey,
+    /// Taken when the session is established or answered.
+    half: Option<Half>,
+    server: bool,
+}
+
+impl PendingSession {
+    pub(crate) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        key: SessionKey,
+        at: usize,
+    ) -> Self {
+        let server = locked.conn(conn.at).side == Side::Server;
+        Self {
+            key,
+            half: Some(Half::new(conn, locked, at, key.stream())),
+            server,
+        }
+    }
+
+    fn half(&self) -> &Half {
+        self.half
+            .as_ref()
+            .expect("taken by the methods that consume the value only")
+    }
+
+    fn establish(&mut self, uri: Uri, answer: ConnectAnswer) -> Session {
+        let half = self
+            .half
+            .take()
+            .expect("taken by the methods that consume the value only");
+        Session(Arc::new(SessionHandle {
+            key: self.key,
+            half,
+            uri,
+            answer,
+        }))
+    }
+
+    /// Waits for the server's answer.
+    pub(crate) async fn established(mut self, uri: Uri) -> Result<Session, ConnectError> {
+        let half = self.half();
+        let (conn, at) = (half.conn.clone(), half.at);
+        let answer = wait_for(&conn.shared, |locked| {
+            let stream = locked.stream(at);
+            if let Some(answer) = stream
+                .session
+                .as_mut()
+                .and_then(|state| state.answer.take())
+            {
+                return Step::Done(Ok(answer));
+            }
+            if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
+                return Step::Done(Err(ConnectError::Session(close.clone())));
+            }
+            match &locked.conn(at.conn).closed {
+                Some(reason) => Step::Done(Err(ConnectError::Connection(reason.clone()))),
+                None => Step::Wait(Place::Session(at, SessionTopic::State)),
+            }
+        })
+        .await;
+        match answer {
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, *answer)),
+            Ok(Answer::Rejected(status, answer)) => {
+                self.half = None;
+                Err(ConnectError::Rejected {
+                    status,
+                    headers: answer.headers,
+                })
+            }
+            Err(error) => {
+                self.half = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn reject(&mut self, head: &ResponseHead, content: Bytes) -> Result<(), SessionError> {
+        let half = self.half();
+        let mut locked = half.conn.lock();
+        let reject = locked.core(half.conn.key, |core| {
+            core.reject_session_with(self.key, head, content)
+        });
+        let done = reject.unwrap_or(Err(SessionError::Gone));
+        if done.is_ok()
+            && let Some(session) = &mut locked.stream(half.at).session
+        {
+            session.over = true;
+        }
+        drop(locked);
+        if done.is_ok() {
+            self.half = None;
+        }
+        done
+    }
+}
+
+impl Drop for PendingSession {
+    fn drop(&mut self) {
+        let Some(half) = &self.half else { return };
+        // Whoever has gone meanwhile need not be told.
+        if self.server {
+            let head = ResponseHead::new(StatusCode::INTERNAL_SERVER_ERROR);
+            let _ = self.reject(&head, Bytes::new());
+        } else {
+            let close =
+                |core: &mut Access<'_, QuinnTransport<'_>>| core.close_session(self.key, 0, "");
+            let _ = half.conn.lock().core(half.conn.key, close);
+        }
+    }
+}
