@@ -132,6 +132,47 @@ fn lower_layers_never_name_upper_ones() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The storeys inside `session/`, from the bottom. Files directly in it name all.
+const STOREYS: &[&str] = &["floor", "webtransport"];
+
+/// The floor knows no kind of session, and only the router knows more than one.
+#[test]
+fn a_session_storey_names_none_above_it() {
+    let session = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/session");
+    let mut wrong = Vec::new();
+    for (at, storey) in STOREYS.iter().enumerate() {
+        let mut files = Vec::new();
+        rust_files(&session.join(storey), &mut files);
+        assert!(files.len() > 4, "{storey} is somewhere else");
+        for file in files.iter().filter(|file| !is_test(file)) {
+            let text = fs::read_to_string(file).expect("a text file");
+            let code: Vec<_> = text
+                .lines()
+                .map(|line| line.split("//").next().unwrap_or_default())
+                .collect();
+            let code = code.join("\n");
+            let own = STOREYS.iter().take(at + 1);
+            let own: Vec<String> = own.map(|below| format!("session::{below}")).collect();
+            for (start, _) in code.match_indices("session::") {
+                let named = &code[start..];
+                if !own.iter().any(|own| named.starts_with(own.as_str())) {
+                    let end = named.find([';', '\n']).unwrap_or(named.len());
+                    wrong.push(format!("{} names {}", file.display(), &named[..end]));
+                }
+            }
+            // Names of what lies above, in whatever way they come into scope.
+            let above = STOREYS.iter().skip(at + 1).copied();
+            for name in above.chain(["Sessions", "route", "masque"]) {
+                let named = code.contains(name);
+                assert!(!named, "{} names {name}", file.display());
+            }
+            let climbs = code.contains("super::super::");
+            assert!(!climbs, "{} climbs out of its storey", file.display());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// Only the endpoint knows the QUIC engine, only the driver and below sockets.
 #[test]
 fn the_engine_has_one_user() {

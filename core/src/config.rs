@@ -39,6 +39,9 @@ pub struct Limits {
     pub early_datagram_bytes: usize,
     /// How long they are held. Default 5 s.
     pub early_timeout: Duration,
+    /// How long the CONNECT stream of a session that has ended may take to end too,
+    /// before it is reset: the close waits for no credit of the peer's. Default 3 s.
+    pub close_timeout: Duration,
     /// Datagrams held per session until the application takes them; the oldest is
     /// dropped beyond it. Default 256.
     pub datagrams: usize,
@@ -71,6 +74,7 @@ impl Default for Limits {
             early_datagrams: 64,
             early_datagram_bytes: 64 * 1024,
             early_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(3),
             datagrams: 256,
             datagram_bytes: 256 * 1024,
             datagram_capsule: 64 * 1024,

@@ -167,6 +167,12 @@ impl Connection {
         self.state.h3.table.len()
     }
 
+    /// How often streams have been looked up.
+    #[cfg(test)]
+    pub(crate) fn looked_up(&self) -> u32 {
+        self.state.h3.table.looked_up.get()
+    }
+
     /// A call to be noted, if anything is.
     #[inline]
     pub(crate) fn noted(&self, call: impl FnOnce() -> Call) -> Option<Box<Call>> {

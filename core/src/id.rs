@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::time::heap::TimerKey;
+
 /// Which end of a connection this is.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum Side {
@@ -194,6 +196,18 @@ impl ConnKey {
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize
+    }
+}
+
+impl TimerKey for ConnKey {
+    fn slot(self) -> usize {
+        self.index()
+    }
+}
+
+impl TimerKey for SessionKey {
+    fn slot(self) -> usize {
+        self.0.slot as usize
     }
 }
 

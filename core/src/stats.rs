@@ -26,6 +26,9 @@ pub struct Stats {
     pub early_streams: u64,
     /// Streams refused because too many waited, or for too long.
     pub early_streams_rejected: u64,
+    /// CONNECT streams that were reset because they did not end in time after their
+    /// sessions.
+    pub closes_cut_short: u64,
 }
 
 /// The state of one session, for people and dashboards.

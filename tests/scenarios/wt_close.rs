@@ -1,6 +1,9 @@
 //! How a session ends.
 
+use std::time::Duration;
+
 use aqueduct_core::code::Code;
+use aqueduct_core::config::Limits;
 use aqueduct_core::error::{CloseReason, ReadError, SessionClose, SessionError, WriteError};
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::expect_event;
@@ -283,4 +286,27 @@ fn keys_outlive_the_session() {
     pair.client().close(Code::H3_NO_ERROR, "");
     let reason = expect_event!(pair, Side::Client, Event::Closed(reason) => reason);
     assert!(matches!(*reason, CloseReason::Local { .. }));
+}
+
+/// Cap `close_timeout`: a peer that does not end its half of a closed session's CONNECT
+/// stream does not keep it for ever.
+#[test]
+fn a_close_waits_for_nobody_for_long() {
+    let limit = Limits::default().close_timeout;
+    let (mut peer, _) = server();
+    let session = peer.session.expect("a session");
+    let closed = peer.access().close_session(session, 7, "enough");
+    closed.expect("closes");
+    peer.drive();
+    peer.advance(limit - Duration::from_millis(1));
+    assert_eq!(peer.seen(session.id()).stop, None);
+    assert_eq!(peer.access().stats().closes_cut_short, 0);
+    let before = peer.connection().live_streams();
+    peer.advance(Duration::from_millis(1));
+    assert_eq!(
+        peer.seen(session.id()).stop,
+        Some(Code::H3_REQUEST_CANCELLED)
+    );
+    assert_eq!(peer.access().stats().closes_cut_short, 1);
+    assert_eq!(peer.connection().live_streams(), before - 1);
 }

@@ -46,8 +46,8 @@ impl State {
     pub(super) fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
         let claims = session::claims(config.webtransport);
         Self {
+            sessions: Sessions::new(side, &config),
             h3: H3::new(side, config, seed, claims),
-            sessions: Sessions::new(),
             events: VecDeque::new(),
             life: Life::Handshaking,
             drain_until: None,
@@ -116,15 +116,12 @@ impl State {
         if self.life == Life::Closed {
             return None;
         }
-        let early = self.sessions.poll_timeout().map(|at| Deadline {
-            at,
-            why: Why::EarlyArrivals,
-        });
+        let sessions = self.sessions.poll_timeout();
         let drain = self.drain_until.map(|at| Deadline {
             at,
             why: Why::Drain,
         });
-        earliest(early, drain)
+        earliest(sessions, drain)
     }
 
     /// Turns what the layers have to tell into events, until they are silent.

@@ -9,7 +9,7 @@ use quinn_proto::{ConnectionHandle, EndpointEvent};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
-use super::quic::{QuinnTransport, translate};
+use super::quic::{DatagramLimits, QuinnTransport, translate};
 use crate::access::Access;
 use crate::connection::Connection;
 use crate::id::{ConnKey, Side};
@@ -55,6 +55,7 @@ pub(super) struct Facts {
     /// The name a client asked for; a server learns it from TLS.
     pub(super) server_name: Option<String>,
     pub(super) peer: Option<PeerParameters>,
+    pub(super) datagrams: DatagramLimits,
 }
 
 /// One connection.
@@ -91,7 +92,7 @@ impl State {
             http,
             facts: Facts {
                 server_name,
-                peer: None,
+                ..Facts::default()
             },
             drained: None,
             told: false,
@@ -105,10 +106,9 @@ impl State {
 
     /// The connection on loan.
     pub(super) fn lend(&mut self, now: Instant) -> ConnectionMut<'_> {
-        let peer_datagram = self.facts.peer_datagram();
         ConnectionMut {
             http: &mut self.http,
-            transport: QuinnTransport::new(&mut self.quic, now, peer_datagram),
+            transport: QuinnTransport::new(&mut self.quic, now, self.facts.datagrams),
             state: &self.facts,
         }
     }
@@ -116,8 +116,7 @@ impl State {
     /// Does what is due in every layer.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.quic.handle_timeout(now);
-        let peer_datagram = self.facts.peer_datagram();
-        let mut transport = QuinnTransport::new(&mut self.quic, now, peer_datagram);
+        let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
         self.http.handle_timeout(&mut transport, now);
     }
 
@@ -129,6 +128,7 @@ impl State {
         handle: ConnectionHandle,
         now: Instant,
     ) {
+        self.facts.datagrams.path = self.quic.datagrams().max_size();
         let mut again = true;
         while again {
             again = false;
@@ -147,9 +147,13 @@ impl State {
                 };
                 if matches!(event, TransportEvent::Connected) {
                     self.facts.peer = PeerParameters::of(&self.quic);
+                    self.facts.datagrams.peer = self
+                        .facts
+                        .peer
+                        .as_ref()
+                        .and_then(PeerParameters::max_datagram);
                 }
-                let peer_datagram = self.facts.peer_datagram();
-                let mut transport = QuinnTransport::new(&mut self.quic, now, peer_datagram);
+                let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
                 self.http.handle(&mut transport, now, event);
             }
         }
@@ -161,12 +165,6 @@ impl State {
             .poll_timeout()
             .map(|at| Deadline { at, why: Why::Quic });
         earliest(quic, self.http.poll_timeout())
-    }
-}
-
-impl Facts {
-    fn peer_datagram(&self) -> Option<usize> {
-        self.peer.as_ref().and_then(PeerParameters::max_datagram)
     }
 }
 

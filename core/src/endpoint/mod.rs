@@ -64,7 +64,6 @@ mod packet;
 mod quic;
 mod recorder;
 mod seed;
-mod timers;
 pub mod tls;
 
 use std::collections::VecDeque;
@@ -85,6 +84,7 @@ use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
 use crate::time::Deadline;
+use crate::time::heap::Timers;
 
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
@@ -100,7 +100,6 @@ use connection::State;
 use incoming::{Load, Verdict};
 use packet::{from_transmit, to_ecn};
 use recorder::Recorder;
-use timers::Timers;
 
 /// Answers that belong to no connection (refusals, retries, version
 /// negotiation, stateless resets), held until they are sent; the newest are
@@ -140,7 +139,7 @@ pub struct Endpoint {
     dirty: VecDeque<ConnKey>,
     eventful: VecDeque<ConnKey>,
     sending: VecDeque<ConnKey>,
-    timers: Timers,
+    timers: Timers<ConnKey>,
     responses: VecDeque<(Transmit, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
     /// The latest time an input has told.

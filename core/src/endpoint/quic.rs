@@ -19,9 +19,19 @@ use crate::transport::{
 pub struct QuinnTransport<'a> {
     pub(super) quic: &'a mut quinn_proto::Connection,
     pub(super) now: Instant,
-    /// quinn computes it from `&mut`; it changes only between loans.
-    pub(super) max_datagram: Option<usize>,
-    pub(super) peer_datagram: Option<usize>,
+    pub(super) datagrams: DatagramLimits,
+}
+
+/// Largest datagrams, as the layers above may know them: by the path, and by the
+/// peer's transport parameters.
+///
+/// quinn works the first one out anew each time, from several others. It changes with
+/// what quinn is fed, after which a connection is pumped, so it is asked once for each
+/// pump.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct DatagramLimits {
+    pub(super) path: Option<usize>,
+    pub(super) peer: Option<usize>,
 }
 
 impl fmt::Debug for QuinnTransport<'_> {
@@ -36,14 +46,12 @@ impl<'a> QuinnTransport<'a> {
     pub(super) fn new(
         quic: &'a mut quinn_proto::Connection,
         now: Instant,
-        peer_datagram: Option<usize>,
+        datagrams: DatagramLimits,
     ) -> Self {
-        let max_datagram = quic.datagrams().max_size();
         Self {
             quic,
             now,
-            max_datagram,
-            peer_datagram,
+            datagrams,
         }
     }
 
@@ -190,11 +198,11 @@ impl Transport for QuinnTransport<'_> {
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
-        self.max_datagram
+        self.datagrams.path
     }
 
     fn peer_max_datagram_size(&self) -> Option<usize> {
-        self.peer_datagram
+        self.datagrams.peer
     }
 
     fn close(&mut self, code: u64, reason: Bytes) {

@@ -109,14 +109,19 @@ impl H3 {
         let Some(key) = self.table.find(id) else {
             return;
         };
-        let result = match self.table.get(key).map(|slot| &slot.kind) {
-            Some(Kind::Raw) => {
-                self.tell_readable(key);
+        let Some(slot) = self.table.get_mut(key) else {
+            return;
+        };
+        let result = match &slot.kind {
+            Kind::Raw => {
+                if slot.tell_readable() {
+                    self.events.push_back(H3Event::On(key, Fact::Readable));
+                }
                 return;
             }
-            Some(Kind::Exchange(_)) => self.pump(t, key),
-            Some(Kind::Unidentified(_)) => self.identify(t, key),
-            Some(kind) if Self::is_peer_critical(kind) => self.read_critical(t, key, false),
+            Kind::Exchange(_) => self.pump(t, key),
+            Kind::Unidentified(_) => self.identify(t, key),
+            kind if Self::is_peer_critical(kind) => self.read_critical(t, key, false),
             _ => return,
         };
         self.fail(t, result);
@@ -154,10 +159,9 @@ impl H3 {
     }
 
     /// Says once that a stream can be read, until a read ends blocked.
-    pub(crate) fn tell_readable(&mut self, key: StreamKey) {
+    pub(super) fn tell_readable(&mut self, key: StreamKey) {
         if let Some(slot) = self.table.get_mut(key)
-            && slot.recv != Recv::Closed
-            && !std::mem::replace(&mut slot.readable_told, true)
+            && slot.tell_readable()
         {
             self.events.push_back(H3Event::On(key, Fact::Readable));
         }

@@ -179,6 +179,12 @@ impl Slot {
         matches!(self.send, Send::Open | Send::Finishing | Send::Finished)
     }
 
+    /// Whether it is to be said that the stream can be read: once, until a read ends
+    /// blocked.
+    pub(crate) fn tell_readable(&mut self) -> bool {
+        self.recv != Recv::Closed && !std::mem::replace(&mut self.readable_told, true)
+    }
+
     /// Whether both halves are over, so that the slot can go.
     pub(crate) fn is_over(&self) -> bool {
         // A stop has been told by its event; a write may tell it again until then.
@@ -191,6 +197,9 @@ impl Slot {
 pub(crate) struct StreamTable {
     slots: Slab<Slot>,
     windows: [IdWindow; 4],
+    /// How often anything was looked up.
+    #[cfg(test)]
+    pub(crate) looked_up: std::cell::Cell<u32>,
 }
 
 fn class(id: StreamId) -> usize {
@@ -216,13 +225,21 @@ impl StreamTable {
         self.slots.try_remove(key.slot as usize)
     }
 
+    /// One more look-up, for the tests that count them.
+    fn count(&self) {
+        #[cfg(test)]
+        self.looked_up.set(self.looked_up.get() + 1);
+    }
+
     pub(crate) fn get(&self, key: StreamKey) -> Option<&Slot> {
+        self.count();
         self.slots
             .get(key.slot as usize)
             .filter(|slot| slot.id == key.id)
     }
 
     pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Slot> {
+        self.count();
         self.slots
             .get_mut(key.slot as usize)
             .filter(|slot| slot.id == key.id)
@@ -230,6 +247,7 @@ impl StreamTable {
 
     /// The key of a live stream.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
+        self.count();
         let slot = self.windows.get(class(id))?.get(id.number())?;
         Some(StreamKey { slot, id })
     }

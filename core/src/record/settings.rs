@@ -154,7 +154,7 @@ fields! {
     limits {
         field_section_encoded field_section control_frame settings qpack_table
         qpack_encoder_table qpack_blocked_streams frame_payload sessions early_streams
-        early_datagrams early_datagram_bytes early_timeout datagrams datagram_bytes
+        early_datagrams early_datagram_bytes early_timeout close_timeout datagrams datagram_bytes
         datagram_capsule early_priorities nuisance
     }
     config {

@@ -22,14 +22,16 @@ pub(crate) use self::floor::Cx;
 use bytes::Bytes;
 
 use crate::code::Code;
+use crate::config::Config;
 use crate::dialect::{Negotiated, NegotiationFailure};
 use crate::error::{OpenError, ReadError, ResetError, SendError, SessionError, WriteError};
 use crate::fault::Fault;
 use crate::h3::Claims;
 use crate::h3::connection::H3;
 use crate::head::{ConnectAnswer, ConnectRequest, ResponseHead};
-use crate::id::{Dir, SessionKey, StreamKey};
+use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::stats::SessionStats;
+use crate::time::heap::Timers;
 use crate::transport::{Read, Transport};
 use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
@@ -51,6 +53,8 @@ pub(crate) struct Sessions {
     registry: Registry<Kind>,
     rings: Rings,
     pending: Pending,
+    /// Sessions that have ended and whose CONNECT streams have not.
+    closing: Timers<SessionKey>,
     webtransport: WebTransport,
 }
 
@@ -66,12 +70,13 @@ pub(crate) fn claims(webtransport: bool) -> Claims {
 }
 
 impl Sessions {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(side: Side, config: &Config) -> Self {
         Self {
             registry: Registry::default(),
             rings: Rings::default(),
             pending: Pending::default(),
-            webtransport: WebTransport::new(),
+            closing: Timers::default(),
+            webtransport: WebTransport::new(side, config),
         }
     }
 
@@ -259,3 +264,6 @@ impl Sessions {
         cx.h3.abandon(cx.t, stream, code);
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

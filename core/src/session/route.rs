@@ -3,9 +3,9 @@
 use super::floor::Cx;
 use super::floor::owner::Owner;
 use super::floor::registry::{Entry, Life, Registry};
+use super::webtransport::SessionMut;
 use super::webtransport::handshake;
 use super::webtransport::over_h3::OverH3;
-use super::webtransport::{SessionMut, Terms};
 use super::{Kind, Sessions};
 use crate::code::Code;
 use crate::error::{CloseReason, PeerCode, SessionClose, SessionError};
@@ -16,6 +16,7 @@ use crate::h3::streams::Kind as StreamKind;
 use crate::h3::{Fact, H3Event};
 use crate::head::RequestHead;
 use crate::id::{Dir, SessionKey, Side, StreamId, StreamKey};
+use crate::time::{Deadline, Why, earliest};
 use crate::transport::Transport;
 
 /// What is known of a session by its id.
@@ -309,6 +310,7 @@ impl Sessions {
                 let why = SessionClose::Reset(Code::H3_REQUEST_CANCELLED);
                 self.with(cx, index, |session| session.end(why));
                 self.refuse_early(cx, stream.id(), Code::WT_SESSION_GONE);
+                self.closing.arm(SessionKey(stream), None);
                 self.registry.remove(cx.h3, index);
             }
             Owner::Data(place) => {
@@ -352,14 +354,28 @@ impl Sessions {
         });
     }
 
-    /// When the oldest early arrival has waited long enough.
-    pub(crate) fn poll_timeout(&self) -> Option<std::time::Instant> {
-        self.pending.deadline()
+    /// When an early arrival, or the end of a session, has waited long enough.
+    pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
+        let early = self.pending.deadline().map(|at| Deadline {
+            at,
+            why: Why::EarlyArrivals,
+        });
+        earliest(early, self.closing.peek())
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
+        while let Some(key) = self.closing.pop_due(cx.now) {
+            cx.h3.stats.closes_cut_short += 1;
+            cx.h3
+                .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
+        }
+        self.refuse_stale(cx)
     }
 
     /// Refuses what has waited too long. What waits for a session that the
     /// application or the peer is deciding on goes on waiting.
-    pub(crate) fn handle_timeout<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
+    fn refuse_stale<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         loop {
             let (h3, registry) = (&*cx.h3, &self.registry);
             let decided = |id: StreamId| {
@@ -394,15 +410,6 @@ impl Sessions {
         let shared = self.registry.is_shared();
         let entry = self.registry.get_mut(index)?;
         let Kind::WebTransport(session) = &mut entry.kind;
-        let config = &cx.h3.config;
-        let terms = Terms {
-            side: cx.h3.side,
-            negotiated: self.webtransport.negotiated,
-            shared,
-            strict_draining: config.strict_draining,
-            end_drained: config.end_drained_sessions,
-            max_datagram: config.limits.datagram_capsule,
-        };
         Some(SessionMut {
             key: entry.key,
             index,
@@ -417,7 +424,8 @@ impl Sessions {
                 connect: entry.key,
             },
             out: cx.out,
-            terms,
+            terms: &self.webtransport.terms,
+            shared,
         })
     }
 
@@ -451,6 +459,12 @@ impl Sessions {
         }
         if is.is_open() {
             self.on_open(cx, index, key);
+        }
+        if was.is_open() && is.is_over() {
+            // The close waits for no credit of the peer's for longer than this.
+            let at = cx.now + cx.h3.config.limits.close_timeout;
+            let why = Why::SessionClose;
+            self.closing.arm(key, Some(Deadline { at, why }));
         }
         if let Some(code) = SessionMut::<OverH3<'_, T>>::refusal(was, is) {
             self.refuse_early(cx, key.id(), code);

@@ -125,7 +125,7 @@ impl WebTransport {
         if speaks && enabled.is_some_and(|value| value > 1) {
             return Err(Fault::Connection(Violation::SettingsInvalid));
         }
-        self.negotiated = self.negotiate(cx.h3, cx.t).ok();
+        self.terms.negotiated = self.negotiate(cx.h3, cx.t).ok();
         Ok(())
     }
 
@@ -163,6 +163,7 @@ impl WebTransport {
     ) -> Result<(SessionKey, Session), OpenError> {
         let mut head = RequestHead::new(Method::CONNECT, request.uri.clone());
         let dialect = self
+            .terms
             .negotiated
             .map_or(Dialect::Draft02, |negotiated| negotiated.dialect);
         head.protocol = Some(Protocol::new(dialect.rules().token));

@@ -32,7 +32,7 @@ use self::table::{List, Table};
 use super::floor::capsules::CapsuleStream;
 use super::floor::registry::Life;
 use super::floor::rings::Ring;
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::dialect::{Dialects, Negotiated};
 use crate::error::SessionError;
 use crate::event::{Event, SessionEvent, StreamEvent};
@@ -45,8 +45,8 @@ use crate::stats::{SessionLimits, SessionStats};
 pub(crate) struct WebTransport {
     /// The dialects we announced.
     pub(crate) offered: Dialects,
-    /// What was agreed on, once both SETTINGS are known.
-    pub(crate) negotiated: Option<Negotiated>,
+    /// What all its sessions keep to.
+    pub(crate) terms: Terms,
     /// The data streams of all sessions.
     pub(crate) streams: Table,
     /// Streams that were lost lately, for sessions whose CONNECT is still under way.
@@ -73,10 +73,17 @@ impl Lost {
 }
 
 impl WebTransport {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(side: Side, config: &Config) -> Self {
+        let terms = Terms {
+            side,
+            negotiated: None,
+            strict_draining: config.strict_draining,
+            end_drained: config.end_drained_sessions,
+            max_datagram: config.limits.datagram_capsule,
+        };
         Self {
             offered: Dialects::NONE,
-            negotiated: None,
+            terms,
             streams: Table::default(),
             lost: Lost::default(),
             lost_until: None,
@@ -134,9 +141,8 @@ pub(crate) struct Session {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) side: Side,
+    /// What was agreed on, once both SETTINGS are known.
     pub(crate) negotiated: Option<Negotiated>,
-    /// Other sessions share the connection.
-    pub(crate) shared: bool,
     /// No new streams while the peer drains the session.
     pub(crate) strict_draining: bool,
     /// A session that drains ends with its last stream.
@@ -157,7 +163,9 @@ pub(crate) struct SessionMut<'a, C> {
     pub(crate) streams: &'a mut Table,
     pub(crate) carrier: C,
     pub(crate) out: &'a mut VecDeque<Event>,
-    pub(crate) terms: Terms,
+    pub(crate) terms: &'a Terms,
+    /// Other sessions share the connection.
+    pub(crate) shared: bool,
 }
 
 impl<C> SessionMut<'_, C> {

@@ -146,7 +146,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         let credit = flow.map_or(u64::MAX, |flow| flow.send_data.available());
         let credit = usize::try_from(credit).unwrap_or(usize::MAX);
         let offered: usize = chunks.iter().map(Bytes::len).sum();
-        let turn = if self.terms.shared { TURN } else { usize::MAX };
+        let turn = if self.shared { TURN } else { usize::MAX };
         let allowed = credit.min(turn).min(offered);
         let taken = if allowed == offered {
             self.carrier.write(stream, chunks)?

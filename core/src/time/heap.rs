@@ -1,47 +1,65 @@
-//! Which connection wants to be called when: a binary heap whose stale entries
-//! are dropped when they surface, so that moving a deadline costs nothing.
+//! What wants to be called when: a binary heap whose stale entries are dropped when
+//! they surface, so that moving a deadline costs nothing.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use crate::id::ConnKey;
-use crate::time::Deadline;
+use super::Deadline;
 
-/// One connection's part. An entry of the heap counts only while `queued`
-/// equals it; every other entry is stale.
-#[derive(Copy, Clone, Debug, Default)]
-struct Armed {
-    generation: u32,
+/// What can have a deadline: something in a slot of a table.
+pub(crate) trait TimerKey: Copy + Ord {
+    /// The slot. Keys with the same slot are never in use at the same time.
+    fn slot(self) -> usize;
+}
+
+/// One slot's part. An entry of the heap counts only while `queued` equals it; every
+/// other entry is stale.
+#[derive(Copy, Clone, Debug)]
+struct Armed<K> {
+    key: K,
     want: Option<Deadline>,
     queued: Option<Deadline>,
 }
 
-/// All connections' deadlines.
-#[derive(Debug, Default)]
-pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Deadline, ConnKey)>>,
-    armed: Vec<Armed>,
+/// The deadlines of everything that has keys of one kind.
+#[derive(Debug)]
+pub(crate) struct Timers<K> {
+    heap: BinaryHeap<Reverse<(Deadline, K)>>,
+    armed: Vec<Option<Armed<K>>>,
 }
 
-impl Timers {
-    /// Notes a connection's deadline, or that it has none. A later one than
-    /// before waits for the old entry to surface: O(log n) when it became
-    /// earlier, else O(1).
-    pub(super) fn arm(&mut self, key: ConnKey, want: Option<Deadline>) {
-        if self.armed.len() <= key.index() {
-            self.armed.resize(key.index() + 1, Armed::default());
+impl<K: TimerKey> Default for Timers<K> {
+    fn default() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            armed: Vec::new(),
         }
-        let Some(armed) = self.armed.get_mut(key.index()) else {
+    }
+}
+
+impl<K: TimerKey> Timers<K> {
+    /// Notes a deadline, or that there is none. A later one than before waits for the
+    /// old entry to surface: O(log n) when it became earlier, else O(1).
+    pub(crate) fn arm(&mut self, key: K, want: Option<Deadline>) {
+        if self.armed.len() <= key.slot() {
+            if want.is_none() {
+                return;
+            }
+            self.armed.resize(key.slot() + 1, None);
+        }
+        let Some(slot) = self.armed.get_mut(key.slot()) else {
             return;
         };
-        if armed.generation != key.generation {
-            *armed = Armed {
-                generation: key.generation,
-                want: None,
-                queued: None,
-            };
-        }
+        let fresh = Armed {
+            key,
+            want: None,
+            queued: None,
+        };
+        let armed = match slot {
+            Some(armed) if armed.key == key => armed,
+            _ => slot.insert(fresh),
+        };
         armed.want = want;
         if let Some(at) = want
             && armed.queued.is_none_or(|queued| at < queued)
@@ -53,13 +71,18 @@ impl Timers {
     }
 
     /// The earliest deadline, after stale entries before it were dropped.
-    pub(super) fn next(&mut self) -> Option<Deadline> {
+    pub(crate) fn next(&mut self) -> Option<Deadline> {
         self.settle().map(|(at, _)| at)
     }
 
-    /// A connection whose deadline has come. Its deadline is forgotten until it
-    /// is armed again.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<ConnKey> {
+    /// A time that is not after the earliest deadline, without putting anything in
+    /// order. O(1).
+    pub(crate) fn peek(&self) -> Option<Deadline> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Whose deadline has come. It is forgotten until it is armed again.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let (at, key) = self.settle()?;
         if at.at > now {
             return None;
@@ -73,7 +96,7 @@ impl Timers {
     }
 
     /// Brings an entry that counts to the top, and gives it.
-    fn settle(&mut self) -> Option<(Deadline, ConnKey)> {
+    fn settle(&mut self) -> Option<(Deadline, K)> {
         loop {
             let &Reverse((at, key)) = self.heap.peek()?;
             let armed = self.find(key).filter(|armed| armed.queued == Some(at));
@@ -91,21 +114,19 @@ impl Timers {
         }
     }
 
-    fn find(&mut self, key: ConnKey) -> Option<&mut Armed> {
-        self.armed
-            .get_mut(key.index())
-            .filter(|armed| armed.generation == key.generation)
+    fn find(&mut self, key: K) -> Option<&mut Armed<K>> {
+        let armed = self.armed.get_mut(key.slot())?.as_mut();
+        armed.filter(|armed| armed.key == key)
     }
 
-    /// Drops stale entries when they outnumber the connections several times, so
-    /// that the heap stays O(connections). Amortised O(1) per [`Self::arm`].
+    /// Drops stale entries when they outnumber the slots several times, so that the
+    /// heap stays O(slots). Amortised O(1) per [`Self::arm`].
     fn compact(&mut self) {
         let Self { heap, armed } = self;
         if heap.len() > 4 * armed.len() + 64 {
             heap.retain(|Reverse((at, key))| {
-                armed
-                    .get(key.index())
-                    .is_some_and(|a| a.generation == key.generation && a.queued == Some(*at))
+                let armed = armed.get(key.slot()).and_then(Option::as_ref);
+                armed.is_some_and(|armed| armed.key == *key && armed.queued == Some(*at))
             });
         }
     }
@@ -120,6 +141,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::id::ConnKey;
     use crate::time::Why;
 
     const KEY: ConnKey = ConnKey {

@@ -1,6 +1,8 @@
 //! Deadlines as data: the core tells when it wants to be called and why, and
 //! never reads a clock.
 
+pub(crate) mod heap;
+
 use std::time::Instant;
 
 /// When `handle_timeout` is wanted, and for what. Calling late is harmless.
@@ -20,6 +22,8 @@ pub enum Why {
     Quic,
     /// A stream or datagram has waited long enough for its session.
     EarlyArrivals,
+    /// A session has ended, and its CONNECT stream is given up if it has not.
+    SessionClose,
     /// A graceful shutdown ends.
     Drain,
 }
