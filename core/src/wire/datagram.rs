@@ -138,16 +138,9 @@ impl fmt::Display for ContextId {
 
 /// A datagram ends before its context id does. It is dropped, or the request ended:
 /// the protocol decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Error)]
+#[error("the datagram ends inside its context id")]
 pub struct NoContext;
-
-impl fmt::Display for NoContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the datagram ends inside its context id")
-    }
-}
-
-impl std::error::Error for NoContext {}
 
 /// The number within the class is a quarter of the id, and fits because it is
 /// smaller than the id.

@@ -1,5 +1,5 @@
 //! The priority field value (RFC 9218): urgency and incremental.
-use super::sf::{Bare, Invalid, Parser};
+use super::sf::{Invalid, Member, dictionary};
 
 /// Priority of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,20 +90,20 @@ impl Stated {
     /// then be answered with H3_GENERAL_PROTOCOL_ERROR; a field is ignored.
     pub fn parse(value: &[u8]) -> Result<Self, Invalid> {
         let mut stated = Self::default();
-        Parser::new(value).dictionary(|key, value| match key {
+        dictionary(value, |key, member| match key {
             //= https://www.rfc-editor.org/rfc/rfc9218#section-4
             // A repeated key counts as its last value, usable or not.
-            b"u" => {
-                stated.urgency = match value {
-                    Bare::Integer(urgency) => u8::try_from(urgency)
+            "u" => {
+                stated.urgency = match member {
+                    Member::Integer(urgency) => u8::try_from(urgency)
                         .ok()
                         .filter(|urgency| *urgency <= MAX_URGENCY),
                     _ => None,
                 };
             }
-            b"i" => {
-                stated.incremental = match value {
-                    Bare::Boolean(incremental) => Some(incremental),
+            "i" => {
+                stated.incremental = match member {
+                    Member::Boolean(incremental) => Some(incremental),
                     _ => None,
                 };
             }

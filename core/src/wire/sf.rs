@@ -3,8 +3,16 @@
 //! dictionary that priorities need.
 //!
 //! Values are the bytes of one field value; several lines of one field are
-//! joined with `", "` before parsing.
+//! joined with `", "` before parsing. The grammar is the `sfv` crate's; here are
+//! the shapes wanted and the limit.
 
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+use sfv::visitor::{
+    DictionaryVisitor, EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ListVisitor, Never,
+};
+use sfv::{BareItemFromInput, ItemSerializer, KeyRef, ListSerializer, Parser, StringRef};
 use thiserror::Error;
 
 /// The value is not the structured field expected; the whole field is ignored.
@@ -20,14 +28,7 @@ pub const MAX_MEMBERS: usize = 128;
 /// # Errors
 /// [`Invalid`] for any other type or broken syntax.
 pub fn boolean(value: &[u8]) -> Result<bool, Invalid> {
-    let mut parser = Parser::new(value);
-    let item = parser.item()?;
-    parser.end()?;
-    if let Bare::Boolean(flag) = item {
-        Ok(flag)
-    } else {
-        Err(Invalid)
-    }
+    Parser::new(value).parse_item().map_err(|_| Invalid)
 }
 
 /// Parses a String item such as `"moq-00"`. Parameters are ignored.
@@ -35,14 +36,8 @@ pub fn boolean(value: &[u8]) -> Result<bool, Invalid> {
 /// # Errors
 /// [`Invalid`] for any other type or broken syntax.
 pub fn string(value: &[u8]) -> Result<String, Invalid> {
-    let mut parser = Parser::new(value);
-    let item = parser.item()?;
-    parser.end()?;
-    if let Bare::String(text) = item {
-        Ok(text)
-    } else {
-        Err(Invalid)
-    }
+    let text: Cow<'_, StringRef> = Parser::new(value).parse_item().map_err(|_| Invalid)?;
+    Ok(text.as_str().to_owned())
 }
 
 /// Parses a list of which every member is a String, such as `"a", "b"`.
@@ -52,21 +47,8 @@ pub fn string(value: &[u8]) -> Result<String, Invalid> {
 /// [`Invalid`] if one member is anything else, for broken syntax, and above
 /// [`MAX_MEMBERS`] members.
 pub fn string_list(value: &[u8]) -> Result<Vec<String>, Invalid> {
-    let mut parser = Parser::new(value);
-    let mut list = Vec::new();
-    parser.skip_spaces();
-    while !parser.rest.is_empty() {
-        if list.len() == MAX_MEMBERS {
-            return Err(Invalid);
-        }
-        let Bare::String(text) = parser.bare()? else {
-            return Err(Invalid);
-        };
-        parser.parameters()?;
-        list.push(text);
-        parser.next_member()?;
-    }
-    Ok(list)
+    let list = Parser::new(value).parse_list_with_visitor(Strings(Vec::new()));
+    list.map_err(|_| Invalid)
 }
 
 /// Appends `text` as a String item.
@@ -75,19 +57,8 @@ pub fn string_list(value: &[u8]) -> Result<Vec<String>, Invalid> {
 /// [`Invalid`], and nothing is written, if `text` has characters other than
 /// printable ASCII.
 pub fn put_string(out: &mut String, text: &str) -> Result<(), Invalid> {
-    //= https://www.rfc-editor.org/rfc/rfc9651#section-4.1.6
-    // Only the quote and the backslash are escaped; other text has no form.
-    if !text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
-        return Err(Invalid);
-    }
-    out.push('"');
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(character);
-    }
-    out.push('"');
+    let text = StringRef::from_str(text).map_err(|_| Invalid)?;
+    let _ = ItemSerializer::with_buffer(out).bare_item(text).finish();
     Ok(())
 }
 
@@ -97,14 +68,12 @@ pub fn put_string(out: &mut String, text: &str) -> Result<(), Invalid> {
 /// # Errors
 /// [`Invalid`] if one has characters other than printable ASCII.
 pub fn encode_string_list<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<String, Invalid> {
-    let mut out = String::new();
-    for (index, text) in texts.into_iter().enumerate() {
-        if index > 0 {
-            out.push_str(", ");
-        }
-        put_string(&mut out, text)?;
+    let mut list = ListSerializer::new();
+    for text in texts {
+        let text = StringRef::from_str(text).map_err(|_| Invalid)?;
+        let _ = list.bare_item(text);
     }
-    Ok(out)
+    Ok(list.finish().unwrap_or_default())
 }
 
 /// A Boolean item.
@@ -113,278 +82,96 @@ pub const fn encode_boolean(value: bool) -> &'static str {
     if value { "?1" } else { "?0" }
 }
 
-/// A bare item, as far as anyone here looks at it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Bare {
+/// The strings of a list so far.
+struct Strings(Vec<String>);
+
+impl<'de> ListVisitor<'de> for Strings {
+    type Out = Vec<String>;
+    type Error = Invalid;
+
+    fn entry(&mut self) -> Result<impl EntryVisitor<'de>, Invalid> {
+        if self.0.len() == MAX_MEMBERS {
+            return Err(Invalid);
+        }
+        Ok(self)
+    }
+
+    fn finish(self) -> Result<Vec<String>, Invalid> {
+        Ok(self.0)
+    }
+}
+
+impl<'de> EntryVisitor<'de> for &mut Strings {
+    type Error = Invalid;
+
+    fn item(self) -> Result<impl ItemVisitor<'de>, Invalid> {
+        Ok(|item: BareItemFromInput<'de>| match item {
+            BareItemFromInput::String(text) => {
+                self.0.push(text.as_str().to_owned());
+                Ok(Ignored)
+            }
+            _ => Err(Invalid),
+        })
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Invalid> {
+        Err::<Never, _>(Invalid)
+    }
+}
+
+/// A member of a dictionary, as far as anyone here looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Member {
     Boolean(bool),
     Integer(i64),
-    String(String),
-    /// Decimal, Token, Byte Sequence, Date, Display String or inner list:
-    /// well-formed, and never the type wanted.
+    /// Another item or an inner list: well-formed, and never the type wanted.
     Other,
 }
 
-/// Walks over one field value.
-pub(super) struct Parser<'a> {
-    rest: &'a [u8],
+/// Visits the members of a dictionary in order. A later member with the same key
+/// replaces an earlier one, which is the visitor's to do, and so is to forget what
+/// it was told when the value turns out to be broken.
+pub(super) fn dictionary(value: &[u8], visit: impl FnMut(&str, Member)) -> Result<(), Invalid> {
+    let walk = Parser::new(value).parse_dictionary_with_visitor(Members(visit));
+    walk.map_err(|_| Invalid)
 }
 
-impl<'a> Parser<'a> {
-    pub(super) const fn new(value: &'a [u8]) -> Self {
-        Self { rest: value }
+struct Members<F>(F);
+
+impl<'de, F: FnMut(&str, Member)> DictionaryVisitor<'de> for Members<F> {
+    type Out = ();
+    type Error = Infallible;
+
+    fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, Infallible> {
+        Ok(Entry(key.as_str(), &mut self.0))
     }
 
-    /// Visits the members of a dictionary in order. A later member with the
-    /// same key replaces an earlier one, which is the visitor's to do.
-    pub(super) fn dictionary(mut self, mut visit: impl FnMut(&[u8], Bare)) -> Result<(), Invalid> {
-        self.skip_spaces();
-        while !self.rest.is_empty() {
-            let key = self.key()?;
-            let value = if self.eat(b'=') {
-                self.member()?
-            } else {
-                Bare::Boolean(true)
-            };
-            self.parameters()?;
-            visit(key, value);
-            self.next_member()?;
-        }
+    fn finish(self) -> Result<(), Infallible> {
         Ok(())
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    fn eat(&mut self, wanted: u8) -> bool {
-        let found = self.peek() == Some(wanted);
-        if found {
-            self.next();
-        }
-        found
-    }
-
-    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
-        let len = self
-            .rest
-            .iter()
-            .position(|byte| !wanted(*byte))
-            .unwrap_or(self.rest.len());
-        let (taken, rest) = self.rest.split_at_checked(len).unwrap_or_default();
-        self.rest = rest;
-        taken
-    }
-
-    fn skip_spaces(&mut self) {
-        self.take_while(|byte| byte == b' ');
-    }
-
-    /// An item that is a whole field value, with its parameters dropped.
-    fn item(&mut self) -> Result<Bare, Invalid> {
-        self.skip_spaces();
-        let bare = self.bare()?;
-        self.parameters()?;
-        Ok(bare)
-    }
-
-    fn end(&mut self) -> Result<(), Invalid> {
-        self.skip_spaces();
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(Invalid)
-        }
-    }
-
-    /// Steps to the next member of a list or dictionary, or to its end.
-    fn next_member(&mut self) -> Result<(), Invalid> {
-        let space = |byte| matches!(byte, b' ' | b'\t');
-        self.take_while(space);
-        if self.rest.is_empty() {
-            return Ok(());
-        }
-        if !self.eat(b',') {
-            return Err(Invalid);
-        }
-        self.take_while(space);
-        //= https://www.rfc-editor.org/rfc/rfc9651#section-4.2.1
-        // A comma promises another member.
-        if self.rest.is_empty() {
-            Err(Invalid)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn key(&mut self) -> Result<&'a [u8], Invalid> {
-        if !self
-            .peek()
-            .is_some_and(|first| matches!(first, b'a'..=b'z' | b'*'))
-        {
-            return Err(Invalid);
-        }
-        Ok(self.take_while(
-            |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'),
-        ))
-    }
-
-    fn parameters(&mut self) -> Result<(), Invalid> {
-        while self.eat(b';') {
-            self.skip_spaces();
-            self.key()?;
-            if self.eat(b'=') {
-                self.bare()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// An item or inner list, without its parameters.
-    fn member(&mut self) -> Result<Bare, Invalid> {
-        if !self.eat(b'(') {
-            return self.bare();
-        }
-        loop {
-            self.skip_spaces();
-            if self.eat(b')') {
-                return Ok(Bare::Other);
-            }
-            self.bare()?;
-            self.parameters()?;
-            if !matches!(self.peek(), Some(b' ' | b')')) {
-                return Err(Invalid);
-            }
-        }
-    }
-
-    fn bare(&mut self) -> Result<Bare, Invalid> {
-        match self.peek().ok_or(Invalid)? {
-            b'-' | b'0'..=b'9' => self.number(),
-            b'"' => self.text(),
-            b'?' => {
-                self.next();
-                match self.next() {
-                    Some(b'0') => Ok(Bare::Boolean(false)),
-                    Some(b'1') => Ok(Bare::Boolean(true)),
-                    _ => Err(Invalid),
-                }
-            }
-            b'a'..=b'z' | b'A'..=b'Z' | b'*' => {
-                self.take_while(is_token);
-                Ok(Bare::Other)
-            }
-            b':' => {
-                self.next();
-                self.take_while(|byte| {
-                    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
-                });
-                if self.eat(b':') {
-                    Ok(Bare::Other)
-                } else {
-                    Err(Invalid)
-                }
-            }
-            b'@' => {
-                self.next();
-                match self.number()? {
-                    Bare::Integer(_) => Ok(Bare::Other),
-                    _ => Err(Invalid),
-                }
-            }
-            b'%' => self.display_string(),
-            _ => Err(Invalid),
-        }
-    }
-
-    fn number(&mut self) -> Result<Bare, Invalid> {
-        let negative = self.eat(b'-');
-        let whole = self.take_while(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || whole.len() > 15 {
-            return Err(Invalid);
-        }
-        if self.eat(b'.') {
-            let fraction = self.take_while(|byte| byte.is_ascii_digit());
-            let valid = whole.len() <= 12 && (1..=3).contains(&fraction.len());
-            return if valid { Ok(Bare::Other) } else { Err(Invalid) };
-        }
-        // Fifteen digits at most, far below the range of the type.
-        let value = whole
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-        Ok(Bare::Integer(if negative { -value } else { value }))
-    }
-
-    fn text(&mut self) -> Result<Bare, Invalid> {
-        self.next();
-        let mut text = String::new();
-        loop {
-            match self.next() {
-                Some(b'"') => return Ok(Bare::String(text)),
-                Some(b'\\') => match self.next() {
-                    Some(escaped @ (b'"' | b'\\')) => text.push(char::from(escaped)),
-                    _ => return Err(Invalid),
-                },
-                Some(plain @ 0x20..=0x7e) => text.push(char::from(plain)),
-                _ => return Err(Invalid),
-            }
-        }
-    }
-
-    fn display_string(&mut self) -> Result<Bare, Invalid> {
-        self.next();
-        if !self.eat(b'"') {
-            return Err(Invalid);
-        }
-        let mut decoded = Vec::new();
-        loop {
-            let byte = match self.next() {
-                Some(b'"') => break,
-                Some(b'%') => {
-                    let mut digit = || match self.next() {
-                        Some(digit @ b'0'..=b'9') => Ok(digit - b'0'),
-                        Some(digit @ b'a'..=b'f') => Ok(digit - b'a' + 10),
-                        _ => Err(Invalid),
-                    };
-                    digit()? * 16 + digit()?
-                }
-                Some(plain @ 0x20..=0x7e) => plain,
-                _ => return Err(Invalid),
-            };
-            decoded.push(byte);
-        }
-        std::str::from_utf8(&decoded)
-            .map(|_| Bare::Other)
-            .map_err(|_| Invalid)
     }
 }
 
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-                | b':'
-                | b'/'
-        )
+struct Entry<'k, 'v, F>(&'k str, &'v mut F);
+
+impl<'de, F: FnMut(&str, Member)> EntryVisitor<'de> for Entry<'_, '_, F> {
+    type Error = Infallible;
+
+    fn item(self) -> Result<impl ItemVisitor<'de>, Infallible> {
+        Ok(|item: BareItemFromInput<'de>| {
+            let member = match item {
+                BareItemFromInput::Boolean(flag) => Member::Boolean(flag),
+                BareItemFromInput::Integer(number) => Member::Integer(number.into()),
+                _ => Member::Other,
+            };
+            (self.1)(self.0, member);
+            Ok::<_, Infallible>(Ignored)
+        })
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
+        (self.1)(self.0, Member::Other);
+        Ok(Ignored)
+    }
 }
 
 #[cfg(test)]
@@ -437,6 +224,8 @@ mod tests {
             "moq-00"
         );
         assert_eq!(string(br#""a";s=%"%ff""#), Err(Invalid));
+        // One digit of base64 is no byte.
+        assert_eq!(string(br#""a";v=:A:"#), Err(Invalid));
     }
 
     #[test]
