@@ -22,6 +22,7 @@ use crate::record::{Call, Taped};
 use crate::session::{Cx, Sessions};
 use crate::stats::{SessionStats, Stats};
 use crate::transport::{Read, Transport};
+use crate::wire::datagram::ContextId;
 use crate::wire::priority::Priority;
 use crate::wire::settings::Settings;
 
@@ -301,7 +302,9 @@ impl<T: Transport> Access<'_, T> {
         Sessions::is_session(&self.conn.state.h3, stream)
     }
 
-    /// Takes datagrams for a request that is not a session from here on.
+    /// Takes datagrams for a request that is not a session from here on. For CONNECT
+    /// there are those, too, that came since its head, within the limits for early
+    /// ones; a datagram ends any other request before this.
     ///
     /// # Errors
     /// [`Gone`] for a stream that is over or no request's.
@@ -326,32 +329,61 @@ impl<T: Transport> Access<'_, T> {
         stream: impl Into<StreamKey>,
         payload: &[u8],
     ) -> Result<(), DatagramError> {
-        let stream = stream.into();
+        self.send_datagram_parts(stream.into(), [payload, &[]])
+    }
+
+    /// As [`Self::send_datagram`] for a request, with a context id before the payload:
+    /// still one copy.
+    ///
+    /// # Errors
+    /// [`DatagramError`]; nothing was sent.
+    pub fn send_datagram_in(
+        &mut self,
+        stream: StreamKey,
+        context: ContextId,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        self.send_datagram_parts(stream, [&context.encode(), payload])
+    }
+
+    fn send_datagram_parts(
+        &mut self,
+        stream: StreamKey,
+        payload: [&[u8]; 2],
+    ) -> Result<(), DatagramError> {
         if self.conn.state.life == Life::Closed {
             return Err(DatagramError::Gone);
         }
-        let call = self
-            .conn
-            .noted(|| Call::SendDatagram(stream, payload.len()));
+        let len = || payload.map(<[u8]>::len).iter().sum();
+        let call = self.conn.noted(|| Call::SendDatagram(stream, len()));
         self.run(call, |sessions, cx| {
-            sessions.send_datagram(cx, stream, [payload, &[]])
+            sessions.send_datagram(cx, stream, payload)
         })
     }
 
-    /// The oldest datagram that waits for a session or request.
+    /// The oldest datagram that waits for a session or request, a context id included:
+    /// see [`ContextId::split`].
     pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> {
         let stream = stream.into();
         self.conn.pop_datagram(self.t, self.now, stream)
     }
 
-    /// Largest payload [`Self::send_datagram`] takes at present, in bytes; `None`
-    /// when datagrams are not usable.
+    /// Largest payload [`Self::send_datagram`] takes at present, in bytes, a context id
+    /// included; `None` when datagrams are not usable.
     #[must_use]
-    pub fn max_datagram_len(&self, stream: impl Into<StreamKey>) -> Option<usize> {
+    pub fn max_datagram_size(&self, stream: impl Into<StreamKey>) -> Option<usize> {
         self.conn
             .state
             .sessions
             .max_datagram_size(&self.conn.state.h3, self.t, stream.into())
+    }
+
+    /// Datagrams of a session or request that were dropped because the application did
+    /// not take them; 0 when it is gone.
+    #[must_use]
+    pub fn datagrams_overflowed(&self, stream: impl Into<StreamKey>) -> u64 {
+        let State { h3, sessions, .. } = &self.conn.state;
+        sessions.datagrams_overflowed(h3, stream.into())
     }
 
     /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing

@@ -5,4 +5,4 @@
 //! [`recv_datagram`](crate::access::Access::recv_datagram) move them.
 
 pub use crate::wire::datagram::{ContextId, NoContext};
-pub use crate::wire::varint::OutOfRange;
+pub use crate::wire::varint::{Head, OutOfRange};

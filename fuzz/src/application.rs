@@ -193,7 +193,7 @@ impl Application {
                 9 => drop(work.send_datagram(session, &vec![0; len * 8])),
                 10 => drop(work.recv_datagram(session)),
                 11 => {
-                    let _ = (work.session_stats(session), work.max_datagram_len(session));
+                    let _ = (work.session_stats(session), work.max_datagram_size(session));
                 }
                 // A session's stream is not the application's to touch.
                 12 => {

@@ -1,8 +1,6 @@
 //! HTTP datagrams: the prefix that was read can be written again.
 
-use aqueduct_core::wire::datagram::{
-    ContextId, MAX_QUARTER_ID, decode, prefix, prefix_with_context,
-};
+use aqueduct_core::wire::datagram::{ContextId, MAX_QUARTER_ID, decode, prefix};
 use aqueduct_core::wire::varint;
 use bytes::Bytes;
 
@@ -19,7 +17,7 @@ pub fn target(data: &[u8]) {
     assert_eq!(decode(again.into()), Ok((stream, payload.clone())));
 
     if let Ok((context, inner)) = ContextId::split(payload) {
-        let again = [&prefix_with_context(stream, context)[..], &inner].concat();
+        let again = [&prefix(stream)[..], &context.encode(), &inner].concat();
         let (same, rest) = decode(again.into()).expect("a prefix");
         assert_eq!(same, stream);
         assert_eq!(ContextId::split(rest), Ok((context, inner)));

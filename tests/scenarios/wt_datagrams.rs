@@ -107,7 +107,7 @@ fn refusals() {
     };
     let mut pair = LoopbackPair::connected(knobs);
     let (session, _) = pair.session("https://example.com/wt");
-    let max = pair.client().max_datagram_len(session).expect("datagrams");
+    let max = pair.client().max_datagram_size(session).expect("datagrams");
     assert_eq!(max, 999);
     let mut send = |len| pair.client().send_datagram(session, &vec![1; len]);
     assert_eq!(send(70_000), Err(DatagramError::TooLarge));
@@ -124,5 +124,5 @@ fn refusals() {
         Err(DatagramError::Gone)
     );
     assert_eq!(pair.client().recv_datagram(session), None);
-    assert_eq!(pair.client().max_datagram_len(session), None);
+    assert_eq!(pair.client().max_datagram_size(session), None);
 }

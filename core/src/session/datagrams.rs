@@ -83,20 +83,30 @@ impl Sessions {
                 cx.h3.stats.datagrams_unclaimed += 1;
                 return Ok(());
             }
-            Standing::NotASession => cx.h3.stats.datagrams_unclaimed += 1,
+            Standing::NotASession => {}
         }
-        let Some(stream) = cx.h3.table.find(id) else {
-            return Ok(());
-        };
-        //= https://www.rfc-editor.org/rfc/rfc9297#section-2
-        // A request without semantics for datagrams is ended. CONNECT may have them
-        // as soon as the application says so.
-        let result = match cx.h3.table.get(stream).map(|slot| &slot.kind) {
-            Some(StreamKind::Exchange(exchange)) if !exchange.is_connect() => {
+        let stream = cx.h3.table.find(id);
+        let slot = stream.and_then(|stream| cx.h3.table.get(stream));
+        let result = match (stream, slot.map(|slot| (&slot.kind, slot.recv))) {
+            //= https://www.rfc-editor.org/rfc/rfc9298#section-5
+            // CONNECT has datagrams as soon as the application says so. What a client has
+            // sent ahead waits for that, for a while.
+            (_, Some((StreamKind::Exchange(exchange), recv)))
+                if exchange.is_connect() && recv != Recv::Closed =>
+            {
+                if !self.pending.hold_datagram(limits, cx.now, id, payload) {
+                    cx.h3.stats.datagrams_overflowed += 1;
+                }
+                return Ok(());
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9297#section-2
+            // A request without semantics for datagrams is ended.
+            (Some(stream), Some((StreamKind::Exchange(exchange), _))) if !exchange.is_connect() => {
                 Err(Fault::Stream(stream, Violation::DatagramNotExpected))
             }
             _ => Ok(()),
         };
+        cx.h3.stats.datagrams_unclaimed += 1;
         cx.h3.settle_fault(cx.t, result)
     }
 
@@ -142,6 +152,16 @@ impl Sessions {
             Owner::Request(ring) => self.rings.get_mut(ring)?.pop(),
             Owner::Application | Owner::Data(_) => None,
         }
+    }
+
+    /// Datagrams of a session or request that were dropped for lack of room.
+    pub(crate) fn datagrams_overflowed(&self, h3: &H3, stream: StreamKey) -> u64 {
+        let ring = match Owner::find(h3, stream) {
+            Owner::Connect(index) => self.registry.get(index).and_then(|e| e.ring.as_ref()),
+            Owner::Request(ring) => self.rings.get(ring),
+            Owner::Application | Owner::Data(_) => None,
+        };
+        ring.map_or(0, Ring::overflowed)
     }
 
     /// Largest payload that can be sent now.

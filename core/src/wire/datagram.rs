@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::varint::{self, Head, OutOfRange, VarInt};
@@ -54,18 +54,12 @@ pub fn prefix(stream: StreamId) -> Head {
     Head::one(quarter(stream))
 }
 
-/// What precedes the payload of a datagram of `stream` in context `context`.
-#[must_use]
-pub fn prefix_with_context(stream: StreamId, context: ContextId) -> Head {
-    Head::two(quarter(stream), context.0)
-}
-
 /// The number that some protocols put before a datagram's payload (RFC 9298 section
 /// 4), 0 to 2^62 - 1: which of several uses of one request it is for.
 ///
 /// ```
 /// use aqueduct_core::datagram::ContextId;
-/// use bytes::{BufMut, Bytes};
+/// use bytes::Bytes;
 ///
 /// let (context, payload) = ContextId::split(Bytes::from_static(b"\x02hello"))?;
 /// assert_eq!((context, &payload[..]), (ContextId::from_u32(2), &b"hello"[..]));
@@ -121,12 +115,10 @@ impl ContextId {
         Ok((Self(VarInt::new(id).unwrap_or_default()), payload))
     }
 
-    /// Appends it in its shortest encoding.
-    ///
-    /// # Panics
-    /// As every `BufMut` does, if a fixed-size `buf` is too short.
-    pub fn put(self, buf: &mut impl BufMut) {
-        self.0.put(buf);
+    /// Its shortest encoding, on the stack; dereferences to the bytes.
+    #[must_use]
+    pub fn encode(self) -> Head {
+        Head::one(self.0)
     }
 }
 
@@ -167,8 +159,9 @@ mod tests {
             let decoded = decode(Bytes::from(hex(wire)));
             assert_eq!(decoded, Ok((stream(id), Bytes::from_static(b"hi"))));
         }
-        let masque = prefix_with_context(stream(44), ContextId::ZERO);
-        assert_eq!([&masque, &b"hi"[..]].concat(), hex("0b 00 6869"));
+        let (prefix, context) = (prefix(stream(44)), ContextId::ZERO.encode());
+        let masque = [&prefix, &context, &b"hi"[..]].concat();
+        assert_eq!(masque, hex("0b 00 6869"));
         let (_, payload) = decode(Bytes::from(hex("0b 00 6869"))).unwrap();
         let (context, payload) = ContextId::split(payload).unwrap();
         assert_eq!((context.get(), payload), (0, Bytes::from_static(b"hi")));
@@ -208,9 +201,7 @@ mod tests {
             if let Ok((_, payload)) = decode(wire.into()) {
                 prop_assert!(payload.len() < len);
                 if let Ok((context, rest)) = ContextId::split(payload.clone()) {
-                    let mut again = Vec::new();
-                    context.put(&mut again);
-                    prop_assert!(context.len() == again.len());
+                    prop_assert!(context.len() == context.encode().len());
                     prop_assert!(rest.len() < payload.len() && payload.ends_with(&rest));
                 }
             }

@@ -316,7 +316,7 @@ impl Session {
     pub fn max_datagram_size(&self) -> Option<usize> {
         let conn = &self.0.half.conn;
         conn.lock()
-            .peek(conn.key, |core| core.max_datagram_len(self.0.key))
+            .peek(conn.key, |core| core.max_datagram_size(self.0.key))
             .flatten()
     }
 

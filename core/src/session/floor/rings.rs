@@ -122,6 +122,10 @@ impl Rings {
         self.requests.try_remove(index as usize);
     }
 
+    pub(crate) fn get(&self, index: u32) -> Option<&Ring> {
+        self.requests.get(index as usize).map(|(_, ring)| ring)
+    }
+
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Ring> {
         self.requests.get_mut(index as usize).map(|(_, ring)| ring)
     }
