@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aqueduct_tokio::protocol::endpoint::{EndpointConfig, RecordFactory, RecordSink};
+use aqueduct_record::{Options, RecordSink, recorder};
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
 
 use crate::args::Record;
 use crate::exit::{Context as _, Failure};
@@ -22,7 +23,7 @@ pub struct Recording(Option<Shared>);
 struct Shared {
     file: Arc<Mutex<BufWriter<File>>>,
     endpoints: Arc<AtomicU64>,
-    with_secrets: bool,
+    options: Options,
 }
 
 impl Recording {
@@ -38,7 +39,9 @@ impl Recording {
         Ok(Self(Some(Shared {
             file: Arc::new(Mutex::new(BufWriter::new(file))),
             endpoints: Arc::default(),
-            with_secrets: options.record_secrets,
+            options: Options::new()
+                .secrets(options.record_secrets)
+                .transport(options.record_transport),
         })))
     }
 
@@ -49,14 +52,13 @@ impl Recording {
             return config;
         };
         let sinks = shared.clone();
-        let factory: Arc<RecordFactory> = Arc::new(move || {
+        config.observe(recorder(shared.options, move || {
             let number = sinks.endpoints.fetch_add(1, Ordering::Relaxed);
             Some(RecordSink {
                 to: Box::new(sinks.clone()),
                 first: number * NUMBERS,
             })
-        });
-        config.record(factory, shared.with_secrets)
+        }))
     }
 
     /// Whether anything is recorded.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use aqueduct_tokio::protocol::replay::{RecordedConnection, Recording, ReplayError, Replayed};
+use aqueduct_record::{RecordedConnection, Recording, ReplayError, Replayed};
 use serde_json::json;
 
 use crate::args::Replay;
@@ -29,7 +29,7 @@ pub fn run(options: &Replay, output: Output) -> Result<Exit, Failure> {
     let (mut tried, mut failure) = (0, None);
     for connection in recording.connections().iter().filter(wanted) {
         tried += 1;
-        let result = replay(connection, options.events, output).map_err(unprinted)?;
+        let result = replay(connection, options, output).map_err(unprinted)?;
         match result.doing(|| format!("connection {} does not replay", connection.number())) {
             Ok(replayed) => report(connection, replayed, output).map_err(unprinted)?,
             // One is returned, the others are told now.
@@ -53,20 +53,24 @@ pub fn run(options: &Replay, output: Output) -> Result<Exit, Failure> {
 /// Replays one connection; the outer failure is that of standard output.
 fn replay(
     connection: &RecordedConnection<'_>,
-    events: bool,
+    options: &Replay,
     output: Output,
 ) -> io::Result<Result<Replayed, ReplayError>> {
     let number = connection.number();
     let mut written = Ok(());
     let mut tell = |at: Duration, event: &str| {
-        if events && written.is_ok() {
+        if options.events && written.is_ok() {
             let seconds = at.as_secs_f64();
             let text = format!("{number} {seconds:>12.6} {event}");
             let fields = json!({ "connection": number, "seconds": seconds, "what": event });
             written = output.result("event", &text, fields);
         }
     };
-    let result = connection.replay(Instant::now(), &mut tell);
+    let now = Instant::now();
+    let result = match options.transport {
+        true => connection.replay_transport(now, &mut tell),
+        false => connection.replay(now, &mut tell),
+    };
     written.map(|()| result)
 }
 

@@ -1,14 +1,14 @@
 //! What an application does with a connection: requests, sessions, streams,
 //! datagrams, shutdown.
 
-use std::fmt::Debug;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::code::Code;
-use crate::connection::{Connection, Life, State};
+use crate::command::{Call, Command, Outcome};
+use crate::connection::{Connection, Life, State, Watched};
 use crate::dialect::{Negotiated, NegotiationFailure};
 use crate::error::{
     DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
@@ -18,7 +18,6 @@ use crate::h3::connection::H3;
 use crate::h3::streams::{Kind, Slot};
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
-use crate::record::{Call, Taped};
 use crate::session::{Cx, Sessions};
 use crate::stats::{SessionStats, Stats};
 use crate::transport::{Read, Transport};
@@ -55,7 +54,7 @@ impl<T: Transport> Access<'_, T> {
         }
         let call = self
             .conn
-            .noted(|| Call::Request(Box::new(head.clone()), end));
+            .noted(|| Command::Request(Box::new(head.clone()), end));
         self.run(call, |_, cx| cx.h3.request(cx.t, head, end))
     }
 
@@ -94,7 +93,7 @@ impl<T: Transport> Access<'_, T> {
         }
         let call = self
             .conn
-            .noted(|| Call::Respond(stream, Box::new(head.clone()), end));
+            .noted(|| Command::Respond(stream, Box::new(head.clone()), end));
         self.run(call, |_, cx| cx.h3.respond(cx.t, stream, head, end))
     }
 
@@ -108,7 +107,7 @@ impl<T: Transport> Access<'_, T> {
         }
         let call = self
             .conn
-            .noted(|| Call::Trailers(stream, Box::new(trailers.clone())));
+            .noted(|| Command::Trailers(stream, Box::new(trailers.clone())));
         self.run(call, |_, cx| cx.h3.send_trailers(cx.t, stream, trailers))
     }
 
@@ -120,7 +119,7 @@ impl<T: Transport> Access<'_, T> {
     pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) -> Result<(), Gone> {
         let slot = self.slot(stream).ok_or(Gone)?;
         slot.exchange_ref().ok_or(Gone)?;
-        let call = self.conn.noted(|| Call::SetPriority(stream, priority));
+        let call = self.conn.noted(|| Command::SetPriority(stream, priority));
         self.run(call, |_, cx| {
             cx.h3.reprioritize(cx.t, stream, priority);
             if cx.h3.side == Side::Client {
@@ -140,7 +139,7 @@ impl<T: Transport> Access<'_, T> {
         self.may_open()?;
         let call = self
             .conn
-            .noted(|| Call::OpenSession(Box::new(request.clone())));
+            .noted(|| Command::OpenSession(Box::new(request.clone())));
         self.run(call, |sessions, cx| sessions.open(cx, request))
     }
 
@@ -155,7 +154,7 @@ impl<T: Transport> Access<'_, T> {
     ) -> Result<(), SessionError> {
         let call = self
             .conn
-            .noted(|| Call::AcceptSession(session, Box::new(answer.clone())));
+            .noted(|| Command::AcceptSession(session, Box::new(answer.clone())));
         self.run(call, |sessions, cx| sessions.accept(cx, session, answer))
     }
 
@@ -183,10 +182,9 @@ impl<T: Transport> Access<'_, T> {
         head: &ResponseHead,
         content: Bytes,
     ) -> Result<(), SessionError> {
-        let len = content.len();
         let call = self
             .conn
-            .noted(|| Call::RejectSession(session, Box::new(head.clone()), len));
+            .noted(|| Command::RejectSession(session, Box::new(head.clone()), content.clone()));
         self.run(call, |sessions, cx| {
             sessions.reject(cx, session, head, content)
         })
@@ -198,7 +196,7 @@ impl<T: Transport> Access<'_, T> {
     /// # Errors
     /// [`SessionError`].
     pub fn drain_session(&mut self, session: SessionKey) -> Result<(), SessionError> {
-        let call = self.conn.noted(|| Call::DrainSession(session));
+        let call = self.conn.noted(|| Command::DrainSession(session));
         self.run(call, |sessions, cx| sessions.drain(cx, session))
     }
 
@@ -215,7 +213,7 @@ impl<T: Transport> Access<'_, T> {
     ) -> Result<(), SessionError> {
         let call = self
             .conn
-            .noted(|| Call::CloseSession(session, code, reason.to_owned()));
+            .noted(|| Command::CloseSession(session, code, reason.to_owned()));
         self.run(call, |sessions, cx| {
             sessions.close(cx, session, code, reason)
         })
@@ -229,7 +227,7 @@ impl<T: Transport> Access<'_, T> {
         if self.conn.state.life == Life::Closed {
             return Err(OpenError::Closed);
         }
-        let call = self.conn.noted(|| Call::OpenStream(session, dir));
+        let call = self.conn.noted(|| Command::OpenStream(session, dir));
         self.run(call, |sessions, cx| sessions.open_stream(cx, session, dir))
     }
 
@@ -278,11 +276,14 @@ impl<T: Transport> Access<'_, T> {
         }
     }
 
-    fn run<R: Debug>(
+    fn run<R>(
         &mut self,
         call: Option<Box<Call>>,
-        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> R,
-    ) -> R {
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Watched<'_, T>>) -> R,
+    ) -> R
+    where
+        for<'r> Outcome: From<&'r R>,
+    {
         self.conn.run(self.t, self.now, call, work)
     }
 
@@ -314,7 +315,7 @@ impl<T: Transport> Access<'_, T> {
         if self.is_session(stream) {
             return Ok(());
         }
-        let call = self.conn.noted(|| Call::EnableDatagrams(stream));
+        let call = self.conn.noted(|| Command::EnableDatagrams(stream));
         self.run(call, |sessions, cx| sessions.enable_datagrams(cx, stream));
         Ok(())
     }
@@ -354,8 +355,9 @@ impl<T: Transport> Access<'_, T> {
         if self.conn.state.life == Life::Closed {
             return Err(DatagramError::Gone);
         }
-        let len = || payload.map(<[u8]>::len).iter().sum();
-        let call = self.conn.noted(|| Call::SendDatagram(stream, len()));
+        let call = self
+            .conn
+            .noted(|| Call::SendDatagram(stream, payload.concat().into()));
         self.run(call, |sessions, cx| {
             sessions.send_datagram(cx, stream, payload)
         })
@@ -470,8 +472,10 @@ impl<T: Transport> SendStream<'_, T> {
     /// [`WriteError`]; nothing was taken.
     pub fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
         let stream = self.stream;
-        let lens = || chunks.iter().map(Bytes::len).collect();
-        let call = self.access.conn.noted(|| Call::Write(stream, lens()));
+        let call = self
+            .access
+            .conn
+            .noted(|| Call::Write(stream, chunks.to_vec()));
         self.access
             .run(call, |sessions, cx| match kind(cx.h3, stream) {
                 Some(Kind::Raw) => sessions.write(cx, stream, chunks),
@@ -486,7 +490,7 @@ impl<T: Transport> SendStream<'_, T> {
     /// [`SendError`].
     pub fn finish(&mut self) -> Result<(), SendError> {
         let stream = self.stream;
-        let call = self.access.conn.noted(|| Call::Finish(stream));
+        let call = self.access.conn.noted(|| Command::Finish(stream));
         self.access
             .run(call, |sessions, cx| match kind(cx.h3, stream) {
                 Some(Kind::Raw) => sessions.finish(cx, stream),
@@ -501,7 +505,7 @@ impl<T: Transport> SendStream<'_, T> {
     /// [`ResetError`].
     pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
         let stream = self.stream;
-        let call = self.access.conn.noted(|| Call::Reset(stream, code));
+        let call = self.access.conn.noted(|| Command::Reset(stream, code));
         let code = self.access.code(stream, code)?;
         self.access.run(call, |sessions, cx| match code {
             StreamCode::WebTransport(code) => sessions.reset(cx, stream, code),
@@ -520,21 +524,18 @@ impl<T: Transport> SendStream<'_, T> {
     /// holds already may keep their turn. O(n log n) for n streams of the session,
     /// as is then the end of each of them.
     pub fn set_order(&mut self, order: i32) {
-        self.reorder(Some(order), None);
+        self.reorder(Command::SetOrder(self.stream, order), Some(order), None);
     }
 
     /// Group of this stream in its session: orders are compared within a group, and
     /// groups share. Default 0. Otherwise as [`Self::set_order`].
     pub fn set_group(&mut self, group: u32) {
-        self.reorder(None, Some(group));
+        self.reorder(Command::SetGroup(self.stream, group), None, Some(group));
     }
 
-    pub(crate) fn reorder(&mut self, order: Option<i32>, group: Option<u32>) {
+    fn reorder(&mut self, command: Command, order: Option<i32>, group: Option<u32>) {
         let stream = self.stream;
-        let call = self
-            .access
-            .conn
-            .noted(|| Call::Reorder(stream, order, group));
+        let call = self.access.conn.noted(|| command);
         self.access.run(call, |sessions, cx| {
             sessions.reorder(cx, stream, order, group);
         });
@@ -577,7 +578,7 @@ impl<T: Transport> RecvStream<'_, T> {
     /// [`ResetError`].
     pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
         let stream = self.stream;
-        let call = self.access.conn.noted(|| Call::Stop(stream, code));
+        let call = self.access.conn.noted(|| Command::Stop(stream, code));
         let code = self.access.code(stream, code)?;
         let Access { conn, t, now } = &mut self.access;
         let stopped = conn.run_fallible(*t, *now, call, |sessions, cx| match code {

@@ -1,18 +1,22 @@
-//! The control plane as data: what can wait in a queue, be recorded and
-//! replayed, or be made up by a fuzzer. Bytes do not pass through here.
+//! What an application does with a connection, as data. [`Command`] is the control
+//! plane: what can wait in a queue, or be made up by a fuzzer. [`Call`] is that and
+//! the bytes, as an [`Observer`](crate::connection::Observer) is told.
 
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use thiserror::Error;
 
 use crate::access::Access;
 use crate::code::Code;
-use crate::error::{Gone, OpenError, ResetError, SendError, SessionError};
+use crate::error::{
+    DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
+};
+use crate::fault::Fault;
 use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, StreamKey};
-use crate::transport::Transport;
+use crate::transport::{Read, Transport};
 use crate::wire::priority::Priority;
 
 /// One thing to do on a connection: each variant is the [`Access`] method of
@@ -32,8 +36,8 @@ pub enum Command {
     OpenSession(Box<ConnectRequest>),
     /// [`Access::accept_session`].
     AcceptSession(SessionKey, Box<ConnectAnswer>),
-    /// [`Access::reject_session`].
-    RejectSession(SessionKey, StatusCode),
+    /// [`Access::reject_session_with`].
+    RejectSession(SessionKey, Box<ResponseHead>, Bytes),
     /// [`Access::drain_session`].
     DrainSession(SessionKey),
     /// [`Access::close_session`].
@@ -115,7 +119,9 @@ impl Command {
             Self::Trailers(stream, trailers) => to.trailers(stream, &trailers)?,
             Self::SetPriority(stream, priority) => to.set_priority(stream, priority)?,
             Self::AcceptSession(session, answer) => to.accept_session(session, &answer)?,
-            Self::RejectSession(session, status) => to.reject_session(session, status)?,
+            Self::RejectSession(session, head, content) => {
+                to.reject_session_with(session, &head, content)?;
+            }
             Self::DrainSession(session) => to.drain_session(session)?,
             Self::CloseSession(session, code, reason) => {
                 to.close_session(session, code, &reason)?;
@@ -131,4 +137,80 @@ impl Command {
         }
         Ok(Reply::Done)
     }
+}
+
+/// One call of an application.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Something of the control plane.
+    Command(Command),
+    /// `write` of the sending half, with what was offered.
+    Write(StreamKey, Vec<Bytes>),
+    /// `read` of the receiving half: most bytes, and most chunks.
+    Read(StreamKey, usize, usize),
+    /// [`Access::send_datagram`].
+    SendDatagram(StreamKey, Bytes),
+    /// [`Access::recv_datagram`].
+    RecvDatagram(StreamKey),
+}
+
+impl From<Command> for Call {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
+/// What a call gave.
+#[non_exhaustive]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Of [`Call::Command`].
+    Command(Result<Reply, CommandError>),
+    /// Bytes that were taken.
+    Write(Result<usize, WriteError>),
+    /// Chunks and bytes that were given.
+    Read(Result<Read, ReadError>),
+    /// Whether the datagram was sent.
+    SendDatagram(Result<(), DatagramError>),
+    /// Length of the datagram, if there was one.
+    RecvDatagram(Option<usize>),
+}
+
+/// What the methods of [`Access`] give.
+macro_rules! outcomes {
+    ($($result:ty: $outcome:ident = $map:expr;)*) => {$(
+        impl From<&$result> for Outcome {
+            fn from(result: &$result) -> Self {
+                Self::$outcome($map(*result))
+            }
+        }
+    )*};
+}
+
+outcomes! {
+    (): Command = |()| Ok(Reply::Done);
+    Result<StreamKey, OpenError>: Command = reply(Reply::Stream);
+    Result<SessionKey, OpenError>: Command = reply(Reply::Session);
+    Result<(), SendError>: Command = reply(|()| Reply::Done);
+    Result<(), SessionError>: Command = reply(|()| Reply::Done);
+    Result<(), ResetError>: Command = reply(|()| Reply::Done);
+    Result<usize, WriteError>: Write = std::convert::identity;
+    Result<(), DatagramError>: SendDatagram = std::convert::identity;
+    // Stopping, and reading: what they reveal may be a fault of the peer.
+    Result<bool, Fault>: Command = |stopped| match stopped {
+        Ok(true) => Ok(Reply::Done),
+        _ => Err(ResetError::Gone.into()),
+    };
+    Result<Result<Read, ReadError>, Fault>: Read = |read: Result<_, Fault>| {
+        read.unwrap_or_else(|fault| match fault {
+            Fault::Stream(_, why) | Fault::Connection(why) => Err(ReadError::Malformed(why)),
+        })
+    };
+}
+
+fn reply<R, E: Into<CommandError>>(
+    name: impl Fn(R) -> Reply,
+) -> impl Fn(Result<R, E>) -> Result<Reply, CommandError> {
+    move |result| result.map(&name).map_err(Into::into)
 }

@@ -9,12 +9,12 @@
 //! event. Inputs and accesses come in any order and number; after them the
 //! outputs are drained, again in any order. Draining twice is harmless.
 //!
-//! This is the shell: it writes down what goes in and out where a connection is
-//! recorded. The state machine is in `state`.
+//! This is the shell: it tells an [`Observer`] what goes in and out, if there is one.
+//! The state machine is in `state`.
 
+mod observer;
 mod state;
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,33 +22,35 @@ use bytes::Bytes;
 
 use crate::access::Access;
 use crate::code::Code;
+use crate::command::{Call, Command, Outcome, Reply};
 use crate::config::Config;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::id::{Side, StreamKey};
-use crate::record::{Call, Record, Tape, Taped};
 use crate::session::{Cx, Sessions};
 use crate::stats::Stats;
 use crate::time::Deadline;
 use crate::transport::{Transport, TransportEvent};
 
+pub(crate) use observer::Watched;
+pub use observer::{Answer, Input, Observer, Path, Seen};
 pub(crate) use state::{Life, State};
 
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) state: State,
-    /// Where everything is written down, if it is.
-    tape: Option<Box<Tape>>,
+    /// Who looks on, if anybody does.
+    observer: Option<Box<dyn Observer>>,
 }
 
-/// The transport, with the tape if there is one. A macro, so that the state can be
-/// used beside it.
-macro_rules! taped {
+/// The transport, with whoever looks on. A macro, so that the state can be used
+/// beside it.
+macro_rules! watched {
     ($connection:expr, $t:expr) => {
-        Taped {
+        Watched {
             t: $t,
-            tape: $connection.tape.as_deref_mut(),
+            observer: $connection.observer.as_deref_mut(),
         }
     };
 }
@@ -60,22 +62,26 @@ impl Connection {
     pub fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
         Self {
             state: State::new(side, config, seed),
-            tape: None,
+            observer: None,
         }
     }
 
-    /// As [`Self::new`], and everything that happens is written down for
-    /// [`Self::take_recorded`]; see [`crate::record`].
+    /// As [`Self::new`], and `observer` sees everything that goes in and out.
     #[must_use]
-    pub fn recorded(side: Side, config: Arc<Config>, seed: u64, record: &Record) -> Self {
-        let tape = Tape::new(record, side, &config, seed);
-        Self::with_tape(side, config, seed, tape)
+    pub fn observed(
+        side: Side,
+        config: Arc<Config>,
+        seed: u64,
+        observer: Box<dyn Observer>,
+    ) -> Self {
+        let mut connection = Self::new(side, config, seed);
+        connection.observer = Some(observer);
+        connection
     }
 
-    pub(crate) fn with_tape(side: Side, config: Arc<Config>, seed: u64, tape: Tape) -> Self {
-        let mut connection = Self::new(side, config, seed);
-        connection.tape = Some(Box::new(tape));
-        connection
+    /// Nobody looks on from here on.
+    pub fn unobserve(&mut self) -> Option<Box<dyn Observer>> {
+        self.observer.take()
     }
 
     /// Takes what QUIC has to tell.
@@ -83,8 +89,8 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        let mut t = taped!(self, t);
-        t.note(|tape, t| tape.input(t, now, &event));
+        let mut t = watched!(self, t);
+        t.input(now, Input::Transport(&event));
         self.state.handle(&mut t, now, &event);
     }
 
@@ -93,16 +99,16 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        let mut t = taped!(self, t);
-        t.note(|tape, t| tape.due(t, now));
+        let mut t = watched!(self, t);
+        t.input(now, Input::Timeout);
         self.state.handle_timeout(&mut t, now);
     }
 
     /// The next event for the application.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let (Some(tape), Some(event)) = (&mut self.tape, self.state.events.front()) {
-            tape.event(event);
+        if let (Some(observer), Some(event)) = (&mut self.observer, self.state.events.front()) {
+            observer.event(event);
         }
         self.state.events.pop_front()
     }
@@ -117,24 +123,6 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
         self.state.poll_timeout()
-    }
-
-    /// What was written down since the last call, in whole lines; empty when
-    /// nothing was, or the connection is not recorded. It grows until it is taken.
-    #[must_use]
-    pub fn take_recorded(&mut self) -> String {
-        self.tape
-            .as_mut()
-            .map_or_else(String::new, |tape| tape.take())
-    }
-
-    /// As [`Self::take_recorded`] for the last time.
-    #[must_use]
-    pub fn finish_recorded(&mut self) -> String {
-        self.tape.take().map_or_else(String::new, |mut tape| {
-            tape.end();
-            tape.take()
-        })
     }
 
     /// The connection together with its transport: everything an application
@@ -173,38 +161,53 @@ impl Connection {
         self.state.h3.table.looked_up.get()
     }
 
-    /// A call to be noted, if anything is.
+    /// A call to be told, if anybody looks on.
     #[inline]
-    pub(crate) fn noted(&self, call: impl FnOnce() -> Call) -> Option<Box<Call>> {
-        self.tape.is_some().then(|| Box::new(call()))
+    pub(crate) fn noted<C: Into<Call>>(&self, call: impl FnOnce() -> C) -> Option<Box<Call>> {
+        self.observer.is_some().then(|| Box::new(call().into()))
     }
 
     /// Runs an operation of the application and everything that follows from it.
-    pub(crate) fn run<T: Transport, R: Debug>(
+    pub(crate) fn run<T: Transport, R>(
         &mut self,
         t: &mut T,
         now: Instant,
         call: Option<Box<Call>>,
-        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> R,
-    ) -> R {
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Watched<'_, T>>) -> R,
+    ) -> R
+    where
+        for<'r> Outcome: From<&'r R>,
+    {
         let Some(call) = call else {
-            return self.state.work(&mut Taped { t, tape: None }, now, work);
+            return self
+                .state
+                .work(&mut Watched { t, observer: None }, now, work);
         };
-        let mut t = taped!(self, t);
-        t.note(|tape, t| tape.call(t, now, &call));
+        let mut t = watched!(self, t);
+        t.input(now, Input::Call(&call));
         let result = self.state.work(&mut t, now, work);
-        t.note(|tape, _| tape.outcome(&result));
+        self.tell((&result).into());
         result
     }
 
+    /// Tells what a call gave.
+    fn tell(&mut self, outcome: Outcome) {
+        if let Some(observer) = &mut self.observer {
+            observer.outcome(outcome);
+        }
+    }
+
     /// As [`Self::run`] for work that can reveal a fault of the peer.
-    pub(crate) fn run_fallible<T: Transport, R: Debug>(
+    pub(crate) fn run_fallible<T: Transport, R>(
         &mut self,
         t: &mut T,
         now: Instant,
         call: Option<Box<Call>>,
-        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Taped<'_, T>>) -> Result<R, Fault>,
-    ) -> Result<R, Fault> {
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Watched<'_, T>>) -> Result<R, Fault>,
+    ) -> Result<R, Fault>
+    where
+        for<'r> Outcome: From<&'r Result<R, Fault>>,
+    {
         self.run(t, now, call, |sessions, cx| {
             let result = work(sessions, cx);
             if let Err(fault) = &result {
@@ -217,16 +220,16 @@ impl Connection {
     /// The oldest datagram that waits for a session or request.
     pub(crate) fn pop_datagram<T: Transport>(
         &mut self,
-        t: &T,
+        t: &mut T,
         now: Instant,
         stream: StreamKey,
     ) -> Option<Bytes> {
-        let Some(tape) = &mut self.tape else {
-            return self.state.pop_datagram(stream);
-        };
+        if self.observer.is_some() {
+            let call = Call::RecvDatagram(stream);
+            watched!(self, t).input(now, Input::Call(&call));
+        }
         let payload = self.state.pop_datagram(stream);
-        tape.call(t, now, &Call::RecvDatagram(stream));
-        tape.outcome(&payload.as_ref().map(Bytes::len));
+        self.tell(Outcome::RecvDatagram(payload.as_ref().map(Bytes::len)));
         payload
     }
 
@@ -235,10 +238,10 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        let mut t = taped!(self, t);
-        t.note(|tape, t| tape.call(t, now, &Call::Drain(until)));
+        let mut t = watched!(self, t);
+        t.input(now, Input::Call(&Command::Drain(until).into()));
         self.state.wind_down(&mut t, now, until);
-        t.note(|tape, _| tape.outcome(&()));
+        self.tell(Outcome::Command(Ok(Reply::Done)));
     }
 
     /// Closes at once because the application says so.
@@ -252,9 +255,12 @@ impl Connection {
         if self.is_closed() {
             return;
         }
-        let mut t = taped!(self, t);
-        t.note(|tape, t| tape.call(t, now, &Call::Close(code)));
+        let mut t = watched!(self, t);
+        t.input(
+            now,
+            Input::Call(&Command::Close(code, reason.clone()).into()),
+        );
         self.state.close(&mut t, now, code, reason);
-        t.note(|tape, _| tape.outcome(&()));
+        self.tell(Outcome::Command(Ok(Reply::Done)));
     }
 }

@@ -133,6 +133,13 @@ pub struct StreamKey {
 }
 
 impl StreamKey {
+    /// The key of a stream that is known to have been in a table slot. It names
+    /// nothing if that stream is not there.
+    #[must_use]
+    pub const fn new(id: StreamId, slot: u32) -> Self {
+        Self { slot, id }
+    }
+
     /// The QUIC stream id.
     #[must_use]
     pub const fn id(self) -> StreamId {
@@ -158,6 +165,12 @@ impl fmt::Debug for StreamKey {
 pub struct SessionKey(pub(crate) StreamKey);
 
 impl SessionKey {
+    /// The session of a CONNECT stream. It names nothing if there is none.
+    #[must_use]
+    pub const fn new(stream: StreamKey) -> Self {
+        Self(stream)
+    }
+
     /// The CONNECT stream, whose id is the session id on the wire.
     #[must_use]
     pub const fn stream(self) -> StreamKey {

@@ -112,7 +112,7 @@
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
 //! | [`connection::Connection`] | HTTP/3 and sessions over any `Transport`, for those who bring their own QUIC |
-//! | [`replay::Recording`] | everything that went into connections, in one file, to be gone through again |
+//! | [`connection::Observer`] | sees everything that goes into a connection and comes out of it |
 //!
 //! A message or stream is over when its receiving half was read to
 //! [`transport::ReadState::Finished`] or an error, or stopped, and its sending
@@ -167,8 +167,6 @@ pub mod head;
 pub mod id;
 #[cfg(any(feature = "quinn", feature = "testing"))]
 mod mix;
-pub mod record;
-pub mod replay;
 mod session;
 pub mod stats;
 #[cfg(feature = "testing")]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::error::CloseReason;
 use crate::id::{Dir, Side, StreamId};
+use crate::wire::seen::Seen;
 
 /// A QUIC connection as the HTTP/3 layer sees it.
 pub trait Transport {
@@ -86,6 +87,12 @@ pub trait Transport {
     /// Closes the connection with an application error code. As much of `reason` as fits
     /// a packet reaches the peer.
     fn close(&mut self, code: u64, reason: Bytes);
+
+    /// What the next bytes read from a stream turned out to be. For whoever looks on;
+    /// a transport has no use for it.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn seen(&mut self, _: StreamId, _: Seen<'_>) {}
 }
 
 /// What a transport can do beyond RFC 9000.

@@ -10,12 +10,12 @@ use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, Side};
-use aqueduct_core::record::HEADER;
-use aqueduct_core::replay::{Recording, ReplayError, Replayed};
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::Transport;
+use aqueduct_record::HEADER;
+use aqueduct_record::{Recording, ReplayError, Replayed};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::input::Input;
@@ -106,7 +106,7 @@ fn go_through(text: &str) {
             .collect()
     };
     match Recording::read(text) {
-        Err(error) => assert!(error.line <= text.lines().count(), "{error}"),
+        Err(error) => assert!(error.line() <= text.lines().count(), "{error}"),
         Ok(recording) => {
             let results = replays(&recording);
             assert_eq!(results, replays(&recording));
@@ -122,11 +122,13 @@ fn check(result: &Result<Replayed, ReplayError>, text: &str) {
     let Err(error) = result else { return };
     assert!(!error.to_string().is_empty());
     let (line, recorded) = match error {
-        ReplayError::Recording(error) => (error.line, None),
+        ReplayError::TooMuchMemory { line } => (*line, None),
+        ReplayError::Recording(error) => (error.line(), None),
         ReplayError::Divergence(divergence) => {
             assert_ne!(divergence.recorded, divergence.replayed);
             (divergence.line, divergence.recorded.as_deref())
         }
+        error => panic!("{error}"),
     };
     let there = line.checked_sub(1).and_then(|at| text.split('\n').nth(at));
     assert!(there.is_some(), "line {line} of {error}");
@@ -222,6 +224,7 @@ fn text(input: &mut Input<'_>) -> String {
 fn bases() -> &'static [String] {
     static BASES: OnceLock<Vec<String>> = OnceLock::new();
     BASES.get_or_init(|| {
+        aqueduct_record::testing::replay_all();
         let [request, session] = [requests(), sessions()];
         // An endpoint's notes between the lines, and another endpoint's header.
         let shared: String = (session.lines().enumerate())

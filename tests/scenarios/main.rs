@@ -56,3 +56,9 @@ mod wt_requirements;
 mod wt_routing;
 mod wt_sets;
 mod wt_streams;
+
+/// Before the first test: all of them are replayed when they end.
+#[ctor::ctor(unsafe)]
+fn replay_all() {
+    aqueduct_record::testing::replay_all();
+}

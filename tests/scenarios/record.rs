@@ -7,10 +7,10 @@ use aqueduct_core::error::CloseReason;
 use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End};
 use aqueduct_core::id::{Dir, Side};
-use aqueduct_core::replay::{Recording, ReplayError};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::{expect_event, testing};
+use aqueduct_record::{Recording, ReplayError};
 use aqueduct_tests::{get, seeds};
 
 /// A request, a session with a stream and datagrams, a drain; recorded.
@@ -137,8 +137,8 @@ fn refusals_are_repeated() {
     let closed = pair.client().close_session(pending, 1, &reason);
     assert!(closed.is_err(), "{closed:?}");
     let lines = pair.recording();
-    assert!(lines.contains(" = Err(SessionPending)\n"), "{lines}");
-    assert!(lines.contains(" = Err(ReasonTooLong)\n"), "{lines}");
+    assert!(lines.contains(" = error session-pending\n"), "{lines}");
+    assert!(lines.contains(" = error reason-too-long\n"), "{lines}");
     let recording = Recording::read(&lines).expect("a recording");
     for connection in recording.connections() {
         let replayed = connection.replay(testing::epoch(), &mut |_, _| {});

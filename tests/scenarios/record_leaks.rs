@@ -11,11 +11,11 @@ use aqueduct_core::head::{
     ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead,
 };
 use aqueduct_core::id::{Dir, Side, StreamKey};
-use aqueduct_core::replay::Recording;
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_record::Recording;
 use http::{HeaderValue, Method, StatusCode};
 
 const SECRET: &str = "Sup3rSecretText";
@@ -340,13 +340,16 @@ fn calls_that_fail() {
 /// is its push id, which need not fit into the frame.
 #[test]
 fn promises_of_servers() {
-    for (id, why) in [(&[0x01][..], "PushNotAllowed"), (&[0xf6], "FrameMalformed")] {
+    for (id, why) in [
+        (&[0x01][..], "push-not-allowed"),
+        (&[0xf6], "frame-malformed"),
+    ] {
         let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
         let uri = "https://example.com/".parse().expect("an address");
         let head = RequestHead::new(Method::GET, uri);
         let request = peer.access().request(&head, End::Fin).expect("a request");
         peer.drive();
-        let rest = if why == "FrameMalformed" {
+        let rest = if why == "frame-malformed" {
             &[0; 3]
         } else {
             secret()

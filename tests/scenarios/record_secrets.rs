@@ -8,12 +8,12 @@ use aqueduct_core::connection::Connection;
 use aqueduct_core::event::{Event, SessionEvent};
 use aqueduct_core::head::{ConnectRequest, End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, Side};
-use aqueduct_core::record::{HEADER, Record, Secrets};
-use aqueduct_core::replay::Recording;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::Transport;
 use aqueduct_core::{expect_event, testing};
+use aqueduct_record::Recording;
+use aqueduct_record::{HEADER, Options, Record, Tape};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 
@@ -112,10 +112,13 @@ fn they_can_be_asked_for() {
     let record = Record {
         number: 5,
         epoch: testing::epoch(),
-        secrets: Secrets::Whole,
+        options: Options::new().secrets(true).transport(true),
     };
     let config = Arc::new(Config::default());
-    let mut ours = Connection::recorded(Side::Server, Arc::clone(&config), 1, &record);
+    let (sender, lines) = std::sync::mpsc::channel();
+    let sink = Box::new(move |text: &str| sender.send(text.to_owned()).expect("a receiver"));
+    let tape = Tape::new(&record, Side::Server, &config, 1, sink);
+    let mut ours = Connection::observed(Side::Server, Arc::clone(&config), 1, Box::new(tape));
     let mut peer = Connection::new(Side::Client, config, 2);
     let now = testing::epoch();
     let mut heard = Vec::new();
@@ -150,7 +153,8 @@ fn they_can_be_asked_for() {
         Ok(SECRETS[3].len())
     );
 
-    let lines = format!("{HEADER}{}", ours.finish_recorded());
+    drop(ours.unobserve());
+    let lines = format!("{HEADER}{}", lines.iter().collect::<String>());
     for secret in &SECRETS[..4] {
         assert!(holds(&lines, secret), "{secret} is not in\n{lines}");
     }
@@ -159,7 +163,7 @@ fn they_can_be_asked_for() {
         panic!("one connection");
     };
     assert_eq!((connection.number(), connection.side()), (5, Side::Server));
-    let replayed = connection.replay(now, &mut |_, _| {});
+    let replayed = connection.replay_transport(now, &mut |_, _| {});
     assert!(replayed.is_ok(), "{replayed:?}");
 }
 

@@ -20,6 +20,9 @@ pub struct Record {
     /// Keep bodies, paths and values of fields in the recording: passwords and cookies too
     #[arg(long, global = true, requires = "record")]
     pub record_secrets: bool,
+    /// Record what HTTP/3 asks of QUIC too, for `replay --transport`; with secrets, to the byte
+    #[arg(long, global = true, requires = "record")]
+    pub record_transport: bool,
 }
 
 /// Options of `replay`.
@@ -31,6 +34,9 @@ pub struct Replay {
     /// Print each event with its time
     #[arg(long)]
     pub events: bool,
+    /// Compare what HTTP/3 asks of QUIC, too; it has to be in the recording
+    #[arg(long)]
+    pub transport: bool,
     /// Only the connection of this number
     #[arg(long, value_name = "N")]
     pub connection: Option<u64>,

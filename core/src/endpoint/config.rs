@@ -15,13 +15,12 @@ use thiserror::Error;
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
 use super::incoming::IncomingPolicy;
-use super::recorder::{RecordFactory, Recorder};
+use super::observe::{EndpointObserver, ObserverFactory};
 use super::seed::{SeededIds, fold, system_seed};
 use super::tls::ALPN;
 use crate::config::Config;
 use crate::id::Side;
 use crate::mix::Mix;
-use crate::record::Secrets;
 
 /// How a connection uses QUIC: what it grants the peer, what it keeps for it,
 /// and how it finds its speed.
@@ -199,7 +198,7 @@ pub struct EndpointConfig {
     pub(super) ids: Option<ConnectionIds>,
     #[cfg(feature = "qlog")]
     pub(super) qlog: Option<Arc<QlogFactory>>,
-    record: Option<(Arc<RecordFactory>, bool)>,
+    observe: Option<Arc<ObserverFactory>>,
 }
 
 #[derive(Clone)]
@@ -235,7 +234,7 @@ impl EndpointConfig {
             ids: None,
             #[cfg(feature = "qlog")]
             qlog: None,
-            record: None,
+            observe: None,
         }
     }
 
@@ -319,34 +318,18 @@ impl EndpointConfig {
         self
     }
 
-    /// Writes down everything that its connections are told and do, for
-    /// [`replay::Recording`](crate::replay::Recording) to go through again.
-    /// `factory` is asked once by each endpoint that is made with this configuration
-    /// and gives the sink, if it wants a recording of that one. The sink is written
-    /// to in the middle of everything, so it should buffer; it is flushed when the
-    /// endpoint is dropped. After its first error, which is logged, the recording
-    /// ends.
-    ///
-    /// What a recording holds is told in [`record`](crate::record). `with_secrets`
-    /// keeps the bodies, payloads and values of fields that were received, and the
-    /// values that are sent; without it they are masked, with a key that each
-    /// endpoint draws and forgets.
+    /// Whoever `factory` gives sees everything that goes into the endpoint's connections
+    /// and comes out of them, in the middle of everything. It is asked once by each
+    /// endpoint that is made with this configuration.
     #[must_use]
-    pub fn record(mut self, factory: Arc<RecordFactory>, with_secrets: bool) -> Self {
-        self.record = Some((factory, with_secrets));
+    pub fn observe(mut self, factory: Arc<ObserverFactory>) -> Self {
+        self.observe = Some(factory);
         self
     }
 
-    /// The recording of one endpoint.
-    pub(super) fn recorder(&self) -> Option<Recorder> {
-        let (factory, with_secrets) = self.record.as_ref()?;
-        let secrets = match with_secrets {
-            true => Secrets::Whole,
-            false => Secrets::Masked {
-                key: [system_seed(), system_seed()],
-            },
-        };
-        Some(Recorder::new(factory()?, secrets))
+    /// Who looks on at one endpoint.
+    pub(super) fn observer(&self) -> Option<Box<dyn EndpointObserver>> {
+        self.observe.as_ref().and_then(|factory| factory())
     }
 
     pub(super) fn has_seed(&self) -> bool {

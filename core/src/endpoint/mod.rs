@@ -60,9 +60,9 @@ pub mod cid;
 mod config;
 mod connection;
 mod incoming;
+mod observe;
 mod packet;
 mod quic;
-mod recorder;
 mod seed;
 pub mod tls;
 
@@ -91,15 +91,14 @@ pub use config::QlogFactory;
 pub use config::{ConfigError, Congestion, EndpointConfig, Target, TransportSettings};
 pub use connection::{ConnectionInfo, ConnectionMut, ExportFailed, PathStats, PeerParameters};
 pub use incoming::{IncomingPolicy, Retry};
+pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
-pub use recorder::{RecordFactory, RecordSink};
 
 use config::Trace;
 use connection::State;
 use incoming::{Load, Verdict};
 use packet::{from_transmit, to_ecn};
-use recorder::Recorder;
 
 /// Answers that belong to no connection (refusals, retries, version
 /// negotiation, stateless resets), held until they are sent; the newest are
@@ -148,20 +147,8 @@ pub struct Endpoint {
     open: usize,
     closing: usize,
     handshakes: usize,
-    recorder: Option<Recorder>,
-}
-
-/// What is left to record goes to the sink.
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        let Some(recorder) = &mut self.recorder else {
-            return;
-        };
-        for state in self.slots.iter_mut().filter_map(|slot| slot.state.as_mut()) {
-            recorder.finish(&mut state.http);
-        }
-        recorder.flush();
-    }
+    /// Last, so that it goes after the connections.
+    observer: Option<Box<dyn EndpointObserver>>,
 }
 
 #[derive(Debug, Default)]
@@ -194,7 +181,7 @@ impl Endpoint {
     pub fn new(config: EndpointConfig) -> Result<Self, ConfigError> {
         let built = config.build()?;
         Ok(Self {
-            recorder: config.recorder(),
+            observer: config.observer(),
             config,
             quinn: built.endpoint,
             server: built.server,
@@ -262,8 +249,8 @@ impl Endpoint {
     /// Takes one received datagram.
     pub fn handle_datagram(&mut self, now: Instant, from: Arrival, data: BytesMut) {
         let now = self.see(now);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.datagram(now, "in", data.len());
+        if let Some(observer) = &mut self.observer {
+            observer.datagram(now, Way::In, data.len());
         }
         let mut response = self.spare.pop().unwrap_or_default();
         response.clear();
@@ -475,8 +462,8 @@ impl Endpoint {
             if let Some(transmit) = transmit {
                 // Sending may have made events, and there may be more to send.
                 self.touch(key);
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.datagram(now, "out", transmit.size);
+                if let Some(observer) = &mut self.observer {
+                    observer.datagram(now, Way::Out, transmit.size);
                 }
                 return Some(from_transmit(&transmit));
             }
@@ -539,7 +526,6 @@ impl Endpoint {
                 timers,
                 eventful,
                 sending,
-                recorder,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -555,9 +541,6 @@ impl Endpoint {
             state.dirty = false;
             let handle = ConnectionHandle(key.index());
             state.pump(quinn, handle, now);
-            if let Some(recorder) = recorder {
-                recorder.take(&mut state.http);
-            }
             let deadline = state.deadline();
             timers.arm(key, deadline);
             if !state.eventful && !state.told {
@@ -583,9 +566,6 @@ impl Endpoint {
             {
                 // Nothing comes back for this event; the handle is free after it.
                 let _ = quinn.handle_event(handle, drained);
-                if let Some(recorder) = recorder {
-                    recorder.finish(&mut state.http);
-                }
                 timers.arm(key, None);
                 slot.state = None;
                 slot.generation = slot.generation.wrapping_add(1);
@@ -594,11 +574,15 @@ impl Endpoint {
         }
     }
 
-    /// HTTP/3 of a new connection, recorded if the endpoint is.
+    /// HTTP/3 of a new connection, and whoever looks on.
     fn http(&mut self, now: Instant, side: Side, config: Arc<Config>) -> Connection {
         let seed = self.grease.next();
-        match &mut self.recorder {
-            Some(recorder) => Connection::recorded(side, config, seed, &recorder.next(now)),
+        let observer = self
+            .observer
+            .as_mut()
+            .and_then(|observer| observer.connection(now, side, &config, seed));
+        match observer {
+            Some(observer) => Connection::observed(side, config, seed, observer),
             None => Connection::new(side, config, seed),
         }
     }

@@ -5,7 +5,6 @@ mod early_data;
 mod http;
 mod order;
 mod random;
-mod recorded;
 mod tickets;
 
 use std::sync::Arc;

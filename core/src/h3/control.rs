@@ -105,9 +105,9 @@ impl H3 {
             };
             let mut chunk = std::mem::take(&mut slot.held);
             match slot.kind {
-                Kind::Control => self.on_control_bytes(t, &mut chunk)?,
-                Kind::QpackEncoder => self.on_encoder_bytes(t, &chunk)?,
-                Kind::QpackDecoder => self.on_decoder_bytes(&chunk)?,
+                Kind::Control => self.on_control_bytes(t, key.id, &mut chunk)?,
+                Kind::QpackEncoder => self.on_encoder_bytes(t, key.id, &chunk)?,
+                Kind::QpackDecoder => self.on_decoder_bytes(t, key.id, &chunk)?,
                 _ => return Ok(()),
             }
             //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.1
@@ -136,6 +136,7 @@ impl H3 {
     fn on_control_bytes<T: Transport>(
         &mut self,
         t: &mut T,
+        id: StreamId,
         input: &mut Bytes,
     ) -> Result<(), Fault> {
         let rules = FrameRules {
@@ -144,7 +145,7 @@ impl H3 {
         };
         while let Some(event) = self
             .control_reader
-            .read(input, &rules)
+            .read_seen(input, &rules, &mut |seen| t.seen(id, seen))
             .map_err(|error| Fault::Connection(error.into()))?
         {
             self.on_control_frame(t, event)?;

@@ -6,6 +6,7 @@ use crate::fault::{Fault, Violation};
 use crate::id::{StreamId, StreamKey};
 use crate::transport::Transport;
 use crate::wire::qpack::{Decoded, QpackError};
+use crate::wire::seen::Seen;
 
 impl From<QpackError> for Violation {
     fn from(error: QpackError) -> Self {
@@ -28,9 +29,11 @@ impl H3 {
     pub(super) fn on_encoder_bytes<T: Transport>(
         &mut self,
         t: &mut T,
+        id: StreamId,
         bytes: &[u8],
     ) -> Result<(), Fault> {
-        self.decoder.handle_encoder_stream(bytes)?;
+        self.decoder
+            .handle_encoder_stream_seen(bytes, &mut |seen| t.seen(id, seen))?;
         while let Some(id) = self.decoder.poll_unblocked() {
             let Some(key) = StreamId::from_wire(id).and_then(|id| self.table.find(id)) else {
                 continue;
@@ -51,8 +54,17 @@ impl H3 {
         Ok(())
     }
 
-    pub(super) fn on_decoder_bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        Ok(self.encoder.handle_decoder_stream(bytes)?)
+    pub(super) fn on_decoder_bytes<T: Transport>(
+        &mut self,
+        t: &mut T,
+        id: StreamId,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        self.encoder.handle_decoder_stream(bytes).inspect_err(|_| {
+            t.seen(id, Seen::Payload(bytes.len()));
+        })?;
+        t.seen(id, Seen::Acks(bytes.len()));
+        Ok(())
     }
 
     /// Decodes a section of a stream, or keeps it until it can be.
@@ -63,7 +75,11 @@ impl H3 {
         section: bytes::Bytes,
     ) -> Result<(), Fault> {
         let limit = self.config.limits.field_section;
-        let decoded = self.decoder.decode(key.id.wire(), &section, limit)?;
+        let decoded = self
+            .decoder
+            .decode_seen(key.id.wire(), &section, limit, &mut |seen| {
+                t.seen(key.id, seen);
+            })?;
         match decoded {
             Decoded::Blocked => {
                 //= https://www.rfc-editor.org/rfc/rfc9204#section-2.1.2

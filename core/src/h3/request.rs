@@ -29,6 +29,7 @@ use crate::transport::{Read, ReadState, StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame_reader::{FrameError, FrameEvent, FrameReader, FrameRules};
 use crate::wire::priority::{Priority, Stated};
+use crate::wire::seen::Seen;
 
 /// What a direction of the exchange expects next.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -185,7 +186,7 @@ impl H3 {
             if !slot.held.is_empty() {
                 let event = exchange
                     .reader
-                    .read(&mut slot.held, &rules)
+                    .read_seen(&mut slot.held, &rules, &mut |seen| t.seen(key.id, seen))
                     .map_err(|error| Fault::Connection(error.into()))?;
                 if let Some(event) = event {
                     self.on_frame(t, key, event)?;
@@ -251,6 +252,7 @@ impl H3 {
                 //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
                 // Nothing but DATA in a tunnel; nothing at all after trailers.
                 if matches!(exchange.recv, Part::Trailers | Part::Tunnel) {
+                    t.seen(key.id, Seen::Payload(section.len()));
                     return Err(Fault::Connection(Violation::FrameUnexpected));
                 }
                 self.on_section(t, key, section)
@@ -474,6 +476,27 @@ impl H3 {
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Result<Read, ReadError>, Fault> {
+        self.take_content(t, key, max, out, true)
+    }
+
+    /// As [`Self::read_content`], one chunk, for whoever tells what is in it.
+    pub(crate) fn read_capsules<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        out: &mut [Bytes; 1],
+    ) -> Result<Result<Read, ReadError>, Fault> {
+        self.take_content(t, key, usize::MAX, out, false)
+    }
+
+    fn take_content<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        max: usize,
+        out: &mut [Bytes],
+        opaque: bool,
+    ) -> Result<Result<Read, ReadError>, Fault> {
         let mut read = Read {
             chunks: 0,
             bytes: 0,
@@ -496,6 +519,9 @@ impl H3 {
                 *place = exchange.content.split_to(take);
                 read.chunks += 1;
                 read.bytes += take;
+                if opaque {
+                    t.seen(key.id, Seen::Payload(take));
+                }
                 continue;
             }
             match recv {
@@ -564,6 +590,7 @@ impl H3 {
             read.bytes = take;
             room -= take;
             if !slot.held.is_empty() {
+                t.seen(key.id, Seen::Payload(take));
                 return Ok(read);
             }
             target = rest;
@@ -592,6 +619,7 @@ impl H3 {
                         && read.chunks > 0
                     {
                         slot.recv = Recv::Reset(code, lost);
+                        t.seen(key.id, Seen::Payload(read.bytes));
                         return Ok(read);
                     }
                     self.close_recv(key);
@@ -600,6 +628,7 @@ impl H3 {
                 }
             }
         }
+        t.seen(key.id, Seen::Payload(read.bytes));
         match read.state {
             ReadState::Open => {}
             ReadState::Blocked => slot.readable_told = false,

@@ -11,6 +11,7 @@ use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamKey};
 use crate::transport::{ReadState, Transport};
 use crate::wire::cursor::HeadReader;
+use crate::wire::seen::Seen;
 use crate::wire::stream_type::UniType;
 
 impl H3 {
@@ -50,7 +51,10 @@ impl H3 {
                 Dir::Bi => claims.bidi,
                 Dir::Uni => claims.uni,
             };
-            if let Some(found) = reader.read(&mut slot.held, |ty| Some(ty) == claimed) {
+            let before = slot.held.len();
+            let found = reader.read(&mut slot.held, |ty| Some(ty) == claimed);
+            t.seen(key.id, Seen::Structure(before - slot.held.len()));
+            if let Some(found) = found {
                 break found;
             }
             if ended {

@@ -18,6 +18,7 @@ use crate::head::RequestHead;
 use crate::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::Transport;
+use crate::wire::seen::Seen;
 
 /// What is known of a session by its id.
 pub(super) enum Standing {
@@ -327,6 +328,7 @@ impl Sessions {
             }
         }
         cx.h3.remove(stream);
+        cx.t.seen(stream.id(), Seen::Over);
     }
 
     /// The peer's SETTINGS arrived.

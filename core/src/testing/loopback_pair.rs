@@ -1,5 +1,6 @@
 //! A client and a server over a [`Loopback`], with a clock that only tests move.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,9 +12,8 @@ use crate::error::{ReadError, TransportFailure, WriteError};
 use crate::event::{Event, SessionEvent};
 use crate::head::{ConnectAnswer, ConnectRequest};
 use crate::id::{SessionKey, Side, StreamKey};
-use crate::record::HEADER;
 use crate::testing::loopback::{End, Knobs, Loopback};
-use crate::testing::replayed::{check, recorded};
+use crate::testing::watch::{Watch, watch};
 use crate::transport::{ReadState, TransportEvent};
 
 /// Steps after which a pair that still moves is taken to run in circles.
@@ -57,9 +57,7 @@ pub struct LoopbackPair {
     client_events: Vec<Event>,
     server_events: Vec<Event>,
     scratch: Vec<(Side, TransportEvent)>,
-    /// Whether what is recorded is replayed at the end.
-    replayed: bool,
-    recorded: String,
+    watch: Option<Box<dyn Watch>>,
 }
 
 /// Length at which a recording is given up: the time is the test's.
@@ -68,9 +66,11 @@ const LONG: usize = 1 << 20;
 /// Every test is one of recording and replaying, too.
 impl Drop for LoopbackPair {
     fn drop(&mut self) {
-        if self.replayed && !std::thread::panicking() {
-            let seed = self.seed;
-            check(&self.recording(), seed);
+        self.unobserve();
+        if let Some(mut watch) = self.watch.take()
+            && !std::thread::panicking()
+        {
+            watch.check(self.seed);
         }
     }
 }
@@ -86,13 +86,20 @@ impl LoopbackPair {
     /// A pair over a given network.
     #[must_use]
     pub fn over(client: Config, server: Config, seed: u64, net: Loopback) -> Self {
+        let mut watch = watch();
+        let mut watched = |side, config: Config, seed| match &mut watch {
+            Some(watch) => {
+                let observer = watch.connection(side, &config, seed);
+                Connection::observed(side, Arc::new(config), seed, observer)
+            }
+            None => Connection::new(side, Arc::new(config), seed),
+        };
         Self {
             net,
-            client: recorded(Side::Client, client, seed),
-            server: recorded(Side::Server, server, seed.wrapping_add(1)),
+            client: watched(Side::Client, client, seed),
+            server: watched(Side::Server, server, seed.wrapping_add(1)),
             now: super::epoch(),
-            replayed: true,
-            recorded: HEADER.to_owned(),
+            watch,
             seed,
             client_events: Vec::new(),
             server_events: Vec::new(),
@@ -120,24 +127,25 @@ impl LoopbackPair {
         self.server_events.clear();
     }
 
-    /// Stops recording and gives what was recorded of both ends, the client's first.
-    pub fn recording(&mut self) -> String {
-        let mut recorded = self.take_recording();
+    fn unobserve(&mut self) {
         for connection in [&mut self.client, &mut self.server] {
-            recorded.push_str(&connection.finish_recorded());
+            drop(connection.unobserve());
         }
-        recorded
     }
 
-    /// What was recorded since the last call. Recording goes on, but nothing is
-    /// replayed at the end.
+    /// Stops recording and gives what was recorded of both ends; empty if nobody
+    /// looks on.
+    pub fn recording(&mut self) -> String {
+        self.unobserve();
+        let watch = self.watch.take();
+        watch.map_or_else(String::new, |mut watch| watch.take())
+    }
+
+    /// What was recorded since the last call. Recording goes on; what has been taken
+    /// is not gone through at the end.
     pub fn take_recording(&mut self) -> String {
-        self.replayed = false;
-        let mut recorded = std::mem::take(&mut self.recorded);
-        for connection in [&mut self.client, &mut self.server] {
-            recorded.push_str(&connection.take_recorded());
-        }
-        recorded
+        let watch = self.watch.as_mut();
+        watch.map_or_else(String::new, |watch| watch.take())
     }
 
     /// Stops recording, which takes time and memory that are not to be measured.
@@ -411,13 +419,8 @@ impl LoopbackPair {
     }
 
     fn collect(&mut self) {
-        if self.replayed {
-            for connection in [&mut self.client, &mut self.server] {
-                self.recorded.push_str(&connection.take_recorded());
-            }
-            if self.recorded.len() > LONG {
-                self.stop_recording();
-            }
+        if self.watch.as_ref().is_some_and(|watch| watch.len() > LONG) {
+            self.stop_recording();
         }
         self.client_events
             .extend(std::iter::from_fn(|| self.client.poll_event()));

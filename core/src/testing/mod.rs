@@ -3,6 +3,7 @@
 //!
 //! [`loopback::Loopback`] is a transport without QUIC, [`loopback_pair::LoopbackPair`] two
 //! connections joined by it, [`raw::RawPeer`] one connection against a script.
+//! [`watch_all`] has what happens on all of them gone through again.
 //! `pair::Pair` joins two real endpoints, QUIC and TLS included, by a simulated network.
 
 #[cfg(feature = "pair")]
@@ -14,7 +15,9 @@ pub mod loopback_pair;
 #[cfg(feature = "pair")]
 pub mod pair;
 pub mod raw;
-mod replayed;
+mod watch;
+
+pub use watch::{Watch, WatchFactory, watch_all};
 
 /// Where virtual time begins. Its value is of no consequence: nothing but
 /// differences to it is ever looked at.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::cert::Identity;
 use super::link::Link;
-use super::replayed::Kept;
+use super::watch::{Watch, watch};
 use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
 use crate::endpoint::{
@@ -38,7 +38,7 @@ pub struct Options {
     pub server_tls: Option<Arc<rustls::ServerConfig>>,
     /// TLS of the client, when not one that trusts [`Identity::localhost`].
     pub client_tls: Option<Arc<rustls::ClientConfig>>,
-    /// Record both endpoints and go through the recordings at the end. Default yes.
+    /// Let both endpoints be looked at, if anybody does. Default yes.
     pub record: bool,
 }
 
@@ -71,8 +71,25 @@ pub struct End {
     /// Datagrams per transmit that the end's socket takes.
     pub gso: usize,
     buffer: Vec<u8>,
-    /// Last, so that the endpoint has written everything when it is gone through.
-    kept: Option<Kept>,
+    /// Last, so that the endpoint is gone when it is gone through.
+    watched: Watched,
+}
+
+/// What is gone through at the end.
+#[derive(Debug)]
+struct Watched {
+    watch: Option<Box<dyn Watch>>,
+    seed: u64,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(watch) = &mut self.watch
+            && !std::thread::panicking()
+        {
+            watch.check(self.seed);
+        }
+    }
 }
 
 /// A client and a server endpoint on virtual time.
@@ -117,9 +134,9 @@ impl Pair {
             .incoming(options.incoming)
             .seed(seed());
         let mut end = |mut config: EndpointConfig, host| {
-            let kept = options.record.then(|| Kept::new(options.seed));
-            if let Some(kept) = &kept {
-                config = config.record(kept.factory(), false);
+            let mut watch = options.record.then(watch).flatten();
+            if let Some(factory) = watch.as_mut().and_then(|watch| watch.endpoint()) {
+                config = config.observe(factory);
             }
             End {
                 endpoint: config
@@ -132,7 +149,10 @@ impl Pair {
                 events: Vec::new(),
                 gso: 10,
                 buffer: Vec::new(),
-                kept,
+                watched: Watched {
+                    watch,
+                    seed: options.seed,
+                },
             }
         };
         let (client, server) = (end(client, 1), end(server, 2));
@@ -317,8 +337,9 @@ impl End {
     /// What was recorded since the last call. What has been taken is not gone
     /// through at the end.
     #[must_use]
-    pub fn recording(&self) -> String {
-        self.kept.as_ref().map_or_else(String::new, Kept::take)
+    pub fn recording(&mut self) -> String {
+        let watch = self.watched.watch.as_mut();
+        watch.map_or_else(String::new, |watch| watch.take())
     }
 
     /// Takes the events of one connection.

@@ -5,6 +5,7 @@
 //! mistake there does not hide here. They are for small things.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,10 +17,9 @@ use crate::connection::Connection;
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
-use crate::record::HEADER;
 use crate::testing::loopback::{End, Knobs, Loopback};
 use crate::testing::loopback_pair::take_from;
-use crate::testing::replayed::{check, recorded};
+use crate::testing::watch::{Watch, watch};
 use crate::transport::{ReadState, StreamGone, Transport, TransportEvent};
 
 /// A QUIC variable-length integer in its shortest form.
@@ -157,15 +157,17 @@ pub struct RawPeer {
     closed: Option<CloseReason>,
     /// False: nothing our side sends is read, so that it runs out of credit.
     pub reading: bool,
-    /// Whether what was recorded is replayed at the end.
-    replayed: bool,
+    watch: Option<Box<dyn Watch>>,
 }
 
 /// Every test is one of recording and replaying, too.
 impl Drop for RawPeer {
     fn drop(&mut self) {
-        if self.replayed && !std::thread::panicking() {
-            check(&self.recording(), 7);
+        drop(self.conn.unobserve());
+        if let Some(mut watch) = self.watch.take()
+            && !std::thread::panicking()
+        {
+            watch.check(7);
         }
     }
 }
@@ -180,26 +182,35 @@ impl RawPeer {
     /// A peer over a given network.
     #[must_use]
     pub fn over(ours: Side, config: Config, net: Loopback) -> Self {
+        let mut watch = watch();
+        let conn = match &mut watch {
+            Some(watch) => {
+                let observer = watch.connection(ours, &config, 7);
+                Connection::observed(ours, Arc::new(config), 7, observer)
+            }
+            None => Connection::new(ours, Arc::new(config), 7),
+        };
         let mut peer = Self {
             net,
             ours,
-            conn: recorded(ours, config, 7),
+            conn,
             now: super::epoch(),
             events: Vec::new(),
             seen: BTreeMap::new(),
             datagrams: Vec::new(),
             closed: None,
             reading: true,
-            replayed: true,
+            watch,
         };
         peer.drive();
         peer
     }
 
-    /// Stops recording and gives what was recorded.
+    /// Stops recording and gives what was recorded; empty if nobody looks on.
     pub fn recording(&mut self) -> String {
-        self.replayed = false;
-        format!("{HEADER}{}", self.conn.finish_recorded())
+        drop(self.conn.unobserve());
+        let watch = self.watch.take();
+        watch.map_or_else(String::new, |mut watch| watch.take())
     }
 
     /// Stops recording, which takes time and memory that are not to be measured.

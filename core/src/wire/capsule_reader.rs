@@ -6,6 +6,7 @@ use super::{
     capsule::{Capsule, CapsuleError, CapsuleType, MAX_REASON},
     capsule_stream::{Part, Reader},
     payload::Gather,
+    seen::Seen,
 };
 
 /// What the protocol on the stream defines. Borrowed at each read.
@@ -78,10 +79,21 @@ impl CapsuleReader {
         input: &mut Bytes,
         rules: &CapsuleRules<'_>,
     ) -> Result<Option<CapsuleEvent>, CapsuleError> {
+        self.read_seen(input, rules, &mut |_| {})
+    }
+
+    /// As [`Self::read`]; tells what the bytes are.
+    #[doc(hidden)]
+    pub fn read_seen(
+        &mut self,
+        input: &mut Bytes,
+        rules: &CapsuleRules<'_>,
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<Option<CapsuleEvent>, CapsuleError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let result = self.step(input, rules);
+        let result = self.step(input, rules, seen);
         self.failed = result.as_ref().err().copied();
         result
     }
@@ -101,8 +113,9 @@ impl CapsuleReader {
         &mut self,
         input: &mut Bytes,
         rules: &CapsuleRules<'_>,
+        seen: &mut impl FnMut(Seen<'_>),
     ) -> Result<Option<CapsuleEvent>, CapsuleError> {
-        while let Some(part) = self.parts.read(input)? {
+        while let Some(part) = self.parts.read_seen(input, seen)? {
             match part {
                 Part::Start { ty, len } => {
                     if let Some(event) = Self::passed_over(ty, len, rules)? {
@@ -112,12 +125,17 @@ impl CapsuleReader {
                     self.value = Some((ty, Gather::new(len)));
                 }
                 Part::Piece(mut piece) => {
-                    if let Some((ty, gather)) = &mut self.value
-                        && let Some(value) = gather.take(&mut piece)
-                    {
-                        let ty = *ty;
+                    let Some((ty, gather)) = &mut self.value else {
+                        continue;
+                    };
+                    let (ty, from, bytes) = (*ty, gather.before(), piece.len());
+                    let value = gather.take(&mut piece);
+                    let withheld = tell(ty, from, bytes, value.is_some(), seen);
+                    if let Some(value) = value {
                         self.value = None;
-                        return complete(ty, value).map(Some);
+                        let event = complete(ty, value)?;
+                        seen(Seen::Text(withheld));
+                        return Ok(Some(event));
                     }
                 }
                 // A value that came in pieces is complete with its last.
@@ -164,6 +182,29 @@ impl CapsuleReader {
             None => Ok(Some(CapsuleEvent::Skipped { ty, len })),
         }
     }
+}
+
+/// Tells what bytes of a value are, `from` of which have come before. Of a text that
+/// ends with them, it withholds the last byte and gives 1.
+fn tell(
+    ty: CapsuleType,
+    from: usize,
+    bytes: usize,
+    ends: bool,
+    seen: &mut impl FnMut(Seen<'_>),
+) -> usize {
+    if ty == CapsuleType::WT_CLOSE_SESSION {
+        let code = 4_usize.saturating_sub(from).min(bytes);
+        let withheld = usize::from(ends).min(bytes - code);
+        seen(Seen::Structure(code));
+        seen(Seen::Text(bytes - code - withheld));
+        return withheld;
+    }
+    seen(match ty.webtransport_bounds() {
+        Some(_) if ty != CapsuleType::DATAGRAM => Seen::Structure(bytes),
+        _ => Seen::Payload(bytes),
+    });
+    0
 }
 
 fn complete(ty: CapsuleType, value: Bytes) -> Result<CapsuleEvent, CapsuleError> {

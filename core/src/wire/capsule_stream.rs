@@ -6,6 +6,7 @@ use super::{
     capsule::{CapsuleError, CapsuleType},
     cursor::Prefix,
     payload::split,
+    seen::Seen,
     varint,
 };
 
@@ -87,17 +88,32 @@ impl Reader {
     /// [`CapsuleError::TooLarge`] before any of the value, and at every call from then
     /// on.
     pub fn read(&mut self, input: &mut Bytes) -> Result<Option<Part>, CapsuleError> {
+        self.read_seen(input, &mut |_| {})
+    }
+
+    /// As [`Self::read`]; tells what the bytes are, but for those of the pieces.
+    #[doc(hidden)]
+    pub fn read_seen(
+        &mut self,
+        input: &mut Bytes,
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<Option<Part>, CapsuleError> {
         loop {
+            let before = input.len();
             match &mut self.at {
                 At::Type => {
-                    let Some(ty) = self.prefix.read(input) else {
+                    let ty = self.prefix.read(input);
+                    seen(Seen::Structure(before - input.len()));
+                    let Some(ty) = ty else {
                         return Ok(None);
                     };
                     self.at = At::Length(CapsuleType(ty));
                 }
                 At::Length(ty) => {
                     let ty = *ty;
-                    let Some(len) = self.prefix.read(input) else {
+                    let len = self.prefix.read(input);
+                    seen(Seen::Structure(before - input.len()));
+                    let Some(len) = len else {
                         return Ok(None);
                     };
                     if len > self.max_len {
@@ -126,6 +142,7 @@ impl Reader {
                     if !*skip {
                         return Ok(Some(Part::Piece(piece)));
                     }
+                    seen(Seen::Payload(piece.len()));
                 }
                 At::Failed(error) => return Err(*error),
             }

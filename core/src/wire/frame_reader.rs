@@ -16,6 +16,7 @@ use super::{
     cursor::Prefix,
     frame::{FrameType, StreamKind, Verdict},
     payload::{Gather, split},
+    seen::Seen,
     varint,
 };
 use crate::{code::Code, id::Side};
@@ -200,7 +201,19 @@ impl FrameReader {
         input: &mut Bytes,
         rules: &FrameRules,
     ) -> Result<Option<FrameEvent>, FrameError> {
-        let result = self.step(input, rules);
+        self.read_seen(input, rules, &mut |_| {})
+    }
+
+    /// As [`Self::read`]; tells what the bytes are, but for those of field sections
+    /// and content, which others look into.
+    #[doc(hidden)]
+    pub fn read_seen(
+        &mut self,
+        input: &mut Bytes,
+        rules: &FrameRules,
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<Option<FrameEvent>, FrameError> {
+        let result = self.step(input, rules, seen);
         if let Err(error) = result {
             self.state = State::Failed(error);
         }
@@ -231,11 +244,15 @@ impl FrameReader {
         &mut self,
         input: &mut Bytes,
         rules: &FrameRules,
+        seen: &mut impl FnMut(Seen<'_>),
     ) -> Result<Option<FrameEvent>, FrameError> {
         loop {
+            let before = input.len();
             match &mut self.state {
                 State::Type => {
-                    let Some(ty) = self.prefix.read(input) else {
+                    let ty = self.prefix.read(input);
+                    seen(Seen::Structure(before - input.len()));
+                    let Some(ty) = ty else {
                         return Ok(None);
                     };
                     self.accept_type(ty, rules)?;
@@ -243,7 +260,9 @@ impl FrameReader {
                 }
                 State::Length(ty) => {
                     let ty = *ty;
-                    let Some(len) = self.prefix.read(input) else {
+                    let len = self.prefix.read(input);
+                    seen(Seen::Structure(before - input.len()));
+                    let Some(len) = len else {
                         return Ok(None);
                     };
                     if let Some(event) = self.begin_payload(FrameType(ty), len, rules)? {
@@ -262,14 +281,19 @@ impl FrameReader {
                     return Ok(Some(FrameEvent::Data(chunk)));
                 }
                 State::Skip(left) => {
-                    *left -= split(input, *left).len() as u64;
+                    let skipped = split(input, *left).len();
+                    seen(Seen::Payload(skipped));
+                    *left -= skipped as u64;
                     if *left > 0 {
                         return Ok(None);
                     }
                     self.state = State::Type;
                 }
                 State::Gather { ty, gather } => {
-                    let Some(payload) = gather.take(input) else {
+                    let first = gather.before() == 0;
+                    let payload = gather.take(input);
+                    ty.tell(before - input.len(), first, seen);
+                    let Some(payload) = payload else {
                         return Ok(None);
                     };
                     let ty = *ty;
@@ -381,6 +405,21 @@ impl Gathered {
             Self::MaxPushId => FrameType::MAX_PUSH_ID,
             Self::PriorityRequest => FrameType::PRIORITY_UPDATE_REQUEST,
             Self::PriorityPush => FrameType::PRIORITY_UPDATE_PUSH,
+        }
+    }
+
+    /// Tells what bytes of the payload are.
+    fn tell(self, bytes: usize, first: bool, seen: &mut impl FnMut(Seen<'_>)) {
+        match self {
+            Self::Headers => {}
+            // Nobody decodes a promise. Its first byte decides whether the push id
+            // fits into it.
+            Self::PushPromise => {
+                let id = bytes.min(usize::from(first));
+                seen(Seen::Structure(id));
+                seen(Seen::Payload(bytes - id));
+            }
+            _ => seen(Seen::Structure(bytes)),
         }
     }
 

@@ -18,6 +18,8 @@ pub mod grease;
 mod payload;
 pub mod priority;
 pub mod qpack;
+#[doc(hidden)]
+pub mod seen;
 pub mod settings;
 pub mod sf;
 pub mod stream_type;

@@ -18,6 +18,11 @@ impl Gather {
         }
     }
 
+    /// Bytes of the payload that came before.
+    pub(super) fn before(&self) -> usize {
+        self.buf.len()
+    }
+
     /// What has come, and the memory held for it.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, usize) {

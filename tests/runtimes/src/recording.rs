@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use aqueduct_core::endpoint::{EndpointConfig, RecordFactory, RecordSink};
-use aqueduct_core::replay::{Recording, Replayed};
+use aqueduct_core::endpoint::EndpointConfig;
+use aqueduct_record::{Options, RecordSink, Recording, Replayed, recorder};
 
 use crate::trace::Trace;
 
@@ -19,16 +19,16 @@ impl Tape {
     #[must_use]
     pub fn of(&self, config: EndpointConfig) -> EndpointConfig {
         let tape = self.clone();
-        let factory: Arc<RecordFactory> = Arc::new(move || {
+        let options = Options::new().secrets(true).transport(true);
+        config.observe(recorder(options, move || {
             Some(RecordSink {
                 to: Box::new(tape.clone()),
                 first: 0,
             })
-        });
-        config.record(factory, true)
+        }))
     }
 
-    /// Replays the only connection, offline.
+    /// Replays the only connection, offline, and compares all it says to QUIC.
     ///
     /// # Panics
     /// When there is another number of them, or when the core, fed with what the
@@ -42,7 +42,7 @@ impl Tape {
             panic!("{} connections", recording.connections().len());
         };
         let mut events = Vec::new();
-        let replayed = connection.replay(Instant::now(), &mut |_, event| {
+        let replayed = connection.replay_transport(Instant::now(), &mut |_, event| {
             events.push(event.to_owned());
         });
         let replayed = replayed.unwrap_or_else(|error| panic!("{error}"));

@@ -12,10 +12,10 @@ connection: draining server
 connection: closed remote 256 %
 session 12: established 200 1 sec-webtransport-http3-draft draft02 -
 session 12: opened 19 uni
-session 12: closed client 7 (4-bytes)
+session 12: closed client 7 done
 session 20: established 200 1 sec-webtransport-http3-draft draft02 -
 session 20: draining
-session 20: closed client 0 (3-bytes)
+session 20: closed client 0 bye
 session 8: rejected 404 0 -
 stream 0: response 1 :status 200
 stream 24: response 1 :status 204

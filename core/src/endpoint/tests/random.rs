@@ -99,7 +99,11 @@ fn think(luck: &mut Mix, mind: &Mind, client: bool) -> Option<(ConnKey, Command)
         }
         4 if !client => {
             let (key, session) = pick(luck, &mind.sessions)?;
-            (key, Command::RejectSession(session, StatusCode::FORBIDDEN))
+            let no = ResponseHead::new(StatusCode::FORBIDDEN);
+            (
+                key,
+                Command::RejectSession(session, no.into(), Bytes::new()),
+            )
         }
         3..=6 => {
             let (key, session) = pick(luck, &mind.sessions)?;

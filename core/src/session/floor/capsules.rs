@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::fault::Violation;
 use crate::wire::capsule::CapsuleError;
 use crate::wire::capsule_reader::{CapsuleEvent, CapsuleReader, CapsuleRules};
+use crate::wire::seen::Seen;
 
 impl From<CapsuleError> for Violation {
     fn from(error: CapsuleError) -> Self {
@@ -22,13 +23,14 @@ pub(crate) struct CapsuleStream(CapsuleReader);
 
 impl CapsuleStream {
     /// Takes bytes from the front of `content` up to the end of the next event;
-    /// `None` when they are used up.
+    /// `None` when they are used up. Tells what they are.
     pub(crate) fn read(
         &mut self,
         content: &mut Bytes,
         rules: &CapsuleRules<'_>,
+        seen: &mut impl FnMut(Seen<'_>),
     ) -> Result<Option<CapsuleEvent>, Violation> {
-        Ok(self.0.read(content, rules)?)
+        Ok(self.0.read_seen(content, rules, seen)?)
     }
 
     /// The peer ended the stream cleanly; an error inside a capsule.

@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::id::{Dir, StreamKey};
 use crate::stats::Stats;
 use crate::transport::Read;
+use crate::wire::seen::Seen;
 
 /// Why a data stream gives no bytes.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -87,4 +88,7 @@ pub(crate) trait Carrier {
 
     /// Credits the peer with useful work.
     fn credit(&mut self, worth: u32);
+
+    /// What the next bytes of the control capsules are, for whoever looks on.
+    fn seen(&mut self, _: Seen<'_>) {}
 }

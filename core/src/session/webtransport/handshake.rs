@@ -433,7 +433,7 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             let mut out = [Bytes::new()];
             let OverH3 { h3, t, connect } = &mut self.carrier;
             // A reset comes as an event of its own.
-            let Ok(read) = h3.read_content(*t, connect.stream(), usize::MAX, &mut out)? else {
+            let Ok(read) = h3.read_capsules(*t, connect.stream(), &mut out)? else {
                 return Ok(());
             };
             let [content] = out;

@@ -11,6 +11,7 @@ use crate::fault::{Fault, Violation};
 use crate::session::floor::registry::Life;
 use crate::wire::capsule::{self, Capsule};
 use crate::wire::capsule_reader::{CapsuleEvent, CapsuleRules};
+use crate::wire::seen::Seen;
 
 impl<C: Carrier> SessionMut<'_, C> {
     /// Takes in capsules, in pieces of any size.
@@ -28,10 +29,11 @@ impl<C: Carrier> SessionMut<'_, C> {
                     return Err(Fault::Stream(self.key.stream(), Violation::DataAfterClose));
                 }
                 // What crossed our own close is of no interest.
-                Life::Over { by_peer: false } => return Ok(()),
+                Life::Over { by_peer: false } => break,
                 _ => {}
             }
-            let read = self.capsules.read(&mut content, &rules);
+            let carrier = &mut self.carrier;
+            let read = (self.capsules).read(&mut content, &rules, &mut |seen| carrier.seen(seen));
             match read.map_err(|why| Fault::Stream(self.key.stream(), why))? {
                 None => return Ok(()),
                 Some(CapsuleEvent::Capsule(capsule)) => self.on_capsule(capsule)?,
@@ -45,6 +47,7 @@ impl<C: Carrier> SessionMut<'_, C> {
                 }
             }
         }
+        self.carrier.seen(Seen::Payload(content.len()));
         Ok(())
     }
 

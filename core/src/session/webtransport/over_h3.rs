@@ -15,6 +15,7 @@ use crate::id::{Dir, SessionKey, StreamKey};
 use crate::session::floor::owner::Owner;
 use crate::stats::Stats;
 use crate::transport::{Read, Transport};
+use crate::wire::seen::Seen;
 use crate::wire::stream_type::{wt_bidi_head, wt_uni_head};
 
 /// The streams of one session.
@@ -144,6 +145,11 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
 
     fn abort_control(&mut self, code: Code) {
         self.h3.abandon(self.t, self.connect.stream(), code);
+    }
+
+    #[inline]
+    fn seen(&mut self, what: Seen<'_>) {
+        self.t.seen(self.connect.id(), what);
     }
 
     fn stats(&mut self) -> &mut Stats {

@@ -13,6 +13,7 @@ use super::static_table;
 use super::table::{ENTRY_OVERHEAD, Entry, Table};
 use super::text::Text;
 use crate::wire::fields::FieldSection;
+use crate::wire::seen::Seen;
 
 /// Most bytes of Section Acknowledgments and Stream Cancellations that wait
 /// for [`Decoder::take_output`]: over 1,600 instructions, whatever the stream
@@ -85,10 +86,28 @@ impl Decoder {
     /// cannot be applied. A string too long for the table is refused as soon as
     /// its length is known.
     pub fn handle_encoder_stream(&mut self, bytes: &[u8]) -> Result<(), QpackError> {
+        self.handle_encoder_stream_seen(bytes, &mut |_| {})
+    }
+
+    /// As [`Self::handle_encoder_stream`]; tells what the bytes are.
+    #[doc(hidden)]
+    pub fn handle_encoder_stream_seen(
+        &mut self,
+        bytes: &[u8],
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<(), QpackError> {
         let mut partial = std::mem::take(&mut self.partial);
         let result = partial.drive(bytes, |cursor| {
-            let instruction = EncoderInstruction::read(cursor, self.table.capacity())?;
-            self.apply(instruction).map_err(StepError::Apply)
+            let before = cursor.remaining();
+            let instruction = EncoderInstruction::read(cursor, self.table.capacity());
+            let read = before - cursor.remaining();
+            match &instruction {
+                Ok(instruction) => self.tell(instruction, read, seen),
+                Err(ReadError::Incomplete { .. }) => seen(Seen::Ahead(read + cursor.cut())),
+                // The first byte says what it was to be.
+                Err(_) => seen(Seen::Structure(read.max(1))),
+            }
+            self.apply(instruction?).map_err(StepError::Apply)
         });
         self.partial = partial;
         self.unblock();
@@ -99,6 +118,36 @@ impl Decoder {
                 EncoderStreamReason::IntegerTooLarge.into()
             }
         })
+    }
+
+    /// Tells what an instruction of `read` bytes consists of.
+    fn tell(
+        &self,
+        instruction: &EncoderInstruction<'_>,
+        read: usize,
+        seen: &mut impl FnMut(Seen<'_>),
+    ) {
+        let (name, value) = match *instruction {
+            EncoderInstruction::SetCapacity(_) | EncoderInstruction::Duplicate { .. } => {
+                return seen(Seen::Structure(read));
+            }
+            EncoderInstruction::InsertWithStaticName { index, value } => {
+                (static_table::get(index).map(|(name, _)| name), value)
+            }
+            EncoderInstruction::InsertWithDynamicName { index, value } => {
+                (self.relative(index).ok().map(Entry::name), value)
+            }
+            EncoderInstruction::InsertWithLiteralName { name, value } => {
+                let head = read - value.wire().len();
+                return seen(Seen::Field { head, name, value });
+            }
+        };
+        let head = read - value.wire().len();
+        match name.map(Text::Plain) {
+            Some(name) => seen(Seen::Field { head, name, value }),
+            // Whatever the value is, the instruction is refused.
+            None => seen(Seen::Structure(head)),
+        }
     }
 
     fn apply(&mut self, instruction: EncoderInstruction<'_>) -> Result<(), EncoderStreamReason> {
@@ -169,6 +218,36 @@ impl Decoder {
         section: &[u8],
         max_size: u64,
     ) -> Result<Decoded, QpackError> {
+        self.decode_seen(stream, section, max_size, &mut |_| {})
+    }
+
+    /// As [`Self::decode`]; tells what the bytes are.
+    #[doc(hidden)]
+    pub fn decode_seen(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+        max_size: u64,
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<Decoded, QpackError> {
+        let mut told = 0;
+        let decoded = self.decode_section(stream, section, max_size, &mut |what: Seen<'_>| {
+            told += what.len();
+            seen(what);
+        });
+        if decoded.is_err() {
+            seen(Seen::Refused(section.len() - told));
+        }
+        decoded
+    }
+
+    fn decode_section(
+        &mut self,
+        stream: u64,
+        section: &[u8],
+        max_size: u64,
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<Decoded, QpackError> {
         let mut cursor = Cursor::new(section);
         let inserts = self.table.insert_count();
         //= https://www.rfc-editor.org/rfc/rfc9204#section-4.5.1.1
@@ -179,17 +258,23 @@ impl Decoder {
         let prefix = Prefix::read(&mut cursor, self.max_capacity, around)?;
         self.forget(stream);
         let required = prefix.required_insert_count;
+        let read = section.len() - cursor.remaining();
         if required > inserts {
-            return self.block(stream, required);
+            let blocked = self.block(stream, required)?;
+            seen(Seen::Ahead(read));
+            return Ok(blocked);
         }
+        seen(Seen::Structure(read));
         let mut sink = Sink {
             section: FieldSection::new(),
             room: max_size,
             overflow: false,
         };
         while !cursor.is_empty() {
+            let before = cursor.remaining();
             let line = FieldLine::read(&mut cursor)?;
-            self.decode_line(line, prefix, &mut sink)?;
+            let read = before - cursor.remaining();
+            self.decode_line(line, read, prefix, &mut sink, seen)?;
         }
         if required > 0 {
             //= https://www.rfc-editor.org/rfc/rfc9204#section-4.4.1
@@ -208,13 +293,16 @@ impl Decoder {
     fn decode_line(
         &self,
         line: FieldLine<'_>,
+        read: usize,
         prefix: Prefix,
         sink: &mut Sink,
+        seen: &mut impl FnMut(Seen<'_>),
     ) -> Result<(), DecompressionReason> {
-        match line {
+        let (name, value, never_indexed) = match line {
             FieldLine::Indexed(reference) => {
                 let (name, value) = prefix.resolve(reference, &self.table)?;
-                sink.push(Text::Plain(name), Text::Plain(value), false)
+                seen(Seen::Structure(read));
+                return sink.push(Text::Plain(name), Text::Plain(value), false);
             }
             FieldLine::NameReference {
                 name,
@@ -222,14 +310,17 @@ impl Decoder {
                 never_indexed,
             } => {
                 let (name, _) = prefix.resolve(name, &self.table)?;
-                sink.push(Text::Plain(name), value, never_indexed)
+                (Text::Plain(name), value, never_indexed)
             }
             FieldLine::Literal {
                 name,
                 value,
                 never_indexed,
-            } => sink.push(name, value, never_indexed),
-        }
+            } => (name, value, never_indexed),
+        };
+        let head = read - value.wire().len();
+        seen(Seen::Field { head, name, value });
+        sink.push(name, value, never_indexed)
     }
 
     fn block(&mut self, stream: u64, required: u64) -> Result<Decoded, QpackError> {

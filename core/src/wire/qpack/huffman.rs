@@ -18,7 +18,8 @@ const FAST_BITS: u32 = 9;
 pub(super) struct InvalidHuffman;
 
 /// Length in bits of one byte's code.
-pub(crate) const fn code_bits(byte: u8) -> u8 {
+#[doc(hidden)]
+pub const fn code_bits(byte: u8) -> u8 {
     CODES[byte as usize].1
 }
 
@@ -40,7 +41,8 @@ pub(super) fn min_decoded_len(len: u64) -> u64 {
 }
 
 /// Appends `text` encoded.
-pub(super) fn encode(text: &[u8], out: &mut BytesMut) {
+#[doc(hidden)]
+pub fn encode(text: &[u8], out: &mut BytesMut) {
     let mut pending = 0u64;
     let mut bits = 0;
     for byte in text {

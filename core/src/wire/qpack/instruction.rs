@@ -159,11 +159,6 @@ impl Partial {
         Ok(())
     }
 
-    /// The bytes kept, for whoever gives up on the rest of the instruction.
-    pub(super) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
-    }
-
     /// Bytes kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -30,7 +30,6 @@ mod decoder;
 mod encoder;
 mod error;
 mod field_line;
-mod hide;
 mod huffman;
 mod huffman_table;
 mod instruction;
@@ -44,10 +43,12 @@ mod text;
 pub use self::decoder::{Decoded, Decoder, MAX_DECODER_BACKLOG};
 pub use self::encoder::{Encoder, MAX_ENCODER_BACKLOG};
 pub use self::error::{DecoderStreamReason, DecompressionReason, EncoderStreamReason, QpackError};
-pub(crate) use self::hide::Hider;
-pub(crate) use self::huffman::code_bits;
 pub use self::references::MAX_OUTSTANDING_SECTIONS;
-pub(crate) use self::static_table::is_entry as is_static_entry;
+#[doc(hidden)]
+pub use self::{
+    huffman::{code_bits, encode as encode_huffman},
+    text::Text,
+};
 
 #[cfg(test)]
 mod tests;

@@ -52,11 +52,15 @@ const fn prefix_mask(prefix_bits: u32) -> u64 {
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
+    cut: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self {
+            rest: bytes,
+            cut: 0,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,6 +70,11 @@ impl<'a> Cursor<'a> {
     /// Bytes not yet read.
     pub(super) fn remaining(&self) -> usize {
         self.rest.len()
+    }
+
+    /// Bytes in place that belong to an integer which is cut off.
+    pub(super) fn cut(&self) -> usize {
+        self.cut
     }
 
     /// The next byte, left in place.
@@ -82,10 +91,10 @@ impl<'a> Cursor<'a> {
         let mask = prefix_mask(prefix_bits);
         let mut bytes = self.rest.iter();
         let mut next = || {
-            bytes
-                .next()
-                .copied()
-                .ok_or(ReadError::Incomplete { more: 1 })
+            bytes.next().copied().ok_or_else(|| {
+                self.cut = self.rest.len();
+                ReadError::Incomplete { more: 1 }
+            })
         };
         let mut value = u64::from(next()?) & mask;
         if value == mask {

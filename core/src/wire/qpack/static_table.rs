@@ -130,11 +130,6 @@ pub(super) fn get(index: u64) -> Option<(&'static [u8], &'static [u8])> {
     ENTRIES.get(usize::try_from(index).ok()?).copied()
 }
 
-/// Whether the static table has this very field.
-pub(crate) fn is_entry(name: &[u8], value: &[u8]) -> bool {
-    matches!(find(name, value), Match::Field(_))
-}
-
 /// The best entry for a field: a binary search, then one comparison for each
 /// entry of that name.
 pub(super) fn find(name: &[u8], value: &[u8]) -> Match {

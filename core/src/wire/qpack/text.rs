@@ -6,8 +6,9 @@ use super::huffman::{self, InvalidHuffman, Symbols};
 use super::prefix_int::{Cursor, ReadError, put_int};
 
 /// A name or value, as it stands on the wire or in a table.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Text<'a> {
+pub enum Text<'a> {
     /// The bytes themselves.
     Plain(&'a [u8]),
     /// Huffman-coded, not looked at yet.
@@ -41,8 +42,15 @@ impl<'a> Text<'a> {
         })
     }
 
+    /// What it stands for; `None` if it is not coded as it has to be. Linear in its
+    /// length.
+    pub fn plain(&self) -> Option<Vec<u8>> {
+        let mut plain = Vec::new();
+        self.append_to(&mut plain, u64::MAX).ok().map(|_| plain)
+    }
+
     /// The bytes on the wire, without their length.
-    pub(super) fn wire(&self) -> &'a [u8] {
+    pub fn wire(&self) -> &'a [u8] {
         match self {
             Self::Plain(bytes) | Self::Huffman(bytes) => bytes,
         }

@@ -15,7 +15,7 @@ const RUN: usize = 4;
 
 /// Most bytes that one word may stand for where they are wanted in one piece: no
 /// datagram is longer, and a short file cannot ask for much memory.
-const MAX_BYTES: u64 = 1 << 16;
+pub(crate) const MAX_BYTES: u64 = 1 << 16;
 
 /// Part of what a word of bytes stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -130,6 +130,7 @@ pub(crate) fn put_text(out: &mut String, text: &[u8]) {
 }
 
 fn put_bytes(out: &mut String, mut bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     if bytes.is_empty() {
         out.push('-');
     }
@@ -140,9 +141,13 @@ fn put_bytes(out: &mut String, mut bytes: &[u8]) {
             bytes = bytes.get(zeros..).unwrap_or_default();
             continue;
         }
-        let (head, tail) = bytes.split_at(zeros.max(1).min(bytes.len()));
+        // Up to where the next zeros may be a run.
+        let plain = bytes.iter().skip(zeros).take_while(|byte| **byte != 0);
+        let (head, tail) = bytes.split_at(zeros + plain.count());
         for byte in head {
-            let _ = write!(out, "{byte:02x}");
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from(DIGITS[usize::from(digit)]));
+            }
         }
         bytes = tail;
     }
@@ -233,6 +238,11 @@ impl<'a> Words<'a> {
         }
         let numbers = word.split(',').map(str::parse);
         Ok(numbers.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether nothing follows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.clone().next().is_none()
     }
 
     /// Nothing may follow.

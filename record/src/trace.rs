@@ -4,22 +4,30 @@
 
 use bytes::Bytes;
 
-use super::call::{dir, read_dir};
-use super::heads::{put_answer, put_connect, put_section};
-use super::mask::Mask;
-use super::words::{Line, Malformed, Words};
-use crate::code::Code;
-use crate::error::{CloseReason, PeerCode, SessionClose, TransportFailure};
-use crate::event::{Event, SessionEvent, StreamEvent};
-use crate::id::{Side, StreamId, StreamKey};
-use crate::transport::TransportEvent;
-use crate::wire::fields::FieldSection;
+use aqueduct_core::code::Code;
+use aqueduct_core::error::{CloseReason, PeerCode, SessionClose, TransportFailure};
+use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::id::{StreamId, StreamKey};
+use aqueduct_core::transport::{ReadState, TransportEvent};
+use aqueduct_core::wire::fields::FieldSection;
 
-fn put_reason(line: &mut Line, reason: &[u8], mask: Option<&Mask>) {
-    match mask {
-        Some(mask) => line.text(&mask.text(reason)),
-        None => line.text(reason),
-    };
+use crate::call::read_dir;
+use crate::heads::{put_answer, put_connect, put_section};
+use crate::mask::Masking;
+use crate::names::{OTHER, dir, violation};
+use crate::words::{Line, Malformed, Words};
+
+/// What follows the bytes of a read.
+pub(crate) fn state(state: ReadState) -> &'static str {
+    match state {
+        ReadState::Open => "open",
+        ReadState::Blocked => "blocked",
+        ReadState::Finished => "finished",
+    }
+}
+
+fn put_reason(line: &mut Line, reason: &[u8], mask: Masking) {
+    line.text(&mask.text(reason));
 }
 
 pub(crate) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> {
@@ -27,7 +35,7 @@ pub(crate) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> 
     StreamId::from_wire(id).ok_or_else(|| Malformed(format!("{id} is no stream id")))
 }
 
-pub(super) fn put_input(line: &mut Line, event: &TransportEvent, mask: Option<&Mask>) {
+pub(crate) fn put_input(line: &mut Line, event: &TransportEvent, mask: Masking) {
     match event {
         TransportEvent::Connected => line.word("connected"),
         TransportEvent::Opened(way) => line.word("opened").word(dir(*way)),
@@ -63,16 +71,15 @@ pub(crate) fn read_input(words: &mut Words<'_>) -> Result<TransportEvent, Malfor
     })
 }
 
-/// Our own reasons are not recorded: they are constants of the program.
-fn put_close(line: &mut Line, reason: &CloseReason, mask: Option<&Mask>) {
+fn put_close(line: &mut Line, reason: &CloseReason, mask: Masking) {
     match reason {
-        CloseReason::Local { code, .. } => {
-            line.word("local").show(code.value());
+        CloseReason::Local { code, reason } => {
+            put_reason(line.word("local").show(code.value()), reason, mask);
         }
         CloseReason::PeerMisbehaved { code, why } => {
             line.word("misbehaved")
                 .show(code.value())
-                .show(format_args!("{why:?}"));
+                .word(violation(*why));
         }
         CloseReason::Remote { code, reason } => {
             put_reason(line.word("remote").show(code.value()), reason, mask);
@@ -80,30 +87,40 @@ fn put_close(line: &mut Line, reason: &CloseReason, mask: Option<&Mask>) {
         CloseReason::Drained => {
             line.word("drained");
         }
-        CloseReason::Transport(failure) => match failure {
-            TransportFailure::TimedOut => {
-                line.word("timed-out");
-            }
-            TransportFailure::Reset => {
-                line.word("reset");
-            }
-            TransportFailure::VersionMismatch => {
-                line.word("version-mismatch");
-            }
-            TransportFailure::CidsExhausted => {
-                line.word("cids-exhausted");
-            }
-            TransportFailure::ClosedByPeer { code, reason } => {
-                put_reason(line.word("closed-by-peer").show(code), reason, mask);
-            }
-            TransportFailure::Error { code, reason } => {
-                // What QUIC says are constants; what TLS says can name who was
-                // refused, and comes with the code of an alert or this prefix.
-                let tls = (0x100..0x200).contains(code) || reason.starts_with("TLS error");
-                let mask = mask.filter(|_| tls);
-                put_reason(line.word("error").show(code), reason.as_bytes(), mask);
-            }
-        },
+        CloseReason::Transport(failure) => put_failure(line, failure, mask),
+        _ => {
+            line.word(OTHER);
+        }
+    }
+}
+
+fn put_failure(line: &mut Line, failure: &TransportFailure, mask: Masking) {
+    match failure {
+        TransportFailure::TimedOut => {
+            line.word("timed-out");
+        }
+        TransportFailure::Reset => {
+            line.word("reset");
+        }
+        TransportFailure::VersionMismatch => {
+            line.word("version-mismatch");
+        }
+        TransportFailure::CidsExhausted => {
+            line.word("cids-exhausted");
+        }
+        TransportFailure::ClosedByPeer { code, reason } => {
+            put_reason(line.word("closed-by-peer").show(code), reason, mask);
+        }
+        TransportFailure::Error { code, reason } => {
+            // What QUIC says are constants; what TLS says can name who was
+            // refused, and comes with the code of an alert or this prefix.
+            let tls = (0x100..0x200).contains(code) || reason.starts_with("TLS error");
+            let mask = if tls { mask } else { Masking::Off };
+            put_reason(line.word("error").show(code), reason.as_bytes(), mask);
+        }
+        _ => {
+            line.word(OTHER);
+        }
     }
 }
 
@@ -139,8 +156,8 @@ fn read_close(words: &mut Words<'_>) -> Result<CloseReason, Malformed> {
     }))
 }
 
-/// `ours` is the side that takes the event.
-pub(super) fn put_event(line: &mut Line, event: &Event, ours: Side, mask: Option<&Mask>) {
+/// An event that the application takes.
+pub(crate) fn put_event(line: &mut Line, event: &Event, mask: Masking) {
     match event {
         Event::Connected => {
             line.word("connected");
@@ -158,31 +175,28 @@ pub(super) fn put_event(line: &mut Line, event: &Event, ours: Side, mask: Option
         Event::Available(way) => {
             line.word("available").word(dir(*way));
         }
-        Event::Request { stream, head } => put_head(line, "request", stream, &head.fields, mask),
-        Event::Interim { stream, head } => put_head(line, "interim", stream, &head.fields, mask),
-        Event::Response { stream, head } => put_head(line, "response", stream, &head.fields, mask),
+        Event::Request { stream, head } => put_head(line, "request", stream, head.fields(), mask),
+        Event::Interim { stream, head } => put_head(line, "interim", stream, head.fields(), mask),
+        Event::Response { stream, head } => put_head(line, "response", stream, head.fields(), mask),
         Event::Trailers { stream, trailers } => {
-            put_head(line, "trailers", stream, &trailers.fields, mask);
+            put_head(line, "trailers", stream, trailers.fields(), mask);
         }
         Event::Stream(stream, event) => {
-            line.word("stream").show(stream.id);
+            line.word("stream").show(stream.id());
             put_stream_event(line, event);
         }
         Event::Session(session, event) => {
             line.word("session").show(session.id());
-            put_session_event(line, event, ours, mask);
+            put_session_event(line, event, mask);
+        }
+        _ => {
+            line.word(OTHER);
         }
     }
 }
 
-fn put_head(
-    line: &mut Line,
-    name: &str,
-    stream: &StreamKey,
-    fields: &FieldSection,
-    mask: Option<&Mask>,
-) {
-    line.word(name).show(stream.id);
+fn put_head(line: &mut Line, name: &str, stream: &StreamKey, fields: &FieldSection, mask: Masking) {
+    line.word(name).show(stream.id());
     put_section(line, fields, mask);
 }
 
@@ -194,7 +208,7 @@ fn put_stream_event(line: &mut Line, event: &StreamEvent) {
         StreamEvent::Stopped(code) => coded("stopped", code),
         StreamEvent::Reset(code) => coded("reset", code),
         StreamEvent::Malformed(why) => {
-            line.word("malformed").show(format_args!("{why:?}"));
+            line.word("malformed").word(violation(*why));
         }
         StreamEvent::Readable => {
             line.word("readable");
@@ -217,16 +231,19 @@ fn put_stream_event(line: &mut Line, event: &StreamEvent) {
         StreamEvent::SessionGone => {
             line.word("session-gone");
         }
+        _ => {
+            line.word(OTHER);
+        }
     }
 }
 
-fn put_session_event(line: &mut Line, event: &SessionEvent, ours: Side, mask: Option<&Mask>) {
+fn put_session_event(line: &mut Line, event: &SessionEvent, mask: Masking) {
     match event {
         SessionEvent::Requested(request) => put_connect(line.word("requested"), request, mask),
         SessionEvent::Established(answer) => put_answer(line.word("established"), answer, mask),
         SessionEvent::Rejected { answer, .. } => put_answer(line.word("rejected"), answer, mask),
         SessionEvent::Opened { stream, dir: way } => {
-            line.word("opened").show(stream.id).word(dir(*way));
+            line.word("opened").show(stream.id()).word(dir(*way));
         }
         SessionEvent::StreamsAvailable(way) => {
             line.word("streams-available").word(dir(*way));
@@ -240,29 +257,33 @@ fn put_session_event(line: &mut Line, event: &SessionEvent, ours: Side, mask: Op
         SessionEvent::Draining => {
             line.word("draining");
         }
-        SessionEvent::Closed(close) => match &**close {
-            SessionClose::Closed { by, code, reason } => {
-                line.word("closed").show(by).show(code);
-                if *by == ours {
-                    // Either the application's own, or a constant of ours that is
-                    // not masked in a replay.
-                    line.show(format_args!("({}-bytes)", reason.len()));
-                } else {
-                    put_reason(line, reason.as_bytes(), mask);
-                }
-            }
-            SessionClose::Reset(code) => {
-                line.word("reset").show(code.value());
-            }
-            SessionClose::PeerMisbehaved { code, why } => {
-                line.word("misbehaved")
-                    .show(code.value())
-                    .show(format_args!("{why:?}"));
-            }
-            SessionClose::Unprocessed => {
-                line.word("unprocessed");
-            }
-            SessionClose::Connection(reason) => put_close(line.word("connection"), reason, mask),
-        },
+        SessionEvent::Closed(close) => put_session_close(line, close, mask),
+        _ => {
+            line.word(OTHER);
+        }
+    }
+}
+
+fn put_session_close(line: &mut Line, close: &SessionClose, mask: Masking) {
+    match close {
+        SessionClose::Closed { by, code, reason } => {
+            line.word("closed").show(by).show(code);
+            put_reason(line, reason.as_bytes(), mask);
+        }
+        SessionClose::Reset(code) => {
+            line.word("reset").show(code.value());
+        }
+        SessionClose::PeerMisbehaved { code, why } => {
+            line.word("misbehaved")
+                .show(code.value())
+                .word(violation(*why));
+        }
+        SessionClose::Unprocessed => {
+            line.word("unprocessed");
+        }
+        SessionClose::Connection(reason) => put_close(line.word("connection"), reason, mask),
+        _ => {
+            line.word(OTHER);
+        }
     }
 }

@@ -4,32 +4,35 @@
 use http::uri::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use super::mask::Mask;
-use super::words::{Line, Malformed, Words, put_text, read_text, utf8};
-use crate::head::{ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead};
-use crate::wire::fields::{Field, FieldSection};
+use aqueduct_core::fault::Violation;
+use aqueduct_core::head::{
+    ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead,
+};
+use aqueduct_core::wire::fields::{Field, FieldSection};
+
+use crate::mask::Masking;
+use crate::words::{Line, Malformed, Words, put_text, read_text, utf8};
 
 /// Marks a value that compression must not index.
 const NEVER_INDEXED: char = '!';
 
-fn put_field(line: &mut Line, field: Field<'_>, mask: Option<&Mask>) {
+fn put_field(line: &mut Line, field: Field<'_>, mask: Masking) {
     line.text(field.name).word("");
     if field.never_indexed {
         line.0.push(NEVER_INDEXED);
     }
-    let masked = mask.and_then(|mask| mask.field(Some(field.name), field.value));
-    put_text(&mut line.0, masked.as_deref().unwrap_or(field.value));
+    put_text(&mut line.0, &mask.field(field.name, field.value));
 }
 
 /// Number of lines, then name and value of each.
-pub(super) fn put_section(line: &mut Line, fields: &FieldSection, mask: Option<&Mask>) {
+pub(crate) fn put_section(line: &mut Line, fields: &FieldSection, mask: Masking) {
     line.show(fields.len());
     for field in fields {
         put_field(line, field, mask);
     }
 }
 
-pub(super) fn put_headers(line: &mut Line, headers: &HeaderMap, mask: Option<&Mask>) {
+pub(crate) fn put_headers(line: &mut Line, headers: &HeaderMap, mask: Masking) {
     line.show(headers.len());
     for (name, value) in headers {
         let field = Field {
@@ -63,7 +66,7 @@ fn read_section(words: &mut Words<'_>) -> Result<FieldSection, Malformed> {
     Ok(fields)
 }
 
-pub(super) fn read_headers(words: &mut Words<'_>) -> Result<HeaderMap, Malformed> {
+pub(crate) fn read_headers(words: &mut Words<'_>) -> Result<HeaderMap, Malformed> {
     let mut headers = HeaderMap::new();
     for _ in 0..words.number::<usize>()? {
         let name = HeaderName::from_bytes(&words.text()?)
@@ -80,25 +83,14 @@ pub(super) fn read_headers(words: &mut Words<'_>) -> Result<HeaderMap, Malformed
 }
 
 /// Scheme, authority and path, each or none.
-pub(super) fn put_uri(line: &mut Line, uri: &Uri, mask: Option<&Mask>) {
-    let parts = uri.clone().into_parts();
-    let authority = parts
-        .authority
-        .as_ref()
-        .map(|authority| authority.as_str().as_bytes());
-    let masked = |name: &[u8], value: Option<&[u8]>| mask?.field(Some(name), value?);
-    line.maybe_text(
-        parts
-            .scheme
-            .as_ref()
-            .map(|scheme| scheme.as_str().as_bytes()),
-    );
-    line.maybe_text(masked(b":authority", authority).as_deref().or(authority));
-    let path = parts
-        .path_and_query
-        .as_ref()
-        .map(|path| path.as_str().as_bytes());
-    line.maybe_text(masked(b":path", path).as_deref().or(path));
+pub(crate) fn put_uri(line: &mut Line, uri: &Uri, mask: Masking) {
+    let authority = uri.authority().map(|authority| authority.as_str());
+    let path = uri.path_and_query().map(|path| path.as_str());
+    line.maybe_text(uri.scheme_str().map(str::as_bytes));
+    for (name, value) in [(":authority", authority), (":path", path)] {
+        let masked = value.map(|value| mask.field(name.as_bytes(), value.as_bytes()));
+        line.maybe_text(masked.as_deref());
+    }
 }
 
 fn read_uri(words: &mut Words<'_>) -> Result<Uri, Malformed> {
@@ -109,32 +101,23 @@ fn read_uri(words: &mut Words<'_>) -> Result<Uri, Malformed> {
         words.maybe_text()?,
         words.maybe_text()?,
     ];
-    parts.scheme = scheme
-        .as_deref()
-        .map(TryFrom::try_from)
-        .transpose()
-        .map_err(wrong)?;
-    parts.authority = authority
-        .as_deref()
-        .map(TryFrom::try_from)
-        .transpose()
-        .map_err(wrong)?;
-    parts.path_and_query = path
-        .as_deref()
-        .map(TryFrom::try_from)
-        .transpose()
-        .map_err(wrong)?;
+    let scheme = scheme.as_deref().map(TryFrom::try_from);
+    let authority = authority.as_deref().map(TryFrom::try_from);
+    let path = path.as_deref().map(TryFrom::try_from);
+    parts.scheme = scheme.transpose().map_err(wrong)?;
+    parts.authority = authority.transpose().map_err(wrong)?;
+    parts.path_and_query = path.transpose().map_err(wrong)?;
     Uri::from_parts(parts).map_err(|_| Malformed::new("parts that make no URI"))
 }
 
-pub(super) fn put_end(line: &mut Line, end: End) {
+pub(crate) fn put_end(line: &mut Line, end: End) {
     line.word(match end {
         End::More => "more",
         End::Fin => "fin",
     });
 }
 
-pub(super) fn read_end(words: &mut Words<'_>) -> Result<End, Malformed> {
+pub(crate) fn read_end(words: &mut Words<'_>) -> Result<End, Malformed> {
     match words.word()? {
         "more" => Ok(End::More),
         "fin" => Ok(End::Fin),
@@ -142,59 +125,62 @@ pub(super) fn read_end(words: &mut Words<'_>) -> Result<End, Malformed> {
     }
 }
 
-/// The lines of a head that is sent in their order, else none.
-fn put_order(line: &mut Line, in_order: bool, fields: &FieldSection, mask: Option<&Mask>) {
-    if in_order {
-        put_section(line, fields, mask);
-    } else {
-        put_section(line, &FieldSection::new(), mask);
+/// Marks a head that is sent line by line, in the order of its fields.
+const LINES: &str = "lines";
+/// Marks a head that is sent as its parts say.
+const PARTS: &str = "parts";
+
+pub(crate) fn put_request(line: &mut Line, head: &RequestHead, mask: Masking) {
+    let fields = head.fields();
+    if RequestHead::from_fields(fields.clone()).is_ok_and(|again| again == *head) {
+        return put_section(line.word(LINES), fields, mask);
     }
-}
-
-pub(super) fn put_request(line: &mut Line, head: &RequestHead, mask: Option<&Mask>) {
-    line.text(head.method.as_str().as_bytes());
+    line.word(PARTS).text(head.method.as_str().as_bytes());
     put_uri(line, &head.uri, mask);
-    line.maybe_text(
-        head.protocol
-            .as_ref()
-            .map(|protocol| protocol.as_str().as_bytes()),
-    );
+    let protocol = head.protocol.as_ref().map(Protocol::as_str);
+    line.maybe_text(protocol.map(str::as_bytes));
     put_headers(line, &head.headers, mask);
-    put_order(line, head.in_order, &head.fields, mask);
 }
 
-pub(super) fn read_request(words: &mut Words<'_>) -> Result<RequestHead, Malformed> {
+pub(crate) fn read_request(words: &mut Words<'_>) -> Result<RequestHead, Malformed> {
+    if words.word()? == LINES {
+        return RequestHead::from_fields(read_section(words)?).map_err(no_head);
+    }
     let method = Method::from_bytes(&words.text()?).map_err(|_| Malformed::new("not a method"))?;
     let mut head = RequestHead::new(method, read_uri(words)?);
-    head.protocol = match words.maybe_text()? {
-        Some(token) => Some(Protocol::new(&utf8(token)?)),
-        None => None,
-    };
+    let protocol = words.maybe_text()?.map(utf8).transpose()?;
+    head.protocol = protocol.map(|token| Protocol::new(&token));
     head.headers = read_headers(words)?;
-    head.fields = read_section(words)?;
-    head.in_order = !head.fields.is_empty();
     Ok(head)
 }
 
-pub(super) fn put_response(line: &mut Line, head: &ResponseHead, mask: Option<&Mask>) {
-    line.show(head.status.as_u16());
-    put_headers(line, &head.headers, mask);
-    put_order(line, head.in_order, &head.fields, mask);
+fn no_head(why: Violation) -> Malformed {
+    Malformed(format!("no head: {why}"))
 }
 
-pub(super) fn read_status(words: &mut Words<'_>) -> Result<StatusCode, Malformed> {
+pub(crate) fn put_response(line: &mut Line, head: &ResponseHead, mask: Masking) {
+    let fields = head.fields();
+    if ResponseHead::from_fields(fields.clone()).is_ok_and(|again| again == *head) {
+        return put_section(line.word(LINES), fields, mask);
+    }
+    line.word(PARTS).show(head.status.as_u16());
+    put_headers(line, &head.headers, mask);
+}
+
+fn read_status(words: &mut Words<'_>) -> Result<StatusCode, Malformed> {
     StatusCode::from_u16(words.number()?).map_err(|_| Malformed::new("not a status"))
 }
 
-pub(super) fn read_response(words: &mut Words<'_>) -> Result<ResponseHead, Malformed> {
+pub(crate) fn read_response(words: &mut Words<'_>) -> Result<ResponseHead, Malformed> {
+    if words.word()? == LINES {
+        return ResponseHead::from_fields(read_section(words)?).map_err(no_head);
+    }
     let mut head = ResponseHead::new(read_status(words)?);
     head.headers = read_headers(words)?;
-    head.fields = read_section(words)?;
-    head.in_order = !head.fields.is_empty();
     Ok(head)
 }
 
-pub(super) fn put_connect(line: &mut Line, request: &ConnectRequest, mask: Option<&Mask>) {
+pub(crate) fn put_connect(line: &mut Line, request: &ConnectRequest, mask: Masking) {
     put_uri(line, &request.uri, mask);
     put_headers(line, &request.headers, mask);
     line.show(request.protocols.len());
@@ -204,7 +190,7 @@ pub(super) fn put_connect(line: &mut Line, request: &ConnectRequest, mask: Optio
     line.show(request.protocol_required);
 }
 
-pub(super) fn read_connect(words: &mut Words<'_>) -> Result<ConnectRequest, Malformed> {
+pub(crate) fn read_connect(words: &mut Words<'_>) -> Result<ConnectRequest, Malformed> {
     let mut request = ConnectRequest::new(read_uri(words)?);
     request.headers = read_headers(words)?;
     for _ in 0..words.number::<usize>()? {
@@ -214,13 +200,13 @@ pub(super) fn read_connect(words: &mut Words<'_>) -> Result<ConnectRequest, Malf
     Ok(request)
 }
 
-pub(super) fn put_answer(line: &mut Line, answer: &ConnectAnswer, mask: Option<&Mask>) {
+pub(crate) fn put_answer(line: &mut Line, answer: &ConnectAnswer, mask: Masking) {
     line.show(answer.status.as_u16());
     put_headers(line, &answer.headers, mask);
     line.maybe_text(answer.protocol.as_ref().map(String::as_bytes));
 }
 
-pub(super) fn read_answer(words: &mut Words<'_>) -> Result<ConnectAnswer, Malformed> {
+pub(crate) fn read_answer(words: &mut Words<'_>) -> Result<ConnectAnswer, Malformed> {
     Ok(ConnectAnswer {
         status: read_status(words)?,
         headers: read_headers(words)?,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::words::{Line, Malformed, Words};
-use crate::config::{Config, Limits, SessionFlow};
-use crate::dialect::{Dialects, TABLE};
+use crate::words::{Line, Malformed, Words};
+use aqueduct_core::config::{Config, SessionFlow};
+use aqueduct_core::dialect::{Dialect, Dialects};
 
 /// A value of the configuration as the right half of a word.
 trait Value: Sized {
@@ -50,23 +50,27 @@ impl Value for Duration {
     }
 }
 
-/// By the positions in the table of dialects.
+/// What the dialects are called.
+const DIALECTS: [(&str, Dialect); 4] = [
+    ("draft15", Dialect::Draft15),
+    ("draft13", Dialect::Draft13),
+    ("draft07", Dialect::Draft07),
+    ("draft02", Dialect::Draft02),
+];
+
 impl Value for Dialects {
     fn show(&self) -> String {
-        let rows = TABLE.iter().enumerate();
-        let named = rows.filter(|(_, row)| self.has(row.dialect));
-        let words: Vec<String> = named.map(|(at, _)| at.to_string()).collect();
+        let named = DIALECTS.iter().filter(|(_, dialect)| self.has(*dialect));
+        let words: Vec<&str> = named.map(|(word, _)| *word).collect();
         words.join(",")
     }
 
     fn read(text: &str) -> Result<Self, Malformed> {
         let mut set = Self::NONE;
         for word in text.split(',').filter(|word| !word.is_empty()) {
-            let row = TABLE.get(word.parse::<usize>()?);
-            set = set.with(
-                row.ok_or_else(|| Malformed::new("an unknown dialect"))?
-                    .dialect,
-            );
+            let found = DIALECTS.iter().find(|(name, _)| *name == word);
+            let (_, dialect) = found.ok_or_else(|| Malformed::new("an unknown dialect"))?;
+            set = set.with(*dialect);
         }
         Ok(set)
     }
@@ -123,44 +127,76 @@ impl Value for Vec<(u64, u64)> {
     }
 }
 
+/// Words for fields: they stay when a field is renamed.
 macro_rules! fields {
-    (limits { $($limit:ident)* } config { $($field:ident)* }) => {
+    ($($word:literal $($field:ident).+;)*) => {
         /// Writes every field.
-        pub(super) fn put(line: &mut Line, config: &Config) {
-            // Naming all fields makes a new one an error here.
-            let Limits { $($limit,)* } = &config.limits;
-            $(line.show(format_args!("limits.{}={}", stringify!($limit), $limit.show()));)*
-            let Config { limits: _, $($field,)* } = config;
-            $(line.show(format_args!("{}={}", stringify!($field), $field.show()));)*
+        pub(crate) fn put(line: &mut Line, config: &Config) {
+            $(line.show(format_args!("{}={}", $word, config.$($field).+.show()));)*
         }
 
         fn set(config: &mut Config, name: &str, value: &str) -> Result<(), Malformed> {
-            if let Some(name) = name.strip_prefix("limits.") {
-                $(if name == stringify!($limit) {
-                    config.limits.$limit = Value::read(value)?;
-                    return Ok(());
-                })*
+            match name {
+                $($word => config.$($field).+ = Value::read(value)?,)*
+                _ => return Err(Malformed(format!("unknown field {name:?}: another version's"))),
             }
-            $(if name == stringify!($field) {
-                config.$field = Value::read(value)?;
-                return Ok(());
-            })*
-            Err(Malformed(format!("unknown field {name:?}: another version's")))
+            Ok(())
         }
+
+        #[cfg(test)]
+        const FIELDS: usize = [$($word),*].len();
     };
 }
 
 fields! {
-    limits {
-        field_section_encoded field_section control_frame settings qpack_table
-        qpack_encoder_table qpack_blocked_streams frame_payload sessions early_streams
-        early_datagrams early_datagram_bytes early_timeout close_timeout datagrams datagram_bytes
-        datagram_capsule early_priorities nuisance
+    "field-section-encoded" limits.field_section_encoded;
+    "field-section" limits.field_section;
+    "control-frame" limits.control_frame;
+    "settings" limits.settings;
+    "qpack-table" limits.qpack_table;
+    "qpack-encoder-table" limits.qpack_encoder_table;
+    "qpack-blocked-streams" limits.qpack_blocked_streams;
+    "frame-payload" limits.frame_payload;
+    "sessions" limits.sessions;
+    "early-streams" limits.early_streams;
+    "early-datagrams" limits.early_datagrams;
+    "early-datagram-bytes" limits.early_datagram_bytes;
+    "early-timeout" limits.early_timeout;
+    "close-timeout" limits.close_timeout;
+    "session-datagrams" limits.datagrams;
+    "session-datagram-bytes" limits.datagram_bytes;
+    "datagram-capsule" limits.datagram_capsule;
+    "early-priorities" limits.early_priorities;
+    "nuisance" limits.nuisance;
+    "datagrams" datagrams;
+    "connect-protocol" connect_protocol;
+    "webtransport" webtransport;
+    "dialects" dialects;
+    "tolerate-missing-reset-stream-at" tolerate_missing_reset_stream_at;
+    "session-flow" session_flow;
+    "strict-draining" strict_draining;
+    "end-drained-sessions" end_drained_sessions;
+    "grease" grease;
+    "extra-settings" extra_settings;
+}
+
+/// Most that a recording's configuration may allow a peer's heads to take in memory at
+/// once, in bytes.
+const MAX_HEADS: u64 = 64 << 20;
+
+/// Refuses a configuration that lets heads take much more memory than there is text.
+fn check(config: &Config) -> Result<(), Malformed> {
+    let limits = &config.limits;
+    let sections = limits.field_section.max(limits.field_section_encoded);
+    let heads = sections
+        .saturating_mul(limits.qpack_blocked_streams.saturating_add(1))
+        .saturating_add(limits.qpack_table);
+    if heads > MAX_HEADS {
+        return Err(Malformed(format!(
+            "its limits let heads take {heads} bytes, over {MAX_HEADS}"
+        )));
     }
-    config {
-        datagrams connect_protocol webtransport dialects tolerate_missing_reset_stream_at
-        session_flow strict_draining end_drained_sessions grease extra_settings
-    }
+    Ok(())
 }
 
 /// Reads what `put` wrote; fields that are not named have their default.
@@ -172,6 +208,7 @@ pub(crate) fn read(words: &mut Words<'_>) -> Result<Config, Malformed> {
             .ok_or_else(|| Malformed(format!("{word:?} is no field of a configuration")))?;
         set(&mut config, name, value)?;
     }
+    check(&config)?;
     Ok(config)
 }
 
@@ -198,13 +235,24 @@ mod tests {
         assert_eq!(again(&config), Ok(config));
     }
 
+    /// Every field has a word: a new one is missed here.
+    #[test]
+    fn no_field_is_left_out() {
+        let text = format!("{:?}", Config::default());
+        let names = text.matches(": ").count();
+        // `limits` and `session_flow` have fields of their own.
+        assert_eq!(names, FIELDS + 1 + 3, "{text}");
+    }
+
     #[test]
     fn what_is_not_known_is_named() {
         let wrong = |text| read(&mut Words::new(text)).map_err(|error| error.0);
         assert!(wrong("speed=3").is_err_and(|why| why.contains("speed")));
         assert!(wrong("grease=maybe").is_err());
-        assert!(wrong("limits.nuisance").is_err());
-        assert!(wrong("dialects=9").is_err());
-        assert!(wrong("session_flow=1,2").is_err());
+        assert!(wrong("nuisance").is_err());
+        assert!(wrong("dialects=draft9").is_err());
+        assert!(wrong("session-flow=1,2").is_err());
+        let heads = "field-section=1000000 qpack-blocked-streams=100";
+        assert!(wrong(heads).is_err_and(|why| why.contains("heads")));
     }
 }

@@ -1,0 +1,50 @@
+//! What readers make of the bytes of a stream, for whoever looks on: the one place
+//! that knows what is structure and what is somebody's secret is the parser.
+
+use super::qpack::Text;
+
+/// The next bytes of a stream, in its order, as the reader understood them. What a
+/// reader refuses, or never comes to, is not told.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// Types, lengths, ids, frames and capsules that the connection itself reads.
+    Structure(usize),
+    /// What means nothing to the connection, and goes on or is skipped.
+    Payload(usize),
+    /// Text for people. The last byte of one is told when all of it is valid UTF-8.
+    Text(usize),
+    /// A line or instruction of QPACK: `head` bytes, then the value as it stands on
+    /// the wire.
+    Field {
+        /// Bytes before the value.
+        head: usize,
+        /// The field's name, from wherever it was.
+        name: Text<'a>,
+        /// Its value.
+        value: Text<'a>,
+    },
+    /// What the peer's decoder says about our encoder.
+    Acks(usize),
+    /// What makes no sense where it stands.
+    Refused(usize),
+    /// The next bytes are structure if the stream ends here; told again if not.
+    Ahead(usize),
+    /// The stream is forgotten: nothing more of it will be told.
+    Over,
+}
+
+impl Seen<'_> {
+    /// Bytes that are done with by this.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Structure(len)
+            | Self::Payload(len)
+            | Self::Text(len)
+            | Self::Acks(len)
+            | Self::Refused(len) => *len,
+            Self::Field { head, value, .. } => head + value.wire().len(),
+            Self::Ahead(_) | Self::Over => 0,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A transport that gives the answers another gave before.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use aqueduct_core::connection::Path;
+use aqueduct_core::id::{Dir, Side, StreamId};
+use aqueduct_core::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Transport};
+use bytes::Bytes;
+
+use crate::budget::Budget;
+use crate::call::{read_dir, short_zeros};
+use crate::file::Numbered;
+use crate::trace::read_stream;
+use crate::words::{MAX_BYTES, Malformed, Run, Words};
+
+/// Most bytes that one read gives.
+const MAX_READ: usize = 1 << 26;
+
+/// The answers to one input's calls, and the bytes of all streams.
+///
+/// A question that the recording has no answer to gets one that leads to nothing.
+#[derive(Debug)]
+pub(crate) struct Answers<'a> {
+    side: Side,
+    path: Path,
+    /// By the question: its name, and the stream or kind of streams.
+    answers: BTreeMap<(&'a str, u64), VecDeque<Words<'a>>>,
+    bytes: BTreeMap<StreamId, Peekable<IntoIter<Run>>>,
+    /// How many streams of each kind there have been.
+    streams: BTreeMap<(Side, Dir), u64>,
+    missing_bytes: bool,
+    budget: Budget,
+}
+
+impl<'a> Answers<'a> {
+    pub(crate) fn new(
+        side: Side,
+        bytes: impl Iterator<Item = (StreamId, Vec<Run>)>,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            side,
+            path: Path::default(),
+            answers: BTreeMap::new(),
+            bytes: bytes
+                .map(|(id, runs)| (id, runs.into_iter().peekable()))
+                .collect(),
+            streams: BTreeMap::new(),
+            missing_bytes: false,
+            budget,
+        }
+    }
+
+    /// Whether bytes were read that the recording does not have.
+    pub(crate) fn missing_bytes(&self) -> bool {
+        self.missing_bytes
+    }
+
+    /// Another input begins.
+    pub(crate) fn begin(&mut self) {
+        self.answers.clear();
+    }
+
+    /// Takes what the transport says without being asked.
+    pub(crate) fn set_path(&mut self, mut words: Words<'_>) -> Result<(), Malformed> {
+        // No datagram is longer than the length field of UDP says.
+        self.path.max_datagram = words.option::<u16>()?.map(usize::from);
+        self.path.peer_max_datagram = words.option()?;
+        self.path.caps.reliable_reset = words.word()? == "true";
+        words.end()
+    }
+
+    /// Takes one of the input's answers.
+    pub(crate) fn add(&mut self, line: Numbered<'a>) -> Result<(), Malformed> {
+        let mut words = line.words();
+        let name = words.word()?;
+        let of = match name {
+            "open" | "accept" => kind(read_dir(&mut words)?),
+            "read" | "write" => read_stream(&mut words)?.wire(),
+            "recv-datagram" | "send-datagram" => 0,
+            _ => return Err(Malformed(format!("unknown answer {name:?}"))),
+        };
+        self.answers.entry((name, of)).or_default().push_back(words);
+        Ok(())
+    }
+
+    fn next(&mut self, name: &'static str, of: u64) -> Option<Words<'a>> {
+        self.answers.get_mut(&(name, of))?.pop_front()
+    }
+
+    /// A stream as another transport would name it: the next of its kind. The tables
+    /// of a connection are made for ids without gaps.
+    fn stream(&mut self, name: &'static str, dir: Dir, opener: Side) -> Option<StreamId> {
+        let id = read_stream(&mut self.next(name, kind(dir))?).ok()?;
+        let number = self.streams.entry((opener, dir)).or_default();
+        if id != StreamId::new(opener, dir, *number) {
+            return None;
+        }
+        *number += 1;
+        Some(id)
+    }
+
+    /// The next `len` bytes of a stream.
+    fn take(&mut self, id: StreamId, len: usize) -> Bytes {
+        let mut parts: Vec<Run> = Vec::new();
+        let mut left = len as u64;
+        while left > 0 {
+            let runs = self.bytes.get_mut(&id);
+            match runs.and_then(Peekable::peek_mut_run) {
+                None => {
+                    self.missing_bytes = true;
+                    parts.push(Run::Zeros(left));
+                    left = 0;
+                }
+                Some(Run::Zeros(count)) => {
+                    let part = left.min(*count);
+                    *count -= part;
+                    left -= part;
+                    parts.push(Run::Zeros(part));
+                }
+                Some(Run::Bytes(bytes)) => {
+                    let part = left.min(bytes.len() as u64);
+                    left -= part;
+                    parts.push(Run::Bytes(bytes.split_to(part as usize)));
+                }
+            }
+        }
+        match &mut parts[..] {
+            [Run::Bytes(bytes)] => std::mem::take(bytes),
+            [Run::Zeros(count)] if *count <= MAX_BYTES => short_zeros(len),
+            _ => {
+                let mut out = Vec::with_capacity(len);
+                for part in parts {
+                    match part {
+                        Run::Bytes(bytes) => out.extend_from_slice(&bytes),
+                        Run::Zeros(count) => out.resize(out.len() + count as usize, 0),
+                    }
+                }
+                out.into()
+            }
+        }
+    }
+
+    fn give(
+        &mut self,
+        id: StreamId,
+        words: &mut Words<'_>,
+        max: usize,
+        out: &mut [Bytes],
+    ) -> Result<Read, StreamGone> {
+        let mut ahead = words.clone();
+        let Ok(lens) = ahead.list() else {
+            return Err(gone(words));
+        };
+        let bytes = lens
+            .iter()
+            .fold(0_usize, |sum, len| sum.saturating_add(*len));
+        let state = match ahead.word() {
+            Ok("open") => ReadState::Open,
+            Ok("blocked") => ReadState::Blocked,
+            Ok("finished") => ReadState::Finished,
+            _ => return Err(StreamGone::Unknown),
+        };
+        let fits = lens.len() <= out.len() && bytes <= max.min(MAX_READ);
+        if !fits || !self.budget.take(bytes as u64) {
+            return Err(StreamGone::Unknown);
+        }
+        for (slot, len) in out.iter_mut().zip(&lens) {
+            *slot = self.take(id, *len);
+        }
+        Ok(Read {
+            chunks: lens.len(),
+            bytes,
+            state,
+        })
+    }
+}
+
+/// The runs of a stream, without those that are used up.
+trait Runs {
+    fn peek_mut_run(&mut self) -> Option<&mut Run>;
+}
+
+impl Runs for Peekable<IntoIter<Run>> {
+    fn peek_mut_run(&mut self) -> Option<&mut Run> {
+        let used = |run: &Run| match run {
+            Run::Bytes(bytes) => bytes.is_empty(),
+            Run::Zeros(count) => *count == 0,
+        };
+        while self.next_if(used).is_some() {}
+        self.peek_mut()
+    }
+}
+
+fn kind(dir: Dir) -> u64 {
+    match dir {
+        Dir::Bi => 0,
+        Dir::Uni => 1,
+    }
+}
+
+/// How a stream ended, as a recording tells it.
+fn gone(words: &mut Words<'_>) -> StreamGone {
+    let mut read = || {
+        Ok::<_, Malformed>(match words.word()? {
+            "reset" => StreamGone::Reset {
+                code: words.number()?,
+                final_size: words.option()?,
+            },
+            "stopped" => StreamGone::Stopped(words.number()?),
+            _ => StreamGone::Unknown,
+        })
+    };
+    read().unwrap_or(StreamGone::Unknown)
+}
+
+impl Transport for Answers<'_> {
+    fn caps(&self) -> Caps {
+        self.path.caps
+    }
+
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn open(&mut self, dir: Dir) -> Option<StreamId> {
+        self.stream("open", dir, self.side)
+    }
+
+    fn accept(&mut self, dir: Dir) -> Option<StreamId> {
+        self.stream("accept", dir, self.side.peer())
+    }
+
+    fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone> {
+        match self.next("read", id.wire()) {
+            Some(mut words) => self.give(id, &mut words, max, out),
+            None => Ok(Read {
+                chunks: 0,
+                bytes: 0,
+                state: ReadState::Blocked,
+            }),
+        }
+    }
+
+    fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone> {
+        let offered: usize = chunks.iter().map(Bytes::len).sum();
+        let left = match self.next("write", id.wire()) {
+            None => 0,
+            Some(mut words) => match words.clone().number::<usize>() {
+                Ok(left) => left.min(offered),
+                Err(_) => return Err(gone(&mut words)),
+            },
+        };
+        let mut taken = offered - left;
+        for chunk in chunks {
+            let part = taken.min(chunk.len());
+            let _ = chunk.split_to(part);
+            taken -= part;
+        }
+        Ok(offered - left)
+    }
+
+    fn finish(&mut self, _: StreamId) {}
+
+    fn reset(&mut self, _: StreamId, _: u64, _: &[u8]) {}
+
+    fn stop(&mut self, _: StreamId, _: u64) {}
+
+    fn set_priority(&mut self, _: StreamId, _: i32) {}
+
+    fn recv_datagram(&mut self) -> Option<Bytes> {
+        let datagram = self.next("recv-datagram", 0)?.bytes().ok()?;
+        let fits = self.budget.take(datagram.len() as u64);
+        fits.then(|| datagram.into())
+    }
+
+    fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {
+        let Some(mut words) = self.next("send-datagram", 0) else {
+            return Ok(());
+        };
+        match words.word() {
+            Ok("sent") => Ok(()),
+            Ok("blocked") => Err(DatagramRefused::Blocked(datagram)),
+            Ok("too-large") => Err(DatagramRefused::TooLarge),
+            _ => Err(DatagramRefused::Disabled),
+        }
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        self.path.max_datagram
+    }
+
+    fn peer_max_datagram_size(&self) -> Option<usize> {
+        self.path.peer_max_datagram
+    }
+
+    fn close(&mut self, _: u64, _: Bytes) {}
+}

@@ -1,0 +1,234 @@
+//! Bytes of streams as a recording keeps them. The connection's own parser says what
+//! they are; until it does they wait here, and what it never says is not kept.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aqueduct_core::connection::Seen;
+use aqueduct_core::id::StreamId;
+use bytes::Bytes;
+
+use crate::mask;
+use crate::words::Line;
+
+/// Length at which a line of bytes is followed by another.
+const LONG: usize = 1 << 16;
+
+/// Ones that stand in front of what was never understood: whatever was refused there is
+/// refused again, since no integer and no UTF-8 begins like this.
+const REFUSED: [u8; 16] = [0xff; 16];
+
+/// Stream Cancellation of stream 0: of no effect where nothing is outstanding.
+const NO_ACK: u8 = 0x40;
+
+/// The streams of one connection, as far as they were read.
+///
+/// What comes out of a stream adds up to what went in, in order and byte for byte. A
+/// stream costs what the connection itself holds of it: a chunk and one field section.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    streams: BTreeMap<StreamId, Held>,
+    lines: ByteLines,
+}
+
+/// What is not understood yet.
+#[derive(Debug, Default)]
+struct Held {
+    chunks: VecDeque<Bytes>,
+    /// Bytes at the front that are structure if nothing more is said.
+    ahead: usize,
+}
+
+impl Held {
+    /// Takes the next `len` bytes.
+    fn take(&mut self, mut len: usize, mut each: impl FnMut(&[u8])) {
+        self.ahead = 0;
+        while len > 0
+            && let Some(chunk) = self.chunks.front_mut()
+        {
+            let part = chunk.split_to(len.min(chunk.len()));
+            len -= part.len();
+            if chunk.is_empty() {
+                self.chunks.pop_front();
+            }
+            each(&part);
+        }
+    }
+}
+
+impl Contents {
+    /// Bytes that need not be understood.
+    pub(crate) fn keep(&mut self, number: u64, id: StreamId, bytes: &[u8]) {
+        self.lines.bytes(number, id, bytes);
+    }
+
+    /// Bytes that were read.
+    pub(crate) fn read(&mut self, id: StreamId, chunks: &[Bytes]) {
+        if !chunks.is_empty() {
+            let held = self.streams.entry(id).or_default();
+            held.chunks.extend(chunks.iter().cloned());
+        }
+    }
+
+    /// What the next of them are.
+    pub(crate) fn seen(&mut self, number: u64, id: StreamId, what: Seen<'_>) {
+        let Self { streams, lines } = self;
+        let Some(held) = streams.get_mut(&id) else {
+            return;
+        };
+        match what {
+            Seen::Structure(len) => held.take(len, |bytes| lines.bytes(number, id, bytes)),
+            Seen::Payload(len) => held.take(len, |bytes| lines.zeros(number, id, bytes.len())),
+            Seen::Text(len) => held.take(len, |bytes| {
+                let masked: Vec<u8> = bytes.iter().copied().map(mask::byte).collect();
+                lines.bytes(number, id, &masked);
+            }),
+            Seen::Field { head, name, value } => {
+                held.take(head, |bytes| lines.bytes(number, id, bytes));
+                held.take(value.wire().len(), |_| {});
+                lines.bytes(number, id, &mask::on_wire(name, value));
+            }
+            // They are about a table that a masked replay does without.
+            Seen::Acks(len) => held.take(len, |bytes| {
+                lines.bytes(number, id, &vec![NO_ACK; bytes.len()]);
+            }),
+            Seen::Refused(len) => {
+                held.take(len, |_| {});
+                lines.refused(number, id, len);
+            }
+            Seen::Ahead(len) => held.ahead = len,
+            Seen::Over => self.over(number, id),
+        }
+    }
+
+    /// Nothing more will be said of any stream.
+    pub(crate) fn end(&mut self, number: u64) {
+        while let Some((id, _)) = self.streams.first_key_value() {
+            self.over(number, *id);
+        }
+    }
+
+    fn over(&mut self, number: u64, id: StreamId) {
+        let Some(mut held) = self.streams.remove(&id) else {
+            return;
+        };
+        let ahead = held.ahead;
+        held.take(ahead, |bytes| self.lines.bytes(number, id, bytes));
+        let rest: usize = held.chunks.iter().map(Bytes::len).sum();
+        self.lines.refused(number, id, rest);
+    }
+
+    /// Whole lines of what came out since the last call.
+    pub(crate) fn lines(&mut self) -> String {
+        self.lines.take()
+    }
+}
+
+/// Lines of bytes; the last one may still grow.
+#[derive(Debug, Default)]
+struct ByteLines {
+    lines: String,
+    /// Whose bytes the last line is, and where it begins.
+    last: Option<(StreamId, usize)>,
+    /// Zeros that follow it.
+    zeros: usize,
+}
+
+impl ByteLines {
+    fn bytes(&mut self, number: u64, id: StreamId, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let mut line = self.line(number, id, false);
+            line.bytes_on(bytes);
+            self.lines = line.0;
+        }
+    }
+
+    fn refused(&mut self, number: u64, id: StreamId, count: usize) {
+        let ones = REFUSED.get(..count).unwrap_or(&REFUSED);
+        self.bytes(number, id, ones);
+        self.zeros(number, id, count - ones.len());
+    }
+
+    fn zeros(&mut self, number: u64, id: StreamId, count: usize) {
+        if count > 0 {
+            self.lines = self.line(number, id, true).0;
+            self.zeros += count;
+        }
+    }
+
+    /// The line to go on with. Zeros add up as long as nothing else follows.
+    fn line(&mut self, number: u64, id: StreamId, zeros: bool) -> Line {
+        let goes_on = |(of, start): (StreamId, usize)| of == id && self.lines.len() - start < LONG;
+        let goes_on = self.last.is_some_and(goes_on);
+        if !(goes_on && zeros) {
+            self.end_zeros();
+        }
+        let mut line = Line(std::mem::take(&mut self.lines));
+        if !goes_on {
+            if self.last.is_some() {
+                line.0.push('\n');
+            }
+            self.last = Some((id, line.0.len()));
+            line.show(number).word("bytes").show(id).word("");
+        }
+        line
+    }
+
+    fn end_zeros(&mut self) {
+        let mut line = Line(std::mem::take(&mut self.lines));
+        line.zeros_on(std::mem::take(&mut self.zeros) as u64);
+        self.lines = line.0;
+    }
+
+    fn take(&mut self) -> String {
+        self.end_zeros();
+        if self.last.take().is_some() {
+            self.lines.push('\n');
+        }
+        std::mem::take(&mut self.lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aqueduct_core::id::{Dir, Side};
+    use aqueduct_core::wire::qpack::Text;
+
+    use super::*;
+
+    fn stream() -> StreamId {
+        StreamId::new(Side::Client, Dir::Bi, 1)
+    }
+
+    #[test]
+    fn what_was_understood_is_kept_in_its_way() {
+        let mut contents = Contents::default();
+        contents.read(stream(), &[Bytes::from_static(b"\x01\x02secr")]);
+        contents.read(stream(), &[Bytes::from_static(b"et!body and more")]);
+        assert_eq!(contents.lines(), "");
+        let field = Seen::Field {
+            head: 1,
+            name: Text::Plain(b"cookie"),
+            value: Text::Plain(b"secret"),
+        };
+        for what in [Seen::Ahead(1), Seen::Structure(1), field] {
+            contents.seen(7, stream(), what);
+        }
+        contents.seen(7, stream(), Seen::Text(1));
+        contents.seen(7, stream(), Seen::Payload(4));
+        contents.seen(7, stream(), Seen::Payload(1));
+        assert_eq!(contents.lines(), "7 bytes 4 010278787878787821*5.\n");
+    }
+
+    #[test]
+    fn what_was_not_is_not_kept() {
+        let mut contents = Contents::default();
+        contents.read(stream(), &[Bytes::from_static(&[7; 40])]);
+        contents.seen(7, stream(), Seen::Acks(2));
+        contents.seen(7, stream(), Seen::Ahead(1));
+        contents.seen(7, stream(), Seen::Over);
+        let ones = "ff".repeat(16);
+        assert_eq!(contents.lines(), format!("7 bytes 4 404007{ones}*21.\n"));
+        contents.end(7);
+        assert_eq!(contents.lines(), "");
+    }
+}

@@ -1,0 +1,142 @@
+//! The recording of an endpoint: what its connections write down, and when UDP
+//! datagrams came and went, to one sink.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use aqueduct_core::config::Config;
+use aqueduct_core::connection::Observer;
+use aqueduct_core::endpoint::{EndpointObserver, ObserverFactory, Way};
+use aqueduct_core::id::Side;
+
+use crate::HEADER;
+use crate::call::nanos;
+use crate::tape::{Options, Record, Tape};
+
+/// What a recording of an endpoint is written to. Endpoints can share one: each
+/// call of `write` hands over whole lines.
+pub struct RecordSink {
+    /// Where the lines go.
+    pub to: Box<dyn Write + Send>,
+    /// Number of the endpoint's first connection; the others follow. Endpoints that
+    /// share a sink need ranges of their own.
+    pub first: u64,
+}
+
+impl fmt::Debug for RecordSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordSink")
+            .field("first", &self.first)
+            .finish_non_exhaustive()
+    }
+}
+
+/// For [`EndpointConfig::observe`](aqueduct_core::endpoint::EndpointConfig::observe):
+/// records all connections of an endpoint for which `sinks` gives a sink. It is asked
+/// once by each endpoint. The sink is written to in the middle of everything, so it
+/// should buffer; it is flushed when the endpoint is gone. After its first error, which
+/// is logged, the recording ends.
+pub fn recorder(
+    options: Options,
+    sinks: impl Fn() -> Option<RecordSink> + Send + Sync + 'static,
+) -> Arc<ObserverFactory> {
+    Arc::new(move || {
+        let recorder = Recorder::new(sinks()?, options);
+        Some(Box::new(recorder) as Box<dyn EndpointObserver>)
+    })
+}
+
+/// Writes what the connections of one endpoint write down.
+struct Recorder {
+    to: Arc<Shared>,
+    options: Options,
+    epoch: Option<Instant>,
+    next: u64,
+}
+
+/// `None` once it has failed.
+struct Shared(Mutex<Option<Box<dyn Write + Send>>>);
+
+impl Recorder {
+    fn new(RecordSink { to, first }: RecordSink, options: Options) -> Self {
+        let recorder = Self {
+            to: Arc::new(Shared(Mutex::new(Some(to)))),
+            options,
+            epoch: None,
+            next: first,
+        };
+        let remark = match options.secrets {
+            false => {
+                "masked: no keys, no bodies, an x for each letter of paths, reasons and values"
+            }
+            true => "HOLDS SECRETS: everything that was received or sent, but no keys",
+        };
+        recorder.to.write(&format!("{HEADER}# {remark}\n"));
+        recorder
+    }
+
+    fn epoch(&mut self, now: Instant) -> Instant {
+        *self.epoch.get_or_insert(now)
+    }
+}
+
+impl EndpointObserver for Recorder {
+    fn connection(
+        &mut self,
+        now: Instant,
+        side: Side,
+        config: &Config,
+        seed: u64,
+    ) -> Option<Box<dyn Observer>> {
+        if !self.to.works() {
+            return None;
+        }
+        let record = Record {
+            number: self.next,
+            epoch: self.epoch(now),
+            options: self.options,
+        };
+        self.next += 1;
+        let to = Arc::clone(&self.to);
+        let sink = Box::new(move |lines: &str| to.write(lines));
+        Some(Box::new(Tape::new(&record, side, config, seed, sink)))
+    }
+
+    fn datagram(&mut self, now: Instant, way: Way, len: usize) {
+        let nanos = nanos(self.epoch(now), now);
+        let way = match way {
+            Way::In => "in",
+            Way::Out => "out",
+        };
+        self.to.write(&format!("- udp {nanos} {way} {len}\n"));
+    }
+}
+
+impl Shared {
+    fn with(&self, work: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(to) = &mut *sink
+            && let Err(error) = work(to)
+        {
+            tracing::error!(%error, "the recording cannot be written and ends here");
+            *sink = None;
+        }
+    }
+
+    fn write(&self, lines: &str) {
+        self.with(|to| to.write_all(lines.as_bytes()));
+    }
+
+    fn works(&self) -> bool {
+        let sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.is_some()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.with(|to| to.flush());
+    }
+}
