@@ -125,7 +125,7 @@ pub enum ReadError {
     /// is the server.
     #[error("the message is not at that point")]
     WrongState,
-    /// This side stopped the stream before.
+    /// This side stopped the stream before; of datagrams also that its end was read.
     #[error("the stream was stopped before")]
     Closed,
 }
@@ -143,9 +143,13 @@ pub enum DatagramError {
     /// Datagrams are not usable on this connection.
     #[error("datagrams are not enabled on this connection")]
     Disabled,
-    /// The send buffer is full: wait with `send_datagram_wait`, or drop it.
+    /// The send buffer is full: wait with `send_datagram_wait` or `send_wait`, or drop
+    /// it.
     #[error("the datagram send buffer is full")]
     Blocked,
+    /// The sending half of the request is over.
+    #[error("the request was finished or reset before")]
+    Closed,
     /// The session is over.
     #[error(transparent)]
     Session(SessionClose),

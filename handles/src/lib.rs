@@ -8,7 +8,8 @@
 //!
 //! ```text
 //!  Connection ─┬─ request() / accept_request() ─► RequestStream / ServerRequest
-//!              │                                   content, heads, trailers
+//!              │                                   content, heads, trailers,
+//!              │                                   Datagrams
 //!              └─ open_session() / accept_session() ─► Session
 //!                                                  ├─ SendStream, RecvStream
 //!                                                  └─ datagrams
@@ -37,6 +38,7 @@
 //! | [`BodyReceiver`] of a client before the end | a stop with H3_REQUEST_CANCELLED |
 //! | [`BodyReceiver`] of a server before the end | a stop with H3_NO_ERROR: the rest is not needed |
 //! | [`ServerRequest`] before the answer's end | both halves H3_REQUEST_CANCELLED |
+//! | the last [`Datagrams`] of a request | nothing; what arrives goes on waiting, within its limits |
 //! | [`SessionRequest`] unanswered | status 500 |
 //! | a pending `open_session` | the CONNECT stream's end |
 //! | the last [`Session`] | a close with code 0 and no reason |
@@ -58,6 +60,7 @@ pub use aqueduct_core as protocol;
 
 mod clock;
 mod connection;
+mod datagrams;
 mod delegate;
 mod endpoint;
 pub mod error;
@@ -87,6 +90,7 @@ pub mod web_transport;
 mod worker;
 
 pub use crate::connection::Connection;
+pub use crate::datagrams::{DatagramStats, Datagrams};
 pub use crate::endpoint::{Connecting, Endpoint};
 #[cfg(feature = "quic-lb")]
 pub use crate::group::{Group, GroupStats};

@@ -1,6 +1,6 @@
 //! Where state is, and where to wait for it to change.
 
-use crate::table::{ConnTopic, SessionTopic, State};
+use crate::table::{ConnTopic, MessageTopic, SessionTopic, State};
 use crate::waiters::Waiters;
 
 /// Where the state of a stream is: entries of the handles' own tables, which
@@ -18,6 +18,7 @@ pub(crate) enum Place {
     Endpoint,
     Conn(usize, ConnTopic),
     Session(At, SessionTopic),
+    Message(At, MessageTopic),
     /// The end of a stream's sending half.
     SendEnd(At),
 }
@@ -38,6 +39,10 @@ impl State {
             Place::Session(at, topic) => {
                 let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
                 Some(&mut stream.session.as_mut()?.waiters[topic as usize])
+            }
+            Place::Message(at, topic) => {
+                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
+                Some(&mut stream.message.as_mut()?.waiters[topic as usize])
             }
             Place::SendEnd(at) => Some(
                 &mut self

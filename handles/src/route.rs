@@ -7,7 +7,7 @@ use aqueduct_core::error::SessionClose;
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 
-use crate::table::{Answer, Conn, ConnTopic, INTERIMS, SessionTopic, State, Stream};
+use crate::table::{Answer, Conn, ConnTopic, INTERIMS, MessageTopic, SessionTopic, State, Stream};
 
 impl State {
     /// Files one event. The wakers it makes due go to `wakes`, to be fired
@@ -112,7 +112,14 @@ impl Conn {
             }
             StreamEvent::Stopped(code) => {
                 stream.stopped.get_or_insert(code);
+                stream.wake_message(MessageTopic::Unblocked, wakes);
                 return stream.wake_write(wakes);
+            }
+            StreamEvent::Datagrams => {
+                return stream.wake_message(MessageTopic::Datagrams, wakes);
+            }
+            StreamEvent::DatagramsUnblocked => {
+                return stream.wake_message(MessageTopic::Unblocked, wakes);
             }
             StreamEvent::Reset(code) => {
                 stream.reset.get_or_insert(code);

@@ -18,7 +18,7 @@ use aqueduct_core::id::ConnKey;
 
 use crate::clock::now;
 use crate::place::{At, Place};
-use crate::table::{Conn, State, Stream};
+use crate::table::{Conn, MessageTopic, RecvOver, SendOver, State, Stream};
 use crate::waiters::park;
 
 /// One endpoint and everybody who waits for it.
@@ -158,6 +158,18 @@ impl Locked<'_> {
     pub(crate) fn wait_write(&mut self, at: At, cx: &Context<'_>) {
         let replaced = park(&mut self.stream(at).write, cx.waker());
         self.retired.extend(replaced);
+    }
+
+    /// The receiving half of a stream ends, and so do datagrams that are waited for.
+    pub(crate) fn end_recv(&mut self, at: At, how: RecvOver) {
+        self.stream(at).recv_over = Some(how);
+        self.wake(Place::Message(at, MessageTopic::Datagrams));
+    }
+
+    /// The sending half of a stream ends, and nothing more can be sent beside it.
+    pub(crate) fn end_send(&mut self, at: At, how: SendOver) {
+        self.stream(at).send_over = Some(how);
+        self.wake(Place::Message(at, MessageTopic::Unblocked));
     }
 
     /// One handle of a stream less.

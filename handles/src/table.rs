@@ -326,6 +326,18 @@ impl SessionState {
     }
 }
 
+/// What a task can wait for on a request beside its content.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum MessageTopic {
+    Datagrams,
+    /// Room to send them.
+    Unblocked,
+}
+
+impl MessageTopic {
+    const COUNT: usize = 2;
+}
+
 /// What a request's stream carries beyond a stream's state.
 #[derive(Debug, Default)]
 pub(crate) struct Message {
@@ -333,6 +345,9 @@ pub(crate) struct Message {
     pub(crate) response: Option<Box<ResponseHead>>,
     pub(crate) response_taken: bool,
     pub(crate) trailers: Option<Box<Trailers>>,
+    /// Datagrams that were too short for the context id they were asked for.
+    pub(crate) no_context: u64,
+    pub(crate) waiters: [Waiters; MessageTopic::COUNT],
 }
 
 /// One stream: a request's, a session's CONNECT stream, or a session's data.
@@ -340,7 +355,7 @@ pub(crate) struct Message {
 pub(crate) struct Stream {
     pub(crate) key: StreamKey,
     /// Live handles; 0 while it waits to be accepted.
-    pub(crate) refs: u8,
+    pub(crate) refs: u32,
     pub(crate) read: Option<Waker>,
     pub(crate) write: Option<Waker>,
     pub(crate) watchers: Waiters,
@@ -427,9 +442,17 @@ impl Stream {
         self.watchers.wake(wakes);
     }
 
+    pub(crate) fn wake_message(&mut self, topic: MessageTopic, wakes: &mut Vec<Waker>) {
+        if let Some(message) = &mut self.message {
+            message.waiters[topic as usize].wake(wakes);
+        }
+    }
+
     pub(crate) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
         self.wake_read(wakes);
         self.wake_write(wakes);
+        self.wake_message(MessageTopic::Datagrams, wakes);
+        self.wake_message(MessageTopic::Unblocked, wakes);
         if let Some(session) = &mut self.session {
             session
                 .waiters

@@ -115,14 +115,14 @@ impl DatagramError {
     /// |---|---|
     /// | `Blocked` | yes, here, when there is room |
     /// | `Session`, `Connection` | as their reasons |
-    /// | `TooLarge`, `TooLargeForPath`, `Disabled` | no |
+    /// | `TooLarge`, `TooLargeForPath`, `Disabled`, `Closed` | no |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Blocked => true,
             Self::Session(close) => close.is_retryable(),
             Self::Connection(reason) => reason.is_retryable(),
-            Self::TooLarge | Self::TooLargeForPath | Self::Disabled => false,
+            Self::TooLarge | Self::TooLargeForPath | Self::Disabled | Self::Closed => false,
         }
     }
 }

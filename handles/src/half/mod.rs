@@ -59,6 +59,11 @@ impl Half {
         }
     }
 
+    /// One more reference to the same entry.
+    pub(crate) fn again(&self, locked: &mut Locked<'_>) -> Self {
+        Self::new(&self.conn, locked, self.at.stream, self.key)
+    }
+
     /// What dropping a half tells the peer. Data streams of a session carry
     /// application codes, whose zero means nothing in particular.
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
@@ -76,7 +81,7 @@ impl Half {
     pub(crate) fn stopped(
         &self,
     ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
-        let half = Self::new(&self.conn, &mut self.conn.lock(), self.at.stream, self.key);
+        let half = self.again(&mut self.conn.lock());
         async move {
             wait_for(&half.conn.shared, |locked| {
                 let stream = locked.stream(half.at);

@@ -157,7 +157,7 @@ impl RecvHalf {
         match read {
             Ok(read) => {
                 if read.state == ReadState::Finished {
-                    locked.stream(self.half.at).recv_over = Some(RecvOver::Finished);
+                    locked.end_recv(self.half.at, RecvOver::Finished);
                 }
                 if read.chunks > 0 {
                     return Poll::Ready(Ok(Some(read.chunks)));
@@ -220,7 +220,7 @@ impl RecvHalf {
             .core(self.half.conn.key, stop)
             .unwrap_or(Err(ResetError::Gone));
         if done.is_ok() {
-            locked.stream(self.half.at).recv_over = Some(RecvOver::Stopped);
+            locked.end_recv(self.half.at, RecvOver::Stopped);
         }
         drop(locked);
         self.ahead.clear();

@@ -86,7 +86,7 @@ impl SendHalf {
             .unwrap_or(Err(SendError::Gone))
         {
             Ok(()) => {
-                locked.stream(self.half.at).send_over = Some(SendOver::Finished);
+                locked.end_send(self.half.at, SendOver::Finished);
                 Ok(())
             }
             Err(error) => Err(self.half.send_error(&mut locked, error)),
@@ -106,7 +106,7 @@ impl SendHalf {
             .core(self.half.conn.key, reset)
             .unwrap_or(Err(ResetError::Gone));
         if done.is_ok() {
-            locked.stream(self.half.at).send_over = Some(SendOver::Reset);
+            locked.end_send(self.half.at, SendOver::Reset);
             locked.wake(Place::SendEnd(self.half.at));
         }
         done
@@ -114,7 +114,7 @@ impl SendHalf {
 
     /// Nothing more will be written: what the handles note about it.
     pub(crate) fn over(&self, locked: &mut Locked<'_>) {
-        locked.stream(self.half.at).send_over = Some(SendOver::Finished);
+        locked.end_send(self.half.at, SendOver::Finished);
     }
 }
 

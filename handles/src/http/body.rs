@@ -9,6 +9,7 @@ use aqueduct_core::id::StreamId;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::datagrams::Datagrams;
 use crate::error::{ReadError, ResetError, WriteError};
 use crate::half::{RecvHalf, SendHalf};
 
@@ -23,6 +24,12 @@ impl BodySender {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.0.half.key.id()
+    }
+
+    /// The datagrams of this request, for use beside its content.
+    #[must_use]
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::new(&self.0.half)
     }
 
     /// Sends content without copying it; waits while the peer takes no more.
@@ -114,6 +121,12 @@ impl BodyReceiver {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.0.half.key.id()
+    }
+
+    /// The datagrams of this request, for use beside its content.
+    #[must_use]
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::new(&self.0.half)
     }
 
     /// The next piece of the content, without copying it; `None` at its end.

@@ -10,6 +10,7 @@ use http::{HeaderMap, Response};
 
 use super::{BodyReceiver, BodySender, ResponseReceiver};
 use crate::connection::{ConnHandle, Connection};
+use crate::datagrams::Datagrams;
 use crate::error::{ReadError, WriteError};
 use crate::half::{Half, RecvHalf, SendHalf};
 use crate::shared::Locked;
@@ -58,6 +59,12 @@ impl RequestStream {
     #[must_use]
     pub fn connection(&self) -> Connection {
         Connection(self.send.0.half.conn.clone())
+    }
+
+    /// The datagrams of this request, for use beside its content.
+    #[must_use]
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::new(&self.send.0.half)
     }
 
     /// The halves, for two tasks.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 
 use super::{BodyReceiver, BodySender};
+use crate::datagrams::Datagrams;
 use crate::error::{ReadError, ResetError, WriteError};
 use crate::half::Half;
 use crate::shared::Locked;
@@ -85,6 +86,12 @@ impl ResponseSender {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.body.id()
+    }
+
+    /// The datagrams of this request, for use beside its content.
+    #[must_use]
+    pub fn datagrams(&self) -> Datagrams {
+        self.body.datagrams()
     }
 
     /// See [`BodySender::send_data`].
@@ -213,6 +220,12 @@ impl ResponseReceiver {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.0.id()
+    }
+
+    /// The datagrams of this request, for use beside its content.
+    #[must_use]
+    pub fn datagrams(&self) -> Datagrams {
+        self.0.datagrams()
     }
 
     /// See [`BodyReceiver::recv_data`].

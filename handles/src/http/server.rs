@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Response};
 
 use super::{BodyReceiver, BodySender, ResponseSender};
 use crate::connection::{ConnHandle, Connection};
+use crate::datagrams::Datagrams;
 use crate::error::{ReadError, WriteError};
 use crate::half::{Half, RecvHalf, SendHalf};
 use crate::shared::Locked;
@@ -60,6 +61,12 @@ impl ServerRequest {
     #[must_use]
     pub fn connection(&self) -> Connection {
         Connection(self.recv.0.half.conn.clone())
+    }
+
+    /// The datagrams of this request, for use beside its content.
+    #[must_use]
+    pub fn datagrams(&self) -> Datagrams {
+        Datagrams::new(&self.recv.0.half)
     }
 
     /// The halves, for two tasks. A receiver that is dropped before the end

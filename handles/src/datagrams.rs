@@ -1,0 +1,224 @@
+//! The HTTP datagrams of a request (RFC 9297 section 2).
+
+use std::fmt;
+use std::sync::Arc;
+
+use aqueduct_core::access::Access;
+use aqueduct_core::datagram::ContextId;
+use aqueduct_core::endpoint::QuinnTransport;
+use aqueduct_core::error::DatagramError as CoreDatagram;
+use aqueduct_core::id::StreamId;
+use bytes::Bytes;
+
+use crate::error::{DatagramError, ReadError};
+use crate::half::Half;
+use crate::place::Place;
+use crate::shared::{Locked, Step, wait_for};
+use crate::table::MessageTopic;
+
+/// The datagrams of one request, either side, beside the halves of its content. Clones
+/// refer to the same request.
+///
+/// What they mean is agreed on by the request, commonly an extended CONNECT with a
+/// `:protocol` of its own. Take this handle at once: what a client sends ahead waits for
+/// it on a CONNECT, a few seconds long; on a request of another method the first datagram
+/// from the peer before that ends the request with H3_DATAGRAM_ERROR.
+///
+/// Dropping it tells the peer nothing. It keeps the connection open but not the stream:
+/// datagrams end with the halves of the content.
+///
+/// Each datagram arrives once or never, and in any order. Of those that nobody takes the
+/// last are kept, up to the limits `datagrams` and `datagram_bytes` of the configuration.
+#[derive(Clone)]
+pub struct Datagrams(Arc<Half>);
+
+impl fmt::Debug for Datagrams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "datagrams of {:?}", self.0)
+    }
+}
+
+/// What became of datagrams that arrived for one request.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DatagramStats {
+    /// Dropped because nobody took them in time; 0 once the stream is over.
+    pub overflowed: u64,
+    /// Dropped by [`recv_in`](Datagrams::recv_in) because they end inside their
+    /// context id.
+    pub no_context: u64,
+}
+
+impl Datagrams {
+    pub(crate) fn new(half: &Half) -> Self {
+        let mut locked = half.conn.lock();
+        // A request that is over has no datagrams, which the first use tells.
+        let _ = locked.core(half.conn.key, |core| core.enable_datagrams(half.key));
+        Self(Arc::new(half.again(&mut locked)))
+    }
+
+    /// The QUIC stream id of the request.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.0.key.id()
+    }
+
+    /// Sends a datagram, one copy. A client need not wait for the answer.
+    ///
+    /// # Errors
+    /// [`DatagramError`]; nothing was sent. [`DatagramError::Blocked`] means that the
+    /// send buffer is full.
+    pub fn send(&self, payload: &[u8]) -> Result<(), DatagramError> {
+        self.send_now(None, payload)
+    }
+
+    /// As [`send`](Self::send) with a context id (RFC 9298 section 4) before the
+    /// payload: one copy.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub fn send_in(&self, context: ContextId, payload: &[u8]) -> Result<(), DatagramError> {
+        self.send_now(Some(context), payload)
+    }
+
+    /// Sends a datagram as soon as the send buffer has room. Cancel safe: a dropped
+    /// future has sent nothing.
+    ///
+    /// # Errors
+    /// [`DatagramError`] other than [`DatagramError::Blocked`]; nothing was sent.
+    pub async fn send_wait(&self, payload: &[u8]) -> Result<(), DatagramError> {
+        self.send_soon(None, payload).await
+    }
+
+    /// As [`send_wait`](Self::send_wait) with a context id before the payload.
+    ///
+    /// # Errors
+    /// As for [`send_wait`](Self::send_wait).
+    pub async fn send_wait_in(
+        &self,
+        context: ContextId,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        self.send_soon(Some(context), payload).await
+    }
+
+    fn send_now(&self, context: Option<ContextId>, payload: &[u8]) -> Result<(), DatagramError> {
+        match self.try_send(&mut self.0.conn.lock(), context, payload) {
+            Step::Done(result) => result,
+            Step::Wait(_) => Err(DatagramError::Blocked),
+        }
+    }
+
+    async fn send_soon(
+        &self,
+        context: Option<ContextId>,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        wait_for(&self.0.conn.shared, |locked| {
+            self.try_send(locked, context, payload)
+        })
+        .await
+    }
+
+    fn try_send(
+        &self,
+        locked: &mut Locked<'_>,
+        context: Option<ContextId>,
+        payload: &[u8],
+    ) -> Step<Result<(), DatagramError>> {
+        let key = self.0.key;
+        let send = |core: &mut Access<'_, QuinnTransport<'_>>| match context {
+            None => core.send_datagram(key, payload),
+            Some(context) => core.send_datagram_in(key, context, payload),
+        };
+        let sent = locked.core(self.0.conn.key, send);
+        Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
+            Ok(()) => Ok(()),
+            Err(CoreDatagram::Blocked) => return Step::Wait(self.place(MessageTopic::Unblocked)),
+            Err(CoreDatagram::TooLarge) => Err(DatagramError::TooLarge),
+            Err(CoreDatagram::TooLargeForPath) => Err(DatagramError::TooLargeForPath),
+            Err(CoreDatagram::Disabled) => Err(DatagramError::Disabled),
+            Err(_) => {
+                locked.pump();
+                match &locked.conn(self.0.at.conn).closed {
+                    Some(reason) => Err(DatagramError::Connection(reason.clone())),
+                    None => Err(DatagramError::Closed),
+                }
+            }
+        })
+    }
+
+    /// The oldest datagram that waits, or the next to arrive. Many tasks may wait at
+    /// once; cancel safe.
+    ///
+    /// # Errors
+    /// [`ReadError`]: how the receiving half of the request ended, after what had
+    /// arrived before. Its clean end counts when it is read, as [`ReadError::Closed`].
+    pub async fn recv(&self) -> Result<Bytes, ReadError> {
+        let half = &self.0;
+        wait_for(&half.conn.shared, |locked| {
+            let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(half.key));
+            if let Some(datagram) = waiting.flatten() {
+                return Step::Done(Ok(datagram));
+            }
+            if let Some(error) = half.read_end(locked) {
+                return Step::Done(Err(error));
+            }
+            if locked.stream(half.at).recv_over.is_some() {
+                return Step::Done(Err(ReadError::Closed));
+            }
+            Step::Wait(self.place(MessageTopic::Datagrams))
+        })
+        .await
+    }
+
+    /// As [`recv`](Self::recv), with the context id that stands before the payload.
+    /// Datagrams that are too short for one are dropped and
+    /// [counted](DatagramStats::no_context); to act on them, use [`recv`](Self::recv)
+    /// and [`ContextId::split`]. Cancel safe.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    pub async fn recv_in(&self) -> Result<(ContextId, Bytes), ReadError> {
+        loop {
+            if let Ok(split) = ContextId::split(self.recv().await?) {
+                return Ok(split);
+            }
+            if let Some(message) = &mut self.0.conn.lock().stream(self.0.at).message {
+                message.no_context += 1;
+            }
+        }
+    }
+
+    /// Largest payload at present, in bytes, a context id included; `None` when there
+    /// are no datagrams on this connection, or no more on this request.
+    #[must_use]
+    pub fn max_datagram_size(&self) -> Option<usize> {
+        let conn = &self.0.conn;
+        conn.lock()
+            .peek(conn.key, |core| core.max_datagram_size(self.0.key))
+            .flatten()
+    }
+
+    /// What became of those that arrived.
+    #[must_use]
+    pub fn stats(&self) -> DatagramStats {
+        let conn = &self.0.conn;
+        let mut locked = conn.lock();
+        let overflowed = locked.peek(conn.key, |core| core.datagrams_overflowed(self.0.key));
+        let message = locked.stream(self.0.at).message.as_ref();
+        DatagramStats {
+            overflowed: overflowed.unwrap_or(0),
+            no_context: message.map_or(0, |message| message.no_context),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn half(&self) -> &Half {
+        &self.0
+    }
+
+    fn place(&self, topic: MessageTopic) -> Place {
+        Place::Message(self.0.at, topic)
+    }
+}
