@@ -93,6 +93,10 @@ pub enum WriteError {
     /// The field section is larger than the peer accepts.
     #[error("the field section is larger than the peer accepts")]
     HeadTooLarge,
+    /// A capsule's type or length above 2^62 - 1, or a value that is longer or shorter
+    /// than announced.
+    #[error("the capsule cannot be written")]
+    InvalidCapsule,
     /// This side finished or reset the stream before.
     #[error("the stream was finished or reset before")]
     Closed,

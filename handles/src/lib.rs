@@ -9,7 +9,7 @@
 //! ```text
 //!  Connection ─┬─ request() / accept_request() ─► RequestStream / ServerRequest
 //!              │                                   content, heads, trailers,
-//!              │                                   Datagrams
+//!              │                                   Datagrams, CapsuleStream
 //!              └─ open_session() / accept_session() ─► Session
 //!                                                  ├─ SendStream, RecvStream
 //!                                                  └─ datagrams
@@ -38,6 +38,7 @@
 //! | [`BodyReceiver`] of a client before the end | a stop with H3_REQUEST_CANCELLED |
 //! | [`BodyReceiver`] of a server before the end | a stop with H3_NO_ERROR: the rest is not needed |
 //! | [`ServerRequest`] before the answer's end | both halves H3_REQUEST_CANCELLED |
+//! | [`CapsuleSender`], [`CapsuleReceiver`] | as the [`BodySender`] or [`BodyReceiver`] it was made of |
 //! | the last [`Datagrams`] of a request | nothing; what arrives goes on waiting, within its limits |
 //! | [`SessionRequest`] unanswered | status 500 |
 //! | a pending `open_session` | the CONNECT stream's end |
@@ -58,6 +59,7 @@
 
 pub use aqueduct_core as protocol;
 
+mod capsules;
 mod clock;
 mod connection;
 mod datagrams;
@@ -89,6 +91,7 @@ mod waiters;
 pub mod web_transport;
 mod worker;
 
+pub use crate::capsules::{CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream};
 pub use crate::connection::Connection;
 pub use crate::datagrams::{DatagramStats, Datagrams};
 pub use crate::endpoint::{Connecting, Endpoint};

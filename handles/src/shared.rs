@@ -187,6 +187,12 @@ impl Locked<'_> {
         state.fail(reason, wakes);
     }
 
+    /// Wakes everybody who waits for something of a stream.
+    pub(crate) fn wake_stream(&mut self, at: At) {
+        let (state, wakes) = self.parts();
+        state.conns[at.conn].streams[at.stream].wake_all(wakes);
+    }
+
     /// Wakes everybody who waits at a place.
     pub(crate) fn wake(&mut self, place: Place) {
         let (state, wakes) = self.parts();

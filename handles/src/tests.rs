@@ -1,6 +1,7 @@
 //! The handles without runtime or sockets: two workers and a queue of datagrams
 //! between them, driven by the test itself.
 
+mod capsules;
 mod datagrams;
 mod failed;
 
@@ -198,6 +199,36 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Some(done),
         Poll::Pending => None,
+    }
+}
+
+/// What two futures give that need each other.
+async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    std::future::poll_fn(|cx| {
+        for_pending(&mut first, a.as_mut(), cx);
+        for_pending(&mut second, b.as_mut(), cx);
+        match (first.take(), second.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (first, second) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn for_pending<T>(
+    done: &mut Option<T>,
+    future: Pin<&mut impl Future<Output = T>>,
+    cx: &mut Context<'_>,
+) {
+    if done.is_none()
+        && let Poll::Ready(value) = future.poll(cx)
+    {
+        *done = Some(value);
     }
 }
 

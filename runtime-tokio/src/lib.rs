@@ -105,9 +105,9 @@ use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
-    BodyReceiver, BodySender, Connecting, Connection, DatagramStats, Datagrams, RecvStream,
-    RequestStream, ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session,
-    SessionRequest, error, protocol,
+    BodyReceiver, BodySender, CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream,
+    Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream, ResponseReceiver,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
 };
 
 #[cfg(feature = "quic-lb")]

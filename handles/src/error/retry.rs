@@ -68,7 +68,7 @@ impl WriteError {
     /// | `Stopped` with H3_REQUEST_REJECTED | yes, whatever the request was |
     /// | `Session`, `Connection` | as their reasons; the server may have acted upon the request |
     /// | `Stopped` with another code, `Malformed` | no |
-    /// | `WrongState`, `ContentLength`, `InvalidHead`, `HeadTooLarge`, `Closed` | no |
+    /// | `WrongState`, `ContentLength`, `InvalidHead`, `HeadTooLarge`, `InvalidCapsule`, `Closed` | no |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -81,6 +81,7 @@ impl WriteError {
             | Self::ContentLength
             | Self::InvalidHead
             | Self::HeadTooLarge
+            | Self::InvalidCapsule
             | Self::Closed => false,
         }
     }

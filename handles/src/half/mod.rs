@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
+use aqueduct_core::fault::Violation;
 use aqueduct_core::id::StreamKey;
 use aqueduct_core::wire::priority::Priority;
 
@@ -127,6 +128,23 @@ impl Half {
             .conn
             .lock()
             .core(self.conn.key, |core| core.set_priority(self.key, priority));
+    }
+
+    /// The peer broke a rule of what the content is: both halves end with its code.
+    pub(crate) fn refuse(&self, why: Violation) {
+        let mut locked = self.conn.lock();
+        let code = why.code().value();
+        locked.core(self.conn.key, |core| {
+            // What is over already need not end.
+            if let Ok(mut send) = core.send(self.key) {
+                let _ = send.reset(code);
+            }
+            if let Ok(mut recv) = core.recv(self.key) {
+                let _ = recv.stop(code);
+            }
+        });
+        locked.stream(self.at).malformed.get_or_insert(why);
+        locked.wake_stream(self.at);
     }
 
     /// How the sending half ended from the peer's side, if it has.
