@@ -109,6 +109,7 @@
 //! | [`access::Access`] | one connection, borrowed to be used: requests, sessions, streams, datagrams |
 //! | [`event::Event`] | a fact or a hint; bytes are never in it, they are pulled |
 //! | [`id::StreamKey`], [`id::SessionKey`], [`id::ConnKey`] | names that never come to mean something else |
+//! | [`capsule::Reader`], [`datagram::ContextId`] | what protocols of your own on extended CONNECT are made of |
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
 //! | [`connection::Connection`] | HTTP/3 and sessions over any `Transport`, for those who bring their own QUIC |

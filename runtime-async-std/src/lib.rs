@@ -82,6 +82,8 @@
 //!   the last handle and connection are gone; await
 //!   [`wait_idle`](Endpoint::wait_idle) before its executor ends.
 //! - **streams** are `futures_io::AsyncRead` and `AsyncWrite`.
+//! - **protocols of your own** go on extended CONNECT, with
+//!   [datagrams](RequestStream::datagrams) and [capsules](RequestStream::into_capsules).
 //! - **time** is the system's, by the reactor of async-io.
 #![forbid(unsafe_code)]
 

@@ -73,6 +73,9 @@
 //! - **Edges**: a source is registered once; a socket is asked until it would
 //!   block, one batch per round, so that your sources are served in between.
 //! - **Timers** of your own: take the shorter of their time and what `send` says.
+//! - **Protocols of your own** go on extended CONNECT:
+//!   [`enable_datagrams`](protocol::access::Access::enable_datagrams) for datagrams beside
+//!   the content, a [`Reader`](protocol::capsule::Reader) for content that is capsules.
 //! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
 //!   is given the `Ports`.
 //! - **The end**: [`drain_all`](protocol::endpoint::Endpoint::drain_all), then loop until

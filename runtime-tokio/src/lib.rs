@@ -84,6 +84,10 @@
 //! - **Reconnecting** is a matter of asking an error
 //!   [`is_retryable`](error::ConnectError::is_retryable); a failed connect leaves
 //!   nothing behind.
+//! - **Protocols of your own** go on extended CONNECT: a
+//!   [`Protocol`](protocol::head::Protocol) among a request's extensions,
+//!   [datagrams](RequestStream::datagrams) beside its content, and content that is
+//!   [capsules](RequestStream::into_capsules). `examples/ping.rs` is one.
 //! - **Generic code** written against the `web-transport-trait` crate runs on
 //!   [`Session`] with the feature of that name.
 //! - **Cores**: an [`Endpoint`] is driven by one task. A server that has more to do

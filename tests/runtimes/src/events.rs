@@ -19,6 +19,8 @@ use crate::script::{
     BIG, DATAGRAMS, ECHO, LIMIT, ONE_WAY, REBIND_AT, STREAM, datagram, pattern, uri,
 };
 use crate::trace::Trace;
+use crate::tunnel;
+use crate::tunnel::events::Tunnel;
 
 /// Serves one connection to its end.
 ///
@@ -33,6 +35,7 @@ pub fn serve(config: EndpointConfig, tell: &dyn Fn(SocketAddr), trace: Trace) {
         trace,
         pipes: BTreeMap::new(),
         sessions: BTreeMap::new(),
+        tunnels: BTreeMap::new(),
         over: false,
     };
     run(&mut poll, &mut ports, &mut server).expect("the socket works");
@@ -43,6 +46,7 @@ struct Server {
     pipes: BTreeMap<StreamKey, Pipe>,
     /// Paths of the sessions.
     sessions: BTreeMap<SessionKey, String>,
+    tunnels: BTreeMap<StreamKey, Tunnel>,
     over: bool,
 }
 
@@ -67,9 +71,16 @@ impl App for Server {
         let access = &mut connection.access();
         let drain = match event {
             Event::Request { stream, head } => self.on_request(access, stream, &head),
-            Event::Stream(stream, StreamEvent::Readable | StreamEvent::Writable) => {
-                self.pump(access, stream)
-            }
+            Event::Stream(stream, event) => match self.tunnels.get_mut(&stream) {
+                Some(tunnel) => {
+                    tunnel.on_event(access, event);
+                    false
+                }
+                None if matches!(event, StreamEvent::Readable | StreamEvent::Writable) => {
+                    self.pump(access, stream)
+                }
+                None => false,
+            },
             Event::Session(session, event) => {
                 self.on_session(access, session, event);
                 false
@@ -90,6 +101,11 @@ impl Server {
     fn on_request(&mut self, access: &mut Access<'_>, key: StreamKey, head: &RequestHead) -> bool {
         let name = format!("{} {}", head.method, head.uri.path());
         self.trace.note(&name, "requested");
+        if head.protocol == Some(tunnel::protocol()) {
+            let tunnel = Tunnel::accept(access, key, self.trace.clone());
+            self.tunnels.insert(key, tunnel);
+            return false;
+        }
         let status = match head.uri.path() {
             "/drain" => StatusCode::NO_CONTENT,
             _ => StatusCode::OK,
@@ -191,6 +207,7 @@ pub fn ask(config: EndpointConfig, server: SocketAddr, job: Job, trace: Trace) {
         job,
         pipes: BTreeMap::new(),
         sessions: BTreeMap::new(),
+        tunnel: None,
         datagrams: 0,
         over: false,
     };
@@ -227,6 +244,7 @@ struct Client {
     job: Job,
     pipes: BTreeMap<StreamKey, Pipe>,
     sessions: BTreeMap<SessionKey, String>,
+    tunnel: Option<Tunnel>,
     /// Datagrams that have come back.
     datagrams: usize,
     over: bool,
@@ -240,6 +258,16 @@ impl Client {
     }
 
     fn on_event(&mut self, access: &mut Access<'_>, event: Event) {
+        match (&mut self.tunnel, &event) {
+            (Some(tunnel), Event::Response { head, .. }) => return tunnel.on_response(head),
+            (Some(tunnel), Event::Stream(_, event)) => {
+                if tunnel.on_event(access, *event) {
+                    access.close(Code::H3_NO_ERROR, "");
+                }
+                return;
+            }
+            _ => {}
+        }
         match event {
             Event::Connected => self.trace.note("connection", "connected"),
             Event::Settings(_) => {
@@ -247,6 +275,9 @@ impl Client {
                 match self.job {
                     Job::Script => self.request(access, Method::GET, "/hello", Bytes::new()),
                     Job::Download => self.request(access, Method::GET, "/big", Bytes::new()),
+                    Job::Tunnel => {
+                        self.tunnel = Some(Tunnel::open(access, self.trace.clone()));
+                    }
                 }
             }
             Event::Draining { by } => {

@@ -17,6 +17,7 @@ use crate::script::{
     BIG, DATAGRAMS, ECHO, LIMIT, ONE_WAY, REBIND_AT, STREAM, datagram, pattern, uri,
 };
 use crate::trace::{Digest, Trace};
+use crate::tunnel;
 
 /// What the endpoints of the asynchronous adapters have in common.
 pub trait Port {
@@ -102,6 +103,9 @@ async fn answer(
 ) {
     let name = format!("{} {}", request.method(), request.uri().path());
     trace.note(&name, "requested");
+    if request.extensions().get() == Some(&tunnel::protocol()) {
+        return tunnel::handles::serve(stream, trace).await;
+    }
     let status = match request.uri().path() {
         "/drain" => StatusCode::NO_CONTENT,
         _ => StatusCode::OK,
@@ -180,6 +184,7 @@ pub async fn ask(endpoint: impl Port, server: SocketAddr, job: Job, trace: Trace
     match job {
         Job::Script => script(connection, &trace).await,
         Job::Download => download(&endpoint, connection, &trace).await,
+        Job::Tunnel => tunnel::handles::ask(connection, &trace).await,
     }
     endpoint.idle().await;
 }

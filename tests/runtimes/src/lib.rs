@@ -11,3 +11,4 @@ pub mod recording;
 pub mod runtime;
 pub mod script;
 pub mod trace;
+pub mod tunnel;

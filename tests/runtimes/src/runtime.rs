@@ -44,6 +44,8 @@ pub enum Job {
     Script,
     /// `GET /big`, with a change of port on the way.
     Download,
+    /// A protocol of a stranger's own: see [`crate::tunnel`].
+    Tunnel,
 }
 
 /// The connection every client opens.
