@@ -217,7 +217,7 @@ impl Connection {
     /// some time after the end.
     #[must_use]
     pub fn remote_address(&self) -> Option<SocketAddr> {
-        self.0.lock().info(self.0.key, |info| info.remote())
+        self.0.lock().info(self.0.key, |info| info.remote_address())
     }
 
     /// The local address the peer used, where the socket tells it (server).

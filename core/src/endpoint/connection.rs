@@ -179,7 +179,7 @@ impl fmt::Debug for ConnectionInfo<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionInfo")
             .field("side", &self.side())
-            .field("remote", &self.remote())
+            .field("remote", &self.remote_address())
             .field("path", &self.path())
             .finish_non_exhaustive()
     }
@@ -198,7 +198,7 @@ impl ConnectionInfo<'_> {
 
     /// The peer's address at present; it changes when a client migrates.
     #[must_use]
-    pub fn remote(&self) -> SocketAddr {
+    pub fn remote_address(&self) -> SocketAddr {
         self.quic.remote_address()
     }
 

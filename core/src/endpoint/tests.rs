@@ -43,7 +43,7 @@ fn a_handshake_agrees_on_h3_and_tells_both_ends() {
     assert_eq!(theirs.alpn().as_deref(), Some(tls::ALPN));
     assert_eq!(theirs.server_name().as_deref(), Some("localhost"));
     assert_eq!(ours.peer_certificates(), [Identity::localhost().cert]);
-    assert_eq!(ours.remote(), pair.server.addr);
+    assert_eq!(ours.remote_address(), pair.server.addr);
     assert_eq!(ours.rtt(), Duration::from_millis(20));
     assert!(!ours.is_handshaking());
     let peer = ours.peer_parameters().expect("the handshake is complete");
@@ -321,7 +321,11 @@ fn a_client_that_moves_keeps_its_connection() {
     pair.drive();
     let addr = pair.client.addr;
     assert_eq!(
-        pair.server.endpoint.info(server).expect("known").remote(),
+        pair.server
+            .endpoint
+            .info(server)
+            .expect("known")
+            .remote_address(),
         addr
     );
     assert!(closed(&pair.client.take(client)).is_none());
