@@ -33,7 +33,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Streams held for a session that does not exist yet. Default 64.
     pub early_streams: usize,
-    /// Datagrams held for sessions that do not exist yet. Default 64.
+    /// Datagrams held for sessions that do not exist yet, and for CONNECT requests whose
+    /// application has not asked for datagrams. Default 64.
     pub early_datagrams: usize,
     /// Bytes of those datagrams. Default 64 KiB.
     pub early_datagram_bytes: usize,

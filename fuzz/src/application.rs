@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aqueduct_core::access::Access;
 use aqueduct_core::code::Code;
+use aqueduct_core::datagram::ContextId;
 use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
 use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, StreamKey};
@@ -247,7 +248,10 @@ impl Application {
             }
             23 => {
                 let _ = work.enable_datagrams(stream);
-                let _ = work.send_datagram(stream, input.chunk());
+                let payload = input.chunk();
+                let _ = work.send_datagram(stream, payload);
+                let _ = work.send_datagram_in(stream, ContextId::from_u32(70), payload);
+                let _ = work.datagrams_overflowed(stream);
                 let _ = work.recv_datagram(stream);
             }
             _ => {}
