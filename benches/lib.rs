@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::{ReadState, Transport, TransportEvent};
+use aqueduct_core::webtransport::SessionEvent;
 use bytes::Bytes;
 
 /// Counts allocations; a benchmark makes it the global allocator.
@@ -177,14 +178,15 @@ impl Joined {
         for _ in 0..streams {
             let stream = pair
                 .client()
-                .open_stream(client, Dir::Uni)
+                .webtransport(client)
+                .open_stream(Dir::Uni)
                 .expect("a stream");
             pair.write_all(Side::Client, stream, &b"x"[..])
                 .expect("room");
             sending.push(stream);
         }
         for event in pair.events(Side::Server) {
-            if let Event::Session(_, SessionEvent::Opened { stream, .. }) = event {
+            if let Event::WebTransport(_, SessionEvent::Opened { stream, .. }) = event {
                 receiving.push(stream);
             }
         }

@@ -11,16 +11,17 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, QuinnTransport, tls};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_core::head::{ConnectAnswer, End, ResponseHead};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{ConnKey, StreamKey};
-use aqueduct_core::{access, config::Config, transport::ReadState};
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
+use aqueduct_core::{config::Config, connection, transport::ReadState};
 use bytes::Bytes;
 use http::StatusCode;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-type Access<'a> = access::Access<'a, QuinnTransport<'a>>;
+type Access<'a> = connection::Access<'a, QuinnTransport<'a>>;
 /// What has come on a stream and not gone back, and whether all has come.
 type Echo = (Vec<Bytes>, bool);
 type Echoes = BTreeMap<(ConnKey, StreamKey), Echo>;
@@ -73,10 +74,12 @@ fn on_event(core: &mut Endpoint, key: ConnKey, event: Event, echoes: &mut Echoes
         Event::Request { stream, .. } => {
             access.respond(stream, &ResponseHead::new(StatusCode::OK), End::More)?;
         }
-        Event::Session(session, SessionEvent::Requested(_)) => {
-            access.accept_session(session, &ConnectAnswer::default())?;
+        Event::WebTransport(session, SessionEvent::Requested(_)) => {
+            access
+                .webtransport(session)
+                .accept(&ConnectAnswer::default())?;
         }
-        Event::Session(session, SessionEvent::Datagrams) => {
+        Event::WebTransport(session, SessionEvent::Datagrams) => {
             while let Some(datagram) = access.recv_datagram(session) {
                 // An echo that does not fit is lost, as datagrams are.
                 access.send_datagram(session, &datagram).ok();

@@ -16,10 +16,12 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport, tls};
-use aqueduct_mio::protocol::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_mio::protocol::head::{ConnectAnswer, End, ResponseHead};
+use aqueduct_mio::protocol::event::{Event, StreamEvent};
+use aqueduct_mio::protocol::head::{End, ResponseHead};
 use aqueduct_mio::protocol::id::{ConnKey, StreamKey};
-use aqueduct_mio::protocol::{access, config::Config, transport::ReadState};
+use aqueduct_mio::protocol::webtransport::ConnectAnswer;
+use aqueduct_mio::protocol::webtransport::SessionEvent;
+use aqueduct_mio::protocol::{config::Config, connection, transport::ReadState};
 use aqueduct_mio::{App, PortKey, Ports, run};
 use bytes::Bytes;
 use http::StatusCode;
@@ -28,7 +30,7 @@ use mio::{Interest, Poll, Token};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-type Access<'a> = access::Access<'a, QuinnTransport<'a>>;
+type Access<'a> = connection::Access<'a, QuinnTransport<'a>>;
 /// A connection of one of the ports.
 type Peer = (PortKey, ConnKey);
 /// What has come on a stream and not gone back, and whether all has come.
@@ -97,14 +99,16 @@ impl App for Server {
 impl Server {
     fn answer(&mut self, access: &mut Access<'_>, peer: Peer, event: Event) -> Result<()> {
         match event {
-            Event::Connected => self.served += 1,
+            Event::Connected { .. } => self.served += 1,
             Event::Request { stream, .. } => {
                 access.respond(stream, &ResponseHead::new(StatusCode::OK), End::More)?;
             }
-            Event::Session(session, SessionEvent::Requested(_)) => {
-                access.accept_session(session, &ConnectAnswer::default())?;
+            Event::WebTransport(session, SessionEvent::Requested(_)) => {
+                access
+                    .webtransport(session)
+                    .accept(&ConnectAnswer::default())?;
             }
-            Event::Session(session, SessionEvent::Datagrams) => {
+            Event::WebTransport(session, SessionEvent::Datagrams) => {
                 while let Some(datagram) = access.recv_datagram(session) {
                     // An echo that does not fit is lost, as datagrams are.
                     access.send_datagram(session, &datagram).ok();

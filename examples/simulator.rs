@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::endpoint::{Arrival, ConnectionMut, Endpoint, EndpointConfig, Target, tls};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::Dir;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -175,7 +176,7 @@ fn main() -> Outcome {
 fn ask(connection: &mut ConnectionMut<'_>, event: Event) -> Outcome {
     let mut access = connection.access();
     match event {
-        Event::Connected => {
+        Event::Connected { .. } => {
             let get = RequestHead::new(Method::GET, "https://localhost/".parse()?);
             access.request(&get, End::Fin)?;
         }
@@ -183,8 +184,8 @@ fn ask(connection: &mut ConnectionMut<'_>, event: Event) -> Outcome {
             let request = ConnectRequest::new("https://localhost/echo".parse()?);
             access.open_session(&request)?;
         }
-        Event::Session(session, SessionEvent::Established(_)) => {
-            let stream = access.open_stream(session, Dir::Bi)?;
+        Event::WebTransport(session, SessionEvent::Established(_)) => {
+            let stream = access.webtransport(session).open_stream(Dir::Bi)?;
             access
                 .send(stream)?
                 .write(&mut [Bytes::from_static(b"hello")])?;
@@ -211,8 +212,10 @@ fn answer(connection: &mut ConnectionMut<'_>, event: Event) -> Outcome {
             let head = ResponseHead::new(StatusCode::OK);
             access.respond(stream, &head, End::More)?;
         }
-        Event::Session(session, SessionEvent::Requested(_)) => {
-            access.accept_session(session, &ConnectAnswer::default())?;
+        Event::WebTransport(session, SessionEvent::Requested(_)) => {
+            access
+                .webtransport(session)
+                .accept(&ConnectAnswer::default())?;
         }
         Event::Stream(stream, StreamEvent::Readable) => {
             let mut chunks = [const { Bytes::new() }; 4];

@@ -7,13 +7,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::ConnectAnswer;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use bytes::Bytes;
 
 struct Counting;
@@ -82,11 +82,12 @@ fn declared_lengths_allocate_nothing() {
     peer.stop_recording();
     let connect = peer.request(&raw::connect());
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let yes = ConnectAnswer::default();
     peer.access()
-        .accept_session(session, &yes)
+        .webtransport(session)
+        .accept(&yes)
         .expect("accepts");
     peer.drive();
     let before = BYTES.get();
@@ -107,10 +108,11 @@ fn the_hot_path_does_not_allocate() {
     let (client, server) = pair.session("https://example.com/wt");
     let here = pair
         .client()
-        .open_stream(client, Dir::Uni)
+        .webtransport(client)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     let there = expect_event!(
-        pair, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        pair, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
 
     let chunks = allocations(|| {

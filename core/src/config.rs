@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dialect::Dialects;
+use crate::webtransport;
 
 /// Everything that a peer can make grow, and how far.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -95,26 +95,8 @@ pub struct Config {
     pub datagrams: bool,
     /// Announce extended CONNECT (RFC 9220) as a server. Default yes.
     pub connect_protocol: bool,
-    /// Speak WebTransport: announce it, and treat an extended CONNECT for it as a
-    /// session. When off, such a request reaches the application as an ordinary
-    /// one. Default yes.
-    pub webtransport: bool,
-    /// The WebTransport dialects to announce. Those that call for RESET_STREAM_AT are
-    /// left out when the transport lacks it. Default [`Dialects::SET_A`].
-    pub dialects: Dialects,
-    /// Announce dialects that call for RESET_STREAM_AT although the transport lacks
-    /// it. Their resets may then outrun stream headers. Default no.
-    pub tolerate_missing_reset_stream_at: bool,
-    /// First limits of each session, for the dialects that can negotiate them;
-    /// `None` leaves session flow control off. Default 1 MiB and 100 streams of
-    /// each kind.
-    pub session_flow: Option<SessionFlow>,
-    /// Refuse new local streams in a session that the peer is draining. Default no:
-    /// draining is advice (draft-ietf-webtrans-http3-16 §4.7).
-    pub strict_draining: bool,
-    /// End a session that drains, by either side's wish, as soon as its last stream
-    /// is over. Default no: the application decides.
-    pub end_drained_sessions: bool,
+    /// WebTransport, and how.
+    pub webtransport: webtransport::Config,
     /// Send reserved settings, frames and stream types, so that peers stay
     /// tolerant (RFC 9114 §7.2.8). Default yes.
     pub grease: bool,
@@ -129,36 +111,9 @@ impl Default for Config {
             limits: Limits::default(),
             datagrams: true,
             connect_protocol: true,
-            webtransport: true,
-            dialects: Dialects::SET_A,
-            tolerate_missing_reset_stream_at: false,
-            session_flow: Some(SessionFlow::default()),
-            strict_draining: false,
-            end_drained_sessions: false,
+            webtransport: webtransport::Config::default(),
             grease: true,
             extra_settings: Vec::new(),
-        }
-    }
-}
-
-/// What a peer may use of one session before it is granted more. Each limit is
-/// renewed as what it covers is consumed.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub struct SessionFlow {
-    /// Bytes of stream bodies.
-    pub data: u64,
-    /// Bidirectional streams.
-    pub streams_bidi: u64,
-    /// Unidirectional streams.
-    pub streams_uni: u64,
-}
-
-impl Default for SessionFlow {
-    fn default() -> Self {
-        Self {
-            data: 1 << 20,
-            streams_bidi: 100,
-            streams_uni: 100,
         }
     }
 }

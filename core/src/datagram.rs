@@ -1,8 +1,8 @@
 //! HTTP datagrams (RFC 9297 section 2) for protocols of an application's own: the
 //! context ids that some put before the payload.
 //!
-//! [`Access::send_datagram`](crate::access::Access::send_datagram) and
-//! [`recv_datagram`](crate::access::Access::recv_datagram) move them.
+//! [`Access::send_datagram`](crate::connection::Access::send_datagram) and
+//! [`recv_datagram`](crate::connection::Access::recv_datagram) move them.
 
 pub use crate::wire::datagram::{ContextId, NoContext};
 pub use crate::wire::varint::{Head, OutOfRange};

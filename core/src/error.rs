@@ -9,60 +9,58 @@ use thiserror::Error;
 
 use crate::code::Code;
 use crate::fault::Violation;
-use crate::id::Side;
 
-/// Why a request, a session or a stream was not opened.
+/// A head that may not be sent, and what is wrong with it.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
+#[error("{field}: {why}")]
+#[non_exhaustive]
+pub struct InvalidHead {
+    /// The field at fault; a pseudo-header field with its colon.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl InvalidHead {
+    /// What is wrong with a field, by its name.
+    #[must_use]
+    pub const fn new(field: &'static str, why: &'static str) -> Self {
+        Self { field, why }
+    }
+}
+
+/// Why a request was not sent.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum RequestError {
     /// The peer's QUIC stream limit is reached; `Event::Available` follows.
     #[error("the peer's stream limit is reached")]
     Blocked,
-    /// The handshake is not complete yet; `Event::Connected` follows.
+    /// The handshake is not complete yet; `Event::Connected { .. }` follows.
     #[error("the connection is not established yet")]
     NotConnected,
     /// GOAWAY was sent or received: nothing new starts on this connection.
     #[error("the connection is draining")]
     Draining,
-    /// The session has announced its end and this side refuses new streams.
-    #[error("the session is draining")]
-    SessionDraining,
     /// The connection is over.
     #[error("the connection is closed")]
     Closed,
-    /// The session is over or never was.
-    #[error("the session is gone")]
-    SessionGone,
-    /// The session is not established yet.
-    #[error("the session is not established yet")]
-    SessionPending,
-    /// The session's own limit of streams is reached; `SessionEvent::StreamsAvailable` follows.
-    #[error("the session's stream limit is reached")]
-    StreamLimit,
-    /// As many sessions as the configuration allows are open.
-    #[error("too many sessions on this connection")]
-    TooManySessions,
-    /// A server opens no requests.
-    #[error("only a client opens requests and sessions")]
+    /// A server sends no requests.
+    #[error("only a client sends requests")]
     WrongSide,
     /// The head is not a valid request (RFC 9114 §4.3).
-    #[error("the request head is not valid")]
-    InvalidHead,
+    #[error("the request's head is not valid: {0}")]
+    InvalidHead(InvalidHead),
     /// The head is larger than the peer's SETTINGS_MAX_FIELD_SECTION_SIZE.
-    #[error("the request head is larger than the peer accepts")]
+    #[error("the request's head is larger than the peer accepts")]
     HeadTooLarge,
-    /// The peer's SETTINGS have not arrived; `Event::Settings` follows.
+    /// The peer's SETTINGS have not arrived, on which `:protocol` depends;
+    /// `Event::Settings` follows.
     #[error("the peer's SETTINGS have not arrived")]
     SettingsNotReceived,
     /// The peer does not take extended CONNECT.
     #[error("the peer does not enable extended CONNECT")]
     ConnectProtocolNotEnabled,
-    /// The peer speaks no WebTransport dialect that we speak.
-    #[error("the peer does not enable WebTransport")]
-    WebTransportNotEnabled,
-    /// Datagrams are not usable in both directions.
-    #[error("the peer does not enable HTTP datagrams")]
-    DatagramsNotEnabled,
 }
 
 /// Why a head, trailers or a body was not sent.
@@ -76,8 +74,8 @@ pub enum SendError {
     #[error("the message is past that point")]
     WrongState,
     /// The head or the trailers are not valid.
-    #[error("the field section is not valid")]
-    InvalidHead,
+    #[error("the field section is not valid: {0}")]
+    InvalidHead(InvalidHead),
     /// Larger than the peer's SETTINGS_MAX_FIELD_SECTION_SIZE.
     #[error("the field section is larger than the peer accepts")]
     HeadTooLarge,
@@ -93,9 +91,6 @@ pub enum WriteError {
     /// The peer does not want more: STOP_SENDING with this code.
     #[error("the peer stopped the stream: {0}")]
     Stopped(PeerCode),
-    /// The stream's session is over.
-    #[error("the session is gone")]
-    SessionGone,
     /// The head was not sent yet, or the content was declared complete.
     #[error("the message is not at its content")]
     WrongState,
@@ -114,9 +109,6 @@ pub enum ReadError {
     /// The peer abandoned the stream: RESET_STREAM with this code.
     #[error("the peer reset the stream: {0}")]
     Reset(PeerCode),
-    /// The stream's session is over.
-    #[error("the session is gone")]
-    SessionGone,
     /// The message was malformed and the stream has been reset with the code.
     #[error("the peer sent {0}")]
     Malformed(Violation),
@@ -125,38 +117,14 @@ pub enum ReadError {
     Gone,
 }
 
-/// Why a session command had no effect.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// The session is over or never was.
-    #[error("the session is gone")]
-    Gone,
-    /// The session is already past that point.
-    #[error("the session is past that point")]
-    WrongState,
-    /// The close reason is longer than 1,024 bytes.
-    #[error("the close reason is longer than 1024 bytes")]
-    ReasonTooLong,
-    /// The status is not one that rejects: 300 to 599.
-    #[error("a rejection needs a status from 300 to 599")]
-    InvalidStatus,
-    /// The client did not offer the application protocol.
-    #[error("the client did not offer the application protocol")]
-    ProtocolNotOffered,
-    /// The answer's fields are not valid.
-    #[error("the response head is not valid")]
-    InvalidHead,
-}
-
 /// Why a datagram was not sent.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum DatagramError {
     /// The session or stream is gone, or its sending side has ended.
-    #[error("the session is gone")]
+    #[error("the session or stream is gone")]
     Gone,
-    /// The session is not established yet.
+    /// The session is not established yet, or the request takes no datagrams.
     #[error("the session is not established yet")]
     Pending,
     /// Larger than the peer will ever take.
@@ -168,7 +136,7 @@ pub enum DatagramError {
     /// Datagrams are not usable on this connection.
     #[error("datagrams are not enabled on this connection")]
     Disabled,
-    /// The send buffer is full; `SessionEvent::DatagramsUnblocked` follows.
+    /// The send buffer is full; a `DatagramsUnblocked` event follows.
     #[error("the datagram send buffer is full")]
     Blocked,
 }
@@ -299,43 +267,8 @@ pub enum TransportFailure {
     CidsExhausted,
 }
 
-/// Why a session ended, told exactly once.
-#[derive(Clone, Debug, Eq, PartialEq, Error)]
-#[non_exhaustive]
-pub enum SessionClose {
-    /// Cleanly, with a code and a reason: a close capsule, or the end of the
-    /// CONNECT stream without one, which counts as code 0 and no reason.
-    #[error("closed by the {by} with code {code}{}", said(.reason.as_bytes()))]
-    Closed {
-        /// Who closed it.
-        by: Side,
-        /// The application's code.
-        code: u32,
-        /// The application's reason: UTF-8, at most 1,024 bytes.
-        reason: String,
-    },
-    /// The peer reset or stopped the CONNECT stream.
-    #[error("the peer reset the session: {0}")]
-    Reset(Code),
-    /// The peer broke a rule of the session and we reset the CONNECT stream.
-    #[error("reset by us: {code}: the peer sent {why}")]
-    PeerMisbehaved {
-        /// Code on the wire.
-        code: Code,
-        /// The rule.
-        why: Violation,
-    },
-    /// The server did not process the request because of its GOAWAY: the session
-    /// may be asked for again on another connection.
-    #[error("not processed: the server is going away")]
-    Unprocessed,
-    /// The whole connection ended.
-    #[error("the connection ended: {0}")]
-    Connection(CloseReason),
-}
-
 /// What the other side said, after a colon; nothing if it said nothing.
-fn said(reason: &[u8]) -> String {
+pub(crate) fn said(reason: &[u8]) -> String {
     if reason.is_empty() {
         return String::new();
     }
@@ -366,7 +299,8 @@ mod tests {
             reason: Bytes::new(),
         };
         assert_eq!(
-            SessionClose::Connection(CloseReason::Transport(failure)).to_string(),
+            crate::webtransport::SessionClose::Connection(CloseReason::Transport(failure))
+                .to_string(),
             "the connection ended: the peer's QUIC closed with 0x12e"
         );
     }

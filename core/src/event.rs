@@ -1,12 +1,12 @@
 //! What the core tells the application: facts and hints. Bytes are pulled, so
 //! no event carries any; heads are the exception.
 
-use http::StatusCode;
-
-use crate::error::{CloseReason, PeerCode, SessionClose};
+use crate::error::{CloseReason, PeerCode};
 use crate::fault::Violation;
-use crate::head::{ConnectAnswer, ConnectRequest, RequestHead, ResponseHead, Trailers};
+use crate::head::{RequestHead, ResponseHead, Trailers};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::transport::EarlyData;
+use crate::webtransport::SessionEvent;
 use crate::wire::settings::Settings;
 
 /// What happened on a connection.
@@ -14,7 +14,10 @@ use crate::wire::settings::Settings;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// The handshake is complete; requests may be sent.
-    Connected,
+    Connected {
+        /// What became of early data.
+        early: EarlyData,
+    },
     /// The peer's SETTINGS arrived; sessions may be opened.
     Settings(Box<Settings>),
     /// GOAWAY was received (`by` is the peer) or sent: nothing new starts here.
@@ -32,6 +35,10 @@ pub enum Event {
         stream: StreamKey,
         /// Its head.
         head: Box<RequestHead>,
+        /// It came as early data, which an attacker can send again: to be acted upon
+        /// only where doing it twice does no harm, or after
+        /// [`Event::Connected { .. }`] (RFC 8470).
+        early: bool,
     },
     /// An interim response, 100 to 199, arrived (client); the final one follows.
     Interim {
@@ -56,8 +63,8 @@ pub enum Event {
     },
     /// Something happened on a stream.
     Stream(StreamKey, StreamEvent),
-    /// Something happened in a session.
-    Session(SessionKey, SessionEvent),
+    /// Something happened in a WebTransport session.
+    WebTransport(SessionKey, SessionEvent),
 }
 
 /// What happened on a stream, a request's or a session's.
@@ -89,41 +96,6 @@ pub enum StreamEvent {
     DatagramsUnblocked,
     /// The stream's session ended, and the stream with it. The stream is gone.
     SessionGone,
-}
-
-/// What happened in a session.
-#[non_exhaustive]
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum SessionEvent {
-    /// A client asks for a session (server): answer with `accept_session` or
-    /// `reject_session`.
-    Requested(Box<ConnectRequest>),
-    /// The server accepted (client): streams and datagrams may be sent.
-    Established(Box<ConnectAnswer>),
-    /// The server answered otherwise than 2xx (client). The session is gone.
-    Rejected {
-        /// The answer's status; a 3xx is reported, never followed.
-        status: StatusCode,
-        /// The answer.
-        answer: Box<ConnectAnswer>,
-    },
-    /// The peer opened a stream in the session.
-    Opened {
-        /// The stream.
-        stream: StreamKey,
-        /// Its direction.
-        dir: Dir,
-    },
-    /// A stream may be opened again after `OpenError::StreamLimit`.
-    StreamsAvailable(Dir),
-    /// Datagrams wait in the session's ring; told once until drained.
-    Datagrams,
-    /// The datagram send buffer has room again after `DatagramError::Blocked`.
-    DatagramsUnblocked,
-    /// The peer asks to wind the session down, by capsule or by GOAWAY. Told once.
-    Draining,
-    /// The session is over; always its last event, exactly once.
-    Closed(Box<SessionClose>),
 }
 
 const _: () = assert!(

@@ -147,21 +147,17 @@
     )
 )]
 
-pub mod access;
 pub mod capsule;
 pub mod code;
-pub mod command;
 pub mod config;
 pub mod connection;
 pub mod datagram;
-pub mod dialect;
 #[cfg(feature = "driver")]
 pub mod driver;
 #[cfg(feature = "quinn")]
 pub mod endpoint;
 pub mod error;
 pub mod event;
-pub mod exporter;
 pub mod fault;
 mod h3;
 pub mod head;
@@ -174,4 +170,5 @@ pub mod stats;
 pub mod testing;
 pub mod time;
 pub mod transport;
+pub mod webtransport;
 pub mod wire;

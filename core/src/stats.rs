@@ -1,4 +1,4 @@
-//! Counters of a connection and of a session.
+//! Counters of a connection.
 
 /// What a connection has seen; all counts are cumulative.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -29,52 +29,4 @@ pub struct Stats {
     /// CONNECT streams that were reset because they did not end in time after their
     /// sessions.
     pub closes_cut_short: u64,
-}
-
-/// The state of one session, for people and dashboards.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct SessionStats {
-    /// Streams of the session alive now.
-    pub streams: u64,
-    /// Streams opened by this side, ever.
-    pub opened_bi: u64,
-    /// Unidirectional streams opened by this side, ever.
-    pub opened_uni: u64,
-    /// Bidirectional streams opened by the peer, ever.
-    pub accepted_bi: u64,
-    /// Unidirectional streams opened by the peer, ever.
-    pub accepted_uni: u64,
-    /// Bytes of stream bodies handed to the transport.
-    pub bytes_sent: u64,
-    /// Bytes of stream bodies read by the application.
-    pub bytes_received: u64,
-    /// Datagrams handed to the transport.
-    pub datagrams_sent: u64,
-    /// Datagrams taken from the ring by the application.
-    pub datagrams_received: u64,
-    /// Datagrams dropped because the ring was full.
-    pub datagrams_overflowed: u64,
-    /// Whether the peer has asked to wind down, or we have.
-    pub draining: bool,
-    /// The session's own limits, when they were negotiated.
-    pub flow_control: Option<SessionLimits>,
-}
-
-/// Cumulative limits of a session, as they stand.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct SessionLimits {
-    /// Bytes of stream bodies the peer takes.
-    pub send_data: u64,
-    /// Bidirectional streams the peer takes.
-    pub open_bi: u64,
-    /// Unidirectional streams the peer takes.
-    pub open_uni: u64,
-    /// Bytes of stream bodies we take.
-    pub recv_data: u64,
-    /// Bidirectional streams we take.
-    pub accept_bi: u64,
-    /// Unidirectional streams we take.
-    pub accept_uni: u64,
 }

@@ -104,6 +104,36 @@ pub struct Caps {
     pub reliable_reset: bool,
 }
 
+impl Caps {
+    /// A transport that can do what RFC 9000 and RFC 9221 say, and nothing more.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            reliable_reset: false,
+        }
+    }
+
+    /// The same with or without [`Self::reliable_reset`].
+    #[must_use]
+    pub const fn reliable_reset(mut self, can: bool) -> Self {
+        self.reliable_reset = can;
+        self
+    }
+}
+
+/// What became of early data (0-RTT, RFC 9001 §4.6).
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Hash)]
+#[non_exhaustive]
+pub enum EarlyData {
+    /// None was sent.
+    #[default]
+    None,
+    /// The server took it.
+    Accepted,
+    /// The server did not take it: it is as if it had never been sent.
+    Rejected,
+}
+
 /// What one `read` moved.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Read {
@@ -158,7 +188,10 @@ pub enum DatagramRefused {
 #[derive(Clone, Debug)]
 pub enum TransportEvent {
     /// The handshake is complete.
-    Connected,
+    Connected {
+        /// What became of early data.
+        early: EarlyData,
+    },
     /// The peer opened one or more streams; see [`Transport::accept`].
     Opened(Dir),
     /// The peer's stream limit grew; see [`Transport::open`].

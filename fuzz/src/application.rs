@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use aqueduct_core::access::Access;
 use aqueduct_core::code::Code;
+use aqueduct_core::connection::Access;
 use aqueduct_core::datagram::ContextId;
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, StreamKey};
 use aqueduct_core::testing::loopback;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_core::wire::priority::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -70,14 +71,14 @@ impl Ledger {
                     self.gone.insert(*stream);
                 }
             }
-            Event::Session(session, SessionEvent::Requested(_)) => {
+            Event::WebTransport(session, SessionEvent::Requested(_)) => {
                 assert_eq!(
                     self.sessions.insert(*session, false),
                     None,
                     "{session:?} told twice"
                 );
             }
-            Event::Session(session, what) => {
+            Event::WebTransport(session, what) => {
                 let over = self.sessions.get_mut(session);
                 let over = over.unwrap_or_else(|| panic!("{what:?} of an unknown {session:?}"));
                 assert!(!*over, "{session:?} is over, and {what:?}");
@@ -133,14 +134,18 @@ impl Application {
                     let _ = work.send(*stream).map(|mut send| send.finish());
                 }
             }
-            Event::Session(session, SessionEvent::Requested(_)) => {
+            Event::WebTransport(session, SessionEvent::Requested(_)) => {
                 self.sessions.push(*session);
                 if self.eager {
-                    let _ = work.accept_session(*session, &ConnectAnswer::default());
+                    let _ = work
+                        .webtransport(*session)
+                        .accept(&ConnectAnswer::default());
                 }
             }
-            Event::Session(_, SessionEvent::Opened { stream, .. }) => self.streams.push(*stream),
-            Event::Session(session, SessionEvent::Datagrams) if self.eager => {
+            Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
+                self.streams.push(*stream)
+            }
+            Event::WebTransport(session, SessionEvent::Datagrams) if self.eager => {
                 while let Some(datagram) = work.recv_datagram(*session) {
                     let _ = work.send_datagram(*session, &datagram);
                 }
@@ -183,18 +188,29 @@ impl Application {
         if let Some(session) = pick(&self.sessions, at) {
             let len = usize::from(input.byte());
             match choice {
-                3 => drop(work.accept_session(session, &ConnectAnswer::default())),
-                4 if work.reject_session(session, StatusCode::NOT_FOUND).is_ok() => {
+                3 => drop(work.webtransport(session).accept(&ConnectAnswer::default())),
+                4 if work
+                    .webtransport(session)
+                    .reject(StatusCode::NOT_FOUND)
+                    .is_ok() =>
+                {
                     self.ledger.rejected(session);
                 }
-                5 => drop(work.close_session(session, len as u32, "reason")),
-                6 => drop(work.drain_session(session)),
-                7 => self.streams.extend(work.open_stream(session, Dir::Bi)),
-                8 => self.streams.extend(work.open_stream(session, Dir::Uni)),
+                5 => drop(work.webtransport(session).close(len as u32, "reason")),
+                6 => drop(work.webtransport(session).drain()),
+                7 => self
+                    .streams
+                    .extend(work.webtransport(session).open_stream(Dir::Bi)),
+                8 => self
+                    .streams
+                    .extend(work.webtransport(session).open_stream(Dir::Uni)),
                 9 => drop(work.send_datagram(session, &vec![0; len * 8])),
                 10 => drop(work.recv_datagram(session)),
                 11 => {
-                    let _ = (work.session_stats(session), work.max_datagram_size(session));
+                    let _ = (
+                        work.webtransport(session).stats(),
+                        work.max_datagram_size(session),
+                    );
                 }
                 // A session's stream is not the application's to touch.
                 12 => {
@@ -244,7 +260,7 @@ impl Application {
                 );
                 let _ = work
                     .send(stream)
-                    .map(|mut send| send.set_order(i32::from(urgency)));
+                    .map(|mut send| send.set_send_order(i32::from(urgency)));
             }
             23 => {
                 let _ = work.enable_datagrams(stream);
@@ -261,7 +277,7 @@ impl Application {
     /// Ends everything this side knows of, without ending the connection.
     pub fn wind_down(&mut self, work: &mut Work<'_>) {
         for session in self.sessions.drain(..) {
-            let _ = work.close_session(session, 0, "");
+            let _ = work.webtransport(session).close(0, "");
         }
         for stream in self.streams.drain(..) {
             let _ = work.send(stream).map(|mut send| send.reset(0));

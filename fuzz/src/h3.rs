@@ -58,8 +58,8 @@ pub fn run(ours: Side, data: &[u8]) {
 fn config(choice: u8) -> Config {
     let mut config = Config::default();
     config.datagrams = choice & 4 == 0;
-    config.webtransport = choice & 8 == 0;
-    config.strict_draining = choice & 16 != 0;
+    config.webtransport.enabled = choice & 8 == 0;
+    config.webtransport.strict_draining = choice & 16 != 0;
     if choice & 32 != 0 {
         let limits = &mut config.limits;
         limits.field_section = 300;

@@ -85,7 +85,7 @@ pub fn target(data: &[u8]) {
             Event::Response { head, .. } | Event::Interim { head, .. } => {
                 told.push(head.into_fields());
             }
-            Event::Session(..) => told.push(head.clone()),
+            Event::WebTransport(..) => told.push(head.clone()),
             _ => {}
         }
     }

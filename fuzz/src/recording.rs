@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, Side};
@@ -14,6 +14,7 @@ use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_record::HEADER;
 use aqueduct_record::{Recording, ReplayError, Replayed};
 use http::{HeaderValue, Method, StatusCode};
@@ -296,10 +297,10 @@ fn sessions() -> String {
     let (client, server) = pair.session("https://example.com/wt?token=secret");
     for (side, session) in [(Side::Client, client), (Side::Server, server)] {
         for dir in [Dir::Bi, Dir::Uni] {
-            let here = pair.access(side).open_stream(session, dir);
+            let here = pair.access(side).webtransport(session).open_stream(dir);
             let here = here.expect("a stream");
             let there = expect_event!(
-                pair, side.peer(), Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+                pair, side.peer(), Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
             );
             pair.transfer(side, here, there, &[9; 50]);
         }
@@ -314,18 +315,20 @@ fn sessions() -> String {
         let _ = pair.access(side.peer()).recv_datagram(back);
     }
     let uri = "https://example.com/other".parse().expect("an address");
-    let request = aqueduct_core::head::ConnectRequest::new(uri);
+    let request = aqueduct_core::webtransport::ConnectRequest::new(uri);
     pair.client().open_session(&request).expect("a session");
     let asked = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     pair.server()
-        .reject_session(asked, StatusCode::FORBIDDEN)
+        .webtransport(asked)
+        .reject(StatusCode::FORBIDDEN)
         .expect("rejects");
-    pair.client().drain_session(client).expect("drains");
+    pair.client().webtransport(client).drain().expect("drains");
     pair.drive();
     pair.client()
-        .close_session(client, 3, "enough of it")
+        .webtransport(client)
+        .close(3, "enough of it")
         .expect("closes");
     pair.drive();
     pair.net.end(Side::Client).close(0x100, "good bye".into());

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
@@ -163,14 +164,16 @@ impl Run {
                 let (_, key) = self.session(true, at)?;
                 self.pair
                     .server()
-                    .accept_session(key, &ConnectAnswer::default())
+                    .webtransport(key)
+                    .accept(&ConnectAnswer::default())
                     .ok()?;
             }
             Op::Reject(at) => {
                 let (_, key) = self.session(true, at)?;
                 self.pair
                     .server()
-                    .reject_session(key, StatusCode::FORBIDDEN)
+                    .webtransport(key)
+                    .reject(StatusCode::FORBIDDEN)
                     .ok()?;
                 self.app(Side::Server).ledger.rejected(key);
             }
@@ -178,17 +181,23 @@ impl Run {
                 let (side, key) = self.session(server, at)?;
                 self.pair
                     .access(side)
-                    .close_session(key, code, "done")
+                    .webtransport(key)
+                    .close(code, "done")
                     .ok()?;
             }
             Op::DrainSession(server, at) => {
                 let (side, key) = self.session(server, at)?;
-                self.pair.access(side).drain_session(key).ok()?;
+                self.pair.access(side).webtransport(key).drain().ok()?;
             }
             Op::OpenStream(server, at, uni) => {
                 let (side, session) = self.session(server, at)?;
                 let dir = if uni { Dir::Uni } else { Dir::Bi };
-                let key = self.pair.access(side).open_stream(session, dir).ok()?;
+                let key = self
+                    .pair
+                    .access(side)
+                    .webtransport(session)
+                    .open_stream(dir)
+                    .ok()?;
                 self.app(side).streams.push(key);
             }
             Op::Write(server, at, len) => {
@@ -320,10 +329,10 @@ impl Run {
                 app.ledger.hear(&event);
                 match event {
                     Event::Request { stream, .. } => app.streams.push(stream),
-                    Event::Session(session, SessionEvent::Requested(_)) => {
+                    Event::WebTransport(session, SessionEvent::Requested(_)) => {
                         app.sessions.push(session);
                     }
-                    Event::Session(_, SessionEvent::Opened { stream, .. }) => {
+                    Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
                         app.streams.push(stream);
                     }
                     _ => {}
@@ -337,7 +346,7 @@ impl Run {
             let app = self.app(side);
             let (streams, sessions) = (app.streams.clone(), app.sessions.clone());
             for session in sessions {
-                let _ = self.pair.access(side).close_session(session, 1, "");
+                let _ = self.pair.access(side).webtransport(session).close(1, "");
             }
             for key in streams {
                 let mut work = self.pair.access(side);
@@ -355,7 +364,7 @@ impl Run {
                 let _ = work.recv(key).map(|mut recv| recv.stop(0));
             }
             for session in self.app(side).sessions.clone() {
-                let _ = self.pair.access(side).close_session(session, 1, "");
+                let _ = self.pair.access(side).webtransport(session).close(1, "");
             }
         }
         self.pair.advance(Duration::from_secs(30));

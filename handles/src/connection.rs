@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::dialect::{Negotiated, NegotiationFailure, Requirement};
 use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
-use aqueduct_core::error::{CloseReason, OpenError as Refusal};
-use aqueduct_core::id::{ConnKey, Dir, Side};
+use aqueduct_core::error::{CloseReason, RequestError};
+use aqueduct_core::id::{ConnKey, Side};
 use aqueduct_core::stats::Stats;
+use aqueduct_core::webtransport::OpenSessionError;
+use aqueduct_core::webtransport::dialect::{Negotiated, NegotiationFailure, Requirement};
 use aqueduct_core::wire::settings::Settings;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock::now;
-use crate::error::OpenError;
-use crate::place::{At, Place, state_of};
+use crate::place::state_of;
 use crate::shared::{Locked, Shared, Step, wait_for};
-use crate::table::{ConnTopic, SessionTopic};
 
 /// One connection, either side. Clones refer to the same connection.
 ///
@@ -116,9 +115,12 @@ impl Connection {
     ///
     /// # Errors
     /// What [`open_session`](Self::open_session) would refuse with, or wait for.
-    pub fn webtransport(&self) -> Result<(), Refusal> {
-        let ask = self.0.lock().peek(self.0.key, |core| core.webtransport());
-        ask.unwrap_or(Err(Refusal::Closed))
+    pub fn may_open_session(&self) -> Result<(), OpenSessionError> {
+        let ask = self
+            .0
+            .lock()
+            .peek(self.0.key, |core| core.may_open_session());
+        ask.unwrap_or(Err(RequestError::Closed.into()))
     }
 
     /// What both sides agreed on for sessions: dialect and flow control. Before the
@@ -281,38 +283,4 @@ impl Connection {
             .info(self.0.key, export)
             .unwrap_or(Err(ExportFailed))
     }
-}
-
-/// Tries to open something until it worked or waiting is in vain.
-pub(crate) async fn open_with<T>(
-    conn: &ConnHandle,
-    dir: Dir,
-    session: Option<At>,
-    mut open: impl FnMut(&mut Locked<'_>) -> Result<T, Refusal>,
-) -> Result<T, OpenError> {
-    wait_for(&conn.shared, |locked| {
-        let refusal = match open(locked) {
-            Ok(value) => return Step::Done(Ok(value)),
-            Err(refusal) => refusal,
-        };
-        let wait = match (refusal, session) {
-            (Refusal::Blocked, _) => Place::Conn(conn.at, ConnTopic::credit(dir)),
-            (Refusal::NotConnected | Refusal::SettingsNotReceived, _) => state_of(conn.at),
-            (Refusal::StreamLimit, Some(at)) => Place::Session(at, SessionTopic::open(dir)),
-            (Refusal::SessionPending | Refusal::SessionGone, Some(at)) => {
-                Place::Session(at, SessionTopic::State)
-            }
-            (Refusal::Closed, _) => state_of(conn.at),
-            _ => return Step::Done(Err(OpenError::Refused(refusal))),
-        };
-        locked.pump();
-        if let Some(close) = session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned()) {
-            return Step::Done(Err(OpenError::Session(close)));
-        }
-        match &locked.conn(conn.at).closed {
-            Some(reason) => Step::Done(Err(OpenError::Connection(reason.clone()))),
-            None => Step::Wait(wait),
-        }
-    })
-    .await
 }

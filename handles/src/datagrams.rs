@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_core::access::Access;
+use aqueduct_core::connection::Access;
 use aqueduct_core::datagram::ContextId;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::DatagramError as CoreDatagram;

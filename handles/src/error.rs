@@ -11,23 +11,41 @@ mod retry;
 
 use std::io;
 
-use aqueduct_core::error::{CloseReason, PeerCode, SessionClose};
+use aqueduct_core::error::{CloseReason, PeerCode};
 use aqueduct_core::fault::Violation;
+use aqueduct_core::webtransport::{self, SessionClose};
 use http::{HeaderMap, StatusCode};
 use thiserror::Error;
 
-pub use aqueduct_core::dialect::NegotiationFailure;
 pub use aqueduct_core::endpoint::ExportFailed;
-pub use aqueduct_core::error::{OpenError as Refusal, ResetError, SendError, SessionError};
+pub use aqueduct_core::error::{InvalidHead, ResetError, SendError};
 
-/// Why a request was not sent or a stream not opened.
+pub use aqueduct_core::webtransport::dialect::NegotiationFailure;
+pub use aqueduct_core::webtransport::{AcceptError, RejectError, SessionError};
+
+use crate::protocol;
+
+/// Why a request was not sent.
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
-pub enum OpenError {
-    /// It is not possible here; nothing was sent. Never one of the cases that
-    /// pass by waiting, because the handles wait.
+pub enum RequestError {
+    /// It is not possible here; nothing was sent. Never one of the cases that pass by
+    /// waiting, because the handles wait.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(protocol::error::RequestError),
+    /// The connection is over.
+    #[error(transparent)]
+    Connection(CloseReason),
+}
+
+/// Why a stream was not opened in a session.
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
+#[non_exhaustive]
+pub enum OpenStreamError {
+    /// It is not possible here; nothing was sent. Never one of the cases that pass by
+    /// waiting, because the handles wait.
+    #[error(transparent)]
+    Refused(webtransport::OpenStreamError),
     /// The session is over.
     #[error(transparent)]
     Session(SessionClose),
@@ -39,11 +57,11 @@ pub enum OpenError {
 /// Why a session was not established.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
-pub enum ConnectError {
+pub enum OpenSessionError {
     /// It is not possible here, for instance because the peer does not announce
     /// WebTransport; nothing was sent.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(webtransport::OpenSessionError),
     /// The server answered with something else than 2xx. A redirect is
     /// reported, never followed.
     #[error("the server answered {status}")]
@@ -88,8 +106,8 @@ pub enum WriteError {
     #[error("the content does not match content-length")]
     ContentLength,
     /// The field section is not valid.
-    #[error("the field section is not valid")]
-    InvalidHead,
+    #[error("the field section is not valid: {0}")]
+    InvalidHead(InvalidHead),
     /// The field section is larger than the peer accepts.
     #[error("the field section is larger than the peer accepts")]
     HeadTooLarge,
@@ -160,16 +178,6 @@ pub enum DatagramError {
     /// The connection is over.
     #[error(transparent)]
     Connection(CloseReason),
-}
-
-impl From<OpenError> for ConnectError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Refused(why) => Self::Refused(why),
-            OpenError::Session(close) => Self::Session(close),
-            OpenError::Connection(reason) => Self::Connection(reason),
-        }
-    }
 }
 
 impl From<WriteError> for io::Error {

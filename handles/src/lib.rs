@@ -86,6 +86,7 @@ mod table;
 mod tests;
 #[cfg(feature = "tower")]
 pub mod tower;
+mod wait;
 mod waiters;
 #[cfg(feature = "web-transport-trait")]
 pub mod web_transport;

@@ -1,17 +1,19 @@
 //! What begins on a connection: requests and sessions, sent or accepted.
 
-use aqueduct_core::error::OpenError as Refusal;
-use aqueduct_core::head::{ConnectRequest, End, RequestHead};
+use aqueduct_core::error::RequestError as Refusal;
+use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::id::Dir;
+use aqueduct_core::webtransport::ConnectRequest;
 use http::{Method, Request, Uri};
 
-use crate::connection::{Connection, open_with};
-use crate::error::{ConnectError, OpenError};
+use crate::connection::Connection;
+use crate::error::{OpenSessionError, RequestError};
 use crate::http::{RequestStream, ServerRequest};
 use crate::place::Place;
 use crate::session::{PendingSession, Session, SessionRequest};
 use crate::shared::{Locked, Step, wait_for};
 use crate::table::{ConnTopic, Stream};
+use crate::wait::open_with;
 
 impl Connection {
     /// The next request (server); `None` when the connection is over or draining
@@ -61,8 +63,8 @@ impl Connection {
     /// [`request_empty`](Self::request_empty).
     ///
     /// # Errors
-    /// [`OpenError`]; nothing was sent.
-    pub async fn get(&self, uri: Uri) -> Result<RequestStream, OpenError> {
+    /// [`RequestError`]; nothing was sent.
+    pub async fn get(&self, uri: Uri) -> Result<RequestStream, RequestError> {
         let head = RequestHead::new(Method::GET, uri);
         self.send_head(&head, End::Fin).await
     }
@@ -76,8 +78,8 @@ impl Connection {
     /// as well: what its stream carries is that protocol's affair.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing was sent.
-    pub async fn request(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+    /// [`RequestError`]; nothing was sent.
+    pub async fn request(&self, request: Request<()>) -> Result<RequestStream, RequestError> {
         let head = RequestHead::from_http(request);
         self.send_head(&head, End::More).await
     }
@@ -87,8 +89,8 @@ impl Connection {
     /// stays open.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing was sent.
-    pub async fn request_empty(&self, request: Request<()>) -> Result<RequestStream, OpenError> {
+    /// [`RequestError`]; nothing was sent.
+    pub async fn request_empty(&self, request: Request<()>) -> Result<RequestStream, RequestError> {
         let head = RequestHead::from_http(request);
         let end = if head.method == Method::CONNECT {
             End::More
@@ -98,7 +100,7 @@ impl Connection {
         self.send_head(&head, end).await
     }
 
-    async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, OpenError> {
+    async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, RequestError> {
         let conn = &self.0;
         let open = |locked: &mut Locked<'_>| {
             let sent = locked.core(conn.key, |core| core.request(head, end));
@@ -107,7 +109,7 @@ impl Connection {
             let at = locked.conn(conn.at).insert_stream(Stream::message(key));
             Ok(RequestStream::new(conn, locked, at, key, end))
         };
-        open_with(conn, Dir::Bi, None, open).await
+        Ok(open_with(conn, Dir::Bi, None, open).await?)
     }
 
     /// Asks for a WebTransport session (client) and waits for the peer's
@@ -115,12 +117,12 @@ impl Connection {
     /// request.
     ///
     /// # Errors
-    /// [`ConnectError`].
-    pub async fn open_session(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
+    /// [`OpenSessionError`].
+    pub async fn open_session(&self, request: ConnectRequest) -> Result<Session, OpenSessionError> {
         let conn = &self.0;
         let open = |locked: &mut Locked<'_>| {
             let sent = locked.core(conn.key, |core| core.open_session(&request));
-            let key = sent.unwrap_or(Err(Refusal::Closed))?;
+            let key = sent.unwrap_or(Err(Refusal::Closed.into()))?;
             let at = locked.conn(conn.at).insert_stream(Stream::session(key));
             Ok(PendingSession::new(conn, locked, key, at))
         };

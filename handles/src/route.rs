@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use aqueduct_core::error::SessionClose;
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
+use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::table::{Answer, Conn, ConnTopic, INTERIMS, MessageTopic, SessionTopic, State, Stream};
 
@@ -20,7 +20,7 @@ impl State {
         };
         let conn = &mut self.conns[at];
         match event {
-            Event::Connected => {
+            Event::Connected { .. } => {
                 conn.connected = true;
                 conn.wake(ConnTopic::State, wakes);
                 if conn.side == Side::Server && self.closing {
@@ -56,7 +56,7 @@ impl Conn {
                     .for_each(|waiters| waiters.wake(wakes));
             }
             Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
-            Event::Request { stream, head } => {
+            Event::Request { stream, head, .. } => {
                 let at = self.insert_stream(Stream::message(stream));
                 self.requests.push_back((at, head));
                 self.wake(ConnTopic::Requests, wakes);
@@ -89,7 +89,7 @@ impl Conn {
                 }
             }
             Event::Stream(key, event) => self.stream_event(key, event, wakes),
-            Event::Session(key, event) => self.session_event(key, event, wakes),
+            Event::WebTransport(key, event) => self.session_event(key, event, wakes),
             other => tracing::trace!(event = ?other, "not for the handles"),
         }
     }

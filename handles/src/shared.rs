@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use aqueduct_core::access::Access;
+use aqueduct_core::connection::{Access, Peek};
 use aqueduct_core::endpoint::{ConnectionInfo, Endpoint, QuinnTransport};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::ConnKey;
@@ -107,14 +107,15 @@ impl Locked<'_> {
         change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
         self.kick = true;
-        self.peek(key, change)
+        self.quietly(key, change)
     }
 
-    /// Looks at the core's connection: the driver is not told.
-    pub(crate) fn peek<R>(
+    /// Changes the core's connection in a way that the driver need not hurry for: what
+    /// it has to send goes with what comes next.
+    pub(crate) fn quietly<R>(
         &mut self,
         key: ConnKey,
-        look: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+        change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
         let state = self.state();
         if state.failed.is_some() {
@@ -122,7 +123,21 @@ impl Locked<'_> {
             return None;
         }
         let mut conn = state.endpoint.connection(now(), key)?;
-        Some(look(&mut conn.access()))
+        Some(change(&mut conn.access()))
+    }
+
+    /// Looks at the core's connection, or takes a datagram: nothing follows from it.
+    pub(crate) fn peek<R>(
+        &mut self,
+        key: ConnKey,
+        look: impl FnOnce(&mut Peek<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
+        let state = self.state();
+        if state.failed.is_some() {
+            return None;
+        }
+        let mut conn = state.endpoint.peek(key)?;
+        Some(look(&mut conn.peek()))
     }
 
     /// What QUIC knows about a connection; it does so for a while after its end.

@@ -17,10 +17,11 @@ use std::task::Waker;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::Endpoint;
-use aqueduct_core::error::{CloseReason, PeerCode, SessionClose};
+use aqueduct_core::error::{CloseReason, PeerCode};
 use aqueduct_core::fault::Violation;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, RequestHead, ResponseHead, Trailers};
+use aqueduct_core::head::{RequestHead, ResponseHead, Trailers};
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionClose};
 use http::StatusCode;
 use slab::Slab;
 

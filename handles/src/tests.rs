@@ -18,13 +18,13 @@ use aqueduct_core::config::Config;
 use aqueduct_core::driver::quinn_udp::{RecvMeta, Transmit};
 use aqueduct_core::driver::{IoLimits, UdpIo};
 use aqueduct_core::endpoint::EndpointConfig;
-use aqueduct_core::head::ConnectRequest;
 use aqueduct_core::id::Dir;
 use aqueduct_core::testing::cert::Identity;
+use aqueduct_core::webtransport::ConnectRequest;
 use bytes::Bytes;
 use http::{Request, Response};
 
-use crate::error::{ReadError, SessionError};
+use crate::error::{AcceptError, ReadError};
 use crate::shared::Shared;
 use crate::table::{Conn, INTERIMS, MessageTopic};
 use crate::{Connection, Endpoint, RequestStream, ServerRequest, Session, Worker};
@@ -317,7 +317,7 @@ fn nothing_is_left_of_sessions_and_connections() {
         net.run(theirs.accept_session()).expect("arrives")
     };
     net.settle();
-    assert_eq!(unanswered.accept().map(|_| ()), Err(SessionError::Gone));
+    assert_eq!(unanswered.accept().map(|_| ()), Err(AcceptError::Gone));
     net.settle();
     for connection in [&ours, &theirs] {
         assert_eq!(table(connection, |conn| conn.streams.len()), 0);

@@ -14,11 +14,11 @@
 use std::time::Duration;
 
 use aqueduct_core::endpoint::PathStats;
-use aqueduct_core::error::SessionClose;
+use aqueduct_core::webtransport::SessionClose;
 use bytes::Bytes;
 use web_transport_trait as traits;
 
-use crate::error::{DatagramError, OpenError, ReadError, WriteError};
+use crate::error::{DatagramError, OpenStreamError, ReadError, WriteError};
 use crate::{RecvStream, SendStream, Session};
 
 /// Longest close reason in bytes (draft-ietf-webtrans-http3-16 §6).
@@ -33,7 +33,7 @@ pub enum Error {
     Closed(SessionClose),
     /// A stream was not opened.
     #[error(transparent)]
-    Open(OpenError),
+    Open(OpenStreamError),
     /// A datagram was not sent.
     #[error(transparent)]
     Datagram(DatagramError),
@@ -72,7 +72,7 @@ impl traits::Error for Error {
     fn session_error(&self) -> Option<(u32, String)> {
         match self {
             Self::Closed(close)
-            | Self::Open(OpenError::Session(close))
+            | Self::Open(OpenStreamError::Session(close))
             | Self::Datagram(DatagramError::Session(close)) => clean(close),
             _ => None,
         }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
-use aqueduct_core::command::{Call, Command, Outcome, Reply};
+use aqueduct_core::connection::{Call, Command, Outcome, Reply};
 use aqueduct_core::id::{Dir, SessionKey, StreamId, StreamKey};
 use aqueduct_core::wire::priority::Priority;
 use bytes::{Bytes, BytesMut};
@@ -209,11 +209,11 @@ fn put_command(line: &mut Line, command: &Command, epoch: Instant, mask: Masking
             on("reset", *stream);
             line.show(code);
         }
-        Command::SetOrder(stream, order) => {
+        Command::SetSendOrder(stream, order) => {
             on("set-order", *stream);
             line.show(order);
         }
-        Command::SetGroup(stream, group) => {
+        Command::SetSendGroup(stream, group) => {
             on("set-group", *stream);
             line.show(group);
         }
@@ -292,8 +292,8 @@ fn read_command(name: &str, words: &mut Words<'_>, epoch: Instant) -> Result<Com
         }
         "finish" => Command::Finish(read_key(words)?),
         "reset" => Command::Reset(read_key(words)?, words.number()?),
-        "set-order" => Command::SetOrder(read_key(words)?, words.number()?),
-        "set-group" => Command::SetGroup(read_key(words)?, words.number()?),
+        "set-order" => Command::SetSendOrder(read_key(words)?, words.number()?),
+        "set-group" => Command::SetSendGroup(read_key(words)?, words.number()?),
         "stop" => Command::Stop(read_key(words)?, words.number()?),
         _ => return Err(Malformed(format!("unknown call {name:?}"))),
     })

@@ -4,10 +4,9 @@
 use http::uri::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use aqueduct_core::fault::Violation;
-use aqueduct_core::head::{
-    ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead,
-};
+use aqueduct_core::error::InvalidHead;
+use aqueduct_core::head::{End, Protocol, RequestHead, ResponseHead};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::wire::fields::{Field, FieldSection};
 
 use crate::mask::Masking;
@@ -154,7 +153,7 @@ pub(crate) fn read_request(words: &mut Words<'_>) -> Result<RequestHead, Malform
     Ok(head)
 }
 
-fn no_head(why: Violation) -> Malformed {
+fn no_head(why: InvalidHead) -> Malformed {
     Malformed(format!("no head: {why}"))
 }
 

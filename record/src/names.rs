@@ -1,12 +1,15 @@
 //! Stable words for what the core calls by Rust names: a recording is read by later
 //! versions, in which a variant may have another name.
 
-use aqueduct_core::command::CommandError;
+use aqueduct_core::connection::CommandError;
 use aqueduct_core::error::{
-    DatagramError, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
+    DatagramError, ReadError, RequestError, ResetError, SendError, WriteError,
 };
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::Dir;
+use aqueduct_core::webtransport::{
+    AcceptError, OpenSessionError, OpenStreamError, RejectError, SessionError,
+};
 
 use crate::words::Line;
 
@@ -14,11 +17,13 @@ use crate::words::Line;
 pub(crate) const OTHER: &str = "other";
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $function:ident($ty:ident) { $($variant:ident $word:literal)* })*) => {$(
+    ($($(#[$doc:meta])* $function:ident($ty:ident) {
+        $($variant:ident $(($inner:tt))? $word:literal)*
+    })*) => {$(
         $(#[$doc])*
         pub(crate) fn $function(value: $ty) -> &'static str {
             match value {
-                $($ty::$variant => $word,)*
+                $($ty::$variant $(($inner))? => $word,)*
                 _ => OTHER,
             }
         }
@@ -26,38 +31,51 @@ macro_rules! names {
 }
 
 names! {
-    open(OpenError) {
+    request(RequestError) {
         Blocked "blocked"
         NotConnected "not-connected"
         Draining "draining"
-        SessionDraining "session-draining"
         Closed "closed"
-        SessionGone "session-gone"
-        SessionPending "session-pending"
-        StreamLimit "stream-limit"
-        TooManySessions "too-many-sessions"
         WrongSide "wrong-side"
-        InvalidHead "invalid-head"
+        InvalidHead(_) "invalid-head"
         HeadTooLarge "head-too-large"
         SettingsNotReceived "no-settings"
         ConnectProtocolNotEnabled "no-connect-protocol"
-        WebTransportNotEnabled "no-webtransport"
-        DatagramsNotEnabled "no-datagrams"
+    }
+    open_stream(OpenStreamError) {
+        Blocked "blocked"
+        StreamLimit "stream-limit"
+        SessionPending "session-pending"
+        SessionDraining "session-draining"
+        SessionGone "session-gone"
+        Closed "closed"
     }
     send(SendError) {
         Gone "gone"
         WrongState "wrong-state"
-        InvalidHead "invalid-head"
+        InvalidHead(_) "invalid-head"
         HeadTooLarge "head-too-large"
         ContentLength "content-length"
+    }
+    accept(AcceptError) {
+        Gone "gone"
+        WrongState "wrong-state"
+        InvalidStatus "invalid-status"
+        ProtocolNotOffered "protocol-not-offered"
+        InvalidHead(_) "invalid-head"
+        HeadTooLarge "head-too-large"
+    }
+    reject(RejectError) {
+        Gone "gone"
+        WrongState "wrong-state"
+        InvalidStatus "invalid-status"
+        InvalidHead(_) "invalid-head"
+        HeadTooLarge "head-too-large"
     }
     session(SessionError) {
         Gone "gone"
         WrongState "wrong-state"
         ReasonTooLong "reason-too-long"
-        InvalidStatus "invalid-status"
-        ProtocolNotOffered "protocol-not-offered"
-        InvalidHead "invalid-head"
     }
     datagram(DatagramError) {
         Gone "gone"
@@ -75,6 +93,7 @@ names! {
         MissingSettings "missing-settings"
         SettingsTwice "settings-twice"
         SettingsInvalid "settings-invalid"
+        SettingsReduced "settings-reduced"
         SettingsMalformed "settings-malformed"
         SettingsTooMany "settings-too-many"
         DatagramWithoutTransport "datagram-without-transport"
@@ -128,7 +147,11 @@ pub(crate) fn dir(dir: Dir) -> &'static str {
 pub(crate) fn command(error: CommandError) -> &'static str {
     match error {
         CommandError::NoConnection => "no-connection",
-        CommandError::Open(error) => open(error),
+        CommandError::Request(error) => request(error),
+        CommandError::OpenSession(error) => open_session(error),
+        CommandError::OpenStream(error) => open_stream(error),
+        CommandError::Accept(error) => accept(error),
+        CommandError::Reject(error) => reject(error),
         CommandError::Send(error) => send(error),
         CommandError::Session(error) => session(error),
         CommandError::Reset(error) => reset(error),
@@ -137,11 +160,20 @@ pub(crate) fn command(error: CommandError) -> &'static str {
     }
 }
 
+fn open_session(error: OpenSessionError) -> &'static str {
+    match error {
+        OpenSessionError::Request(error) => request(error),
+        OpenSessionError::TooManySessions => "too-many-sessions",
+        OpenSessionError::WebTransportNotEnabled => "no-webtransport",
+        OpenSessionError::DatagramsNotEnabled => "no-datagrams",
+        _ => OTHER,
+    }
+}
+
 /// Why nothing was written.
 pub(crate) fn put_write(line: &mut Line, error: WriteError) {
     match error {
         WriteError::Stopped(code) => line.word("stopped").show(code.wire.value()),
-        WriteError::SessionGone => line.word("session-gone"),
         WriteError::WrongState => line.word("wrong-state"),
         WriteError::ContentLength => line.word("content-length"),
         WriteError::Gone => line.word("gone"),
@@ -153,7 +185,6 @@ pub(crate) fn put_write(line: &mut Line, error: WriteError) {
 pub(crate) fn put_read(line: &mut Line, error: ReadError) {
     match error {
         ReadError::Reset(code) => line.word("reset").show(code.wire.value()),
-        ReadError::SessionGone => line.word("session-gone"),
         ReadError::Malformed(why) => line.word("malformed").word(violation(why)),
         ReadError::Gone => line.word("gone"),
         _ => line.word(OTHER),

@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aqueduct_core::access::Access;
-use aqueduct_core::command::{Call, Command, Outcome};
+use aqueduct_core::connection::Access;
 use aqueduct_core::connection::{Answer, Connection, Input, Observer, Path, Seen};
+use aqueduct_core::connection::{Call, Command, Outcome};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::StreamId;
 use aqueduct_core::transport::Transport;
@@ -228,7 +228,7 @@ impl<'a> Replay<'a> {
         let (side, seed) = (recorded.side, recorded.seed);
         let bytes = recorded.bytes.iter().map(|(id, runs)| (*id, runs.clone()));
         Self {
-            connection: Connection::observed(side, Arc::new(config), seed, observer),
+            connection: Connection::new(side, Arc::new(config), seed).observed(observer),
             answers: Answers::new(side, bytes, budget.clone()),
             budget,
             lines,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::words::{Line, Malformed, Words};
-use aqueduct_core::config::{Config, SessionFlow};
-use aqueduct_core::dialect::{Dialect, Dialects};
+use aqueduct_core::config::Config;
+use aqueduct_core::webtransport::SessionFlow;
+use aqueduct_core::webtransport::dialect::{Dialect, Dialects};
 
 /// A value of the configuration as the right half of a word.
 trait Value: Sized {
@@ -80,12 +81,7 @@ impl Value for Dialects {
 impl Value for Option<SessionFlow> {
     fn show(&self) -> String {
         self.map_or_else(String::new, |flow| {
-            let SessionFlow {
-                data,
-                streams_bidi,
-                streams_uni,
-            } = flow;
-            format!("{data},{streams_bidi},{streams_uni}")
+            format!("{},{},{}", flow.data, flow.streams_bidi, flow.streams_uni)
         })
     }
 
@@ -95,11 +91,7 @@ impl Value for Option<SessionFlow> {
         }
         let numbers = text.split(',').map(str::parse);
         match numbers.collect::<Result<Vec<u64>, _>>()?[..] {
-            [data, streams_bidi, streams_uni] => Ok(Some(SessionFlow {
-                data,
-                streams_bidi,
-                streams_uni,
-            })),
+            [data, bidi, uni] => Ok(Some(SessionFlow::new(data, bidi, uni))),
             _ => Err(Malformed::new("a session's limits are three numbers")),
         }
     }
@@ -170,12 +162,12 @@ fields! {
     "nuisance" limits.nuisance;
     "datagrams" datagrams;
     "connect-protocol" connect_protocol;
-    "webtransport" webtransport;
-    "dialects" dialects;
-    "tolerate-missing-reset-stream-at" tolerate_missing_reset_stream_at;
-    "session-flow" session_flow;
-    "strict-draining" strict_draining;
-    "end-drained-sessions" end_drained_sessions;
+    "webtransport" webtransport.enabled;
+    "dialects" webtransport.dialects;
+    "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;
+    "session-flow" webtransport.flow;
+    "strict-draining" webtransport.strict_draining;
+    "end-drained-sessions" webtransport.end_drained_sessions;
     "grease" grease;
     "extra-settings" extra_settings;
 }
@@ -228,8 +220,8 @@ mod tests {
         assert_eq!(again(&config), Ok(config.clone()));
         config.limits.early_timeout = Duration::from_millis(7);
         config.limits.nuisance = 3;
-        config.dialects = Dialects::SET_C;
-        config.session_flow = None;
+        config.webtransport.dialects = Dialects::SET_C;
+        config.webtransport.flow = None;
         config.grease = false;
         config.extra_settings = vec![(77, 1), (78, 1 << 60)];
         assert_eq!(again(&config), Ok(config));
@@ -240,8 +232,8 @@ mod tests {
     fn no_field_is_left_out() {
         let text = format!("{:?}", Config::default());
         let names = text.matches(": ").count();
-        // `limits` and `session_flow` have fields of their own.
-        assert_eq!(names, FIELDS + 1 + 3, "{text}");
+        // `limits`, `webtransport` and its `flow` have fields of their own.
+        assert_eq!(names, FIELDS + 2 + 3, "{text}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fmt::{self, Debug};
 use std::time::Instant;
 
-use aqueduct_core::command::Outcome;
 use aqueduct_core::config::Config;
+use aqueduct_core::connection::Outcome;
 use aqueduct_core::connection::{Answer, Input, Observer, Path, Seen};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::{Side, StreamId};

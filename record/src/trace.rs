@@ -5,10 +5,11 @@
 use bytes::Bytes;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::{CloseReason, PeerCode, SessionClose, TransportFailure};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::error::{CloseReason, PeerCode, TransportFailure};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{StreamId, StreamKey};
-use aqueduct_core::transport::{ReadState, TransportEvent};
+use aqueduct_core::transport::{EarlyData, ReadState, TransportEvent};
+use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 use aqueduct_core::wire::fields::FieldSection;
 
 use crate::call::read_dir;
@@ -35,9 +36,20 @@ pub(crate) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> 
     StreamId::from_wire(id).ok_or_else(|| Malformed(format!("{id} is no stream id")))
 }
 
+/// What became of early data follows if there was any.
+fn put_connected(line: &mut Line, early: EarlyData) -> &mut Line {
+    line.word("connected");
+    match early {
+        EarlyData::None => line,
+        EarlyData::Accepted => line.word("accepted"),
+        EarlyData::Rejected => line.word("rejected"),
+        _ => line.word(OTHER),
+    }
+}
+
 pub(crate) fn put_input(line: &mut Line, event: &TransportEvent, mask: Masking) {
     match event {
-        TransportEvent::Connected => line.word("connected"),
+        TransportEvent::Connected { early } => put_connected(line, *early),
         TransportEvent::Opened(way) => line.word("opened").word(dir(*way)),
         TransportEvent::Available(way) => line.word("available").word(dir(*way)),
         TransportEvent::Readable(id) => line.word("readable").show(id),
@@ -57,7 +69,13 @@ pub(crate) fn put_input(line: &mut Line, event: &TransportEvent, mask: Masking) 
 pub(crate) fn read_input(words: &mut Words<'_>) -> Result<TransportEvent, Malformed> {
     let name = words.word()?;
     Ok(match name {
-        "connected" => TransportEvent::Connected,
+        "connected" => TransportEvent::Connected {
+            early: match words.maybe().unwrap_or_default() {
+                "accepted" => EarlyData::Accepted,
+                "rejected" => EarlyData::Rejected,
+                _ => EarlyData::None,
+            },
+        },
         "opened" => TransportEvent::Opened(read_dir(words)?),
         "available" => TransportEvent::Available(read_dir(words)?),
         "readable" => TransportEvent::Readable(read_stream(words)?),
@@ -159,8 +177,8 @@ fn read_close(words: &mut Words<'_>) -> Result<CloseReason, Malformed> {
 /// An event that the application takes.
 pub(crate) fn put_event(line: &mut Line, event: &Event, mask: Masking) {
     match event {
-        Event::Connected => {
-            line.word("connected");
+        Event::Connected { early } => {
+            put_connected(line, *early);
         }
         Event::Settings(settings) => {
             line.word("settings");
@@ -175,7 +193,14 @@ pub(crate) fn put_event(line: &mut Line, event: &Event, mask: Masking) {
         Event::Available(way) => {
             line.word("available").word(dir(*way));
         }
-        Event::Request { stream, head } => put_head(line, "request", stream, head.fields(), mask),
+        Event::Request {
+            stream,
+            head,
+            early,
+        } => {
+            let name = if *early { "early-request" } else { "request" };
+            put_head(line, name, stream, head.fields(), mask);
+        }
         Event::Interim { stream, head } => put_head(line, "interim", stream, head.fields(), mask),
         Event::Response { stream, head } => put_head(line, "response", stream, head.fields(), mask),
         Event::Trailers { stream, trailers } => {
@@ -185,7 +210,7 @@ pub(crate) fn put_event(line: &mut Line, event: &Event, mask: Masking) {
             line.word("stream").show(stream.id());
             put_stream_event(line, event);
         }
-        Event::Session(session, event) => {
+        Event::WebTransport(session, event) => {
             line.word("session").show(session.id());
             put_session_event(line, event, mask);
         }

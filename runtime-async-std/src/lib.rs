@@ -49,7 +49,7 @@
 //!
 //! ```
 //! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_async_std::{Endpoint, protocol::head::ConnectRequest};
+//! use aqueduct_async_std::{Endpoint, protocol::webtransport::ConnectRequest};
 //!
 //! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
 //!     let endpoint = Endpoint::client("[::]:0".parse()?, |driver| smol::spawn(driver).detach())?;

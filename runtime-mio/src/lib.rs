@@ -35,7 +35,7 @@
 //!         let Some(mut connection) = ports.connection(port, connection) else { continue };
 //!         let mut connection = connection.access();
 //!         match event {
-//!             Event::Connected if port == client => {
+//!             Event::Connected { .. } if port == client => {
 //!                 let get = RequestHead::new(http::Method::GET, "https://localhost/".parse()?);
 //!                 connection.request(&get, End::Fin)?;
 //!             }
@@ -74,7 +74,7 @@
 //!   block, one batch per round, so that your sources are served in between.
 //! - **Timers** of your own: take the shorter of their time and what `send` says.
 //! - **Protocols of your own** go on extended CONNECT:
-//!   [`enable_datagrams`](protocol::access::Access::enable_datagrams) for datagrams beside
+//!   [`enable_datagrams`](protocol::connection::Access::enable_datagrams) for datagrams beside
 //!   the content, a [`Reader`](protocol::capsule::Reader) for content that is capsules.
 //! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
 //!   is given the `Ports`.

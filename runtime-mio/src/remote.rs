@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use aqueduct_core::command::{Command, CommandError, Reply};
+use aqueduct_core::connection::{Command, CommandError, Reply};
 use aqueduct_core::id::ConnKey;
 use mio::{Registry, Token, Waker};
 

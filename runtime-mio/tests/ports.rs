@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use aqueduct_mio::protocol::code::Code;
-use aqueduct_mio::protocol::command::{Command, CommandError, Reply};
 use aqueduct_mio::protocol::config::Config;
+use aqueduct_mio::protocol::connection::{Command, CommandError, Reply};
 use aqueduct_mio::protocol::endpoint::{EndpointConfig, Target};
 use aqueduct_mio::protocol::event::Event;
 use aqueduct_mio::protocol::id::ConnKey;
@@ -43,7 +43,7 @@ struct Both {
 impl App for Both {
     fn on_event(&mut self, _: &mut Ports, port: PortKey, connection: ConnKey, event: Event) {
         match event {
-            Event::Connected => {
+            Event::Connected { .. } => {
                 self.connected.push(port);
                 let Some(remote) = self.remote.take() else {
                     return;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aqueduct_tokio::Endpoint;
 use aqueduct_tokio::protocol::endpoint::tls;
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use http::Request;
 use rustls::RootCertStore;
 

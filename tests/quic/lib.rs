@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use aqueduct_core::config::SessionFlow;
-use aqueduct_core::dialect::Dialects;
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::head::ConnectAnswer;
+use aqueduct_core::event::Event;
 use aqueduct_core::id::{ConnKey, SessionKey, Side};
 use aqueduct_core::testing::pair::{Options, Pair};
+use aqueduct_core::webtransport::dialect::Dialects;
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent, SessionFlow};
 use aqueduct_tests::model::{Actor, World};
 use aqueduct_tests::wt::{speaking, there};
 
@@ -87,7 +86,7 @@ impl Quic {
             .events(Side::Server)
             .into_iter()
             .find_map(|event| match event {
-                Event::Session(key, SessionEvent::Requested(_)) => Some(key),
+                Event::WebTransport(key, SessionEvent::Requested(_)) => Some(key),
                 _ => None,
             });
         let asked = asked.expect("is asked");
@@ -96,7 +95,8 @@ impl Quic {
             .pair
             .server(server)
             .access()
-            .accept_session(asked, &answer);
+            .webtransport(asked)
+            .accept(&answer);
         accepted.expect("accepts");
         self.settle();
         self.events(Side::Client);

@@ -1,12 +1,13 @@
 //! No bytes make either side panic or run in circles.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, ResponseHead};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::{Knobs, Loopback, Rng};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame, join, settings};
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_tests::{get, seeds};
 use bytes::Bytes;
 use http::StatusCode;
@@ -50,16 +51,16 @@ fn answer(peer: &mut RawPeer, rng: &mut Rng) {
                 let _ = peer.access().respond(stream, &ok, end);
                 stream
             }
-            Event::Session(session, SessionEvent::Requested(_)) => {
+            Event::WebTransport(session, SessionEvent::Requested(_)) => {
                 let _ = peer
                     .access()
-                    .accept_session(session, &ConnectAnswer::default());
-                let _ = peer.access().open_stream(session, Dir::Bi);
+                    .webtransport(session)
+                    .accept(&ConnectAnswer::default());
+                let _ = peer.access().webtransport(session).open_stream(Dir::Bi);
                 continue;
             }
-            Event::Session(_, SessionEvent::Opened { stream, .. }) | Event::Stream(stream, _) => {
-                stream
-            }
+            Event::WebTransport(_, SessionEvent::Opened { stream, .. })
+            | Event::Stream(stream, _) => stream,
             _ => continue,
         };
         let mut out = [const { Bytes::new() }; 4];

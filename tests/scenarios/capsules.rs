@@ -1,11 +1,11 @@
 //! Capsules on a session's CONNECT stream.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::SessionClose;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{data, frame, join, varint};
+use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 use aqueduct_tests::assert_refused;
 use aqueduct_tests::wt::{
     DATA_BLOCKED, MAX_DATA, MAX_STREAMS_BIDI, MAX_STREAMS_UNI, STREAMS_BLOCKED_UNI, limited, limits,
@@ -30,9 +30,9 @@ fn any_chunking() {
         for piece in bytes.chunks(size) {
             peer.dribble(id, &data(piece));
         }
-        expect_event!(peer, Side::Server, Event::Session(_, SessionEvent::Draining) => ());
+        expect_event!(peer, Side::Server, Event::WebTransport(_, SessionEvent::Draining) => ());
         let closed = expect_event!(
-            peer, Side::Server, Event::Session(_, SessionEvent::Closed(close)) => close
+            peer, Side::Server, Event::WebTransport(_, SessionEvent::Closed(close)) => close
         );
         let expected = SessionClose::Closed {
             by: Side::Client,
@@ -58,7 +58,7 @@ fn unknown_types_of_any_size() {
         left -= piece;
     }
     peer.write(id, &data(&frame(DRAIN, &[])));
-    expect_event!(peer, Side::Server, Event::Session(_, SessionEvent::Draining) => ());
+    expect_event!(peer, Side::Server, Event::WebTransport(_, SessionEvent::Draining) => ());
     assert_eq!(peer.access().stats().unknown_capsules, 1);
     // A declared length alone costs nothing.
     peer.write(
@@ -108,7 +108,7 @@ fn malformed_ones() {
         let (mut peer, id) = server();
         peer.write(id, &data(capsule));
         let closed = expect_event!(
-            peer, Side::Server, Event::Session(_, SessionEvent::Closed(close)) => close
+            peer, Side::Server, Event::WebTransport(_, SessionEvent::Closed(close)) => close
         );
         let told = matches!(*closed, SessionClose::PeerMisbehaved { code: c, .. } if c == *code);
         assert!(told, "{what}: {closed:?}");
@@ -200,7 +200,7 @@ fn cut_at_every_byte() {
                 .events()
                 .into_iter()
                 .filter_map(|event| match event {
-                    Event::Session(_, event) => Some(event),
+                    Event::WebTransport(_, event) => Some(event),
                     _ => None,
                 })
                 .collect();
@@ -218,7 +218,7 @@ fn cut_at_every_byte() {
                 reason: "né".into(),
             };
             assert_eq!(**why, expected, "cut at {cut}");
-            assert_eq!(peer.access().session_stats(session), None);
+            assert_eq!(peer.access().webtransport(session).stats(), None);
             assert_eq!(
                 (peer.seen(id).fin, peer.seen(id).reset),
                 (true, None),
@@ -231,7 +231,11 @@ fn cut_at_every_byte() {
         let (mut peer, id, session) = limited(limits(10, 2, 3), limits(20, 4, 5));
         peer.write(id, &data(&all[..cut]));
         peer.write(id, &data(&all[cut..before_close]));
-        let stats = peer.access().session_stats(session).expect("a session");
+        let stats = peer
+            .access()
+            .webtransport(session)
+            .stats()
+            .expect("a session");
         let now = stats.flow_control.expect("flow control");
         assert_eq!(
             (now.send_data, now.open_bi, now.open_uni),

@@ -2,7 +2,7 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::error::{CloseReason, OpenError, TransportFailure};
+use aqueduct_core::error::{CloseReason, RequestError, TransportFailure};
 use aqueduct_core::event::Event;
 use aqueduct_core::head::End;
 use aqueduct_core::id::Side;
@@ -82,7 +82,7 @@ fn nothing_works_afterwards() {
     reason(&pair.events(Side::Client));
     assert_eq!(
         pair.client().request(&get(), End::Fin),
-        Err(OpenError::Closed)
+        Err(RequestError::Closed)
     );
     assert!(pair.client().send(stream).is_err());
     pair.client().close(Code::H3_INTERNAL_ERROR, "again");

@@ -2,7 +2,7 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::error::OpenError;
+use aqueduct_core::error::RequestError;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, Protocol};
@@ -76,9 +76,12 @@ fn a_client_waits_for_the_setting() {
     head.protocol = Some(Protocol::new("websocket"));
     let mut peer = RawPeer::new(Side::Client, Config::default());
     let told = |peer: &mut RawPeer| peer.access().request(&head, End::More).map(drop);
-    assert_eq!(told(&mut peer), Err(OpenError::SettingsNotReceived));
+    assert_eq!(told(&mut peer), Err(RequestError::SettingsNotReceived));
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[(0x08, 0)]);
-    assert_eq!(told(&mut peer), Err(OpenError::ConnectProtocolNotEnabled));
+    assert_eq!(
+        told(&mut peer),
+        Err(RequestError::ConnectProtocolNotEnabled)
+    );
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[(0x08, 1)]);
     assert_eq!(told(&mut peer), Ok(()));
     peer.drive();

@@ -101,7 +101,7 @@ fn nobody_pushes() {
 /// RFC 9114 section 6.1: a server opens bidirectional streams for extensions only.
 #[test]
 fn a_server_opens_no_requests() {
-    let off = config(|c| c.webtransport = false);
+    let off = config(|c| c.webtransport.enabled = false);
     let mut peer = RawPeer::greeted(Side::Client, off, &[]);
     peer.request(&[0x40, 0x41, 0x00]);
     assert_closed(

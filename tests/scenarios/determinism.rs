@@ -29,7 +29,8 @@ fn trace(seed: u64) -> (Vec<(Side, Event)>, [Stats; 2]) {
     for n in 0..5 {
         let here = pair
             .client()
-            .open_stream(client, Dir::Uni)
+            .webtransport(client)
+            .open_stream(Dir::Uni)
             .expect("a stream");
         let there = super::wt_streams::opened(&mut pair, Side::Server);
         pair.transfer(Side::Client, here, there, &vec![n; 700]);
@@ -51,7 +52,8 @@ fn trace(seed: u64) -> (Vec<(Side, Event)>, [Stats; 2]) {
         .expect("a code");
     note(&mut pair);
     pair.client()
-        .close_session(client, 7, "done")
+        .webtransport(client)
+        .close(7, "done")
         .expect("a session");
     note(&mut pair);
     (trace, [pair.client().stats(), pair.server().stats()])

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::head::End;
 use aqueduct_core::id::{Dir, Side, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, join};
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::{get, seeds};
 
 /// That no event names a stream that was not introduced before, or is over.
@@ -18,7 +19,7 @@ fn check(events: &[Event], seed: u64) {
     for event in events {
         match event {
             Event::Request { stream, .. }
-            | Event::Session(_, SessionEvent::Opened { stream, .. }) => {
+            | Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
                 assert!(
                     known.insert(*stream),
                     "{stream:?} twice, SEED={seed}: {events:?}"
@@ -46,7 +47,10 @@ fn opened_comes_first() {
         for n in 0..6 {
             let stream = if n < 4 {
                 let dir = if n % 2 == 0 { Dir::Bi } else { Dir::Uni };
-                pair.client().open_stream(session, dir).expect("a stream")
+                pair.client()
+                    .webtransport(session)
+                    .open_stream(dir)
+                    .expect("a stream")
             } else {
                 pair.client().request(&get(), End::More).expect("a request")
             };
@@ -88,7 +92,7 @@ fn a_stream_that_is_over_at_once() {
         peer.end().reset(id, Code::WT_SESSION_GONE.value(), &[]);
         let events = peer.events();
         check(&events, 0);
-        let opened = |e: &&Event| matches!(e, Event::Session(_, SessionEvent::Opened { .. }));
+        let opened = |e: &&Event| matches!(e, Event::WebTransport(_, SessionEvent::Opened { .. }));
         // A stream whose header never arrived was never there.
         assert_eq!(
             events.iter().filter(opened).count(),

@@ -1,13 +1,14 @@
 //! Sessions, other extended CONNECT protocols and plain requests share one
 //! connection; each stream goes to whom it belongs.
 
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, Protocol, ResponseHead};
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::{config, get, request, seeds};
 use http::{Method, StatusCode};
 
@@ -22,7 +23,7 @@ fn three_kinds_on_one_connection() {
         head.protocol = Some(Protocol::new("connect-udp"));
         let tunnel = pair.client().request(&head, End::More).expect("a tunnel");
         let (tunnel_there, head) = expect_event!(
-            pair, Side::Server, Event::Request { stream, head } => (stream, head)
+            pair, Side::Server, Event::Request { stream, head, .. } => (stream, head)
         );
         assert_eq!(
             head.protocol,
@@ -40,13 +41,14 @@ fn three_kinds_on_one_connection() {
 
         let uni = pair
             .client()
-            .open_stream(session, Dir::Uni)
+            .webtransport(session)
+            .open_stream(Dir::Uni)
             .expect("a stream");
         let opened = {
             pair.write_all(Side::Client, uni, "s").expect("room");
             expect_event!(
                 pair, Side::Server,
-                Event::Session(key, SessionEvent::Opened { stream, .. }) if key == there => stream
+                Event::WebTransport(key, SessionEvent::Opened { stream, .. }) if key == there => stream
             )
         };
         assert_eq!(
@@ -67,11 +69,11 @@ fn three_kinds_on_one_connection() {
 /// Row B34: with WebTransport off, a CONNECT for it is the application's own.
 #[test]
 fn a_session_request_can_be_handled_by_hand() {
-    let off = config(|c| c.webtransport = false);
+    let off = config(|c| c.webtransport.enabled = false);
     let mut peer = RawPeer::greeted(Side::Server, off, raw::WEBTRANSPORT);
     let id = peer.request(&raw::connect());
     let (stream, head) = expect_event!(
-        peer, Side::Server, Event::Request { stream, head } => (stream, head)
+        peer, Side::Server, Event::Request { stream, head, .. } => (stream, head)
     );
     assert_eq!(head.protocol, Some(Protocol::new("webtransport")));
     let ok = ResponseHead::new(StatusCode::OK);

@@ -2,7 +2,7 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::error::{OpenError, SendError};
+use aqueduct_core::error::{RequestError, SendError};
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::fault::Violation;
@@ -95,7 +95,7 @@ fn ours() {
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[(0x06, 300)]);
     assert_eq!(
         peer.access().request(&large, End::Fin),
-        Err(OpenError::HeadTooLarge)
+        Err(RequestError::HeadTooLarge)
     );
     assert!(peer.access().request(&get(), End::Fin).is_ok());
 

@@ -4,7 +4,6 @@
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::fault::Violation;
 use aqueduct_core::head::{End, RequestHead, ResponseHead, Trailers};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{self, RawPeer, data, headers, join};
@@ -189,14 +188,14 @@ fn a_change_after_that_goes_out_and_the_order_does_not() {
 fn lines_that_break_a_rule_make_no_head() {
     let lines = [("x", "1"), (":method", "GET")].into_iter().collect();
     assert_eq!(
-        RequestHead::from_fields(lines),
-        Err(Violation::MessageMalformed)
+        RequestHead::from_fields(lines).map_err(|wrong| wrong.field),
+        Err(":method")
     );
     let lines = [(":status", "200"), ("connection", "close")]
         .into_iter()
         .collect();
     assert_eq!(
-        ResponseHead::from_fields(lines),
-        Err(Violation::MessageMalformed)
+        ResponseHead::from_fields(lines).map_err(|wrong| wrong.field),
+        Err("connection")
     );
 }

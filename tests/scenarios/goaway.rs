@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::error::{CloseReason, OpenError};
+use aqueduct_core::error::{CloseReason, RequestError};
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
@@ -32,7 +32,7 @@ fn a_server_that_drains_finishes_what_it_has() {
         expect_event!(pair, Side::Client, Event::Draining { by: Side::Server } => ());
         expect_event!(pair, Side::Server, Event::Draining { by: Side::Server } => ());
         let new = pair.client().request(&get(), End::Fin);
-        assert_eq!(new, Err(OpenError::Draining), "SEED={seed}");
+        assert_eq!(new, Err(RequestError::Draining), "SEED={seed}");
 
         let ok = ResponseHead::new(StatusCode::OK);
         pair.server()
@@ -180,7 +180,7 @@ fn a_client_drains() {
     pair.client().drain(until);
     assert_eq!(
         pair.client().request(&get(), End::Fin),
-        Err(OpenError::Draining)
+        Err(RequestError::Draining)
     );
     expect_event!(pair, Side::Server, Event::Draining { by: Side::Client } => ());
     pair.read_to_end(Side::Server, server).expect("still reads");

@@ -2,7 +2,7 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::error::SendError;
+use aqueduct_core::error::{InvalidHead, SendError};
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
@@ -89,7 +89,10 @@ fn our_own_messages_keep_the_order() {
     let upgrade = ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(
         pair.server().respond(server, &upgrade, End::More),
-        Err(SendError::InvalidHead)
+        Err(SendError::InvalidHead(InvalidHead::new(
+            ":status",
+            "is not 100 to 599, or 101"
+        )))
     );
     assert_eq!(pair.server().respond(server, &ok, End::More), Ok(()));
     assert_eq!(

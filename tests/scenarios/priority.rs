@@ -210,8 +210,11 @@ fn streams_of_sessions() {
         let (_, session) = admit(&mut peer, &connect);
         let mut open = |order| {
             let mut access = peer.access();
-            let stream = access.open_stream(session, Dir::Uni).expect("a stream");
-            access.send(stream).expect("a stream").set_order(order);
+            let stream = access
+                .webtransport(session)
+                .open_stream(Dir::Uni)
+                .expect("a stream");
+            access.send(stream).expect("a stream").set_send_order(order);
             priority(&mut peer, stream.id())
         };
         [open(5), open(0), open(i32::MIN)]

@@ -38,7 +38,7 @@ fn thirty_requests_with_rolling_fields() {
             let (client, server) = {
                 let client = pair.client().request(&head, End::Fin).expect("a request");
                 let (server, got) = expect_event!(
-                    pair, Side::Server, Event::Request { stream, head } => (stream, head)
+                    pair, Side::Server, Event::Request { stream, head, .. } => (stream, head)
                 );
                 assert_eq!(got.headers, head.headers, "SEED={seed}");
                 (client, server)

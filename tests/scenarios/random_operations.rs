@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, ResponseHead};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamKey};
 use aqueduct_core::testing::loopback::{Knobs, Rng};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_tests::{get, seeds};
 use bytes::Bytes;
 use http::StatusCode;
@@ -71,7 +72,7 @@ impl World {
                     app.streams.push(stream);
                     app.requests.push(stream);
                 }
-                Event::Session(key, event) => {
+                Event::WebTransport(key, event) => {
                     let ended = app.ends.get(&key).copied().unwrap_or(0);
                     assert_eq!(ended, 0, "{event:?} after the end, SEED={seed}");
                     match event {
@@ -198,7 +199,13 @@ impl World {
                 let yes = self.rng.below(4) > 0;
                 if yes {
                     let answer = ConnectAnswer::default();
-                    if self.pair.access(side).accept_session(key, &answer).is_ok() {
+                    if self
+                        .pair
+                        .access(side)
+                        .webtransport(key)
+                        .accept(&answer)
+                        .is_ok()
+                    {
                         let app = self.app(side);
                         app.sessions.push(key);
                         app.ends.entry(key).or_default();
@@ -207,7 +214,8 @@ impl World {
                     whatever(
                         self.pair
                             .access(side)
-                            .reject_session(key, StatusCode::FORBIDDEN),
+                            .webtransport(key)
+                            .reject(StatusCode::FORBIDDEN),
                     );
                 }
             }
@@ -215,7 +223,7 @@ impl World {
                 let Some(key) = self.pick(side, |app| &app.sessions) else {
                     return;
                 };
-                if let Ok(stream) = self.pair.access(side).open_stream(key, dir) {
+                if let Ok(stream) = self.pair.access(side).webtransport(key).open_stream(dir) {
                     self.app(side).streams.push(stream);
                 }
             }
@@ -266,9 +274,9 @@ impl World {
                     return;
                 };
                 if self.rng.below(3) == 0 {
-                    whatever(self.pair.access(side).close_session(key, 7, "enough"));
+                    whatever(self.pair.access(side).webtransport(key).close(7, "enough"));
                 } else {
-                    whatever(self.pair.access(side).drain_session(key));
+                    whatever(self.pair.access(side).webtransport(key).drain());
                 }
             }
             _ => {
@@ -287,10 +295,15 @@ impl World {
             let (streams, asked) = (app.streams.clone(), app.asked.clone());
             let sessions: Vec<_> = app.ends.keys().copied().collect();
             for key in asked {
-                whatever(self.pair.access(side).reject_session(key, StatusCode::GONE));
+                whatever(
+                    self.pair
+                        .access(side)
+                        .webtransport(key)
+                        .reject(StatusCode::GONE),
+                );
             }
             for key in sessions {
-                whatever(self.pair.access(side).close_session(key, 0, ""));
+                whatever(self.pair.access(side).webtransport(key).close(0, ""));
             }
             for stream in streams {
                 whatever(

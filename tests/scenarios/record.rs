@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use aqueduct_core::error::CloseReason;
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::End;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_core::{expect_event, testing};
 use aqueduct_record::{Recording, ReplayError};
 use aqueduct_tests::{get, seeds};
@@ -19,14 +20,15 @@ fn conversation(seed: u64) -> (String, usize) {
     pair.client().request(&get(), End::Fin).expect("a request");
     expect_event!(pair, Side::Server, Event::Request { stream, .. } => stream);
     let (client, server) = pair.session("https://example.com/wt");
-    let here = pair.client().open_stream(client, Dir::Uni);
+    let here = pair.client().webtransport(client).open_stream(Dir::Uni);
     let here = here.expect("a stream");
     let there = expect_event!(
-        pair, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        pair, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     pair.transfer(Side::Client, here, there, &[7; 200]);
     pair.server()
-        .close_session(server, 9, "enough")
+        .webtransport(server)
+        .close(9, "enough")
         .expect("closes");
     pair.drive();
     let until = pair.now() + Duration::from_secs(1);
@@ -125,16 +127,19 @@ fn refusals_are_repeated() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let request = ConnectRequest::new("https://example.com/".parse().expect("an address"));
     let pending = pair.client().open_session(&request).expect("a session");
-    let early = pair.client().open_stream(pending, Dir::Bi);
+    let early = pair.client().webtransport(pending).open_stream(Dir::Bi);
     assert!(early.is_err(), "{early:?}");
     let asked = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let yes = ConnectAnswer::default();
-    pair.server().accept_session(asked, &yes).expect("accepts");
+    pair.server()
+        .webtransport(asked)
+        .accept(&yes)
+        .expect("accepts");
     pair.drive();
     let reason = "x".repeat(2_000);
-    let closed = pair.client().close_session(pending, 1, &reason);
+    let closed = pair.client().webtransport(pending).close(1, &reason);
     assert!(closed.is_err(), "{closed:?}");
     let lines = pair.recording();
     assert!(lines.contains(" = error session-pending\n"), "{lines}");

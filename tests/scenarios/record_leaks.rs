@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use aqueduct_core::config::Config;
 use aqueduct_core::error::TransportFailure;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{
-    ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead,
-};
+use aqueduct_core::head::{End, Protocol, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamKey};
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_record::Recording;
 use http::{HeaderValue, Method, StatusCode};
 
@@ -55,10 +54,11 @@ fn told_a_server(config: &Config, message: &[u8]) -> String {
     for event in peer.events() {
         match event {
             Event::Request { stream, .. } => read_all(&mut peer, stream),
-            Event::Session(session, SessionEvent::Requested(_)) => {
+            Event::WebTransport(session, SessionEvent::Requested(_)) => {
                 let answer = ConnectAnswer::default();
                 peer.access()
-                    .accept_session(session, &answer)
+                    .webtransport(session)
+                    .accept(&answer)
                     .expect("accepts");
                 peer.drive();
             }
@@ -136,7 +136,7 @@ fn cookies_of_a_session_are_masked_and_replayed() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
     peer.request(&raw::headers(&connect));
     let asked = peer.take(Side::Server, |event| match event {
-        Event::Session(_, SessionEvent::Requested(request)) => Ok(request),
+        Event::WebTransport(_, SessionEvent::Requested(request)) => Ok(request),
         other => Err(other),
     });
     let cookies = asked.expect("a session").headers.get("cookie").cloned();
@@ -185,7 +185,7 @@ fn streams_of_clients() {
     ];
     for webtransport in [true, false] {
         let mut config = Config::default();
-        config.webtransport = webtransport;
+        config.webtransport.enabled = webtransport;
         for message in messages {
             assert_hidden(&told_a_server(&config, message), "a stream of requests");
         }
@@ -306,11 +306,13 @@ fn calls_that_fail() {
         .headers
         .insert("set-cookie", HeaderValue::from_static(SECRET));
     pair.server()
-        .accept_session(server, &answer)
+        .webtransport(server)
+        .accept(&answer)
         .expect_err("it was accepted");
     let stream = pair
         .client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     pair.drive();
     let mut head = ResponseHead::new(StatusCode::OK);
@@ -323,12 +325,14 @@ fn calls_that_fail() {
         .expect_err("no message");
     let long = SECRET.repeat(100);
     pair.client()
-        .close_session(client, 7, &long)
+        .webtransport(client)
+        .close(7, &long)
         .expect_err("too long");
     pair.write_all(Side::Client, stream, secret())
         .expect("room");
     pair.client()
-        .close_session(client, 7, SECRET)
+        .webtransport(client)
+        .close(7, SECRET)
         .expect("closes");
     pair.drive();
     drop(pair.events(Side::Client));

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::connection::Connection;
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::head::{ConnectRequest, End, RequestHead, ResponseHead};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 use aqueduct_core::{expect_event, testing};
 use aqueduct_record::Recording;
 use aqueduct_record::{HEADER, Options, Record, Tape};
@@ -74,10 +75,11 @@ fn a_masked_recording_has_none() {
     let (client, server) = pair.session("https://example.com/wt");
     let here = pair
         .client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     let there = expect_event!(
-        pair, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        pair, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     pair.transfer(Side::Client, here, there, SECRETS[6].as_bytes());
     pair.client()
@@ -86,9 +88,10 @@ fn a_masked_recording_has_none() {
     pair.drive();
     assert_eq!(pair.server().recv_datagram(server), Some(SECRETS[7].into()));
     pair.client()
-        .close_session(client, 1, SECRETS[8])
+        .webtransport(client)
+        .close(1, SECRETS[8])
         .expect("closes");
-    expect_event!(pair, Side::Server, Event::Session(_, SessionEvent::Closed(_)) => ());
+    expect_event!(pair, Side::Server, Event::WebTransport(_, SessionEvent::Closed(_)) => ());
 
     let lines = pair.recording();
     for secret in SECRETS {
@@ -118,7 +121,7 @@ fn they_can_be_asked_for() {
     let (sender, lines) = std::sync::mpsc::channel();
     let sink = Box::new(move |text: &str| sender.send(text.to_owned()).expect("a receiver"));
     let tape = Tape::new(&record, Side::Server, &config, 1, sink);
-    let mut ours = Connection::observed(Side::Server, Arc::clone(&config), 1, Box::new(tape));
+    let mut ours = Connection::new(Side::Server, Arc::clone(&config), 1).observed(Box::new(tape));
     let mut peer = Connection::new(Side::Client, config, 2);
     let now = testing::epoch();
     let mut heard = Vec::new();
@@ -175,16 +178,17 @@ fn paths_of_sessions_are_masked() {
     let request = ConnectRequest::new(uri.parse().expect("an address"));
     let session = pair.client().open_session(&request).expect("a session");
     let asked = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let mut head = ResponseHead::new(StatusCode::FORBIDDEN);
     head.headers
         .insert("www-authenticate", HeaderValue::from_static(SECRETS[1]));
     let why = Bytes::from_static(SECRETS[4].as_bytes());
     pair.server()
-        .reject_session_with(asked, &head, why)
+        .webtransport(asked)
+        .reject_with(&head, why)
         .expect("rejects");
-    expect_event!(pair, Side::Client, Event::Session(_, SessionEvent::Rejected { .. }) => ());
+    expect_event!(pair, Side::Client, Event::WebTransport(_, SessionEvent::Rejected { .. }) => ());
     assert_eq!(session.id(), asked.id());
     let lines = pair.recording();
     for secret in [SECRETS[0], SECRETS[1], SECRETS[4]] {

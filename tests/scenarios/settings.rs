@@ -48,7 +48,7 @@ fn ours_follow_the_configuration() {
     let config = config(|c| {
         c.datagrams = false;
         c.connect_protocol = false;
-        c.webtransport = false;
+        c.webtransport.enabled = false;
         c.grease = false;
         c.extra_settings = vec![(0x4242, 7), (0x06, 1)];
     });
@@ -69,7 +69,7 @@ fn the_peers_are_told() {
         let mut peer = RawPeer::greeted(side, Config::default(), &pairs);
         let events = peer.events();
         let told = match &events[..] {
-            [Event::Connected, .., Event::Settings(settings)] => settings,
+            [Event::Connected { .. }, .., Event::Settings(settings)] => settings,
             other => panic!("{other:?}"),
         };
         assert_eq!(told.max_field_section_size(), Some(1000));

@@ -1,11 +1,12 @@
 //! The first integers of a stream may come in pieces and in any length.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::raw::{self, RawPeer, join};
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::SessionEvent;
 
 /// Row A15: what is no extension's is the request parser's, to the byte.
 #[test]
@@ -61,7 +62,7 @@ fn claimed_streams_in_pieces() {
                 peer.dribble(stream, &join(&[ty, id, b"body"]));
                 let (opened, told) = expect_event!(
                     peer, Side::Server,
-                    Event::Session(_, SessionEvent::Opened { stream, dir }) => (stream, dir)
+                    Event::WebTransport(_, SessionEvent::Opened { stream, dir }) => (stream, dir)
                 );
                 assert_eq!((opened.id(), told), (stream, dir));
                 assert_eq!(super::wt_streams::read(&mut peer, opened).0, b"body");

@@ -52,7 +52,8 @@ fn session_streams_arrive() {
             for dir in [Dir::Bi, Dir::Uni] {
                 let here = pair
                     .access(from)
-                    .open_stream(session, dir)
+                    .webtransport(session)
+                    .open_stream(dir)
                     .expect("a stream");
                 let there = super::wt_streams::opened(&mut pair, from.peer());
                 let got = pair.transfer(from, here, there, &body(len));

@@ -1,12 +1,12 @@
 //! Every client whose SETTINGS have been recorded, let in by our server.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::dialect::{Dialect, Dialects, Requirement};
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::ConnectAnswer;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::raw::{RawPeer, frame, settings, varint};
+use aqueduct_core::webtransport::dialect::{Dialect, Dialects, Requirement};
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_tests::wt::{
     CLOSE_SESSION, MAX_DATA, MAX_STREAMS_BIDI, MAX_STREAMS_UNI, capsules, connect_with, limits,
     numbers, open_raw, opened_raw, read_raw, speaking, the_end,
@@ -225,10 +225,13 @@ fn recorded_clients_get_a_session() {
 /// Accepts, exchanges a stream each way and datagrams, and closes.
 fn use_session(peer: &mut RawPeer, id: StreamId, client: &Client, what: &str) {
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let answer = ConnectAnswer::default();
-    peer.access().accept_session(session, &answer).expect(what);
+    peer.access()
+        .webtransport(session)
+        .accept(&answer)
+        .expect(what);
     peer.drive();
     let sent = fields_on(peer, id, 0);
     assert!(sent.starts_with(":status: 200"), "{what}: {sent}");
@@ -244,7 +247,11 @@ fn use_session(peer: &mut RawPeer, id: StreamId, client: &Client, what: &str) {
     let mut access = peer.access();
     let mut send = access.send(stream).expect(what);
     send.write(&mut ["world".into()]).expect(what);
-    let uni = peer.access().open_stream(session, Dir::Uni).expect(what);
+    let uni = peer
+        .access()
+        .webtransport(session)
+        .open_stream(Dir::Uni)
+        .expect(what);
     peer.datagram(&[&varint(id.wire() / 4)[..], b"ping"].concat());
     assert_eq!(
         peer.access().recv_datagram(session).as_deref(),
@@ -259,7 +266,10 @@ fn use_session(peer: &mut RawPeer, id: StreamId, client: &Client, what: &str) {
         "{what}"
     );
     assert_eq!(peer.datagrams().len(), 1, "{what}");
-    peer.access().close_session(session, 5, "bye").expect(what);
+    peer.access()
+        .webtransport(session)
+        .close(5, "bye")
+        .expect(what);
     let _ = the_end(&peer.events(), session);
     let last = capsules(peer, id).pop().expect(what);
     assert_eq!(last, (CLOSE_SESSION, b"\0\0\0\x05bye".to_vec()), "{what}");
@@ -277,11 +287,12 @@ fn waiting_clients_get_first_credit() {
             continue;
         }
         let session = expect_event!(
-            peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+            peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
         );
         let answer = ConnectAnswer::default();
         peer.access()
-            .accept_session(session, &answer)
+            .webtransport(session)
+            .accept(&answer)
             .expect("accepts");
         peer.drive();
         let waits = client

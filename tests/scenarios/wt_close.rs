@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Limits;
-use aqueduct_core::error::{CloseReason, ReadError, SessionClose, SessionError, WriteError};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::error::{CloseReason, ReadError, WriteError};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{data, frame, join};
+use aqueduct_core::webtransport::{SessionClose, SessionError, SessionEvent};
 use aqueduct_tests::{assert_refused, content, seeds};
 
 use super::wt_streams::{Scripted, opened, server};
@@ -25,7 +26,7 @@ fn end(events: &[Event], session: SessionKey) -> SessionClose {
     let mine: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Session(key, event) if *key == session => Some(event),
+            Event::WebTransport(key, event) if *key == session => Some(event),
             _ => None,
         })
         .collect();
@@ -53,7 +54,8 @@ fn code_and_reason_arrive() {
             let (client, server) = pair.session("https://example.com/wt");
             let here = pair
                 .client()
-                .open_stream(client, Dir::Bi)
+                .webtransport(client)
+                .open_stream(Dir::Bi)
                 .expect("a stream");
             pair.write_all(Side::Client, here, "x").expect("room");
             let there = opened(&mut pair, Side::Server);
@@ -64,7 +66,8 @@ fn code_and_reason_arrive() {
             };
             let reason = "é".repeat(512);
             pair.access(side)
-                .close_session(key, u32::MAX, &reason)
+                .webtransport(key)
+                .close(u32::MAX, &reason)
                 .expect("closes");
             let expected = SessionClose::Closed {
                 by: side,
@@ -80,7 +83,7 @@ fn code_and_reason_arrive() {
                 let gone = aqueduct_tests::stream_events(&told[n], stream);
                 assert_eq!(gone.last(), Some(&StreamEvent::SessionGone), "SEED={seed}");
             }
-            let again = pair.access(side).close_session(key, 0, "");
+            let again = pair.access(side).webtransport(key).close(0, "");
             assert_eq!(again, Err(SessionError::Gone), "SEED={seed}");
             assert_eq!(
                 pair.net.end(Side::Server).live_streams(),
@@ -105,12 +108,14 @@ fn the_flight_of_a_close() {
     let session = peer.session.expect("a session");
     let uni = peer
         .access()
-        .open_stream(session, Dir::Uni)
+        .webtransport(session)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     let bi = peer.request(&[0x40, 0x41, 0x00, b'x']);
     peer.drive();
     peer.access()
-        .close_session(session, 17, "bye")
+        .webtransport(session)
+        .close(17, "bye")
         .expect("closes");
     peer.drive();
     let seen = peer.seen(connect);
@@ -138,10 +143,15 @@ fn the_flight_of_a_close() {
 fn reasons_have_a_limit() {
     let (mut peer, _) = server();
     let session = peer.session.expect("a session");
-    let too_long = peer.access().close_session(session, 0, &"x".repeat(1025));
+    let too_long = peer
+        .access()
+        .webtransport(session)
+        .close(0, &"x".repeat(1025));
     assert_eq!(too_long, Err(SessionError::ReasonTooLong));
     assert_eq!(
-        peer.access().close_session(session, 0, &"x".repeat(1024)),
+        peer.access()
+            .webtransport(session)
+            .close(0, &"x".repeat(1024)),
         Ok(())
     );
 
@@ -242,22 +252,26 @@ fn one_session_of_two() {
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let (first, first_there) = pair.session("https://example.com/1");
         let (second, _) = pair.session("https://example.com/2");
-        pair.client().close_session(first, 1, "").expect("closes");
+        pair.client()
+            .webtransport(first)
+            .close(1, "")
+            .expect("closes");
         pair.drive();
         assert!(
-            pair.server().session_stats(first_there).is_none(),
+            pair.server().webtransport(first_there).stats().is_none(),
             "SEED={seed}"
         );
         let here = pair
             .client()
-            .open_stream(second, Dir::Uni)
+            .webtransport(second)
+            .open_stream(Dir::Uni)
             .expect("a stream");
         let there = opened(&mut pair, Side::Server);
         assert_eq!(
             pair.transfer(Side::Client, here, there, b"goes on"),
             b"goes on"
         );
-        expect_event!(pair, Side::Server, Event::Session(_, SessionEvent::Closed(_)) => ());
+        expect_event!(pair, Side::Server, Event::WebTransport(_, SessionEvent::Closed(_)) => ());
     }
 }
 
@@ -268,21 +282,19 @@ fn keys_outlive_the_session() {
     let (client, server) = pair.session("https://example.com/wt");
     let here = pair
         .client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
-    pair.server().close_session(server, 0, "").expect("closes");
+    pair.server()
+        .webtransport(server)
+        .close(0, "")
+        .expect("closes");
     pair.drive();
     let write = pair.write_all(Side::Client, here, "x");
-    assert!(
-        matches!(write, Err(WriteError::Gone | WriteError::SessionGone)),
-        "{write:?}"
-    );
+    assert!(matches!(write, Err(WriteError::Gone)), "{write:?}");
     let read = pair.read_to_end(Side::Server, there);
-    assert!(
-        matches!(read, Err(ReadError::Gone | ReadError::SessionGone)),
-        "{read:?}"
-    );
+    assert!(matches!(read, Err(ReadError::Gone)), "{read:?}");
     pair.client().close(Code::H3_NO_ERROR, "");
     let reason = expect_event!(pair, Side::Client, Event::Closed(reason) => reason);
     assert!(matches!(*reason, CloseReason::Local { .. }));
@@ -295,7 +307,7 @@ fn a_close_waits_for_nobody_for_long() {
     let limit = Limits::default().close_timeout;
     let (mut peer, _) = server();
     let session = peer.session.expect("a session");
-    let closed = peer.access().close_session(session, 7, "enough");
+    let closed = peer.access().webtransport(session).close(7, "enough");
     closed.expect("closes");
     peer.drive();
     peer.advance(limit - Duration::from_millis(1));

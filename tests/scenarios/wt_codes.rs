@@ -37,7 +37,8 @@ fn ours_on_the_wire() {
         let session = peer.session.expect("a session");
         let stream = peer
             .access()
-            .open_stream(session, Dir::Bi)
+            .webtransport(session)
+            .open_stream(Dir::Bi)
             .expect("a stream");
         peer.drive();
         let code = u64::from(*app);
@@ -80,7 +81,8 @@ fn theirs_for_the_application() {
         let session = peer.session.expect("a session");
         let stream = peer
             .access()
-            .open_stream(session, Dir::Bi)
+            .webtransport(session)
+            .open_stream(Dir::Bi)
             .expect("a stream");
         peer.drive();
         peer.reset(stream.id(), Code::new(wire));
@@ -118,7 +120,8 @@ fn end_to_end() {
         let (session, _) = pair.session("https://example.com/wt");
         let here = pair
             .client()
-            .open_stream(session, Dir::Bi)
+            .webtransport(session)
+            .open_stream(Dir::Bi)
             .expect("a stream");
         pair.write_all(Side::Client, here, "x").expect("room");
         let there = opened(&mut pair, Side::Server);
@@ -167,7 +170,8 @@ fn calls_fail_with_the_code() {
     let session = peer.session.expect("a session");
     let stream = peer
         .access()
-        .open_stream(session, Dir::Bi)
+        .webtransport(session)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     peer.drive();
     let wire = PAIRS[3].1;
@@ -189,7 +193,8 @@ fn codes_out_of_range() {
     let session = peer.session.expect("a session");
     let stream = peer
         .access()
-        .open_stream(session, Dir::Bi)
+        .webtransport(session)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     let too_large = peer.access().send(stream).expect("a stream").reset(1 << 32);
     assert_eq!(too_large, Err(ResetError::CodeOutOfRange));

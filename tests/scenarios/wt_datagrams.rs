@@ -1,11 +1,12 @@
 //! Datagrams of sessions.
 
 use aqueduct_core::error::DatagramError;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::{config, seeds};
 
 use super::wt_streams::{server, server_with};
@@ -47,7 +48,7 @@ fn the_event_is_a_hint() {
         let events = peer.events();
         let hints = events
             .iter()
-            .filter(|e| matches!(e, Event::Session(_, SessionEvent::Datagrams)));
+            .filter(|e| matches!(e, Event::WebTransport(_, SessionEvent::Datagrams)));
         hints.count()
     };
     peer.events();
@@ -75,7 +76,11 @@ fn the_ring_has_a_length() {
     let rest = std::iter::from_fn(|| peer.access().recv_datagram(session)).count();
     assert_eq!(rest, 255);
     assert_eq!(peer.access().stats().datagrams_overflowed, 4);
-    let stats = peer.access().session_stats(session).expect("a session");
+    let stats = peer
+        .access()
+        .webtransport(session)
+        .stats()
+        .expect("a session");
     assert_eq!(
         (stats.datagrams_overflowed, stats.datagrams_received),
         (4, 256)
@@ -116,9 +121,12 @@ fn refusals() {
     assert_eq!(send(max), Err(DatagramError::Blocked));
     expect_event!(
         pair, Side::Client,
-        Event::Session(key, SessionEvent::DatagramsUnblocked) if key == session => ()
+        Event::WebTransport(key, SessionEvent::DatagramsUnblocked) if key == session => ()
     );
-    pair.client().close_session(session, 0, "").expect("closes");
+    pair.client()
+        .webtransport(session)
+        .close(0, "")
+        .expect("closes");
     assert_eq!(
         pair.client().send_datagram(session, b"x"),
         Err(DatagramError::Gone)

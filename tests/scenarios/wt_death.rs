@@ -1,13 +1,13 @@
 //! What is left when things fail: nothing.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::{CloseReason, SessionClose, TransportFailure};
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::error::{CloseReason, TransportFailure};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::ConnectRequest;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::webtransport::{ConnectRequest, SessionClose, SessionEvent};
 use aqueduct_tests::seeds;
 use http::StatusCode;
 
@@ -20,10 +20,12 @@ fn the_connection_dies() {
         let sessions = [1, 2].map(|_| pair.session("https://example.com/wt"));
         for (client, server) in sessions {
             pair.client()
-                .open_stream(client, Dir::Bi)
+                .webtransport(client)
+                .open_stream(Dir::Bi)
                 .expect("a stream");
             pair.server()
-                .open_stream(server, Dir::Uni)
+                .webtransport(server)
+                .open_stream(Dir::Uni)
                 .expect("a stream");
         }
         for _ in 0..seed % 7 {
@@ -37,7 +39,9 @@ fn the_connection_dies() {
         for side in [Side::Client, Side::Server] {
             let events = pair.events(side);
             let mut ends = events.iter().filter_map(|event| match event {
-                Event::Session(key, SessionEvent::Closed(close)) => Some((*key, (**close).clone())),
+                Event::WebTransport(key, SessionEvent::Closed(close)) => {
+                    Some((*key, (**close).clone()))
+                }
                 _ => None,
             });
             let expected = SessionClose::Connection(reason.clone());
@@ -45,7 +49,7 @@ fn the_connection_dies() {
                 let key = if side == Side::Client { client } else { server };
                 assert_eq!(ends.next(), Some((key, expected.clone())), "SEED={seed}");
                 assert!(
-                    pair.access(side).session_stats(key).is_none(),
+                    pair.access(side).webtransport(key).stats().is_none(),
                     "SEED={seed}"
                 );
             }
@@ -70,18 +74,25 @@ fn a_rejected_session() {
                 ConnectRequest::new("https://example.com/wt".parse().expect("an address"));
             let client = pair.client().open_session(&request).expect("asks");
             let server = expect_event!(
-                pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+                pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
             );
             pair.server()
-                .reject_session(server, status)
+                .webtransport(server)
+                .reject(status)
                 .expect("rejects");
             let told = expect_event!(
                 pair, Side::Client,
-                Event::Session(key, SessionEvent::Rejected { status, .. }) if key == client => status
+                Event::WebTransport(key, SessionEvent::Rejected { status, .. }) if key == client => status
             );
             assert_eq!(told, status, "SEED={seed}");
-            assert!(pair.client().session_stats(client).is_none(), "SEED={seed}");
-            assert!(pair.server().session_stats(server).is_none(), "SEED={seed}");
+            assert!(
+                pair.client().webtransport(client).stats().is_none(),
+                "SEED={seed}"
+            );
+            assert!(
+                pair.server().webtransport(server).stats().is_none(),
+                "SEED={seed}"
+            );
             pair.drive();
         }
         let after = [Side::Client, Side::Server].map(|side| pair.net.end(side).live_streams());
@@ -90,7 +101,7 @@ fn a_rejected_session() {
             let ends = pair.events(side);
             let ends = ends
                 .iter()
-                .filter(|e| matches!(e, Event::Session(_, SessionEvent::Closed(_))));
+                .filter(|e| matches!(e, Event::WebTransport(_, SessionEvent::Closed(_))));
             assert_eq!(
                 ends.count(),
                 0,
@@ -109,7 +120,7 @@ fn a_pending_session() {
     pair.drive();
     pair.server().close(Code::H3_INTERNAL_ERROR, "broken");
     let end = expect_event!(
-        pair, Side::Client, Event::Session(key, SessionEvent::Closed(end)) if key == client => end
+        pair, Side::Client, Event::WebTransport(key, SessionEvent::Closed(end)) if key == client => end
     );
     assert!(
         matches!(*end, SessionClose::Connection(CloseReason::Remote { .. })),

@@ -2,12 +2,12 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::error::OpenError;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::error::RequestError;
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{self, RawPeer, headers};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, OpenSessionError, SessionEvent};
 use aqueduct_tests::{assert_closed, bidi, config, fields};
 
 fn there() -> ConnectRequest {
@@ -21,29 +21,32 @@ fn client(pairs: &[(u64, u64)]) -> RawPeer {
 /// Row B2: what is missing is named, and nothing is sent.
 #[test]
 fn a_client_waits_and_looks() {
-    let cases: &[(&[(u64, u64)], OpenError)] = &[
+    let cases: &[(&[(u64, u64)], OpenSessionError)] = &[
         (
             &[(0x33, 1), (0xc671_706a, 1)],
-            OpenError::ConnectProtocolNotEnabled,
+            RequestError::ConnectProtocolNotEnabled.into(),
         ),
-        (&[(0x08, 1), (0x33, 1)], OpenError::WebTransportNotEnabled),
+        (
+            &[(0x08, 1), (0x33, 1)],
+            OpenSessionError::WebTransportNotEnabled,
+        ),
         (
             &[(0x08, 1), (0xc671_706a, 1)],
-            OpenError::DatagramsNotEnabled,
+            OpenSessionError::DatagramsNotEnabled,
         ),
         (
             &[(0x08, 1), (0x33, 1), (0xc671_706a, 0)],
-            OpenError::WebTransportNotEnabled,
+            OpenSessionError::WebTransportNotEnabled,
         ),
     ];
     let mut peer = RawPeer::new(Side::Client, Config::default());
     assert_eq!(
         peer.access().open_session(&there()),
-        Err(OpenError::SettingsNotReceived)
+        Err(RequestError::SettingsNotReceived.into())
     );
     for (pairs, error) in cases {
         let mut peer = client(pairs);
-        assert_eq!(peer.access().webtransport(), Err(*error), "{pairs:x?}");
+        assert_eq!(peer.access().may_open_session(), Err(*error), "{pairs:x?}");
         assert_eq!(
             peer.access().open_session(&there()),
             Err(*error),
@@ -52,16 +55,16 @@ fn a_client_waits_and_looks() {
         peer.drive();
         assert!(peer.seen(bidi(0)).bytes.is_empty());
     }
-    let off = config(|c| c.webtransport = false);
+    let off = config(|c| c.webtransport.enabled = false);
     let mut peer = RawPeer::greeted(Side::Client, off, raw::WEBTRANSPORT);
     assert_eq!(
         peer.access().open_session(&there()),
-        Err(OpenError::WebTransportNotEnabled)
+        Err(OpenSessionError::WebTransportNotEnabled)
     );
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
     assert_eq!(
         peer.access().open_session(&there()),
-        Err(OpenError::WrongSide)
+        Err(RequestError::WrongSide.into())
     );
 }
 
@@ -97,7 +100,7 @@ fn the_request_fits_the_server() {
         }
         assert!(!peer.seen(bidi(0)).fin, "the stream stays open");
         peer.write(bidi(0), &raw::status(200));
-        expect_event!(peer, Side::Client, Event::Session(_, SessionEvent::Established(_)) => ());
+        expect_event!(peer, Side::Client, Event::WebTransport(_, SessionEvent::Established(_)) => ());
     }
 }
 
@@ -146,11 +149,12 @@ fn the_server_takes_all_of_them() {
         let id = peer.request(&headers(&lines));
         let (session, request) = expect_event!(
             peer, Side::Server,
-            Event::Session(key, SessionEvent::Requested(request)) => (key, request)
+            Event::WebTransport(key, SessionEvent::Requested(request)) => (key, request)
         );
         assert_eq!(request.origin(), Some("https://example.com"));
         peer.access()
-            .accept_session(session, &ConnectAnswer::default())
+            .webtransport(session)
+            .accept(&ConnectAnswer::default())
             .expect("accepts");
         peer.drive();
         let sent = aqueduct_tests::frames(&peer.seen(id).bytes);
@@ -201,13 +205,14 @@ fn draft_02_is_echoed() {
     );
     pair.client().open_session(&request).expect("asks");
     let session = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     pair.server()
-        .accept_session(session, &ConnectAnswer::default())
+        .webtransport(session)
+        .accept(&ConnectAnswer::default())
         .expect("accepts");
     let answer = expect_event!(
-        pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
+        pair, Side::Client, Event::WebTransport(_, SessionEvent::Established(answer)) => answer
     );
     let echo = answer
         .headers
@@ -232,7 +237,7 @@ fn mixed_signals() {
     let asked = peer.events();
     let asked = asked
         .iter()
-        .filter(|e| matches!(e, Event::Session(_, SessionEvent::Requested(_))));
+        .filter(|e| matches!(e, Event::WebTransport(_, SessionEvent::Requested(_))));
     assert_eq!(asked.count(), 0);
 }
 
@@ -243,9 +248,9 @@ fn a_server_waits_for_the_settings() {
     peer.request(&raw::connect());
     let told = peer.events();
     assert!(
-        told.iter().all(|e| !matches!(e, Event::Session(..))),
+        told.iter().all(|e| !matches!(e, Event::WebTransport(..))),
         "{told:?}"
     );
     peer.control(&raw::settings(raw::WEBTRANSPORT));
-    expect_event!(peer, Side::Server, Event::Session(_, SessionEvent::Requested(_)) => ());
+    expect_event!(peer, Side::Server, Event::WebTransport(_, SessionEvent::Requested(_)) => ());
 }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::error::OpenError;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::error::RequestError;
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
+use aqueduct_core::webtransport::{OpenStreamError, SessionEvent};
 use aqueduct_tests::wt::there;
 use aqueduct_tests::{config, content, seeds};
 
 use super::wt_streams::{opened, server};
 
 fn drained(events: &[Event], session: SessionKey) -> usize {
-    let told =
-        |e: &&Event| matches!(e, Event::Session(key, SessionEvent::Draining) if *key == session);
+    let told = |e: &&Event| matches!(e, Event::WebTransport(key, SessionEvent::Draining) if *key == session);
     events.iter().filter(told).count()
 }
 
@@ -29,12 +29,17 @@ fn what_runs_goes_on() {
         let (client, server) = pair.session("https://example.com/wt");
         let old = pair
             .client()
-            .open_stream(client, Dir::Bi)
+            .webtransport(client)
+            .open_stream(Dir::Bi)
             .expect("a stream");
         let old_there = opened(&mut pair, Side::Server);
-        pair.server().drain_session(server).expect("a session");
         pair.server()
-            .drain_session(server)
+            .webtransport(server)
+            .drain()
+            .expect("a session");
+        pair.server()
+            .webtransport(server)
+            .drain()
             .expect("repeating is harmless");
         assert_eq!(
             drained(&pair.events(Side::Client), client),
@@ -50,7 +55,8 @@ fn what_runs_goes_on() {
         for (from, key) in [(Side::Client, client), (Side::Server, server)] {
             let new = pair
                 .access(from)
-                .open_stream(key, Dir::Uni)
+                .webtransport(key)
+                .open_stream(Dir::Uni)
                 .expect("a stream");
             let there = opened(&mut pair, from.peer());
             assert_eq!(
@@ -62,8 +68,11 @@ fn what_runs_goes_on() {
         }
         pair.drive();
         assert!(pair.client().recv_datagram(client).is_some(), "SEED={seed}");
-        pair.client().close_session(client, 3, "").expect("closes");
-        expect_event!(pair, Side::Server, Event::Session(_, SessionEvent::Closed(_)) => ());
+        pair.client()
+            .webtransport(client)
+            .close(3, "")
+            .expect("closes");
+        expect_event!(pair, Side::Server, Event::WebTransport(_, SessionEvent::Closed(_)) => ());
     }
 }
 
@@ -72,7 +81,10 @@ fn what_runs_goes_on() {
 fn on_the_wire() {
     let (mut peer, id) = server();
     let session = peer.session.expect("a session");
-    peer.access().drain_session(session).expect("a session");
+    peer.access()
+        .webtransport(session)
+        .drain()
+        .expect("a session");
     peer.drive();
     let capsules = content(&peer.seen(id).bytes);
     assert!(
@@ -86,7 +98,8 @@ fn on_the_wire() {
     assert_eq!(drained(&peer.events(), session), 1);
     assert!(
         peer.access()
-            .session_stats(session)
+            .webtransport(session)
+            .stats()
             .expect("a session")
             .draining
     );
@@ -95,19 +108,23 @@ fn on_the_wire() {
 /// Row B20: a policy can refuse new streams of our own.
 #[test]
 fn strict_draining() {
-    let strict = config(|c| c.strict_draining = true);
+    let strict = config(|c| c.webtransport.strict_draining = true);
     let mut pair = LoopbackPair::new(strict, Config::default(), Knobs::default());
     pair.connect();
     let (client, server) = pair.session("https://example.com/wt");
-    pair.server().drain_session(server).expect("a session");
+    pair.server()
+        .webtransport(server)
+        .drain()
+        .expect("a session");
     pair.drive();
     assert_eq!(
-        pair.client().open_stream(client, Dir::Bi),
-        Err(OpenError::SessionDraining)
+        pair.client().webtransport(client).open_stream(Dir::Bi),
+        Err(OpenStreamError::SessionDraining)
     );
     let theirs = pair
         .server()
-        .open_stream(server, Dir::Uni)
+        .webtransport(server)
+        .open_stream(Dir::Uni)
         .expect("the peer may");
     let there = opened(&mut pair, Side::Client);
     assert_eq!(pair.transfer(Side::Server, theirs, there, b"x"), b"x");
@@ -128,17 +145,21 @@ fn a_connection_that_drains() {
             assert_eq!(drained(&events, client), 1, "SEED={seed}");
         }
         let request = "https://example.com/wt".parse().expect("an address");
-        let request = aqueduct_core::head::ConnectRequest::new(request);
+        let request = aqueduct_core::webtransport::ConnectRequest::new(request);
         assert_eq!(
             pair.client().open_session(&request),
-            Err(OpenError::Draining)
+            Err(RequestError::Draining.into())
         );
         for (client, _) in sessions {
             assert!(!pair.connection(Side::Server).0.is_closed(), "SEED={seed}");
             pair.client()
-                .open_stream(client, Dir::Uni)
+                .webtransport(client)
+                .open_stream(Dir::Uni)
                 .expect("still opens streams");
-            pair.client().close_session(client, 0, "").expect("closes");
+            pair.client()
+                .webtransport(client)
+                .close(0, "")
+                .expect("closes");
             pair.drive();
         }
         pair.advance(Duration::from_secs(5));
@@ -150,24 +171,28 @@ fn a_connection_that_drains() {
 /// Row B20: a policy can end a drained session with its last stream.
 #[test]
 fn the_last_stream_ends_it() {
-    let ending = config(|c| c.end_drained_sessions = true);
+    let ending = config(|c| c.webtransport.end_drained_sessions = true);
     let mut pair = LoopbackPair::new(Config::default(), ending, Knobs::default());
     pair.connect();
     let (client, server) = pair.session("https://example.com/wt");
     let streams = [1, 2].map(|_| {
         let here = pair
             .client()
-            .open_stream(client, Dir::Uni)
+            .webtransport(client)
+            .open_stream(Dir::Uni)
             .expect("a stream");
         (here, opened(&mut pair, Side::Server))
     });
-    pair.server().drain_session(server).expect("a session");
+    pair.server()
+        .webtransport(server)
+        .drain()
+        .expect("a session");
     for (here, there) in streams {
-        assert!(pair.server().session_stats(server).is_some());
+        assert!(pair.server().webtransport(server).stats().is_some());
         pair.transfer(Side::Client, here, there, b"x");
     }
     expect_event!(
-        pair, Side::Client, Event::Session(key, SessionEvent::Closed(_)) if key == client => ()
+        pair, Side::Client, Event::WebTransport(key, SessionEvent::Closed(_)) if key == client => ()
     );
     assert!(!pair.connection(Side::Client).0.is_closed());
 }
@@ -196,15 +221,17 @@ fn capsule_and_goaway_are_one_event() {
         }
         let events = peer.events();
         assert_eq!(drained(&events, session), 1, "{order}");
-        let established = |e: &Event| matches!(e, Event::Session(_, SessionEvent::Established(_)));
-        let draining = |e: &Event| matches!(e, Event::Session(_, SessionEvent::Draining));
+        let established =
+            |e: &Event| matches!(e, Event::WebTransport(_, SessionEvent::Established(_)));
+        let draining = |e: &Event| matches!(e, Event::WebTransport(_, SessionEvent::Draining));
         assert!(events.iter().position(established) < events.iter().position(draining));
         assert_eq!(
             peer.access().open_session(&there()),
-            Err(OpenError::Draining)
+            Err(RequestError::Draining.into())
         );
         peer.access()
-            .open_stream(session, Dir::Uni)
+            .webtransport(session)
+            .open_stream(Dir::Uni)
             .expect("goes on");
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::dialect::Dialects;
 use aqueduct_core::error::ReadError;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId};
 use aqueduct_core::testing::raw::{self, RawPeer, join};
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::dialect::Dialects;
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_tests::wt::{connect_with, limits, settings_15, speaking};
 use aqueduct_tests::{assert_refused, bidi, config};
 
@@ -29,10 +29,11 @@ fn uni(peer: &mut RawPeer, body: &[u8]) -> StreamId {
 fn accept(peer: &mut RawPeer, id: StreamId) -> SessionKey {
     peer.write(id, &raw::connect());
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     peer.access()
-        .accept_session(session, &ConnectAnswer::default())
+        .webtransport(session)
+        .accept(&ConnectAnswer::default())
         .expect("accepts");
     peer.drive();
     session
@@ -62,7 +63,7 @@ fn streams_wait_in_order() {
         .events()
         .into_iter()
         .filter_map(|event| match event {
-            Event::Session(_, SessionEvent::Opened { stream, .. }) => Some(stream),
+            Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => Some(stream),
             _ => None,
         })
         .collect();
@@ -141,15 +142,16 @@ fn between_request_and_answer() {
     let (mut peer, connect) = undecided(Config::default());
     peer.write(connect, &raw::connect());
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let early = uni(&mut peer, b"early");
     peer.advance(Duration::from_secs(3));
     peer.access()
-        .accept_session(session, &ConnectAnswer::default())
+        .webtransport(session)
+        .accept(&ConnectAnswer::default())
         .expect("accepts");
     let opened = expect_event!(
-        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     assert_eq!(opened.id(), early);
 
@@ -164,15 +166,17 @@ fn between_request_and_answer() {
     let quiet = peer.events();
     let quiet = quiet
         .iter()
-        .all(|e| !matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
+        .all(|e| !matches!(e, Event::WebTransport(_, SessionEvent::Opened { .. })));
     assert!(quiet);
     peer.write(bidi(0), &raw::status(200));
     let events = peer.events();
     let order: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Session(_, SessionEvent::Established(_)) => Some("established".to_owned()),
-            Event::Session(_, SessionEvent::Opened { stream, .. }) => Some(stream.id().to_string()),
+            Event::WebTransport(_, SessionEvent::Established(_)) => Some("established".to_owned()),
+            Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
+                Some(stream.id().to_string())
+            }
             _ => None,
         })
         .collect();
@@ -196,10 +200,11 @@ fn no_session_after_all() {
     let early = uni(&mut peer, b"x");
     peer.write(connect, &raw::connect());
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     peer.access()
-        .reject_session(session, http::StatusCode::FORBIDDEN)
+        .webtransport(session)
+        .reject(http::StatusCode::FORBIDDEN)
         .expect("rejects");
     peer.drive();
     let stop = peer.seen(early).stop;
@@ -216,7 +221,7 @@ fn a_waiting_stream_is_given_up() {
     peer.reset(early, Code::H3_REQUEST_CANCELLED);
     accept(&mut peer, connect);
     let stream = expect_event!(
-        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     let mut out = [const { bytes::Bytes::new() }; 2];
     let mut read = || peer.access().recv(stream).map(|mut r| r.read(9, &mut out));
@@ -270,21 +275,22 @@ fn before_the_settings() {
         peer.advance(Duration::from_secs(4));
         let quiet = peer.events();
         assert!(
-            quiet.iter().all(|e| !matches!(e, Event::Session(..))),
+            quiet.iter().all(|e| !matches!(e, Event::WebTransport(..))),
             "{quiet:?}"
         );
         peer.control(&raw::settings(&pairs));
         let session = expect_event!(
-            peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+            peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
         );
         assert_eq!(session.id(), connect);
         let answer = ConnectAnswer::default();
         peer.access()
-            .accept_session(session, &answer)
+            .webtransport(session)
+            .accept(&answer)
             .expect("accepts");
         for (id, body) in streams.into_iter().zip([b"a", b"b"]) {
             let stream = expect_event!(
-                peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+                peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
             );
             assert_eq!(stream.id(), id);
             assert_eq!(super::wt_streams::read(&mut peer, stream).0, body);
@@ -309,7 +315,7 @@ fn settings_that_say_no() {
     assert_refused(&peer, late, Code::WT_SESSION_GONE, "no session");
     let told = peer.events();
     assert!(
-        told.iter().all(|e| !matches!(e, Event::Session(..))),
+        told.iter().all(|e| !matches!(e, Event::WebTransport(..))),
         "{told:?}"
     );
 }

@@ -1,14 +1,17 @@
 //! Calls that have no effect say why; sessions can be looked at.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::error::{OpenError, ReadError, SendError, SessionError, WriteError};
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::error::{ReadError, SendError, WriteError};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{
+    AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
+    SessionError, SessionEvent,
+};
 use aqueduct_tests::config;
 use http::StatusCode;
 
@@ -28,42 +31,49 @@ fn opening() {
     let mut pair = LoopbackPair::connected(knobs);
     let client = pair.client().open_session(&there()).expect("asks");
     assert_eq!(
-        pair.client().open_stream(client, Dir::Bi),
-        Err(OpenError::SessionPending)
+        pair.client().webtransport(client).open_stream(Dir::Bi),
+        Err(OpenStreamError::SessionPending)
     );
     let server = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     assert_eq!(
-        pair.server().open_stream(server, Dir::Bi),
-        Err(OpenError::SessionPending)
+        pair.server().webtransport(server).open_stream(Dir::Bi),
+        Err(OpenStreamError::SessionPending)
     );
     pair.server()
-        .accept_session(server, &ConnectAnswer::default())
+        .webtransport(server)
+        .accept(&ConnectAnswer::default())
         .expect("accepts");
     pair.drive();
     let first = pair
         .client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     pair.client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     assert_eq!(
-        pair.client().open_stream(client, Dir::Bi),
-        Err(OpenError::Blocked)
+        pair.client().webtransport(client).open_stream(Dir::Bi),
+        Err(OpenStreamError::Blocked)
     );
     let there = opened(&mut pair, Side::Server);
     pair.transfer(Side::Client, first, there, b"");
     pair.transfer(Side::Server, there, first, b"");
     expect_event!(pair, Side::Client, Event::Available(Dir::Bi) => ());
     pair.client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("one more");
-    pair.client().close_session(client, 0, "").expect("closes");
+    pair.client()
+        .webtransport(client)
+        .close(0, "")
+        .expect("closes");
     assert_eq!(
-        pair.client().open_stream(client, Dir::Uni),
-        Err(OpenError::SessionGone)
+        pair.client().webtransport(client).open_stream(Dir::Uni),
+        Err(OpenStreamError::SessionGone)
     );
 }
 
@@ -74,7 +84,8 @@ fn halves() {
     let (session, _) = pair.session("https://example.com/wt");
     let here = pair
         .client()
-        .open_stream(session, Dir::Bi)
+        .webtransport(session)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     pair.transfer(Side::Client, here, there, b"x");
@@ -100,7 +111,8 @@ fn halves() {
     assert_eq!(all, b"z");
     let uni = pair
         .client()
-        .open_stream(session, Dir::Uni)
+        .webtransport(session)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     let gone = pair
         .client()
@@ -118,35 +130,37 @@ fn answering() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let client = pair.client().open_session(&there()).expect("asks");
     let server = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let mut server_side = pair.server();
     for status in [StatusCode::OK, StatusCode::CONTINUE] {
         assert_eq!(
-            server_side.reject_session(server, status),
-            Err(SessionError::InvalidStatus)
+            server_side.webtransport(server).reject(status),
+            Err(RejectError::InvalidStatus)
         );
     }
     assert_eq!(
-        server_side.close_session(server, 0, ""),
+        server_side.webtransport(server).close(0, ""),
         Err(SessionError::WrongState)
     );
     assert_eq!(
-        server_side.drain_session(server),
+        server_side.webtransport(server).drain(),
         Err(SessionError::WrongState)
     );
     let yes = ConnectAnswer::default();
-    assert_eq!(server_side.accept_session(server, &yes), Ok(()));
+    assert_eq!(server_side.webtransport(server).accept(&yes), Ok(()));
     assert_eq!(
-        server_side.accept_session(server, &yes),
-        Err(SessionError::WrongState)
+        server_side.webtransport(server).accept(&yes),
+        Err(AcceptError::WrongState)
     );
-    let no = server_side.reject_session(server, StatusCode::FORBIDDEN);
-    assert_eq!(no, Err(SessionError::WrongState));
+    let no = server_side
+        .webtransport(server)
+        .reject(StatusCode::FORBIDDEN);
+    assert_eq!(no, Err(RejectError::WrongState));
     pair.drive();
     assert_eq!(
-        pair.client().accept_session(client, &yes),
-        Err(SessionError::WrongState)
+        pair.client().webtransport(client).accept(&yes),
+        Err(AcceptError::WrongState)
     );
 }
 
@@ -160,9 +174,12 @@ fn too_many_sessions() {
     pair.session("https://example.com/2");
     assert_eq!(
         pair.client().open_session(&there()),
-        Err(OpenError::TooManySessions)
+        Err(OpenSessionError::TooManySessions)
     );
-    pair.client().close_session(first, 0, "").expect("closes");
+    pair.client()
+        .webtransport(first)
+        .close(0, "")
+        .expect("closes");
     pair.drive();
     pair.session("https://example.com/3");
 
@@ -173,19 +190,19 @@ fn too_many_sessions() {
     let third = pair.client().open_session(&there()).expect("asks");
     let events = pair.events(Side::Client);
     let refused = events.iter().any(|event| match event {
-        Event::Session(key, SessionEvent::Rejected { status, .. }) => {
+        Event::WebTransport(key, SessionEvent::Rejected { status, .. }) => {
             *key == third && *status == StatusCode::TOO_MANY_REQUESTS
         }
-        Event::Session(key, SessionEvent::Closed(_)) => *key == third,
+        Event::WebTransport(key, SessionEvent::Closed(_)) => *key == third,
         _ => false,
     });
     assert!(refused, "{events:?}");
     let asked = pair.events(Side::Server);
     let asked = asked
         .iter()
-        .filter(|e| matches!(e, Event::Session(_, SessionEvent::Requested(_))));
+        .filter(|e| matches!(e, Event::WebTransport(_, SessionEvent::Requested(_))));
     assert_eq!(asked.count(), 0, "the application is not asked");
-    assert!(pair.client().session_stats(third).is_none());
+    assert!(pair.client().webtransport(third).stats().is_none());
 }
 
 /// Row B28.
@@ -195,17 +212,23 @@ fn looking_at_a_session() {
     let (client, server) = pair.session("https://example.com/wt");
     let uni = pair
         .client()
-        .open_stream(client, Dir::Uni)
+        .webtransport(client)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     pair.transfer(Side::Client, uni, there, &[7; 1000]);
     pair.client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     pair.client().send_datagram(client, b"d").expect("room");
     pair.drive();
     pair.server().recv_datagram(server).expect("a datagram");
-    let here = pair.client().session_stats(client).expect("a session");
+    let here = pair
+        .client()
+        .webtransport(client)
+        .stats()
+        .expect("a session");
     assert_eq!(
         (
             here.opened_uni,
@@ -219,7 +242,11 @@ fn looking_at_a_session() {
         (here.bytes_sent, here.bytes_received, here.datagrams_sent),
         (1000, 0, 1)
     );
-    let there = pair.server().session_stats(server).expect("a session");
+    let there = pair
+        .server()
+        .webtransport(server)
+        .stats()
+        .expect("a session");
     assert_eq!(
         (there.accepted_uni, there.accepted_bi, there.opened_uni),
         (1, 1, 0)

@@ -1,17 +1,18 @@
 //! A session's own limits on bytes and streams, where both sides want them.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::config::{Config, SessionFlow};
-use aqueduct_core::dialect::{Dialect, Dialects};
-use aqueduct_core::error::{OpenError, SessionClose};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::config::Config;
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
-use aqueduct_core::head::ConnectRequest;
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame, headers, settings, varint};
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::dialect::{Dialect, Dialects};
+use aqueduct_core::webtransport::{
+    ConnectRequest, OpenStreamError, SessionClose, SessionEvent, SessionFlow,
+};
 use aqueduct_tests::wt::admit;
 use aqueduct_tests::{assert_refused, bidi, config, content, frames, seeds};
 
@@ -26,12 +27,8 @@ const UNI_BLOCKED: u64 = 0x190b_4d44;
 /// Drafts 15 and 16 alone, with these limits for the peer.
 pub(crate) fn limits(data: u64, streams: u64) -> Config {
     config(|c| {
-        c.dialects = Dialects::NONE.with(Dialect::Draft15);
-        c.session_flow = Some(SessionFlow {
-            data,
-            streams_bidi: streams,
-            streams_uni: streams,
-        });
+        c.webtransport.dialects = Dialects::NONE.with(Dialect::Draft15);
+        c.webtransport.flow = Some(SessionFlow::new(data, streams, streams));
     })
 }
 
@@ -83,7 +80,7 @@ fn client(data: u64, streams: u64) -> (RawPeer, SessionKey) {
         .expect("asks");
     peer.drive();
     peer.write(bidi(0), &raw::status(200));
-    expect_event!(peer, Side::Client, Event::Session(_, SessionEvent::Established(_)) => ());
+    expect_event!(peer, Side::Client, Event::WebTransport(_, SessionEvent::Established(_)) => ());
     (peer, session)
 }
 
@@ -104,7 +101,11 @@ fn credit_is_renewed() {
         for (side, session) in [(Side::Client, client), (Side::Server, server)] {
             for n in 0..8 {
                 let dir = if n % 2 == 0 { Dir::Bi } else { Dir::Uni };
-                let here = pair.access(side).open_stream(session, dir).expect("credit");
+                let here = pair
+                    .access(side)
+                    .webtransport(session)
+                    .open_stream(dir)
+                    .expect("credit");
                 let there = opened(&mut pair, side.peer());
                 assert_eq!(pair.transfer(side, here, there, &body), body, "SEED={seed}");
                 if dir == Dir::Bi {
@@ -123,7 +124,8 @@ fn a_blocked_sender() {
     let (mut peer, session) = client(10, 5);
     let stream = peer
         .access()
-        .open_stream(session, Dir::Uni)
+        .webtransport(session)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     let mut chunks = [bytes::Bytes::from_static(b"0123456789abcdefghij")];
     let mut write = |peer: &mut RawPeer| {
@@ -172,7 +174,8 @@ fn a_blocked_opener() {
     for _ in 0..2 {
         let stream = peer
             .access()
-            .open_stream(session, Dir::Uni)
+            .webtransport(session)
+            .open_stream(Dir::Uni)
             .expect("a stream");
         peer.access()
             .send(stream)
@@ -182,30 +185,32 @@ fn a_blocked_opener() {
         peer.drive();
     }
     for _ in 0..2 {
-        let opened = peer.access().open_stream(session, Dir::Uni);
-        assert_eq!(opened, Err(OpenError::StreamLimit));
+        let opened = peer.access().webtransport(session).open_stream(Dir::Uni);
+        assert_eq!(opened, Err(OpenStreamError::StreamLimit));
     }
     peer.access()
-        .open_stream(session, Dir::Bi)
+        .webtransport(session)
+        .open_stream(Dir::Bi)
         .expect("the other kind");
     peer.drive();
     assert_eq!(capsules(&peer, bidi(0)), [(UNI_BLOCKED, vec![2])]);
     peer.write(bidi(0), &data(&frame(MAX_UNI, &[3])));
     expect_event!(
-        peer, Side::Client, Event::Session(_, SessionEvent::StreamsAvailable(Dir::Uni)) => ()
+        peer, Side::Client, Event::WebTransport(_, SessionEvent::StreamsAvailable(Dir::Uni)) => ()
     );
     peer.access()
-        .open_stream(session, Dir::Uni)
+        .webtransport(session)
+        .open_stream(Dir::Uni)
         .expect("one more");
-    let opened = peer.access().open_stream(session, Dir::Uni);
-    assert_eq!(opened, Err(OpenError::StreamLimit));
+    let opened = peer.access().webtransport(session).open_stream(Dir::Uni);
+    assert_eq!(opened, Err(OpenStreamError::StreamLimit));
 }
 
 /// That the session ended by a reset with WT_FLOW_CONTROL_ERROR, and only it.
 #[track_caller]
 fn assert_violated(peer: &mut RawPeer, id: StreamId, what: &str) {
     let ours = peer.connection().side();
-    let end = expect_event!(peer, ours, Event::Session(_, SessionEvent::Closed(end)) => end);
+    let end = expect_event!(peer, ours, Event::WebTransport(_, SessionEvent::Closed(end)) => end);
     let code = Code::WT_FLOW_CONTROL_ERROR;
     let told = matches!(*end, SessionClose::PeerMisbehaved { code: c, .. } if c == code);
     assert!(told, "{what}: {end:?}");
@@ -238,7 +243,7 @@ fn limits_that_are_wrong() {
         let (mut peer, session) = client(10, 5);
         peer.write(bidi(0), &data(&frame(ty, &payload)));
         assert!(
-            peer.access().session_stats(session).is_some(),
+            peer.access().webtransport(session).stats().is_some(),
             "{ty:x} {payload:x?}"
         );
     }
@@ -258,7 +263,7 @@ fn a_peer_that_takes_too_much() {
     let (mut peer, _, id) = server(limits(10, 5));
     peer.uni(&[&[0x40, 0x54, 0x00][..], &[7; 11]].concat());
     let stream = expect_event!(
-        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     let mut out = [const { bytes::Bytes::new() }; 4];
     let read = peer
@@ -275,12 +280,12 @@ fn a_peer_that_takes_too_much() {
 fn without_flow_control() {
     let mut peer = peer(Side::Server, limits(1_000, 10), &peers(0, 0));
     peer.request(&connect());
-    expect_event!(peer, Side::Server, Event::Session(_, SessionEvent::Requested(_)) => ());
+    expect_event!(peer, Side::Server, Event::WebTransport(_, SessionEvent::Requested(_)) => ());
     let second = peer.request(&connect());
     assert_refused(&peer, second, Code::H3_REQUEST_REJECTED, "a second session");
     let told = peer.events();
     assert!(
-        told.iter().all(|e| !matches!(e, Event::Session(..))),
+        told.iter().all(|e| !matches!(e, Event::WebTransport(..))),
         "{told:?}"
     );
     assert_eq!(peer.end().side(), Side::Client);

@@ -1,10 +1,11 @@
 //! Limits that are broken end the session, and nothing else.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::{ReadError, SessionClose};
+use aqueduct_core::error::ReadError;
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::raw::{RawPeer, data, frame, varint};
+use aqueduct_core::webtransport::SessionClose;
 use aqueduct_tests::wt::{
     MAX_DATA, MAX_STREAMS_BIDI, MAX_STREAMS_UNI, STREAMS_BLOCKED_BIDI, STREAMS_BLOCKED_UNI, admit,
     connect_with, limited, limits, open_raw, opened_raw, send_capsule, the_end,
@@ -104,7 +105,11 @@ const CASES: &[(&str, Wrong)] = &[
 fn a_broken_limit_ends_the_session_alone() {
     for (what, wrong) in CASES {
         let (mut peer, id, session) = limited(limits(10, 2, 3), limits(20, 4, 5));
-        let ours = peer.access().open_stream(session, Dir::Uni).expect(what);
+        let ours = peer
+            .access()
+            .webtransport(session)
+            .open_stream(Dir::Uni)
+            .expect(what);
         let connect = connect_with("webtransport-h3", &[]);
         let (other_id, other) = admit(&mut peer, &connect);
         wrong(&mut peer, id);
@@ -130,7 +135,10 @@ fn a_broken_limit_ends_the_session_alone() {
         assert_eq!(peer.closed(), None, "{what}");
         let raw = open_raw(&mut peer, Dir::Uni, other_id, b"x");
         opened_raw(&mut peer, raw);
-        assert!(peer.access().session_stats(other).is_some(), "{what}");
+        assert!(
+            peer.access().webtransport(other).stats().is_some(),
+            "{what}"
+        );
         let late = open_raw(&mut peer, Dir::Uni, id, b"x");
         assert_eq!(peer.seen(late).stop, Some(Code::WT_SESSION_GONE), "{what}");
     }
@@ -150,7 +158,7 @@ fn a_repeated_limit() {
     ] {
         send_capsule(&mut peer, id, ty, value);
     }
-    assert!(peer.access().session_stats(session).is_some());
+    assert!(peer.access().webtransport(session).stats().is_some());
     let events = peer.events();
     assert!(events.is_empty(), "{events:?}");
 }
@@ -158,10 +166,11 @@ fn a_repeated_limit() {
 /// Row B25: streams that waited for the answer are counted with it.
 #[test]
 fn early_streams_beyond_the_limit() {
-    use aqueduct_core::dialect::Dialects;
-    use aqueduct_core::event::{Event, SessionEvent};
+    use aqueduct_core::event::Event;
     use aqueduct_core::expect_event;
-    use aqueduct_core::head::ConnectAnswer;
+    use aqueduct_core::webtransport::ConnectAnswer;
+    use aqueduct_core::webtransport::SessionEvent;
+    use aqueduct_core::webtransport::dialect::Dialects;
     use aqueduct_tests::wt::{settings_15, speaking};
 
     let config = speaking(Dialects::SET_B, Some(limits(10, 2, 3)));
@@ -171,11 +180,12 @@ fn early_streams_beyond_the_limit() {
         .map(|_| open_raw(&mut peer, Dir::Uni, id, b"x"))
         .collect();
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let answer = ConnectAnswer::default();
     peer.access()
-        .accept_session(session, &answer)
+        .webtransport(session)
+        .accept(&answer)
         .expect("accepts");
     peer.drive();
     assert_eq!(peer.seen(id).reset, Some(Code::WT_FLOW_CONTROL_ERROR));

@@ -1,11 +1,11 @@
 //! The limits of a session: where they start, what they count, how they grow.
 
-use aqueduct_core::error::OpenError;
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::raw::RawPeer;
+use aqueduct_core::webtransport::{OpenStreamError, SessionEvent};
 use aqueduct_tests::stream_events;
 use aqueduct_tests::wt::{
     DATA_BLOCKED, MAX_DATA, MAX_STREAMS_BIDI, MAX_STREAMS_UNI, STREAMS_BLOCKED_BIDI,
@@ -14,8 +14,8 @@ use aqueduct_tests::wt::{
 };
 use bytes::Bytes;
 
-fn open(peer: &mut RawPeer, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenError> {
-    let opened = peer.access().open_stream(session, dir);
+fn open(peer: &mut RawPeer, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenStreamError> {
+    let opened = peer.access().webtransport(session).open_stream(dir);
     peer.drive();
     opened
 }
@@ -37,7 +37,11 @@ fn body(peer: &RawPeer, id: StreamId) -> usize {
 #[test]
 fn settings_are_the_first_limits() {
     let (mut peer, _, session) = limited(limits(10, 2, 3), limits(20, 4, 5));
-    let stats = peer.access().session_stats(session).expect("a session");
+    let stats = peer
+        .access()
+        .webtransport(session)
+        .stats()
+        .expect("a session");
     let now = stats.flow_control.expect("flow control");
     assert_eq!((now.send_data, now.open_bi, now.open_uni), (20, 4, 5));
     assert_eq!((now.recv_data, now.accept_bi, now.accept_uni), (10, 2, 3));
@@ -56,17 +60,23 @@ fn streams_up_to_the_limit() {
             open(&mut peer, session, dir).expect("within the limit");
         }
         for _ in 0..3 {
-            assert_eq!(open(&mut peer, session, dir), Err(OpenError::StreamLimit));
+            assert_eq!(
+                open(&mut peer, session, dir),
+                Err(OpenStreamError::StreamLimit)
+            );
         }
         assert_eq!(numbers(&peer, id), [(blocked, 3)], "once per limit");
         peer.events();
         send_capsule(&mut peer, id, max, 4);
         expect_event!(
             peer, Side::Server,
-            Event::Session(_, SessionEvent::StreamsAvailable(d)) if d == dir => ()
+            Event::WebTransport(_, SessionEvent::StreamsAvailable(d)) if d == dir => ()
         );
         open(&mut peer, session, dir).expect("one more");
-        assert_eq!(open(&mut peer, session, dir), Err(OpenError::StreamLimit));
+        assert_eq!(
+            open(&mut peer, session, dir),
+            Err(OpenStreamError::StreamLimit)
+        );
         assert_eq!(numbers(&peer, id), [(blocked, 3), (blocked, 4)]);
     }
 }
@@ -87,12 +97,12 @@ fn streams_count_for_ever() {
     }
     assert_eq!(
         open(&mut peer, session, Dir::Uni),
-        Err(OpenError::StreamLimit)
+        Err(OpenStreamError::StreamLimit)
     );
     open(&mut peer, session, Dir::Bi).expect("another kind");
     assert_eq!(
         open(&mut peer, session, Dir::Bi),
-        Err(OpenError::StreamLimit)
+        Err(OpenStreamError::StreamLimit)
     );
 }
 
@@ -164,7 +174,7 @@ fn nothing_is_allowed_at_first() {
     let (mut peer, id, session) = limited(limits(9, 9, 9), limits(0, 0, 1));
     assert_eq!(
         open(&mut peer, session, Dir::Bi),
-        Err(OpenError::StreamLimit)
+        Err(OpenStreamError::StreamLimit)
     );
     send_capsule(&mut peer, id, MAX_DATA, 4);
     send_capsule(&mut peer, id, MAX_STREAMS_BIDI, 1);
@@ -221,10 +231,11 @@ fn closing_while_blocked() {
     assert_eq!(write(&mut peer, stream, 9), 1);
     assert_eq!(
         open(&mut peer, session, Dir::Bi),
-        Err(OpenError::StreamLimit)
+        Err(OpenStreamError::StreamLimit)
     );
     peer.access()
-        .close_session(session, 8, "stuck")
+        .webtransport(session)
+        .close(8, "stuck")
         .expect("closes");
     peer.drive();
     let last = aqueduct_tests::wt::capsules(&peer, id).pop();
@@ -254,5 +265,5 @@ fn limits_wait_as_one() {
     let told = numbers(&peer, id);
     assert_eq!(told.last(), Some(&(MAX_DATA, 5_002)));
     assert!(told.len() < 250, "{}", told.len());
-    assert!(peer.access().session_stats(session).is_some());
+    assert!(peer.access().webtransport(session).stats().is_some());
 }

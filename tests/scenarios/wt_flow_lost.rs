@@ -3,14 +3,14 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Limits;
-use aqueduct_core::dialect::Dialects;
-use aqueduct_core::error::{OpenError, ReadError};
-use aqueduct_core::event::{Event, SessionEvent};
-use aqueduct_core::head::ConnectAnswer;
+use aqueduct_core::error::ReadError;
+use aqueduct_core::event::Event;
 use aqueduct_core::id::{Dir, Side, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::raw::RawPeer;
 use aqueduct_core::transport::Transport;
+use aqueduct_core::webtransport::dialect::Dialects;
+use aqueduct_core::webtransport::{ConnectAnswer, OpenStreamError, SessionEvent};
 use aqueduct_tests::wt::{
     DATA_BLOCKED, MAX_DATA, MAX_STREAMS_UNI, STREAMS_BLOCKED_UNI, admit, connect_with, limited,
     limited_over, limited_pair, limits, numbers, open_raw, opened_raw, read_raw, send_capsule,
@@ -138,7 +138,7 @@ fn resets_without_end() {
         let (client, _) = pair.session("https://example.com/wt");
         let mut opened = 0;
         for round in 0..400 {
-            match pair.client().open_stream(client, Dir::Uni) {
+            match pair.client().webtransport(client).open_stream(Dir::Uni) {
                 Ok(stream) => {
                     opened += 1;
                     let mut access = pair.client();
@@ -146,7 +146,7 @@ fn resets_without_end() {
                     send.write(&mut [Bytes::from(vec![0; 30])]).expect("takes");
                     send.reset(1).expect("resets");
                 }
-                Err(OpenError::StreamLimit | OpenError::Blocked) => {}
+                Err(OpenStreamError::StreamLimit | OpenStreamError::Blocked) => {}
                 Err(other) => panic!("{other} SEED={seed}"),
             }
             pair.drive();
@@ -158,9 +158,10 @@ fn resets_without_end() {
 
 /// Reads all that the server was told of.
 fn read_everything(pair: &mut aqueduct_core::testing::loopback_pair::LoopbackPair) {
-    use aqueduct_core::event::{Event, SessionEvent};
+    use aqueduct_core::event::Event;
+    use aqueduct_core::webtransport::SessionEvent;
     for event in pair.events(Side::Server) {
-        if let Event::Session(_, SessionEvent::Opened { stream, .. }) = event {
+        if let Event::WebTransport(_, SessionEvent::Opened { stream, .. }) = event {
             let mut all = Vec::new();
             let read = pair.read_some(Side::Server, stream, &mut all);
             assert!(matches!(read, Ok(_) | Err(ReadError::Reset(_))), "{read:?}");
@@ -170,7 +171,7 @@ fn read_everything(pair: &mut aqueduct_core::testing::loopback_pair::LoopbackPai
             }
         }
         assert!(
-            !matches!(event, Event::Session(_, SessionEvent::Closed(_))),
+            !matches!(event, Event::WebTransport(_, SessionEvent::Closed(_))),
             "{event:?}"
         );
     }
@@ -210,14 +211,15 @@ fn a_lost_stream_that_named_its_session_concerns_no_other() {
     let (first, _) = admit(&mut peer, &connect_with("webtransport-h3", &[]));
     let second = peer.request(&connect_with("webtransport-h3", &[]));
     let requested = peer.take(Side::Server, |event| match event {
-        Event::Session(session, SessionEvent::Requested(_)) => Ok(session),
+        Event::WebTransport(session, SessionEvent::Requested(_)) => Ok(session),
         other => Err(other),
     });
     open_raw(&mut peer, Dir::Uni, second, b"early");
     let accepted = ConnectAnswer::default();
     let session = requested.expect("a session");
     peer.access()
-        .accept_session(session, &accepted)
+        .webtransport(session)
+        .accept(&accepted)
         .expect("accepts");
     for (id, forgiven) in [(first, vec![]), (second, vec![(MAX_STREAMS_UNI, 5)])] {
         send_capsule(&mut peer, id, STREAMS_BLOCKED_UNI, 4);

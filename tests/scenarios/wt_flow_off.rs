@@ -2,12 +2,12 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::dialect::Dialects;
-use aqueduct_core::error::OpenError;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_core::webtransport::dialect::Dialects;
+use aqueduct_core::webtransport::{OpenSessionError, SessionEvent};
 use aqueduct_tests::wt::{
     DATA_BLOCKED, MAX_DATA, MAX_STREAMS_BIDI, MAX_STREAMS_UNI, STREAMS_BLOCKED_BIDI,
     STREAMS_BLOCKED_UNI, admit, connect_with, limits, numbers, send_capsule, settings_15, speaking,
@@ -53,11 +53,14 @@ fn one_session_at_a_time() {
         assert_eq!(peer.seen(second).reset, Some(Code::H3_REQUEST_REJECTED));
         let told = peer.events();
         assert!(
-            told.iter().all(|e| !matches!(e, Event::Session(..))),
+            told.iter().all(|e| !matches!(e, Event::WebTransport(..))),
             "{told:?}"
         );
-        assert!(peer.access().session_stats(first).is_some());
-        peer.access().close_session(first, 0, "").expect("closes");
+        assert!(peer.access().webtransport(first).stats().is_some());
+        peer.access()
+            .webtransport(first)
+            .close(0, "")
+            .expect("closes");
         admit(&mut peer, &connect);
     }
 }
@@ -71,7 +74,7 @@ fn the_first_of_two_early_ones() {
         let ids = [peer.request(&connect), peer.request(&connect)];
         peer.control(&raw::settings(&theirs));
         let key = expect_event!(
-            peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+            peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
         );
         assert_eq!(key.id(), ids[0]);
         assert_refused(&peer, ids[1], Code::H3_REQUEST_REJECTED, "a second session");
@@ -86,7 +89,7 @@ fn a_client_keeps_to_it() {
         peer.access().open_session(&there()).expect("asks");
         assert_eq!(
             peer.access().open_session(&there()),
-            Err(OpenError::TooManySessions)
+            Err(OpenSessionError::TooManySessions)
         );
     }
     let on = speaking(Dialects::SET_B, Some(limits(10, 10, 10)));
@@ -125,7 +128,11 @@ fn capsules_mean_nothing() {
         }
         let before = numbers(&peer, id).len();
         for dir in [Dir::Bi, Dir::Uni] {
-            let stream = peer.access().open_stream(session, dir).expect("no limit");
+            let stream = peer
+                .access()
+                .webtransport(session)
+                .open_stream(dir)
+                .expect("no limit");
             let mut access = peer.access();
             let mut send = access.send(stream).expect("a stream");
             assert_eq!(send.write(&mut [vec![0; 5_000].into()]), Ok(5_000));
@@ -136,7 +143,11 @@ fn capsules_mean_nothing() {
             before,
             "no capsule of ours either"
         );
-        let stats = peer.access().session_stats(session).expect("a session");
+        let stats = peer
+            .access()
+            .webtransport(session)
+            .stats()
+            .expect("a session");
         assert_eq!(stats.flow_control, None);
     }
 }

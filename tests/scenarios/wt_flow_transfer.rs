@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::wt::{limited_pair, limits};
 use aqueduct_tests::{config, seeds};
 use bytes::Bytes;
@@ -46,7 +47,10 @@ impl Run {
                 } else {
                     server
                 };
-                let from = pair.access(sender).open_stream(session, Dir::Uni);
+                let from = pair
+                    .access(sender)
+                    .webtransport(session)
+                    .open_stream(Dir::Uni);
                 Transfer {
                     session,
                     from: from.expect("a stream"),
@@ -149,8 +153,10 @@ impl Run {
                 }
                 Some((side, event)) if side != self.sender => match event {
                     Event::Stream(key, StreamEvent::Readable) => self.read(key),
-                    Event::Session(_, SessionEvent::Opened { stream, .. }) => self.read(stream),
-                    Event::Session(_, SessionEvent::Closed(why)) => panic!("{why}"),
+                    Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
+                        self.read(stream)
+                    }
+                    Event::WebTransport(_, SessionEvent::Closed(why)) => panic!("{why}"),
                     _ => {}
                 },
                 Some((_, Event::Closed(why))) => panic!("{why}"),
@@ -180,7 +186,8 @@ fn a_hundred_mebibytes() {
         let stats = run
             .pair
             .access(sender)
-            .session_stats(session)
+            .webtransport(session)
+            .stats()
             .expect("a session");
         assert_eq!(stats.bytes_sent, 100 * MIB);
         let limit = stats.flow_control.expect("flow control").send_data;

@@ -1,10 +1,10 @@
 //! What comes for a session that is over.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::SessionClose;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
+use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 use aqueduct_tests::assert_refused;
 
 use super::wt_streams::server;
@@ -16,7 +16,11 @@ fn late_streams() {
         let (mut peer, connect) = server();
         let session = peer.session.expect("a session");
         match how {
-            "ours" => peer.access().close_session(session, 0, "").expect("closes"),
+            "ours" => peer
+                .access()
+                .webtransport(session)
+                .close(0, "")
+                .expect("closes"),
             "fin" => peer.finish(connect),
             _ => peer.reset(connect, Code::H3_REQUEST_CANCELLED),
         }
@@ -45,7 +49,7 @@ fn open_streams() {
     assert_refused(&peer, uni, Code::WT_SESSION_GONE, "unidirectional");
     assert_refused(&peer, bi, Code::WT_SESSION_GONE, "bidirectional");
     let end = expect_event!(
-        peer, Side::Server, Event::Session(_, SessionEvent::Closed(end)) => end
+        peer, Side::Server, Event::WebTransport(_, SessionEvent::Closed(end)) => end
     );
     assert_eq!(*end, SessionClose::Reset(Code::H3_REQUEST_CANCELLED));
 }

@@ -1,10 +1,11 @@
 //! Many sessions on one connection.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::config;
 
 /// Row B12, cap `sessions`: a thousand sessions echo datagrams, each its own.
@@ -28,7 +29,7 @@ fn a_thousand_sessions_echo() {
                 .expect("room");
         }
         for event in pair.events(Side::Server) {
-            let Event::Session(key, SessionEvent::Datagrams) = event else {
+            let Event::WebTransport(key, SessionEvent::Datagrams) = event else {
                 continue;
             };
             while let Some(datagram) = pair.server().recv_datagram(key) {
@@ -45,9 +46,12 @@ fn a_thousand_sessions_echo() {
     let one_more = pair.client().open_session(&aqueduct_tests::wt::there());
     assert!(one_more.is_err(), "{one_more:?}");
     for (client, server) in sessions {
-        pair.client().close_session(client, 0, "").expect("closes");
+        pair.client()
+            .webtransport(client)
+            .close(0, "")
+            .expect("closes");
         pair.drive();
-        assert!(pair.server().session_stats(server).is_none());
+        assert!(pair.server().webtransport(server).stats().is_none());
     }
     let (conn, _) = pair.connection(Side::Server);
     assert!(conn.live_streams() < 10, "{}", conn.live_streams());

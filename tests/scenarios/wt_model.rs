@@ -1,11 +1,11 @@
 //! Random things done to a session, compared with a model of it. What fails is
 //! shrunk to the few operations that matter.
 
-use aqueduct_core::config::SessionFlow;
 use aqueduct_core::event::Event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::webtransport::SessionFlow;
 use aqueduct_tests::model::{Actor, Op, Player, World, ops, window};
 use aqueduct_tests::wt::limited_pair;
 use proptest::prelude::*;

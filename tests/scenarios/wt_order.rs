@@ -11,7 +11,8 @@ use crate::wt_streams::opened;
 fn open(pair: &mut LoopbackPair, session: SessionKey, order: i32) -> StreamKey {
     let stream = pair
         .client()
-        .open_stream(session, Dir::Bi)
+        .webtransport(session)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     set_order(pair, stream, order);
     stream
@@ -21,7 +22,7 @@ fn set_order(pair: &mut LoopbackPair, stream: StreamKey, order: i32) {
     pair.client()
         .send(stream)
         .expect("a stream")
-        .set_order(order);
+        .set_send_order(order);
 }
 
 /// What a side's transport was told about a stream.
@@ -68,7 +69,7 @@ fn groups_share() {
     assert_eq!(ranks(&mut pair, streams), [0, 1, 2, 3]);
     for stream in &streams[2..] {
         let mut access = pair.client();
-        access.send(*stream).expect("a stream").set_group(9);
+        access.send(*stream).expect("a stream").set_send_group(9);
     }
     assert_eq!(ranks(&mut pair, streams), [0, 1, 0, 1]);
 }

@@ -1,15 +1,16 @@
 //! Application protocols: offered by the client, selected by the server.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::dialect::Dialects;
-use aqueduct_core::error::{SessionClose, SessionError};
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, headers};
+use aqueduct_core::webtransport::dialect::Dialects;
+use aqueduct_core::webtransport::{
+    AcceptError, ConnectAnswer, ConnectRequest, SessionClose, SessionEvent,
+};
 use aqueduct_tests::wt::{
     CLOSE_SESSION, capsules, connect_with, limits, settings_15, speaking, the_end, there,
 };
@@ -35,7 +36,7 @@ fn offered(pair: &mut LoopbackPair) -> SessionKey {
         .open_session(&offering(&["moq-00", "a \"b\" \\"], false))
         .expect("asks");
     let (key, request) = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(r)) => (key, r)
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(r)) => (key, r)
     );
     assert_eq!(request.protocols, ["moq-00", "a \"b\" \\"]);
     key
@@ -48,10 +49,11 @@ fn offered_and_selected() {
         let mut pair = LoopbackPair::connected(Knobs::default());
         let key = offered(&mut pair);
         pair.server()
-            .accept_session(key, &selecting(protocol))
+            .webtransport(key)
+            .accept(&selecting(protocol))
             .expect("accepts");
         let answer = expect_event!(
-            pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
+            pair, Side::Client, Event::WebTransport(_, SessionEvent::Established(answer)) => answer
         );
         assert_eq!(answer.protocol.as_deref(), Some(protocol));
     }
@@ -62,14 +64,15 @@ fn offered_and_selected() {
 fn not_offered_by_the_client() {
     let mut pair = LoopbackPair::connected(Knobs::default());
     let key = offered(&mut pair);
-    let wrong = pair.server().accept_session(key, &selecting("moq-01"));
-    assert_eq!(wrong, Err(SessionError::ProtocolNotOffered));
+    let wrong = pair.server().webtransport(key).accept(&selecting("moq-01"));
+    assert_eq!(wrong, Err(AcceptError::ProtocolNotOffered));
     let none = ConnectAnswer::default();
     pair.server()
-        .accept_session(key, &none)
+        .webtransport(key)
+        .accept(&none)
         .expect("nothing was sent before");
     let answer = expect_event!(
-        pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
+        pair, Side::Client, Event::WebTransport(_, SessionEvent::Established(answer)) => answer
     );
     assert_eq!(answer.protocol, None);
 }
@@ -98,7 +101,7 @@ fn offers_on_the_wire() {
         let more: Vec<_> = lines.iter().map(|line| (name, *line)).collect();
         peer.request(&connect_with("webtransport", &more));
         let request = expect_event!(
-            peer, Side::Server, Event::Session(_, SessionEvent::Requested(request)) => request
+            peer, Side::Server, Event::WebTransport(_, SessionEvent::Requested(request)) => request
         );
         assert_eq!(request.protocols, *expected, "{lines:?}");
     }
@@ -141,7 +144,7 @@ fn a_right_selection() {
         for (required, selection) in [(false, "\"b\""), (true, "\"b\";x=1")] {
             let (mut peer, _) = answered(strict, required, &[selection]);
             let answer = expect_event!(
-                peer, Side::Client, Event::Session(_, SessionEvent::Established(a)) => a
+                peer, Side::Client, Event::WebTransport(_, SessionEvent::Established(a)) => a
             );
             assert_eq!(answer.protocol.as_deref(), Some("b"));
         }
@@ -183,7 +186,7 @@ fn a_wrong_selection() {
                 assert!(peer.seen(bidi(0)).fin, "{what}");
             } else {
                 let answer = expect_event!(
-                    peer, Side::Client, Event::Session(_, SessionEvent::Established(a)) => a
+                    peer, Side::Client, Event::WebTransport(_, SessionEvent::Established(a)) => a
                 );
                 assert_eq!(answer.protocol, None, "{what}");
                 assert!(!answer.headers.contains_key("wt-protocol"), "{what}");

@@ -2,13 +2,14 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, ResponseHead};
+use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_tests::{assert_closed, assert_refused, bidi, frames, get, request, seeds};
 use bytes::Bytes;
 use http::StatusCode;
@@ -38,7 +39,7 @@ fn answers_that_are_no() {
         peer.finish(bidi(0));
         let (told, answer) = expect_event!(
             peer, Side::Client,
-            Event::Session(key, SessionEvent::Rejected { status, answer }) if key == session
+            Event::WebTransport(key, SessionEvent::Rejected { status, answer }) if key == session
                 => (status, answer)
         );
         assert_eq!(told.as_u16(), status);
@@ -46,10 +47,10 @@ fn answers_that_are_no() {
             answer.headers.get("location").map(|v| v.as_bytes()),
             Some(&b"/other"[..])
         );
-        assert!(peer.access().session_stats(session).is_none());
+        assert!(peer.access().webtransport(session).stats().is_none());
         let closed = peer.events();
         assert!(
-            closed.iter().all(|e| !matches!(e, Event::Session(..))),
+            closed.iter().all(|e| !matches!(e, Event::WebTransport(..))),
             "{closed:?}"
         );
         assert!(
@@ -66,12 +67,13 @@ fn a_refusal_with_a_reason() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
     let id = peer.request(&raw::connect());
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let head = ResponseHead::new(StatusCode::FORBIDDEN);
     let why = Bytes::from_static(b"not from here");
     peer.access()
-        .reject_session_with(session, &head, why)
+        .webtransport(session)
+        .reject_with(&head, why)
         .expect("rejects");
     peer.drive();
     let seen = peer.seen(id);
@@ -95,12 +97,13 @@ fn refusals_of_ours() {
         let id = peer.request(&raw::connect());
         let (session, asked) = expect_event!(
             peer, Side::Server,
-            Event::Session(key, SessionEvent::Requested(asked)) => (key, asked)
+            Event::WebTransport(key, SessionEvent::Requested(asked)) => (key, asked)
         );
         assert_eq!(asked.origin(), None);
         assert_eq!(asked.uri.to_string(), "https://example.com/wt");
         peer.access()
-            .reject_session(session, status)
+            .webtransport(session)
+            .reject(status)
             .expect("rejects");
         peer.drive();
         let seen = peer.seen(id);
@@ -116,12 +119,12 @@ fn interim_answers() {
     let (mut peer, session) = asked();
     peer.write(bidi(0), &raw::status(103));
     let told = peer.events();
-    let decided = told.iter().any(|e| matches!(e, Event::Session(..)));
+    let decided = told.iter().any(|e| matches!(e, Event::WebTransport(..)));
     assert!(!decided, "{told:?}");
     peer.write(bidi(0), &raw::status(200));
     expect_event!(
         peer, Side::Client,
-        Event::Session(key, SessionEvent::Established(_)) if key == session => ()
+        Event::WebTransport(key, SessionEvent::Established(_)) if key == session => ()
     );
 }
 
@@ -139,7 +142,7 @@ fn answers_that_are_malformed() {
         let told = peer.events();
         let up = told
             .iter()
-            .any(|e| matches!(e, Event::Session(_, SessionEvent::Established(_))));
+            .any(|e| matches!(e, Event::WebTransport(_, SessionEvent::Established(_))));
         assert!(!up, "{fields:?}");
         assert_refused(
             &peer,
@@ -192,7 +195,7 @@ fn fields_arrive() {
         .insert("x-app", "1".parse().expect("a value"));
     pair.client().open_session(&request).expect("asks");
     let (session, asked) = expect_event!(
-        pair, Side::Server, Event::Session(key, SessionEvent::Requested(asked)) => (key, asked)
+        pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(asked)) => (key, asked)
     );
     assert_eq!(asked.origin(), Some("https://elsewhere.example"));
     assert!(asked.headers.contains_key("x-app"));
@@ -201,10 +204,11 @@ fn fields_arrive() {
         .headers
         .insert("x-app", "2".parse().expect("a value"));
     pair.server()
-        .accept_session(session, &answer)
+        .webtransport(session)
+        .accept(&answer)
         .expect("accepts");
     let answer = expect_event!(
-        pair, Side::Client, Event::Session(_, SessionEvent::Established(answer)) => answer
+        pair, Side::Client, Event::WebTransport(_, SessionEvent::Established(answer)) => answer
     );
     assert_eq!(
         answer.headers.get("x-app").map(|v| v.as_bytes()),
@@ -219,18 +223,19 @@ fn refusals_with_words() {
         let mut pair = LoopbackPair::connected(Knobs::adversarial(seed));
         let client = pair.client().open_session(&there()).expect("asks");
         let server = expect_event!(
-            pair, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+            pair, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
         );
         let mut head = ResponseHead::new(StatusCode::FORBIDDEN);
         head.headers
             .insert("x-why", "origin".parse().expect("a value"));
         let words = Bytes::from_static(&[b'w'; 3_000]);
         pair.server()
-            .reject_session_with(server, &head, words)
+            .webtransport(server)
+            .reject_with(&head, words)
             .expect("rejects");
         let answer = expect_event!(
             pair, Side::Client,
-            Event::Session(key, SessionEvent::Rejected { answer, .. }) if key == client => answer
+            Event::WebTransport(key, SessionEvent::Rejected { answer, .. }) if key == client => answer
         );
         assert!(answer.headers.contains_key("x-why"), "SEED={seed}");
         pair.drive();
@@ -257,7 +262,7 @@ fn requests_that_are_malformed() {
         assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, name);
         let told = peer.events();
         assert!(
-            told.iter().all(|e| !matches!(e, Event::Session(..))),
+            told.iter().all(|e| !matches!(e, Event::WebTransport(..))),
             "{told:?}"
         );
     }

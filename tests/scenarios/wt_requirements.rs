@@ -2,10 +2,10 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::dialect::{Dialects, Requirement};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, settings};
+use aqueduct_core::webtransport::dialect::{Dialects, Requirement};
 use aqueduct_tests::wt::{connect_with, limits, settings_15, speaking, there};
 use aqueduct_tests::{assert_closed, assert_refused, config};
 
@@ -27,7 +27,7 @@ fn what_the_peer_lacks() {
     let any = Config::default;
     let new = || {
         speaking(
-            Dialects::NONE.with(aqueduct_core::dialect::Dialect::Draft15),
+            Dialects::NONE.with(aqueduct_core::webtransport::dialect::Dialect::Draft15),
             None,
         )
     };
@@ -68,10 +68,10 @@ fn what_the_peer_lacks() {
 /// Row B2: each requirement, missing alone, on our side.
 #[test]
 fn what_we_lack() {
-    let off = config(|c| c.webtransport = false);
+    let off = config(|c| c.webtransport.enabled = false);
     let no_connect = config(|c| c.connect_protocol = false);
     let no_datagrams = config(|c| c.datagrams = false);
-    let strict = config(|c| c.dialects = Dialects::SET_C);
+    let strict = config(|c| c.webtransport.dialects = Dialects::SET_C);
     let all = raw::WEBTRANSPORT;
     for side in [Client, Server] {
         assert_eq!(missing(side, off.clone(), all), [(side, Dialect)]);
@@ -131,7 +131,7 @@ fn a_request_without_the_requirements() {
         assert!(
             peer.events()
                 .iter()
-                .all(|event| { !matches!(event, aqueduct_core::event::Event::Session(..)) })
+                .all(|event| { !matches!(event, aqueduct_core::event::Event::WebTransport(..)) })
         );
     }
 }

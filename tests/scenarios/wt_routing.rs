@@ -2,12 +2,13 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::{Knobs, Rng};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, join, varint};
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::{assert_closed, get, request, seeds};
 
 use aqueduct_tests::wt::{admit, read_raw, stream_head};
@@ -40,10 +41,14 @@ fn sessions_never_cross() {
             } else {
                 (server, client)
             };
-            let stream = pair.access(from).open_stream(here, dir).expect("a stream");
+            let stream = pair
+                .access(from)
+                .webtransport(here)
+                .open_stream(dir)
+                .expect("a stream");
             let (session, key) = expect_event!(
                 pair, from.peer(),
-                Event::Session(session, SessionEvent::Opened { stream, .. }) => (session, stream)
+                Event::WebTransport(session, SessionEvent::Opened { stream, .. }) => (session, stream)
             );
             assert_eq!((session, key.id()), (there, stream.id()), "SEED={seed}");
             let name = session.id().to_string();
@@ -56,7 +61,10 @@ fn sessions_never_cross() {
                     .iter()
                     .position(|s| s.0 == client)
                     .expect("one of them");
-                pair.client().close_session(client, 0, "").expect("closes");
+                pair.client()
+                    .webtransport(client)
+                    .close(0, "")
+                    .expect("closes");
                 sessions[at] = pair.session("https://example.com/wt");
             }
         }
@@ -103,7 +111,8 @@ fn late_sessions() {
     assert_eq!(client.id().wire(), 160);
     let here = pair
         .client()
-        .open_stream(client, Dir::Bi)
+        .webtransport(client)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     assert_eq!(pair.transfer(Side::Client, here, there, b"x"), b"x");
@@ -159,7 +168,7 @@ proptest::proptest! {
         }
         let mut seen = 0;
         for event in peer.events() {
-            let Event::Session(key, SessionEvent::Opened { stream, .. }) = event else {
+            let Event::WebTransport(key, SessionEvent::Opened { stream, .. }) = event else {
                 continue;
             };
             let told = sessions.iter().position(|(_, session)| *session == key);

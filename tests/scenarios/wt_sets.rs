@@ -1,10 +1,10 @@
 //! What each set of dialects looks like in our SETTINGS.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::dialect::Dialects;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::RawPeer;
+use aqueduct_core::webtransport::dialect::Dialects;
 use aqueduct_tests::wt::{limits, speaking};
 use aqueduct_tests::{announced, config};
 
@@ -60,7 +60,7 @@ fn each_set_on_the_wire() {
                 expected(side, pairs),
                 "{set:?}"
             );
-            let strict = config(|c| (c.dialects, c.session_flow) = (set, flow));
+            let strict = config(|c| (c.webtransport.dialects, c.webtransport.flow) = (set, flow));
             assert_eq!(sent(side, strict, true), expected(side, pairs), "{set:?}");
         }
     }
@@ -77,7 +77,7 @@ fn what_the_transport_cannot_do_is_not_announced() {
         (Dialects::SET_C, A),
         (Dialects::NONE, &[]),
     ] {
-        let strict = config(|c| c.dialects = set);
+        let strict = config(|c| c.webtransport.dialects = set);
         let sent = sent(Side::Server, strict, false);
         assert_eq!(sent, expected(Side::Server, pairs), "{set:?}");
     }

@@ -4,14 +4,14 @@ use std::ops::{Deref, DerefMut};
 
 use aqueduct_core::config::Config;
 use aqueduct_core::error::{ReadError, ResetError, WriteError};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
-use aqueduct_core::head::ConnectAnswer;
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, join};
 use aqueduct_core::transport::{ReadState, Transport};
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_tests::stream_events;
 use bytes::Bytes;
 
@@ -45,10 +45,11 @@ pub(crate) fn server_with(config: Config) -> (Scripted, StreamId) {
     let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
     let id = peer.request(&raw::connect());
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     peer.access()
-        .accept_session(session, &ConnectAnswer::default())
+        .webtransport(session)
+        .accept(&ConnectAnswer::default())
         .expect("accepts");
     peer.drive();
     (
@@ -79,7 +80,7 @@ pub(crate) fn read(peer: &mut RawPeer, stream: StreamKey) -> (Vec<u8>, bool) {
 
 /// The next stream the peer opened in a session.
 pub(crate) fn opened(pair: &mut LoopbackPair, side: Side) -> StreamKey {
-    expect_event!(pair, side, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream)
+    expect_event!(pair, side, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream)
 }
 
 /// Row B7: the header goes out with the opening, and only the opener has one.
@@ -89,11 +90,13 @@ fn the_header_on_the_wire() {
     let session = peer.session.expect("a session");
     let bi = peer
         .access()
-        .open_stream(session, Dir::Bi)
+        .webtransport(session)
+        .open_stream(Dir::Bi)
         .expect("a stream");
     let uni = peer
         .access()
-        .open_stream(session, Dir::Uni)
+        .webtransport(session)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     peer.drive();
     assert_eq!(peer.seen(bi.id()).bytes, [0x40, 0x41, 0x00]);
@@ -117,7 +120,7 @@ fn a_header_alone() {
             }
             peer.finish(id);
             let stream = expect_event!(
-                peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+                peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
             );
             expect_event!(
                 peer, Side::Server, Event::Stream(key, StreamEvent::Readable) if key == stream => ()
@@ -148,16 +151,20 @@ fn the_server_may_start_at_once() {
     let early = peer.uni(&join(&[&[0x40, 0x54, 0x00], b"early"]));
     peer.datagram(&[0x00, b'd']);
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
     );
     let mut access = peer.access();
     access
-        .accept_session(session, &ConnectAnswer::default())
+        .webtransport(session)
+        .accept(&ConnectAnswer::default())
         .expect("accepts");
-    let ours = access.open_stream(session, Dir::Uni).expect("a stream");
+    let ours = access
+        .webtransport(session)
+        .open_stream(Dir::Uni)
+        .expect("a stream");
     access.send_datagram(session, b"first").expect("room");
     let stream = expect_event!(
-        peer, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     assert_eq!(stream.id(), early);
     assert_eq!(read(&mut peer, stream).0, b"early");
@@ -177,7 +184,8 @@ fn readable_is_told_once() {
     let (session, _) = pair.session("https://example.com/wt");
     let here = pair
         .client()
-        .open_stream(session, Dir::Uni)
+        .webtransport(session)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     let there = opened(&mut pair, Side::Server);
     // What came with the opening is read away first.
@@ -210,7 +218,8 @@ fn a_reset_keeps_the_header() {
         let (session, _) = pair.session("https://example.com/wt");
         let stream = pair
             .client()
-            .open_stream(session, Dir::Uni)
+            .webtransport(session)
+            .open_stream(Dir::Uni)
             .expect("a stream");
         let mut client = pair.client();
         let mut send = client.send(stream).expect("a stream");
@@ -219,7 +228,7 @@ fn a_reset_keeps_the_header() {
         let events = pair.events(Side::Server);
         let opened = events
             .iter()
-            .filter(|e| matches!(e, Event::Session(_, SessionEvent::Opened { .. })));
+            .filter(|e| matches!(e, Event::WebTransport(_, SessionEvent::Opened { .. })));
         assert_eq!(opened.count(), usize::from(reliable_reset), "{events:?}");
     }
 }
@@ -236,7 +245,11 @@ fn a_reset_waits_for_the_header() {
         let mut pair = LoopbackPair::connected(knobs);
         let (session, _) = pair.session("https://example.com/wt");
         pair.net.end(Side::Client).knobs().send_buffer = budget;
-        let stream = pair.client().open_stream(session, dir).expect("a stream");
+        let stream = pair
+            .client()
+            .webtransport(session)
+            .open_stream(dir)
+            .expect("a stream");
         let mut client = pair.client();
         let mut send = client.send(stream).expect("a stream");
         send.reset(7).expect("a code");

@@ -8,14 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use aqueduct_core::access::Access;
 use aqueduct_core::code::Code;
-use aqueduct_core::config::SessionFlow;
-use aqueduct_core::error::{OpenError, ReadError, WriteError};
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::connection::Access;
+use aqueduct_core::error::{ReadError, WriteError};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
-use aqueduct_core::stats::SessionStats;
 use aqueduct_core::transport::{Read, ReadState, Transport};
+use aqueduct_core::webtransport::{OpenStreamError, SessionEvent, SessionFlow, SessionStats};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -88,8 +87,8 @@ pub trait Actor {
     /// Opens a stream.
     ///
     /// # Errors
-    /// As [`Access::open_stream`].
-    fn open(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenError>;
+    /// As `WebTransport::open_stream`.
+    fn open(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenStreamError>;
     /// Writes one chunk.
     ///
     /// # Errors
@@ -119,8 +118,8 @@ pub trait Actor {
 }
 
 impl<T: Transport> Actor for Access<'_, T> {
-    fn open(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenError> {
-        self.open_stream(session, dir)
+    fn open(&mut self, session: SessionKey, dir: Dir) -> Result<StreamKey, OpenStreamError> {
+        self.webtransport(session).open_stream(dir)
     }
 
     fn write(&mut self, stream: StreamKey, bytes: Bytes) -> Result<usize, WriteError> {
@@ -159,15 +158,15 @@ impl<T: Transport> Actor for Access<'_, T> {
 
     fn drain(&mut self, session: SessionKey) {
         // Too late is harmless.
-        let _ = self.drain_session(session);
+        let _ = self.webtransport(session).drain();
     }
 
     fn close(&mut self, session: SessionKey, code: u32) -> bool {
-        self.close_session(session, code, "model").is_ok()
+        self.webtransport(session).close(code, "model").is_ok()
     }
 
     fn stats(&mut self, session: SessionKey) -> Option<SessionStats> {
-        self.session_stats(session)
+        self.webtransport(session).stats()
     }
 
     fn live_streams(&self) -> usize {
@@ -382,9 +381,9 @@ impl<W: World> Player<W> {
                 self.learn(side, stream);
                 return Some(stream);
             }
-            Err(OpenError::StreamLimit) => assert!(at_limit, "no limit is reached"),
-            Err(OpenError::SessionGone) => assert!(before.is_none()),
-            Err(OpenError::Blocked) => assert!(!at_limit),
+            Err(OpenStreamError::StreamLimit) => assert!(at_limit, "no limit is reached"),
+            Err(OpenStreamError::SessionGone) => assert!(before.is_none()),
+            Err(OpenStreamError::Blocked) => assert!(!at_limit),
             Err(other) => panic!("{other}"),
         }
         None
@@ -565,7 +564,7 @@ impl<W: World> Player<W> {
                     other => panic!("{key:?} {other:?}"),
                 }
             }
-            Event::Session(key, event) => {
+            Event::WebTransport(key, event) => {
                 assert_eq!(key, session);
                 assert!(!over, "{event:?} after the end of the session");
                 match event {
@@ -579,7 +578,7 @@ impl<W: World> Player<W> {
                         assert!(!std::mem::replace(&mut self.mind(side).draining, true));
                     }
                     SessionEvent::Closed(why) => {
-                        let clean = aqueduct_core::error::SessionClose::Closed {
+                        let clean = aqueduct_core::webtransport::SessionClose::Closed {
                             by: side,
                             code: 0,
                             reason: String::new(),

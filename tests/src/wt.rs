@@ -1,16 +1,17 @@
 //! Sessions of every dialect, by hand and from both sides.
 
-use aqueduct_core::config::{Config, SessionFlow};
-use aqueduct_core::dialect::Dialects;
-use aqueduct_core::error::SessionClose;
-use aqueduct_core::event::{Event, SessionEvent};
+use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{RawPeer, data, frame, headers, settings, varint};
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::dialect::Dialects;
+use aqueduct_core::webtransport::{
+    ConnectAnswer, ConnectRequest, SessionClose, SessionEvent, SessionFlow,
+};
 use bytes::Bytes;
 
 /// Capsule types of session flow control.
@@ -33,11 +34,7 @@ pub const DRAIN_SESSION: u64 = 0x78ae;
 /// First limits.
 #[must_use]
 pub fn limits(data: u64, bidi: u64, uni: u64) -> SessionFlow {
-    SessionFlow {
-        data,
-        streams_bidi: bidi,
-        streams_uni: uni,
-    }
+    SessionFlow::new(data, bidi, uni)
 }
 
 /// A configuration that announces a set although the transport lacks
@@ -45,9 +42,9 @@ pub fn limits(data: u64, bidi: u64, uni: u64) -> SessionFlow {
 #[must_use]
 pub fn speaking(dialects: Dialects, flow: Option<SessionFlow>) -> Config {
     super::config(|config| {
-        config.dialects = dialects;
-        config.tolerate_missing_reset_stream_at = true;
-        config.session_flow = flow;
+        config.webtransport.dialects = dialects;
+        config.webtransport.tolerate_missing_reset_stream_at = true;
+        config.webtransport.flow = flow;
     })
 }
 
@@ -83,10 +80,10 @@ pub fn connect_with(token: &str, more: &[(&str, &str)]) -> Vec<u8> {
 pub fn admit(peer: &mut RawPeer, connect: &[u8]) -> (StreamId, SessionKey) {
     let id = peer.request(connect);
     let session = expect_event!(
-        peer, Side::Server, Event::Session(key, SessionEvent::Requested(_)) if key.id() == id => key
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) if key.id() == id => key
     );
     let answer = ConnectAnswer::default();
-    let accepted = peer.access().accept_session(session, &answer);
+    let accepted = peer.access().webtransport(session).accept(&answer);
     accepted.expect("accepts");
     peer.drive();
     (id, session)
@@ -172,7 +169,7 @@ pub fn open_raw(peer: &mut RawPeer, dir: Dir, session: StreamId, body: &[u8]) ->
 pub fn opened_raw(peer: &mut RawPeer, id: StreamId) -> StreamKey {
     let side = peer.connection().side();
     expect_event!(
-        peer, side, Event::Session(_, SessionEvent::Opened { stream, .. }) if stream.id() == id => stream
+        peer, side, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) if stream.id() == id => stream
     )
 }
 
@@ -225,7 +222,7 @@ pub fn there() -> ConnectRequest {
 #[must_use]
 pub fn the_end(events: &[Event], session: SessionKey) -> SessionClose {
     let mine = events.iter().filter_map(|event| match event {
-        Event::Session(key, event) if *key == session => Some(event),
+        Event::WebTransport(key, event) if *key == session => Some(event),
         _ => None,
     });
     let ends: Vec<_> = mine

@@ -1,7 +1,8 @@
 //! What of WebTransport is announced: dialects, session flow control, application protocols.
 
-use aqueduct_tokio::protocol::config::{Config, SessionFlow};
-use aqueduct_tokio::protocol::dialect::{Dialect, Dialects};
+use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::webtransport::SessionFlow;
+use aqueduct_tokio::protocol::webtransport::dialect::{Dialect, Dialects};
 use clap::Args;
 
 use crate::units::parse_bytes;
@@ -35,13 +36,14 @@ impl WebTransport {
     /// How HTTP/3 behaves.
     pub fn config(&self) -> Config {
         let mut config = Config::default();
-        config.dialects = self.dialects;
-        config.tolerate_missing_reset_stream_at = self.tolerate_missing_reset_stream_at;
-        config.session_flow = (self.session_max_data > 0).then_some(SessionFlow {
-            data: self.session_max_data,
-            streams_bidi: self.session_max_streams,
-            streams_uni: self.session_max_streams,
-        });
+        config.webtransport.dialects = self.dialects;
+        config.webtransport.tolerate_missing_reset_stream_at =
+            self.tolerate_missing_reset_stream_at;
+        config.webtransport.flow = (self.session_max_data > 0).then_some(SessionFlow::new(
+            self.session_max_data,
+            self.session_max_streams,
+            self.session_max_streams,
+        ));
         config
     }
 }

@@ -17,7 +17,10 @@ use crate::output::Output;
 use crate::record::Recording;
 use crate::tls;
 
-pub use reasons::{closed, open_failed, read_failed, session_closed, session_failed, write_failed};
+pub use reasons::{
+    closed, read_failed, request_failed, session_closed, session_failed, stream_failed,
+    write_failed,
+};
 
 /// How long a connection may take to end in good order.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -1,7 +1,10 @@
 //! Errors of the library as failures of the program: exit codes, and words for people.
 
-use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, Refusal, WriteError};
-use aqueduct_tokio::protocol::error::{CloseReason, SessionClose, TransportFailure};
+use aqueduct_tokio::error::{
+    OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
+};
+use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Refusal, TransportFailure};
+use aqueduct_tokio::protocol::webtransport::{OpenSessionError as SessionRefusal, SessionClose};
 
 use crate::exit::{Exit, Failure, is_certificate_alert};
 
@@ -34,12 +37,19 @@ pub fn closed(doing: String, reason: &CloseReason) -> Failure {
     Failure::because(Exit::Failure, doing, reason.clone())
 }
 
-/// A request or stream could not be begun.
-pub fn open_failed(doing: String, error: OpenError) -> Failure {
+/// A request could not be sent.
+pub fn request_failed(doing: String, error: RequestError) -> Failure {
     match error {
-        OpenError::Connection(reason) => closed(doing, &reason),
-        OpenError::Session(close) => session_closed(doing, &close),
-        refused @ OpenError::Refused(_) => Failure::because(Exit::Failure, doing, refused),
+        RequestError::Connection(reason) => closed(doing, &reason),
+        other => Failure::because(Exit::Failure, doing, other),
+    }
+}
+
+/// A stream could not be opened.
+pub fn stream_failed(doing: String, error: OpenStreamError) -> Failure {
+    match error {
+        OpenStreamError::Connection(reason) => closed(doing, &reason),
+        OpenStreamError::Session(close) => session_closed(doing, &close),
         other => Failure::because(Exit::Failure, doing, other),
     }
 }
@@ -71,19 +81,21 @@ pub fn session_closed(doing: String, close: &SessionClose) -> Failure {
 }
 
 /// A session could not be opened. Refusals have an exit code of their own.
-pub fn session_failed(doing: String, error: ConnectError) -> Failure {
+pub fn session_failed(doing: String, error: OpenSessionError) -> Failure {
     match error {
-        ConnectError::Connection(reason) => closed(doing, &reason),
-        ConnectError::Session(close) => session_closed(doing, &close),
-        ConnectError::Refused(Refusal::InvalidHead | Refusal::HeadTooLarge) => {
-            Failure::because(Exit::Failure, doing, error)
-        }
+        OpenSessionError::Connection(reason) => closed(doing, &reason),
+        OpenSessionError::Session(close) => session_closed(doing, &close),
+        OpenSessionError::Refused(SessionRefusal::Request(
+            Refusal::InvalidHead(_) | Refusal::HeadTooLarge,
+        )) => Failure::because(Exit::Failure, doing, error),
         refused => Failure::because(Exit::Refused, doing, refused),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use aqueduct_tokio::error::InvalidHead;
+
     use super::*;
 
     fn tls(code: u64, reason: &str) -> CloseReason {
@@ -115,10 +127,11 @@ mod tests {
 
     #[test]
     fn a_session_that_the_server_does_not_take_is_refused() {
-        let refused = ConnectError::Refused(Refusal::WebTransportNotEnabled);
+        let refused = OpenSessionError::Refused(SessionRefusal::WebTransportNotEnabled);
         let failure = session_failed("cannot open a session".to_owned(), refused);
         assert_eq!(failure.exit(), Exit::Refused);
-        let invalid = ConnectError::Refused(Refusal::InvalidHead);
+        let invalid = Refusal::InvalidHead(InvalidHead::new("te", "is not allowed"));
+        let invalid = OpenSessionError::Refused(invalid.into());
         let failure = session_failed("cannot open a session".to_owned(), invalid);
         assert_eq!(failure.exit(), Exit::Failure);
     }

@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use super::report::{Report, lines};
 use super::{Context, Job};
 use crate::chunks::{Sink, Source};
-use crate::client::{open_failed, read_failed, write_failed};
+use crate::client::{read_failed, request_failed, write_failed};
 use crate::exit::{Context as _, Failure};
 use crate::progress::Transfer;
 
@@ -42,12 +42,16 @@ pub(super) async fn run(
     match source {
         None => {
             let sent = connection.request_empty(request).await;
-            let (_, answer) = sent.map_err(|error| open_failed(doing(), error))?.split();
+            let (_, answer) = sent
+                .map_err(|error| request_failed(doing(), error))?
+                .split();
             receive(context, job, answer, &mut report).await?;
         }
         Some((source, len)) => {
             let sent = connection.request(request).await;
-            let (body, answer) = sent.map_err(|error| open_failed(doing(), error))?.split();
+            let (body, answer) = sent
+                .map_err(|error| request_failed(doing(), error))?
+                .split();
             let bar = context.progress.transfer(&format!("↑ {}", name(job)), len);
             {
                 let mut upload = pin!(upload(job, source, body, &bar));

@@ -3,8 +3,9 @@
 mod dialects;
 mod report;
 
-use aqueduct_tokio::error::{ConnectError, Refusal};
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::error::OpenSessionError;
+use aqueduct_tokio::protocol::error::RequestError;
+use aqueduct_tokio::protocol::webtransport::{ConnectRequest, OpenSessionError as Refusal};
 
 use crate::args::Probe;
 use crate::client::{Client, Dialer, closed};
@@ -86,8 +87,8 @@ async fn attempt(client: &Client, options: &Probe) -> Attempt {
                 protocol,
             }
         }
-        Err(ConnectError::Rejected { status, .. }) => Attempt::Rejected(status),
-        Err(ConnectError::Refused(why)) => {
+        Err(OpenSessionError::Rejected { status, .. }) => Attempt::Rejected(status),
+        Err(OpenSessionError::Refused(why)) => {
             // Everything that is missing, on either side, when that is the cause.
             let missing = client.connection().negotiated().err();
             let words = missing.map_or_else(|| explain(why).to_owned(), |it| it.to_string());
@@ -100,7 +101,9 @@ async fn attempt(client: &Client, options: &Probe) -> Attempt {
 /// What stands in the way when nothing is missing.
 fn explain(why: Refusal) -> &'static str {
     match why {
-        Refusal::Draining => "it is shutting down (GOAWAY); another connection may work",
+        Refusal::Request(RequestError::Draining) => {
+            "it is shutting down (GOAWAY); another connection may work"
+        }
         Refusal::TooManySessions => "it allows no session at all (MAX_SESSIONS)",
         _ => "nothing was sent",
     }

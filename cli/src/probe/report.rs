@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aqueduct_tokio::error::Refusal;
-use aqueduct_tokio::protocol::dialect::Negotiated;
 use aqueduct_tokio::protocol::endpoint::PeerParameters;
+use aqueduct_tokio::protocol::webtransport::OpenSessionError as Refusal;
+use aqueduct_tokio::protocol::webtransport::dialect::Negotiated;
 use aqueduct_tokio::protocol::wire::settings::{SettingId, Settings};
 use http::StatusCode;
 use serde_json::{Map, Value, json};

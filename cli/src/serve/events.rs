@@ -1,7 +1,8 @@
 //! What clients do to sessions and their streams, as JSON lines for programs.
 
-use aqueduct_tokio::protocol::error::{PeerCode, SessionClose};
+use aqueduct_tokio::protocol::error::PeerCode;
 use aqueduct_tokio::protocol::id::Side;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{Session, SessionRequest};
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_tokio::error::{DatagramError, ReadError, SessionError, WriteError};
-use aqueduct_tokio::protocol::error::SessionClose;
-use aqueduct_tokio::protocol::head::ConnectAnswer;
+use aqueduct_tokio::error::{DatagramError, ReadError, WriteError};
+use aqueduct_tokio::protocol::webtransport::ConnectAnswer;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{Connection, RecvStream, SendStream, Session, SessionRequest};
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::task::JoinSet;
 
 use super::Site;
+use super::connection::Unanswered;
 use super::events::Events;
 use crate::demo::pattern::CHUNK;
 use crate::demo::webtransport::{WtAction, route};
@@ -48,10 +49,10 @@ async fn act(
     request: SessionRequest,
     connection: &Connection,
     site: &Site,
-) -> Result<(), SessionError> {
+) -> Result<(), Unanswered> {
     if let WtAction::Reject(status) = action {
         site.events.session_rejected(&request, status);
-        return request.reject(status);
+        return Ok(request.reject(status)?);
     }
     let ours = |name: &&String| request.protocols().contains(name);
     let answer = ConnectAnswer {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::args::{Carrier, WtEcho};
-use crate::client::{open_failed, read_failed, session_closed, write_failed};
+use crate::client::{read_failed, session_closed, stream_failed, write_failed};
 use crate::demo::pattern::{CHUNK, Pattern, PatternCheck};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
@@ -93,14 +93,14 @@ async fn streams(session: &Session, options: &WtEcho, kind: Carrier) -> Result<u
 async fn bidi(session: Session, size: u64) -> Result<(), Failure> {
     let doing = "bidirectional stream";
     let opened = session.open_bi().await;
-    let (send, recv) = opened.map_err(|error| open_failed(doing.to_owned(), error))?;
+    let (send, recv) = opened.map_err(|error| stream_failed(doing.to_owned(), error))?;
     tokio::try_join!(write(doing, send, size), check(doing, recv, size)).map(drop)
 }
 
 async fn uni(session: Session, size: u64) -> Result<(), Failure> {
     let doing = "unidirectional stream";
     let opened = session.open_uni().await;
-    let send = opened.map_err(|error| open_failed(doing.to_owned(), error))?;
+    let send = opened.map_err(|error| stream_failed(doing.to_owned(), error))?;
     let answer = async {
         // Streams of equal content: which answer belongs to which does not matter.
         let accepted = session.accept_uni().await;

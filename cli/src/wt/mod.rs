@@ -5,7 +5,7 @@ mod ping;
 mod throughput;
 
 use aqueduct_tokio::Session;
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use serde_json::json;
 
 use crate::args::{Target, Wt, WtCommand, WtEcho};

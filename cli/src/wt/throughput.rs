@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::echo::complete;
 use crate::args::WtThroughput;
-use crate::client::{open_failed, read_failed, write_failed};
+use crate::client::{read_failed, stream_failed, write_failed};
 use crate::demo::pattern::{CHUNK, Pattern, PatternCheck};
 use crate::exit::{Context as _, Failure};
 use crate::output::{Output, unprinted};
@@ -100,7 +100,7 @@ fn shares(bytes: u64, streams: u16) -> impl Iterator<Item = u64> {
 
 async fn stream(session: Session, size: u64, run: Arc<Run>) -> Result<Ends, Failure> {
     let opened = session.open_bi().await;
-    let (send, recv) = opened.map_err(|error| open_failed(DOING.to_owned(), error))?;
+    let (send, recv) = opened.map_err(|error| stream_failed(DOING.to_owned(), error))?;
     let (up, down) = tokio::try_join!(send_all(send, size, &run), receive_all(recv, size, &run))?;
     Ok(Ends { up, down })
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::command::{Call, Outcome};
+use super::command::{Call, Outcome};
 use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
 use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport, TransportEvent};

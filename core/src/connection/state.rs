@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::code::Code;
 use crate::config::Config;
-use crate::error::CloseReason;
+use crate::error::{CloseReason, RequestError};
 use crate::event::Event;
 use crate::h3::H3Event;
 use crate::h3::connection::H3;
@@ -17,6 +17,7 @@ use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::{Transport, TransportEvent};
+use crate::webtransport::OpenSessionError;
 
 /// How long a server that has wound a connection down waits before it closes it. Everything was
 /// acknowledged by then, but acknowledged is not read: what a client's application has not taken
@@ -44,7 +45,7 @@ pub(crate) enum Life {
 
 impl State {
     pub(super) fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
-        let claims = session::claims(config.webtransport);
+        let claims = session::claims(config.webtransport.enabled);
         Self {
             sessions: Sessions::new(side, &config),
             h3: H3::new(side, config, seed, claims),
@@ -75,9 +76,10 @@ impl State {
                 let (sessions, mut cx) = self.split(t, now);
                 sessions.on_datagrams_unblocked(&mut cx);
             }
-            TransportEvent::Connected => {
+            TransportEvent::Connected { early } => {
                 self.life = Life::Established;
-                self.events.push_back(Event::Connected);
+                self.h3.resumed(*early);
+                self.events.push_back(Event::Connected { early: *early });
                 let (sessions, mut cx) = self.split(t, now);
                 sessions.on_connected(&mut cx);
                 self.h3.begin(t);
@@ -150,6 +152,30 @@ impl State {
         }
     }
 
+    /// Whether this side may begin something new.
+    pub(super) fn may_open(&self) -> Result<(), RequestError> {
+        match self.life {
+            Life::Handshaking => return Err(RequestError::NotConnected),
+            Life::Closed => return Err(RequestError::Closed),
+            Life::Established => {}
+        }
+        if self.h3.side == Side::Server {
+            return Err(RequestError::WrongSide);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+        // After a GOAWAY in either direction no request is begun.
+        if self.h3.goaway_received.is_some() || self.h3.goaway_sent.is_some() {
+            return Err(RequestError::Draining);
+        }
+        Ok(())
+    }
+
+    /// Whether a session could be asked for now.
+    pub(super) fn may_open_session<T: Transport>(&self, t: &T) -> Result<(), OpenSessionError> {
+        self.may_open()?;
+        self.sessions.may_open(&self.h3, t)
+    }
+
     /// Does something, and what follows from it.
     pub(super) fn work<T: Transport, R>(
         &mut self,
@@ -160,12 +186,30 @@ impl State {
         let (told, over) = (self.events.len(), self.life == Life::Closed);
         let (sessions, mut cx) = self.split(t, now);
         let result = work(sessions, &mut cx);
+        self.follow(t, now, told, over);
+        result
+    }
+
+    /// The same for what concerns HTTP alone.
+    pub(super) fn work_http<T: Transport, R>(
+        &mut self,
+        t: &mut T,
+        now: Instant,
+        work: impl FnOnce(&mut H3, &mut T) -> R,
+    ) -> R {
+        let (told, over) = (self.events.len(), self.life == Life::Closed);
+        let result = work(&mut self.h3, t);
+        self.follow(t, now, told, over);
+        result
+    }
+
+    #[inline]
+    fn follow<T: Transport>(&mut self, t: &mut T, now: Instant, told: usize, over: bool) {
         self.settle(t, now);
         if over {
             // What had arrived can still be read, but `Closed` was the last event.
             self.events.truncate(told);
         }
-        result
     }
 
     /// The oldest datagram that waits for a session or request.

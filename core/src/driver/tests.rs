@@ -139,7 +139,7 @@ fn two_drivers_carry_a_handshake() {
     for _ in 0..10 {
         for side in 0..2 {
             let sink = &mut |_: &mut Endpoint, _, event| {
-                connected[side] |= matches!(event, Event::Connected);
+                connected[side] |= matches!(event, Event::Connected { .. });
             };
             let turn = drivers[side].turn(now, &mut cores[side], &mut ios[side], sink);
             assert!(!turn.expect("usable").wants_write);

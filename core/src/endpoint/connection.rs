@@ -10,8 +10,7 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
 use super::quic::{DatagramLimits, QuinnTransport, translate};
-use crate::access::Access;
-use crate::connection::Connection;
+use crate::connection::{Access, Connection, Peek};
 use crate::id::{ConnKey, Side};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::TransportEvent;
@@ -46,6 +45,24 @@ impl fmt::Debug for ConnectionMut<'_> {
         f.debug_struct("ConnectionMut")
             .field("http", self.http)
             .finish_non_exhaustive()
+    }
+}
+
+/// A connection of an [`Endpoint`](super::Endpoint), borrowed to be looked at.
+#[derive(Debug)]
+pub struct ConnectionRef<'a>(pub(super) ConnectionMut<'a>);
+
+impl<'a> ConnectionRef<'a> {
+    /// What can be looked at.
+    pub fn peek(&mut self) -> Peek<'_, QuinnTransport<'a>> {
+        let now = self.0.transport.now;
+        self.0.http.peek(&mut self.0.transport, now)
+    }
+
+    /// What QUIC knows about the connection.
+    #[must_use]
+    pub fn info(&self) -> ConnectionInfo<'_> {
+        self.0.info()
     }
 }
 
@@ -142,10 +159,10 @@ impl State {
             }
             while let Some(event) = self.quic.poll() {
                 again = true;
-                let Some(event) = translate(event) else {
+                let Some(event) = translate(&self.quic, event) else {
                     continue;
                 };
-                if matches!(event, TransportEvent::Connected) {
+                if matches!(event, TransportEvent::Connected { .. }) {
                     self.facts.peer = PeerParameters::of(&self.quic);
                     self.facts.datagrams.peer = self
                         .facts

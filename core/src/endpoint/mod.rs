@@ -77,9 +77,9 @@ use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
 use thiserror::Error;
 
 use crate::code::Code;
-use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::connection::{Command, CommandError, Reply};
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
@@ -89,7 +89,9 @@ use crate::time::heap::Timers;
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
 pub use config::{ConfigError, Congestion, EndpointConfig, Target, TransportSettings};
-pub use connection::{ConnectionInfo, ConnectionMut, ExportFailed, PathStats, PeerParameters};
+pub use connection::{
+    ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats, PeerParameters,
+};
 pub use incoming::{IncomingPolicy, Retry};
 pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, Transmit};
@@ -202,7 +204,7 @@ impl Endpoint {
         })
     }
 
-    /// Begins a connection. `Event::Connected` or `Event::Closed` follows.
+    /// Begins a connection. `Event::Connected { .. }` or `Event::Closed` follows.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was sent.
@@ -330,6 +332,14 @@ impl Endpoint {
         // at after its end.
         self.touch(key);
         Some(self.state_mut(key)?.lend(now))
+    }
+
+    /// A connection to be looked at, and for its datagrams to be taken; `None` as for
+    /// [`Self::connection`]. Nothing is scheduled by it: there is nothing to poll for
+    /// afterwards.
+    pub fn peek(&mut self, key: ConnKey) -> Option<ConnectionRef<'_>> {
+        let now = self.now?;
+        Some(ConnectionRef(self.state_mut(key)?.lend(now)))
     }
 
     /// What QUIC knows about a connection; `None` once it is forgotten, which is
@@ -581,9 +591,10 @@ impl Endpoint {
             .observer
             .as_mut()
             .and_then(|observer| observer.connection(now, side, &config, seed));
+        let connection = Connection::new(side, config, seed);
         match observer {
-            Some(observer) => Connection::observed(side, config, seed, observer),
-            None => Connection::new(side, config, seed),
+            Some(observer) => connection.observed(observer),
+            None => connection,
         }
     }
 

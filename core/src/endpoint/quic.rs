@@ -12,7 +12,7 @@ use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
 use crate::id::{Dir, Side, StreamId};
 use crate::transport::{
-    Caps, DatagramRefused, Read, ReadState, StreamGone, Transport, TransportEvent,
+    Caps, DatagramRefused, EarlyData, Read, ReadState, StreamGone, Transport, TransportEvent,
 };
 
 /// A QUIC connection of an [`Endpoint`](super::Endpoint), borrowed for one call.
@@ -67,9 +67,7 @@ impl<'a> QuinnTransport<'a> {
 
 impl Transport for QuinnTransport<'_> {
     fn caps(&self) -> Caps {
-        Caps {
-            reliable_reset: false,
-        }
+        Caps::new()
     }
 
     fn side(&self) -> Side {
@@ -212,10 +210,12 @@ impl Transport for QuinnTransport<'_> {
 
 /// quinn's event in our words; `None` for one that the upper layers have no use
 /// for.
-pub(super) fn translate(event: Event) -> Option<TransportEvent> {
+pub(super) fn translate(quic: &quinn_proto::Connection, event: Event) -> Option<TransportEvent> {
     Some(match event {
         Event::HandshakeDataReady => return None,
-        Event::Connected => TransportEvent::Connected,
+        Event::Connected { .. } => TransportEvent::Connected {
+            early: early_data(quic),
+        },
         Event::ConnectionLost { reason } => TransportEvent::Closed(close_reason(reason)),
         Event::Stream(StreamEvent::Opened { dir }) => TransportEvent::Opened(from_dir(dir)),
         Event::Stream(StreamEvent::Available { dir }) => TransportEvent::Available(from_dir(dir)),
@@ -228,6 +228,19 @@ pub(super) fn translate(event: Event) -> Option<TransportEvent> {
         Event::DatagramReceived => TransportEvent::Datagrams,
         Event::DatagramsUnblocked => TransportEvent::DatagramsUnblocked,
     })
+}
+
+/// What became of early data, once the handshake is complete.
+fn early_data(quic: &quinn_proto::Connection) -> EarlyData {
+    // quinn forgets on a client that early data was possible once it was rejected, and
+    // then nothing tells that from none.
+    if quic.accepted_0rtt() {
+        EarlyData::Accepted
+    } else if quic.has_0rtt() {
+        EarlyData::Rejected
+    } else {
+        EarlyData::None
+    }
 }
 
 /// Why quinn gave a connection up.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{Arrival, ConnectError, Endpoint, EndpointConfig, IncomingPolicy, Retry, Target, tls};
 use crate::code::Code;
-use crate::command::{Command, CommandError};
+use crate::connection::{Command, CommandError};
 use crate::error::{CloseReason, TransportFailure};
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
@@ -214,7 +214,10 @@ fn a_retry_costs_one_round_trip_and_connects() {
         let start = pair.now;
         let client = pair.connect();
         assert!(pair.drive_until(|pair| !pair.client.events.is_empty()));
-        assert!(matches!(pair.client.take(client)[..], [Event::Connected]));
+        assert!(matches!(
+            pair.client.take(client)[..],
+            [Event::Connected { .. }]
+        ));
         pair.now - start
     };
     assert_eq!(
@@ -297,7 +300,7 @@ fn a_handshake_survives_a_bad_path() {
         assert!(pair.drive_until(|pair| !pair.client.events.is_empty()));
         let events = pair.client.take(client);
         assert!(
-            matches!(events.first(), Some(Event::Connected)),
+            matches!(events.first(), Some(Event::Connected { .. })),
             "SEED={seed} {events:?}"
         );
     }

@@ -3,14 +3,13 @@
 //! *Retryable* means that the cause may be gone on another connection or after a
 //! while, with nothing changed on this side. It does not mean that the first try had
 //! no effect: that is certain only where the server says so
-//! ([`PeerCode::is_unprocessed`], [`SessionClose::is_unprocessed`]), so that anything
+//! ([`PeerCode::is_unprocessed`], [`crate::webtransport::SessionClose::is_unprocessed`]), so that anything
 //! else is to be sent again only when doing it twice does no harm (RFC 9110 §9.2.2).
 //! Wait between tries, longer each time: a server that restarts is asked by all of
 //! its clients at once.
 
-use super::{CloseReason, OpenError, PeerCode, SessionClose, TransportFailure};
+use super::{CloseReason, PeerCode, RequestError, TransportFailure};
 use crate::code::Code;
-use crate::dialect::{NegotiationFailure, Requirement};
 
 /// QUIC transport error codes (RFC 9000 §20.1) that say nothing against a new
 /// connection: NO_ERROR, INTERNAL_ERROR, CONNECTION_REFUSED.
@@ -48,36 +47,25 @@ impl PeerCode {
     }
 }
 
-impl OpenError {
+impl RequestError {
     /// Whether the same can succeed later or elsewhere.
     ///
     /// | case | |
     /// |---|---|
-    /// | `Blocked`, `NotConnected`, `SettingsNotReceived`, `SessionPending`, `StreamLimit` | yes, here: an event follows |
-    /// | `Draining`, `TooManySessions` | yes, on another connection |
-    /// | `SessionDraining` | yes, in another session |
-    /// | `Closed`, `SessionGone` | no: ask the reason that came with the end |
+    /// | `Blocked`, `NotConnected`, `SettingsNotReceived` | yes, here: an event follows |
+    /// | `Draining` | yes, on another connection |
+    /// | `Closed` | no: ask the reason that came with the end |
     /// | `WrongSide`, `InvalidHead`, `HeadTooLarge` | no |
-    /// | `ConnectProtocolNotEnabled`, `WebTransportNotEnabled`, `DatagramsNotEnabled` | no: the peer would have to change |
+    /// | `ConnectProtocolNotEnabled` | no: the peer would have to change |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Blocked
-            | Self::NotConnected
-            | Self::SettingsNotReceived
-            | Self::SessionPending
-            | Self::StreamLimit
-            | Self::Draining
-            | Self::TooManySessions
-            | Self::SessionDraining => true,
+            Self::Blocked | Self::NotConnected | Self::SettingsNotReceived | Self::Draining => true,
             Self::Closed
-            | Self::SessionGone
             | Self::WrongSide
-            | Self::InvalidHead
+            | Self::InvalidHead(_)
             | Self::HeadTooLarge
-            | Self::ConnectProtocolNotEnabled
-            | Self::WebTransportNotEnabled
-            | Self::DatagramsNotEnabled => false,
+            | Self::ConnectProtocolNotEnabled => false,
         }
     }
 }
@@ -122,50 +110,6 @@ impl CloseReason {
     }
 }
 
-impl SessionClose {
-    /// Whether the session may be asked for again.
-    ///
-    /// | case | |
-    /// |---|---|
-    /// | `Unprocessed`: left out by a GOAWAY | yes, on another connection |
-    /// | `Reset` with H3_REQUEST_REJECTED, H3_INTERNAL_ERROR or H3_NO_ERROR | yes |
-    /// | `Reset` with another code | no |
-    /// | `Connection` | as [`CloseReason::is_retryable`] |
-    /// | `Closed` | no: code and reason are the application's, which may read them otherwise |
-    /// | `PeerMisbehaved` | no |
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Unprocessed => true,
-            Self::Reset(code) => code.is_retryable(),
-            Self::Connection(reason) => reason.is_retryable(),
-            Self::Closed { .. } | Self::PeerMisbehaved { .. } => false,
-        }
-    }
-
-    /// Whether the server promises that it never acted upon the request for the
-    /// session.
-    #[must_use]
-    pub fn is_unprocessed(&self) -> bool {
-        matches!(
-            self,
-            Self::Unprocessed | Self::Reset(Code::H3_REQUEST_REJECTED)
-        )
-    }
-}
-
-impl NegotiationFailure {
-    /// Whether SETTINGS that are still on their way are all that is missing. What
-    /// the two sides do not share is final until one of them is configured
-    /// otherwise.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.missing
-            .iter()
-            .all(|(_, missing)| *missing == Requirement::Settings)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -173,6 +117,8 @@ mod tests {
     use super::*;
     use crate::fault::Violation;
     use crate::id::Side;
+    use crate::webtransport::dialect::{NegotiationFailure, Requirement};
+    use crate::webtransport::{OpenSessionError, SessionClose};
 
     fn remote(code: Code) -> CloseReason {
         CloseReason::Remote {
@@ -257,7 +203,7 @@ mod tests {
         };
         assert!(failure(&[Requirement::Settings]).is_retryable());
         assert!(!failure(&[Requirement::Settings, Requirement::Dialect]).is_retryable());
-        assert!(OpenError::Draining.is_retryable());
-        assert!(!OpenError::WebTransportNotEnabled.is_retryable());
+        assert!(RequestError::Draining.is_retryable());
+        assert!(!OpenSessionError::WebTransportNotEnabled.is_retryable());
     }
 }

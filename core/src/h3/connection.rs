@@ -51,6 +51,10 @@ pub(crate) struct H3 {
     pub(super) peer_streams: PeerStreams,
     pub(super) control_reader: FrameReader,
     pub(crate) peer_settings: Option<Settings>,
+    /// What the server said on an earlier connection, while it may count (client).
+    pub(super) remembered: Option<Settings>,
+    /// The handshake is complete.
+    pub(crate) established: bool,
     pub(super) encoder: Encoder,
     pub(super) decoder: Decoder,
     pub(super) arena: BytesMut,
@@ -83,6 +87,8 @@ impl H3 {
             peer_streams: PeerStreams::default(),
             control_reader: FrameReader::new(),
             peer_settings: None,
+            remembered: None,
+            established: false,
             encoder: Encoder::new(),
             decoder,
             arena: BytesMut::new(),
@@ -96,6 +102,16 @@ impl H3 {
             closed: false,
             config,
         }
+    }
+
+    /// Remembers what the server said on an earlier connection (client).
+    pub(crate) fn remember(&mut self, settings: Settings) {
+        self.remembered = Some(settings);
+    }
+
+    /// The peer's settings, or what is remembered of them until they arrive.
+    pub(super) fn settings_in_force(&self) -> Option<&Settings> {
+        self.peer_settings.as_ref().or(self.remembered.as_ref())
     }
 
     /// The peer opened streams.

@@ -8,7 +8,7 @@ use super::streams::{Kind, Recv};
 use super::{Fact, H3Event};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
-use crate::transport::{ReadState, Transport};
+use crate::transport::{EarlyData, ReadState, Transport};
 use crate::wire::frame::{self, StreamKind};
 use crate::wire::frame_reader::{FrameEvent, FrameRules};
 use crate::wire::grease;
@@ -45,6 +45,17 @@ impl H3 {
                 t.reset(id, crate::code::Code::H3_NO_ERROR.value(), &[]);
             }
         }
+    }
+
+    /// The server has decided on early data. What was remembered of its settings
+    /// counts, until its own come, if it took that.
+    pub(crate) fn resumed(&mut self, early: EarlyData) {
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
+        // Remembered settings are for 0-RTT; without it, the defaults hold.
+        if early != EarlyData::Accepted {
+            self.remembered = None;
+        }
+        self.established = true;
     }
 
     /// What we say in SETTINGS.
@@ -220,6 +231,12 @@ impl H3 {
         {
             return Err(Fault::Connection(Violation::DatagramWithoutTransport));
         }
+        if let Some(remembered) = &self.remembered
+            && !settings.keeps(remembered)
+        {
+            return Err(Fault::Connection(Violation::SettingsReduced));
+        }
+        self.remembered = None;
         self.encoder.set_peer_limits(
             settings.qpack_max_table_capacity(),
             settings.qpack_blocked_streams(),

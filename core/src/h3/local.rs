@@ -49,11 +49,10 @@ impl LocalStream {
         let Some(id) = self.id else { return };
         while !self.owed.is_empty() {
             let mut chunk: [Bytes; 1] = [self.owed.split().freeze()];
-            let taken = match t.write(id, &mut chunk) {
-                Ok(taken) => taken,
-                // A stop of this stream arrives as an event of its own and ends
-                // the connection there.
-                Err(_) => return,
+            // A stop of this stream arrives as an event of its own and ends the
+            // connection there.
+            let Ok(taken) = t.write(id, &mut chunk) else {
+                return;
             };
             let [rest] = chunk;
             if !rest.is_empty() {

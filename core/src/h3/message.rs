@@ -5,13 +5,75 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, StatusCode, Uri};
 
+use crate::error::InvalidHead;
 use crate::fault::Violation;
 use crate::head::{Protocol, RequestHead, ResponseHead, Trailers};
 use crate::wire::fields::{Field, FieldSection};
 
-type Checked<T> = Result<T, Violation>;
+/// What is wrong with a field section.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Wrong {
+    /// The field at fault.
+    pub(crate) field: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) why: Violation,
+}
 
-const MALFORMED: Violation = Violation::MessageMalformed;
+impl From<Wrong> for Violation {
+    fn from(wrong: Wrong) -> Self {
+        wrong.why
+    }
+}
+
+impl From<Wrong> for InvalidHead {
+    fn from(wrong: Wrong) -> Self {
+        Self {
+            field: wrong.field,
+            why: wrong.what,
+        }
+    }
+}
+
+type Checked<T> = Result<T, Wrong>;
+
+/// A length that is none.
+const LENGTH: Wrong = Wrong {
+    field: "content-length",
+    what: "is not one number",
+    why: Violation::ContentLength,
+};
+
+/// A malformed message.
+const fn wrong(field: &'static str, what: &'static str) -> Wrong {
+    Wrong {
+        field,
+        what,
+        why: Violation::MessageMalformed,
+    }
+}
+
+/// The name of a pseudo-header field, of a field that has rules of its own, or what
+/// all others are.
+fn known(name: &[u8]) -> &'static str {
+    const KNOWN: &[&str] = &[
+        ":method",
+        ":scheme",
+        ":authority",
+        ":path",
+        ":protocol",
+        ":status",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+        "te",
+        "host",
+        "content-length",
+    ];
+    let found = KNOWN.iter().find(|known| known.as_bytes() == name);
+    found.copied().unwrap_or("a field")
+}
 
 /// Content-length as far as a head tells it.
 pub(crate) fn content_length(headers: &HeaderMap) -> Checked<Option<u64>> {
@@ -21,14 +83,14 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Checked<Option<u64>> {
         //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
         // Digits only; a sign, a list or an overflow is not a length.
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(Violation::ContentLength);
+            return Err(LENGTH);
         }
         let value = std::str::from_utf8(digits)
             .ok()
             .and_then(|digits| digits.parse::<u64>().ok())
-            .ok_or(Violation::ContentLength)?;
+            .ok_or(LENGTH)?;
         if length.is_some_and(|other| other != value) {
-            return Err(Violation::ContentLength);
+            return Err(LENGTH);
         }
         length = Some(value);
     }
@@ -64,7 +126,7 @@ fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)
             // Pseudo-header fields come first, once each, and only those
             // defined for this kind of section.
             if regular {
-                return Err(MALFORMED);
+                return Err(wrong(known(field.name), "comes after other fields"));
             }
             let place = match (field.name, place) {
                 (b":method", Place::Request) => &mut pseudo.method,
@@ -73,15 +135,20 @@ fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)
                 (b":path", Place::Request) => &mut pseudo.path,
                 (b":protocol", Place::Request) => &mut pseudo.protocol,
                 (b":status", Place::Response) => &mut pseudo.status,
-                _ => return Err(MALFORMED),
+                (name, _) => return Err(wrong(known(name), "has no place here")),
             };
-            if place.replace(field.value).is_some() || !is_field_value(field.value) {
-                return Err(MALFORMED);
+            if place.replace(field.value).is_some() {
+                return Err(wrong(known(field.name), "is there twice"));
+            }
+            if !is_field_value(field.value) {
+                return Err(wrong(known(field.name), NO_VALUE));
             }
         } else {
             regular = true;
             let (name, value) = regular_field(&field, place)?;
-            headers.try_append(name, value).map_err(|_| MALFORMED)?;
+            headers
+                .try_append(name, value)
+                .map_err(|_| wrong("a field", "is one more than can be held"))?;
         }
     }
     Ok((pseudo, headers))
@@ -101,17 +168,28 @@ fn is_field_value(value: &[u8]) -> bool {
 fn regular_field(field: &Field<'_>, place: Place) -> Checked<(HeaderName, HeaderValue)> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
     // Upper-case letters are malformed; they would be folded silently here.
-    if field.name.iter().any(u8::is_ascii_uppercase) || !is_field_value(field.value) {
-        return Err(MALFORMED);
+    if field.name.iter().any(u8::is_ascii_uppercase) {
+        return Err(wrong("a field", "has a name with upper-case letters"));
     }
-    let name = HeaderName::from_bytes(field.name).map_err(|_| MALFORMED)?;
+    if !is_field_value(field.value) {
+        return Err(wrong(known(field.name), NO_VALUE));
+    }
+    let name = HeaderName::from_bytes(field.name)
+        .map_err(|_| wrong("a field", "has a name that is none"))?;
     if !may_be_sent(&name, field.value, place) {
-        return Err(MALFORMED);
+        return Err(wrong(known(field.name), "is not allowed in HTTP/3"));
     }
-    let mut value = HeaderValue::from_bytes(field.value).map_err(|_| MALFORMED)?;
+    let mut value =
+        HeaderValue::from_bytes(field.value).map_err(|_| wrong(known(field.name), NO_VALUE))?;
     value.set_sensitive(field.never_indexed);
     Ok((name, value))
 }
+
+/// Of a field that has to be there.
+const MISSING: &str = "is missing";
+
+/// What a value may not be (RFC 9110 §5.5).
+const NO_VALUE: &str = "has a value that is none: a control character, or blanks at an end";
 
 /// Whether HTTP/3 allows the field here at all.
 fn may_be_sent(name: &HeaderName, value: &[u8], place: Place) -> bool {
@@ -137,7 +215,8 @@ fn may_be_sent(name: &HeaderName, value: &[u8], place: Place) -> bool {
 /// CONNECT.
 pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHead> {
     let (pseudo, mut headers) = split(&fields, Place::Request)?;
-    let method = Method::from_bytes(pseudo.method.ok_or(MALFORMED)?).map_err(|_| MALFORMED)?;
+    let method = Method::from_bytes(pseudo.method.ok_or(wrong(":method", MISSING))?)
+        .map_err(|_| wrong(":method", "is not a token"))?;
     let host = single_host(&headers)?;
     let uri = if method == Method::CONNECT && pseudo.protocol.is_none() {
         connect_target(&pseudo)?
@@ -149,7 +228,12 @@ pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHe
         //= https://www.rfc-editor.org/rfc/rfc8441#section-4
         // :protocol goes with CONNECT, and only after we announced it.
         Some(token) if method == Method::CONNECT && extended => Some(upgrade_token(token)?),
-        Some(_) => return Err(MALFORMED),
+        Some(_) => {
+            return Err(wrong(
+                ":protocol",
+                "goes with CONNECT and was not announced",
+            ));
+        }
     };
     join_cookies(&mut headers);
     Ok(RequestHead {
@@ -170,7 +254,7 @@ impl RequestHead {
     ///
     /// # Errors
     /// The rule of RFC 9114 §4.2 and §4.3 that `fields` break.
-    pub fn from_fields(fields: FieldSection) -> Result<Self, Violation> {
+    pub fn from_fields(fields: FieldSection) -> Result<Self, InvalidHead> {
         let mut head = request(fields, true)?;
         head.in_order = true;
         Ok(head)
@@ -183,7 +267,7 @@ impl ResponseHead {
     ///
     /// # Errors
     /// The rule of RFC 9114 §4.2 and §4.3 that `fields` break.
-    pub fn from_fields(fields: FieldSection) -> Result<Self, Violation> {
+    pub fn from_fields(fields: FieldSection) -> Result<Self, InvalidHead> {
         let mut head = response(fields)?;
         head.in_order = true;
         Ok(head)
@@ -191,10 +275,10 @@ impl ResponseHead {
 }
 
 fn upgrade_token(token: &[u8]) -> Checked<Protocol> {
-    let token = std::str::from_utf8(token).map_err(|_| MALFORMED)?;
+    let token = std::str::from_utf8(token).map_err(|_| wrong(":protocol", "is not a token"))?;
     let is_tchar = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c);
     if token.is_empty() || !token.chars().all(is_tchar) {
-        return Err(MALFORMED);
+        return Err(wrong(":protocol", "is not a token"));
     }
     Ok(Protocol::new(token))
 }
@@ -204,76 +288,88 @@ fn single_host(headers: &HeaderMap) -> Checked<Option<HeaderValue>> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().cloned();
     if hosts.next().is_some() {
-        Err(MALFORMED)
+        Err(wrong("host", "is there twice"))
     } else {
         Ok(host)
     }
 }
 
-fn authority(bytes: &[u8]) -> Checked<Authority> {
+fn authority(field: &'static str, bytes: &[u8]) -> Checked<Authority> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
     // Present means not empty, and without user information.
-    if bytes.is_empty() || bytes.contains(&b'@') {
-        return Err(MALFORMED);
+    if bytes.is_empty() {
+        return Err(wrong(field, "is empty"));
     }
-    Authority::try_from(bytes).map_err(|_| MALFORMED)
+    if bytes.contains(&b'@') {
+        return Err(wrong(field, "has user information"));
+    }
+    Authority::try_from(bytes).map_err(|_| wrong(field, "is not a host with a port"))
 }
 
 /// The target of plain CONNECT: host and port, nothing else.
 fn connect_target(pseudo: &Pseudo<'_>) -> Checked<Uri> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
     // :scheme and :path are omitted, :authority names host and port.
-    if pseudo.scheme.is_some() || pseudo.path.is_some() {
-        return Err(MALFORMED);
+    if pseudo.scheme.is_some() {
+        return Err(wrong(":scheme", "has no place in CONNECT"));
     }
-    let target = authority(pseudo.authority.ok_or(MALFORMED)?)?;
+    if pseudo.path.is_some() {
+        return Err(wrong(":path", "has no place in CONNECT"));
+    }
+    let target = pseudo.authority.ok_or(wrong(":authority", MISSING))?;
+    let target = authority(":authority", target)?;
     if target.port_u16().is_none_or(|port| port == 0) || target.host().is_empty() {
-        return Err(MALFORMED);
+        return Err(wrong(":authority", "does not name a host and a port"));
     }
     let mut parts = http::uri::Parts::default();
     parts.authority = Some(target);
-    Uri::from_parts(parts).map_err(|_| MALFORMED)
+    Uri::from_parts(parts).map_err(|_| wrong(":authority", "is not a host with a port"))
 }
 
 fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> Checked<Uri> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
     // Every request but plain CONNECT has exactly one :scheme and one :path.
-    let scheme = pseudo.scheme.ok_or(MALFORMED)?;
-    let path = pseudo.path.ok_or(MALFORMED)?;
+    let scheme = pseudo.scheme.ok_or(wrong(":scheme", MISSING))?;
+    let path = pseudo.path.ok_or(wrong(":path", MISSING))?;
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
-        return Err(MALFORMED);
+        return Err(wrong(":scheme", "is not a scheme"));
     }
-    let scheme = Scheme::try_from(scheme).map_err(|_| MALFORMED)?;
+    let scheme = Scheme::try_from(scheme).map_err(|_| wrong(":scheme", "is not a scheme"))?;
     let web = scheme == Scheme::HTTP || scheme == Scheme::HTTPS;
     let named = match (pseudo.authority, host) {
-        (Some(name), None) => Some(authority(name)?),
-        (None, Some(host)) => Some(authority(host.as_bytes())?),
+        (Some(name), None) => Some(authority(":authority", name)?),
+        (None, Some(host)) => Some(authority("host", host.as_bytes())?),
         (Some(name), Some(host)) => {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
             // When both are there they say the same.
             if !name.eq_ignore_ascii_case(host.as_bytes()) {
-                return Err(MALFORMED);
+                return Err(wrong("host", "differs from `:authority`"));
             }
-            Some(authority(name)?)
+            Some(authority(":authority", name)?)
         }
         (None, None) => None,
     };
     if web {
         let asterisk = path == b"*" && *method == Method::OPTIONS;
-        if named.is_none() || !(path.first() == Some(&b'/') || asterisk) {
-            return Err(MALFORMED);
+        if named.is_none() {
+            return Err(wrong(":authority", MISSING));
+        }
+        if !(path.first() == Some(&b'/') || asterisk) {
+            return Err(wrong(":path", "does not begin with `/`"));
         }
     }
     if path.contains(&b'#') || path.contains(&b' ') {
-        return Err(MALFORMED);
+        return Err(wrong(":path", "is not a path with a query"));
     }
     let mut parts = http::uri::Parts::default();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| MALFORMED)?);
+    parts.path_and_query = Some(
+        PathAndQuery::try_from(path).map_err(|_| wrong(":path", "is not a path with a query"))?,
+    );
     // The http crate has no form for a scheme without authority; the scheme stays
     // in the field section for whoever cares.
     parts.scheme = named.is_some().then_some(scheme);
     parts.authority = named;
-    Uri::from_parts(parts).map_err(|_| MALFORMED)
+    Uri::from_parts(parts).map_err(|_| wrong(":path", "is not a target with the others"))
 }
 
 /// Joins cookie fields that were split for compression.
@@ -299,16 +395,17 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// A received response's head.
 pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
     let (pseudo, headers) = split(&fields, Place::Response)?;
-    let status = pseudo.status.ok_or(MALFORMED)?;
+    let status = pseudo.status.ok_or(wrong(":status", MISSING))?;
     if status.len() != 3 {
-        return Err(MALFORMED);
+        return Err(wrong(":status", "is not 100 to 599, or 101"));
     }
-    let status = StatusCode::from_bytes(status).map_err(|_| MALFORMED)?;
+    let status = StatusCode::from_bytes(status)
+        .map_err(|_| wrong(":status", "is not 100 to 599, or 101"))?;
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.5
     // There is no upgrade in HTTP/3, so 101 makes no sense; nor do numbers
     // outside the five classes.
     if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() > 599 {
-        return Err(MALFORMED);
+        return Err(wrong(":status", "is not 100 to 599, or 101"));
     }
     Ok(ResponseHead {
         status,
@@ -326,12 +423,12 @@ pub(crate) fn trailers(fields: FieldSection) -> Checked<Trailers> {
 
 /// The field section of a request to be sent; `None` when no peer would take it.
 /// Pseudo-header fields go first: method, protocol, scheme, authority, path.
-pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
+pub(crate) fn build_request(head: &RequestHead) -> Checked<FieldSection> {
     if head.in_order
         && let Ok(kept) = request(head.fields.clone(), true)
         && kept.has_parts_of(head)
     {
-        return Some(kept.fields);
+        return Ok(kept.fields);
     }
     let mut fields = FieldSection::new();
     fields.push(b":method", head.method.as_str().as_bytes());
@@ -339,7 +436,14 @@ pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
         fields.push(b":protocol", protocol.as_str().as_bytes());
     }
     if head.method == Method::CONNECT && head.protocol.is_none() {
-        fields.push(b":authority", head.uri.authority()?.as_str().as_bytes());
+        fields.push(
+            b":authority",
+            head.uri
+                .authority()
+                .ok_or(wrong(":authority", MISSING))?
+                .as_str()
+                .as_bytes(),
+        );
     } else {
         let scheme = head.uri.scheme_str().unwrap_or("https");
         fields.push(b":scheme", scheme.as_bytes());
@@ -361,8 +465,8 @@ pub(crate) fn build_request(head: &RequestHead) -> Option<FieldSection> {
     }
     push_headers(&mut fields, &head.headers);
     // The rules for what we send are the rules for what we take.
-    request(fields.clone(), true).ok()?;
-    Some(fields)
+    request(fields.clone(), true)?;
+    Ok(fields)
 }
 
 /// `:authority` without a port that the scheme implies.
@@ -389,26 +493,26 @@ fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
 }
 
 /// The field section of a response to be sent; `None` when no peer would take it.
-pub(crate) fn build_response(head: &ResponseHead) -> Option<FieldSection> {
+pub(crate) fn build_response(head: &ResponseHead) -> Checked<FieldSection> {
     if head.in_order
         && let Ok(kept) = response(head.fields.clone())
         && kept.has_parts_of(head)
     {
-        return Some(kept.fields);
+        return Ok(kept.fields);
     }
     let mut fields = FieldSection::new();
     fields.push(b":status", head.status.as_str().as_bytes());
     push_headers(&mut fields, &head.headers);
-    response(fields.clone()).ok()?;
-    Some(fields)
+    response(fields.clone())?;
+    Ok(fields)
 }
 
 /// The field section of trailers to be sent; `None` when no peer would take it.
-pub(crate) fn build_trailers(headers: &HeaderMap) -> Option<FieldSection> {
+pub(crate) fn build_trailers(headers: &HeaderMap) -> Checked<FieldSection> {
     let mut fields = FieldSection::new();
     push_headers(&mut fields, headers);
-    trailers(fields.clone()).ok()?;
-    Some(fields)
+    trailers(fields.clone())?;
+    Ok(fields)
 }
 
 #[cfg(test)]

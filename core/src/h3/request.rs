@@ -17,9 +17,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::connection::{CHUNK, H3};
+use super::message::{self, Wrong};
 use super::streams::{Kind, Recv, Send};
+use super::tunnel_priority;
 use super::{Fact, H3Event};
-use super::{message, tunnel_priority};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
 use crate::fault::{Fault, Violation};
@@ -286,7 +287,10 @@ impl H3 {
         let Some(exchange) = self.table.get(key).and_then(|slot| slot.exchange_ref()) else {
             return Ok(());
         };
-        let malformed = |why| Fault::Stream(key, why);
+        let malformed = |wrong: Wrong| {
+            tracing::debug!(stream = %key.id, field = wrong.field, "{}", wrong.what);
+            Fault::Stream(key, wrong.why)
+        };
         match (exchange.recv, self.side) {
             (Part::Head, Side::Server) => {
                 let extended = self.config.connect_protocol;
@@ -315,7 +319,8 @@ impl H3 {
         key: StreamKey,
         head: RequestHead,
     ) -> Result<(), Fault> {
-        let length = message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w))?;
+        let length =
+            message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w.why))?;
         let announced = self.take_early_priority(key.id);
         let stated = head.headers.get("priority").map(|value| {
             //= https://www.rfc-editor.org/rfc/rfc9218#section-5
@@ -351,7 +356,8 @@ impl H3 {
     }
 
     fn on_response(&mut self, key: StreamKey, head: ResponseHead) -> Result<(), Fault> {
-        let length = message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w))?;
+        let length =
+            message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w.why))?;
         let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
             return Ok(());
         };

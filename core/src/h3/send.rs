@@ -10,11 +10,12 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 use super::connection::{ARENA, H3};
+use super::message::{self, Wrong};
 use super::request::{Exchange, Part};
 use super::streams::{Kind, Send, Slot};
+use super::tunnel_priority;
 use super::{Fact, H3Event};
-use super::{message, tunnel_priority};
-use crate::error::{OpenError, PeerCode, ResetError, SendError, WriteError};
+use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, StreamKey};
 use crate::transport::{StreamGone, Transport};
@@ -29,16 +30,20 @@ impl H3 {
         t: &mut T,
         head: &RequestHead,
         end: End,
-    ) -> Result<StreamKey, OpenError> {
-        let fields = message::build_request(head).ok_or(OpenError::InvalidHead)?;
-        let length = message::content_length(&head.headers).map_err(|_| OpenError::InvalidHead)?;
+    ) -> Result<StreamKey, RequestError> {
+        let invalid = |wrong: Wrong| RequestError::InvalidHead(wrong.into());
+        let fields = message::build_request(head).map_err(invalid)?;
+        let length = message::content_length(&head.headers).map_err(invalid)?;
         if end == End::Fin && length.is_some_and(|length| length != 0) {
-            return Err(OpenError::InvalidHead);
+            return Err(RequestError::InvalidHead(InvalidHead {
+                field: "content-length",
+                why: "announces content, and the request ends here",
+            }));
         }
         if self.exceeds_peer_limit(&fields) {
-            return Err(OpenError::HeadTooLarge);
+            return Err(RequestError::HeadTooLarge);
         }
-        let id = t.open(Dir::Bi).ok_or(OpenError::Blocked)?;
+        let id = t.open(Dir::Bi).ok_or(RequestError::Blocked)?;
         let mut exchange = Exchange::requested(head);
         exchange.send_length = length;
         exchange.send = if exchange.is_connect() {
@@ -67,8 +72,9 @@ impl H3 {
         end: End,
     ) -> Result<(), SendError> {
         let interim = head.status.is_informational();
-        let fields = message::build_response(head).ok_or(SendError::InvalidHead)?;
-        let length = message::content_length(&head.headers).map_err(|_| SendError::InvalidHead)?;
+        let invalid = |wrong: Wrong| SendError::InvalidHead(wrong.into());
+        let fields = message::build_response(head).map_err(invalid)?;
+        let length = message::content_length(&head.headers).map_err(invalid)?;
         let too_large = self.exceeds_peer_limit(&fields);
         let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
         let open = slot.send == Send::Open;
@@ -112,7 +118,8 @@ impl H3 {
         key: StreamKey,
         trailers: &HeaderMap,
     ) -> Result<(), SendError> {
-        let fields = message::build_trailers(trailers).ok_or(SendError::InvalidHead)?;
+        let fields = message::build_trailers(trailers)
+            .map_err(|wrong| SendError::InvalidHead(wrong.into()))?;
         if self.exceeds_peer_limit(&fields) {
             return Err(SendError::HeadTooLarge);
         }
@@ -166,8 +173,7 @@ impl H3 {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
     // A sender does not send what the receiver has said it will not take.
     fn exceeds_peer_limit(&self, fields: &FieldSection) -> bool {
-        self.peer_settings
-            .as_ref()
+        self.settings_in_force()
             .and_then(|settings| settings.max_field_section_size())
             .is_some_and(|limit| fields.size() > limit)
     }

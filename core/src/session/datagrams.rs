@@ -10,12 +10,13 @@ use super::floor::rings::Ring;
 use super::route::Standing;
 use super::{Kind, Sessions};
 use crate::error::DatagramError;
-use crate::event::{Event, SessionEvent, StreamEvent};
+use crate::event::{Event, StreamEvent};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
 use crate::h3::streams::{Kind as StreamKind, Recv, Send};
 use crate::id::{SessionKey, StreamId, StreamKey};
 use crate::transport::Transport;
+use crate::webtransport::SessionEvent;
 use crate::wire::datagram;
 
 impl Sessions {
@@ -227,7 +228,7 @@ impl Sessions {
         for entry in self.registry.iter_mut() {
             if entry.ring.as_mut().is_some_and(Ring::wanted_room) {
                 let event = SessionEvent::DatagramsUnblocked;
-                cx.out.push_back(Event::Session(entry.key, event));
+                cx.out.push_back(Event::WebTransport(entry.key, event));
             }
         }
         for stream in self.rings.wanted_room() {
@@ -252,7 +253,7 @@ fn deliver<T>(
     cx.h3.useful(1);
     if pushed.tell {
         cx.out.push_back(match owner {
-            Owner::Connect(_) => Event::Session(SessionKey(stream), SessionEvent::Datagrams),
+            Owner::Connect(_) => Event::WebTransport(SessionKey(stream), SessionEvent::Datagrams),
             _ => Event::Stream(stream, StreamEvent::Datagrams),
         });
     }

@@ -23,16 +23,19 @@ use bytes::Bytes;
 
 use crate::code::Code;
 use crate::config::Config;
-use crate::dialect::{Negotiated, NegotiationFailure};
-use crate::error::{OpenError, ReadError, ResetError, SendError, SessionError, WriteError};
+use crate::error::{ReadError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::h3::Claims;
 use crate::h3::connection::H3;
-use crate::head::{ConnectAnswer, ConnectRequest, ResponseHead};
+use crate::head::ResponseHead;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
-use crate::stats::SessionStats;
 use crate::time::heap::Timers;
 use crate::transport::{Read, Transport};
+use crate::webtransport::dialect::{Negotiated, NegotiationFailure};
+use crate::webtransport::{
+    AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
+    SessionError, SessionStats,
+};
 use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 use self::floor::owner::Owner;
@@ -95,7 +98,7 @@ impl Sessions {
     }
 
     /// Whether a WebTransport session could be opened now (client).
-    pub(crate) fn may_open<T: Transport>(&self, h3: &H3, t: &T) -> Result<(), OpenError> {
+    pub(crate) fn may_open<T: Transport>(&self, h3: &H3, t: &T) -> Result<(), OpenSessionError> {
         self.webtransport.may_open(h3, t, self.registry.live())
     }
 
@@ -104,7 +107,7 @@ impl Sessions {
         &mut self,
         cx: &mut Cx<'_, T>,
         request: &ConnectRequest,
-    ) -> Result<SessionKey, OpenError> {
+    ) -> Result<SessionKey, OpenSessionError> {
         self.may_open(cx.h3, cx.t)?;
         let (key, session) = self.webtransport.open(cx, request)?;
         let entry = Entry::new(key, Life::Asked, Kind::WebTransport(session));
@@ -118,13 +121,12 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
         answer: &ConnectAnswer,
-    ) -> Result<(), SessionError> {
-        self.with_key(cx, key, |session| session.accept(answer))?;
+    ) -> Result<(), AcceptError> {
+        let accepted = self.with_key(cx, key, |session| session.accept(answer));
+        accepted.unwrap_or(Err(AcceptError::Gone))?;
         // What came with the request, and waited for the answer.
-        let result = self
-            .with_key(cx, key, |session| Ok(session.on_readable()))
-            .unwrap_or(Ok(()));
-        cx.h3.fail(cx.t, result);
+        let result = self.with_key(cx, key, |session| session.on_readable());
+        cx.h3.fail(cx.t, result.unwrap_or(Ok(())));
         Ok(())
     }
 
@@ -135,8 +137,9 @@ impl Sessions {
         key: SessionKey,
         head: &ResponseHead,
         content: Bytes,
-    ) -> Result<(), SessionError> {
-        self.with_key(cx, key, |session| session.reject(head, content))
+    ) -> Result<(), RejectError> {
+        let rejected = self.with_key(cx, key, |session| session.reject(head, content));
+        rejected.unwrap_or(Err(RejectError::Gone))
     }
 
     /// Closes a WebTransport session from this side.
@@ -147,7 +150,8 @@ impl Sessions {
         code: u32,
         reason: &str,
     ) -> Result<(), SessionError> {
-        self.with_key(cx, key, |session| session.close(code, reason))
+        let closed = self.with_key(cx, key, |session| session.close(code, reason));
+        closed.unwrap_or(Err(SessionError::Gone))
     }
 
     /// Asks the peer to wind a WebTransport session down.
@@ -156,7 +160,8 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
     ) -> Result<(), SessionError> {
-        self.with_key(cx, key, |session| session.drain())
+        let drained = self.with_key(cx, key, |session| session.drain());
+        drained.unwrap_or(Err(SessionError::Gone))
     }
 
     /// Opens a data stream in a session.
@@ -165,9 +170,9 @@ impl Sessions {
         cx: &mut Cx<'_, T>,
         key: SessionKey,
         dir: Dir,
-    ) -> Result<StreamKey, OpenError> {
-        let index = Registry::<Kind>::find(cx.h3, key).ok_or(OpenError::SessionGone)?;
-        let mut session = self.lend(cx, index).ok_or(OpenError::SessionGone)?;
+    ) -> Result<StreamKey, OpenStreamError> {
+        let index = Registry::<Kind>::find(cx.h3, key).ok_or(OpenStreamError::SessionGone)?;
+        let mut session = self.lend(cx, index).ok_or(OpenStreamError::SessionGone)?;
         session.open_stream(dir)
     }
 

@@ -8,7 +8,7 @@ use super::webtransport::handshake;
 use super::webtransport::over_h3::OverH3;
 use super::{Kind, Sessions};
 use crate::code::Code;
-use crate::error::{CloseReason, PeerCode, SessionClose, SessionError};
+use crate::error::{CloseReason, PeerCode};
 use crate::event::{Event, StreamEvent};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
@@ -18,6 +18,7 @@ use crate::head::RequestHead;
 use crate::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::Transport;
+use crate::webtransport::SessionClose;
 use crate::wire::seen::Seen;
 
 /// What is known of a session by its id.
@@ -115,7 +116,13 @@ impl Sessions {
         if !handshake::is_session(cx.h3, &head) {
             // What named it as a session need not wait any longer.
             self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
-            cx.out.push_back(Event::Request { stream, head });
+            let early = !cx.h3.established;
+            let event = Event::Request {
+                stream,
+                head,
+                early,
+            };
+            cx.out.push_back(event);
             return Ok(());
         }
         let live = self.registry.live();
@@ -479,10 +486,10 @@ impl Sessions {
         &mut self,
         cx: &mut Cx<'_, T>,
         key: SessionKey,
-        work: impl FnOnce(&mut SessionMut<'_, OverH3<'_, T>>) -> Result<R, SessionError>,
-    ) -> Result<R, SessionError> {
-        let index = Registry::<Kind>::find(cx.h3, key).ok_or(SessionError::Gone)?;
-        self.with(cx, index, work).ok_or(SessionError::Gone)?
+        work: impl FnOnce(&mut SessionMut<'_, OverH3<'_, T>>) -> R,
+    ) -> Option<R> {
+        let index = Registry::<Kind>::find(cx.h3, key)?;
+        self.with(cx, index, work)
     }
 
     /// The same for every session. O(sessions).
@@ -532,7 +539,6 @@ impl Sessions {
 /// What the application is told of its own stream, if anything.
 fn to_application(stream: StreamKey, fact: Fact) -> Option<Event> {
     let event = match fact {
-        Fact::Request(head) => return Some(Event::Request { stream, head }),
         Fact::Interim(head) => return Some(Event::Interim { stream, head }),
         Fact::Response(head) => return Some(Event::Response { stream, head }),
         Fact::Trailers(trailers) => return Some(Event::Trailers { stream, trailers }),
@@ -543,6 +549,8 @@ fn to_application(stream: StreamKey, fact: Fact) -> Option<Event> {
         Fact::Reset(code) => StreamEvent::Reset(PeerCode::http(code)),
         Fact::Unprocessed => StreamEvent::Unprocessed,
         Fact::Malformed(why) => StreamEvent::Malformed(why),
+        // Told by whoever looks whose it is.
+        Fact::Request(_) => return None,
         // Its own affair, and it has told the transport.
         Fact::Reprioritized => return None,
     };

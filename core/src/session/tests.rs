@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::event::{Event, SessionEvent};
+use crate::event::Event;
 use crate::id::{Dir, Side};
 use crate::testing::loopback::Knobs;
 use crate::testing::loopback_pair::LoopbackPair;
 use crate::transport::{Transport, TransportEvent};
+use crate::webtransport::SessionEvent;
 
 /// Look-ups of streams that `work` makes on the server.
 fn counted(pair: &mut LoopbackPair, work: impl FnOnce(&mut LoopbackPair)) -> u32 {
@@ -55,11 +56,12 @@ fn an_event_finds_the_owner_of_its_stream_once() {
     let (client, _) = pair.session("https://example.com/wt");
     let here = pair
         .client()
-        .open_stream(client, Dir::Uni)
+        .webtransport(client)
+        .open_stream(Dir::Uni)
         .expect("a stream");
     pair.write_all(Side::Client, here, "x").expect("room");
     let there = crate::expect_event!(
-        pair, Side::Server, Event::Session(_, SessionEvent::Opened { stream, .. }) => stream
+        pair, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
     );
     pair.read_some(Side::Server, there, &mut Vec::new())
         .expect("a byte");

@@ -541,7 +541,8 @@ fn greet(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>) ->
         from.classes[ix(dir)].max_opened = max;
         to.classes[ix(dir)].max_arrived = max;
     }
-    out.push((from.side, TransportEvent::Connected));
+    let early = from.knobs.early;
+    out.push((from.side, TransportEvent::Connected { early }));
     true
 }
 

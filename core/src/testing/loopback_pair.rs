@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::access::Access;
 use crate::config::Config;
+use crate::connection::Access;
 use crate::connection::Connection;
 use crate::error::{ReadError, TransportFailure, WriteError};
-use crate::event::{Event, SessionEvent};
-use crate::head::{ConnectAnswer, ConnectRequest};
+use crate::event::Event;
 use crate::id::{SessionKey, Side, StreamKey};
 use crate::testing::loopback::{End, Knobs, Loopback};
 use crate::testing::watch::{Watch, watch};
 use crate::transport::{ReadState, TransportEvent};
+use crate::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 
 /// Steps after which a pair that still moves is taken to run in circles.
 const TOO_MANY_STEPS: usize = 2_000_000;
@@ -90,7 +90,7 @@ impl LoopbackPair {
         let mut watched = |side, config: Config, seed| match &mut watch {
             Some(watch) => {
                 let observer = watch.connection(side, &config, seed);
-                Connection::observed(side, Arc::new(config), seed, observer)
+                Connection::new(side, Arc::new(config), seed).observed(observer)
             }
             None => Connection::new(side, Arc::new(config), seed),
         };
@@ -275,12 +275,13 @@ impl LoopbackPair {
             .open_session(&request)
             .expect("opens a session");
         let server = expect_event!(
-            self, Side::Server, Event::Session(key, SessionEvent::Requested(_)) => key
+            self, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
         );
         self.server()
-            .accept_session(server, &ConnectAnswer::default())
+            .webtransport(server)
+            .accept(&ConnectAnswer::default())
             .expect("accepts it");
-        expect_event!(self, Side::Client, Event::Session(_, SessionEvent::Established(_)) => ());
+        expect_event!(self, Side::Client, Event::WebTransport(_, SessionEvent::Established(_)) => ());
         (client, server)
     }
 
@@ -436,7 +437,7 @@ pub(super) fn take_from<T>(
 ) -> Option<T> {
     for at in 0..events.len() {
         // Something has to stand in its place meanwhile; it does not matter what.
-        let event = std::mem::replace(&mut events[at], Event::Connected);
+        let event = std::mem::replace(&mut events[at], Event::Available(crate::id::Dir::Bi));
         match f(event) {
             Ok(value) => {
                 events.remove(at);

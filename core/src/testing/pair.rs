@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::cert::Identity;
 use super::link::Link;
 use super::watch::{Watch, watch};
-use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
+use crate::connection::{Command, CommandError, Reply};
 use crate::endpoint::{
     Arrival, ConnectionMut, Endpoint, EndpointConfig, IncomingPolicy, Target, TransportSettings,
 };
@@ -209,12 +209,15 @@ impl Pair {
         self.drive();
         let mut server = None;
         for (key, event) in self.server.events.drain(..) {
-            if matches!(event, Event::Connected) {
+            if matches!(event, Event::Connected { .. }) {
                 server = Some(key);
             }
         }
         let mine = self.client.take(client);
-        assert!(matches!(mine.first(), Some(Event::Connected)), "{mine:?}");
+        assert!(
+            matches!(mine.first(), Some(Event::Connected { .. })),
+            "{mine:?}"
+        );
         (client, server.expect("the server is connected"))
     }
 

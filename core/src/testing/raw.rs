@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::access::Access;
 use crate::code::Code;
 use crate::config::Config;
+use crate::connection::Access;
 use crate::connection::Connection;
 use crate::error::CloseReason;
 use crate::event::Event;
@@ -186,7 +186,7 @@ impl RawPeer {
         let conn = match &mut watch {
             Some(watch) => {
                 let observer = watch.connection(ours, &config, 7);
-                Connection::observed(ours, Arc::new(config), 7, observer)
+                Connection::new(ours, Arc::new(config), 7).observed(observer)
             }
             None => Connection::new(ours, Arc::new(config), 7),
         };

@@ -259,6 +259,32 @@ impl Settings {
         }
     }
 
+    /// Whether these may follow early data that was sent by `remembered` ones: no limit
+    /// is smaller and nothing that was offered is withdrawn.
+    #[must_use]
+    pub fn keeps(&self, remembered: &Self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
+        // A server that takes early data does not reduce what the client counted on.
+        let flags = [SettingId::ENABLE_CONNECT_PROTOCOL, SettingId::H3_DATAGRAM];
+        let offered = flags
+            .into_iter()
+            .all(|id| remembered.get(id) != Some(1) || self.get(id) == Some(1));
+        let section = match (
+            remembered.max_field_section_size(),
+            self.max_field_section_size(),
+        ) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(before), Some(now)) => now >= before,
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.3
+        // A capacity that was remembered and not 0 stays as it was.
+        let table = remembered.qpack_max_table_capacity();
+        let table = table == 0 || table == self.qpack_max_table_capacity();
+        let blocked = self.qpack_blocked_streams() >= remembered.qpack_blocked_streams();
+        offered && section && table && blocked
+    }
+
     /// Largest dynamic table, bytes; 0 unless declared.
     #[must_use]
     pub fn qpack_max_table_capacity(&self) -> u64 {

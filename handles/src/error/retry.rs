@@ -5,7 +5,9 @@
 
 use http::StatusCode;
 
-use super::{ConnectError, DatagramError, OpenError, ReadError, WriteError};
+use super::{
+    DatagramError, OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
+};
 
 /// Answers that speak of the moment, not of the request (RFC 9110 §15, RFC 8470
 /// §5.2, RFC 6585 §4). `retry-after` may say when to come back.
@@ -20,13 +22,29 @@ const PASSING: [StatusCode; 8] = [
     StatusCode::GATEWAY_TIMEOUT,
 ];
 
-impl OpenError {
+impl RequestError {
     /// Whether the same can succeed on another connection.
     ///
     /// | case | |
     /// |---|---|
-    /// | `Refused` | as [`Refusal::is_retryable`](aqueduct_core::error::OpenError::is_retryable): a GOAWAY is, an invalid head is not |
-    /// | `Session` | as [`SessionClose::is_retryable`](aqueduct_core::error::SessionClose::is_retryable) |
+    /// | `Refused` | as [`RequestError::is_retryable`](aqueduct_core::error::RequestError::is_retryable): a GOAWAY is, an invalid head is not |
+    /// | `Connection` | as [`CloseReason::is_retryable`](aqueduct_core::error::CloseReason::is_retryable) |
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(why) => why.is_retryable(),
+            Self::Connection(reason) => reason.is_retryable(),
+        }
+    }
+}
+
+impl OpenStreamError {
+    /// Whether the same can succeed in another session.
+    ///
+    /// | case | |
+    /// |---|---|
+    /// | `Refused` | as [`OpenStreamError::is_retryable`](aqueduct_core::webtransport::OpenStreamError::is_retryable) |
+    /// | `Session` | as [`SessionClose::is_retryable`](aqueduct_core::webtransport::SessionClose::is_retryable) |
     /// | `Connection` | as [`CloseReason::is_retryable`](aqueduct_core::error::CloseReason::is_retryable) |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -38,15 +56,15 @@ impl OpenError {
     }
 }
 
-impl ConnectError {
+impl OpenSessionError {
     /// Whether the same session can be asked for again, elsewhere or later.
     ///
     /// | case | |
     /// |---|---|
     /// | `Rejected` with 408, 421, 425, 429, 500, 502, 503, 504 | yes |
     /// | `Rejected` with another status: not found, forbidden, a redirect | no |
-    /// | `Refused` | as [`Refusal::is_retryable`](aqueduct_core::error::OpenError::is_retryable): a GOAWAY is, a peer without WebTransport is not |
-    /// | `Session` | as [`SessionClose::is_retryable`](aqueduct_core::error::SessionClose::is_retryable) |
+    /// | `Refused` | as [`OpenSessionError::is_retryable`](aqueduct_core::webtransport::OpenSessionError::is_retryable): a GOAWAY is, a peer without WebTransport is not |
+    /// | `Session` | as [`SessionClose::is_retryable`](aqueduct_core::webtransport::SessionClose::is_retryable) |
     /// | `Connection` | as [`CloseReason::is_retryable`](aqueduct_core::error::CloseReason::is_retryable) |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -79,7 +97,7 @@ impl WriteError {
             Self::Malformed(_)
             | Self::WrongState
             | Self::ContentLength
-            | Self::InvalidHead
+            | Self::InvalidHead(_)
             | Self::HeadTooLarge
             | Self::InvalidCapsule
             | Self::Closed => false,
@@ -131,14 +149,15 @@ impl DatagramError {
 #[cfg(test)]
 mod tests {
     use aqueduct_core::error::TransportFailure::TimedOut;
-    use aqueduct_core::error::{CloseReason, OpenError as Refusal, PeerCode, SessionClose};
+    use aqueduct_core::error::{CloseReason, PeerCode, RequestError as Refusal};
+    use aqueduct_core::webtransport::{OpenSessionError as CoreSession, SessionClose};
     use http::HeaderMap;
 
     use super::*;
 
     #[test]
     fn a_rejection_is_final_unless_the_status_says_otherwise() {
-        let rejected = |status| ConnectError::Rejected {
+        let rejected = |status| OpenSessionError::Rejected {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: HeaderMap::new(),
         };
@@ -154,13 +173,13 @@ mod tests {
     fn an_error_is_as_final_as_what_caused_it() {
         let timeout = CloseReason::Transport(TimedOut);
         let closed = SessionClose::Connection(timeout.clone());
-        assert!(OpenError::Session(closed.clone()).is_retryable());
-        assert!(ConnectError::Connection(timeout.clone()).is_retryable());
+        assert!(OpenStreamError::Session(closed.clone()).is_retryable());
+        assert!(OpenSessionError::Connection(timeout.clone()).is_retryable());
         assert!(DatagramError::Session(closed).is_retryable());
         assert!(WriteError::Connection(timeout).is_retryable());
         assert!(!ReadError::Session(SessionClose::Connection(CloseReason::Drained)).is_retryable());
-        assert!(!ConnectError::Refused(Refusal::WebTransportNotEnabled).is_retryable());
-        assert!(OpenError::Refused(Refusal::Draining).is_retryable());
+        assert!(!OpenSessionError::Refused(CoreSession::WebTransportNotEnabled).is_retryable());
+        assert!(RequestError::Refused(Refusal::Draining).is_retryable());
         assert!(ReadError::Reset(PeerCode::http(0x10b)).is_retryable());
         assert!(!WriteError::Stopped(PeerCode::http(0x10c)).is_retryable());
     }

@@ -108,7 +108,7 @@ impl Half {
         self.conn.lock().core(self.conn.key, |core| {
             // A stream that is over needs no order.
             if let Ok(mut send) = core.send(self.key) {
-                send.set_order(order);
+                send.set_send_order(order);
             }
         });
     }
@@ -117,7 +117,7 @@ impl Half {
         self.conn.lock().core(self.conn.key, |core| {
             // A stream that is over needs no group.
             if let Ok(mut send) = core.send(self.key) {
-                send.set_group(group);
+                send.set_send_group(group);
             }
         });
     }
@@ -206,8 +206,6 @@ impl Half {
         }
         locked.pump();
         match self.write_end(locked) {
-            // The session's last event follows and wakes its streams.
-            None if error == CoreWrite::SessionGone => None,
             None => Some(WriteError::Closed),
             told => told,
         }
@@ -216,7 +214,7 @@ impl Half {
     pub(crate) fn send_error(&self, locked: &mut Locked<'_>, error: SendError) -> WriteError {
         match error {
             SendError::WrongState => WriteError::WrongState,
-            SendError::InvalidHead => WriteError::InvalidHead,
+            SendError::InvalidHead(invalid) => WriteError::InvalidHead(invalid),
             SendError::HeadTooLarge => WriteError::HeadTooLarge,
             SendError::ContentLength => WriteError::ContentLength,
             _ => {
@@ -234,7 +232,6 @@ impl Half {
         }
         locked.pump();
         match self.read_end(locked) {
-            None if error == CoreRead::SessionGone => None,
             None => Some(ReadError::Closed),
             told => told,
         }

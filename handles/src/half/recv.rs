@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use aqueduct_core::access::Access;
 use aqueduct_core::code::Code;
+use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::ReadError as CoreRead;
 use aqueduct_core::id::Side;
@@ -147,7 +147,7 @@ impl RecvHalf {
         // Only what moved something gives the driver work: credit, or, in a
         // message, acknowledgements of field sections.
         let read = locked
-            .peek(self.half.conn.key, read)
+            .quietly(self.half.conn.key, read)
             .unwrap_or(Err(CoreRead::Gone));
         let idle =
             matches!(&read, Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked);

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use aqueduct_core::access::Access;
+use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::WriteError as CoreWrite;
 use bytes::Bytes;

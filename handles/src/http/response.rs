@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response};
 
 use super::{BodyReceiver, BodySender};
 use crate::datagrams::Datagrams;
-use crate::error::{ReadError, ResetError, WriteError};
+use crate::error::{InvalidHead, ReadError, ResetError, WriteError};
 use crate::half::Half;
 use crate::shared::Locked;
 use crate::table::RecvOver;
@@ -36,7 +36,7 @@ impl ResponseSender {
     /// [`WriteError`]; nothing was sent.
     pub fn send_interim(&mut self, response: Response<()>) -> Result<(), WriteError> {
         if !response.status().is_informational() {
-            return Err(WriteError::InvalidHead);
+            return Err(wrong_status("is not an interim one"));
         }
         self.respond(response, End::More)
     }
@@ -47,7 +47,7 @@ impl ResponseSender {
     /// [`WriteError`]; nothing was sent.
     pub fn send_response(&mut self, response: Response<()>) -> Result<(), WriteError> {
         if response.status().is_informational() {
-            return Err(WriteError::InvalidHead);
+            return Err(wrong_status("is an interim one"));
         }
         self.respond(response, End::More)
     }
@@ -58,7 +58,7 @@ impl ResponseSender {
     /// [`WriteError`]; nothing was sent.
     pub fn send_empty(&mut self, response: Response<()>) -> Result<(), WriteError> {
         if response.status().is_informational() {
-            return Err(WriteError::InvalidHead);
+            return Err(wrong_status("is an interim one"));
         }
         self.respond(response, End::Fin)
     }
@@ -278,4 +278,8 @@ impl ResponseReceiver {
     pub fn into_body(self) -> BodyReceiver {
         self.0
     }
+}
+
+fn wrong_status(why: &'static str) -> WriteError {
+    WriteError::InvalidHead(InvalidHead::new(":status", why))
 }

@@ -5,23 +5,22 @@ mod request;
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_core::access::Access;
+use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::{ExportFailed, QuinnTransport};
-use aqueduct_core::error::{DatagramError as CoreDatagram, OpenError as Refusal, SessionClose};
-use aqueduct_core::exporter;
-use aqueduct_core::head::ConnectAnswer;
+use aqueduct_core::error::DatagramError as CoreDatagram;
 use aqueduct_core::id::{Dir, SessionKey, StreamId, StreamKey};
-use aqueduct_core::stats::SessionStats;
+use aqueduct_core::webtransport::{self, ConnectAnswer, SessionClose, SessionStats, exporter};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
-use crate::connection::{ConnHandle, Connection, open_with};
-use crate::error::{DatagramError, OpenError, SessionError};
+use crate::connection::{ConnHandle, Connection};
+use crate::error::{DatagramError, OpenStreamError, SessionError};
 use crate::half::{Half, RecvHalf, SendHalf};
 use crate::place::Place;
 use crate::shared::{Locked, Step, wait_for};
 use crate::stream::{RecvStream, SendStream};
 use crate::table::{RecvOver, SendOver, SessionTopic, Stream};
+use crate::wait::open_with;
 
 pub(crate) use request::PendingSession;
 pub use request::SessionRequest;
@@ -60,9 +59,9 @@ impl Drop for SessionHandle {
 impl SessionHandle {
     fn close(&self, code: u32, reason: &str) -> Result<(), SessionError> {
         let conn = &self.half.conn;
-        let close = conn
-            .lock()
-            .core(conn.key, |core| core.close_session(self.key, code, reason));
+        let close = conn.lock().core(conn.key, |core| {
+            core.webtransport(self.key).close(code, reason)
+        });
         close.unwrap_or(Err(SessionError::Gone))
     }
 
@@ -141,8 +140,8 @@ impl Session {
     /// learns of it at once. Cancel safe: a dropped future has opened nothing.
     ///
     /// # Errors
-    /// [`OpenError`].
-    pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), OpenError> {
+    /// [`OpenStreamError`].
+    pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), OpenStreamError> {
         self.open(Dir::Bi, |conn, locked, at, key| {
             let send = SendHalf {
                 half: Half::new(conn, locked, at, key),
@@ -158,8 +157,8 @@ impl Session {
     /// Opens a stream that this side writes; otherwise as [`open_bi`](Self::open_bi).
     ///
     /// # Errors
-    /// [`OpenError`].
-    pub async fn open_uni(&self) -> Result<SendStream, OpenError> {
+    /// [`OpenStreamError`].
+    pub async fn open_uni(&self) -> Result<SendStream, OpenStreamError> {
         self.open(Dir::Uni, |conn, locked, at, key| {
             SendStream(SendHalf {
                 half: Half::new(conn, locked, at, key),
@@ -172,18 +171,18 @@ impl Session {
         &self,
         dir: Dir,
         make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
-    ) -> Result<T, OpenError> {
+    ) -> Result<T, OpenStreamError> {
         let SessionHandle { key, half, .. } = &*self.0;
         let conn = &half.conn;
-        open_with(conn, dir, Some(half.at), |locked| {
-            let opened = locked.core(conn.key, |core| core.open_stream(*key, dir));
-            let stream = opened.unwrap_or(Err(Refusal::Closed))?;
+        let opened = open_with(conn, dir, Some(half.at), |locked| {
+            let opened = locked.core(conn.key, |core| core.webtransport(*key).open_stream(dir));
+            let stream = opened.unwrap_or(Err(webtransport::OpenStreamError::Closed))?;
             let end = locked.stream(half.at).end.clone().unwrap_or_default();
             let entry = Stream::data(stream, end);
             let at = locked.conn(conn.at).insert_stream(entry);
             Ok(make(conn, locked, at, stream))
-        })
-        .await
+        });
+        Ok(opened.await?)
     }
 
     /// The next stream that the peer opened and both sides write. Many tasks may
@@ -328,7 +327,7 @@ impl Session {
         let conn = &self.0.half.conn;
         let drain = conn
             .lock()
-            .core(conn.key, |core| core.drain_session(self.0.key));
+            .core(conn.key, |core| core.webtransport(self.0.key).drain());
         drain.unwrap_or(Err(SessionError::Gone))
     }
 

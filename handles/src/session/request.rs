@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use aqueduct_core::access::Access;
+use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, ResponseHead};
+use aqueduct_core::head::ResponseHead;
 use aqueduct_core::id::{SessionKey, Side};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 
 use super::{Session, SessionHandle};
 use crate::connection::{ConnHandle, Connection};
-use crate::error::{ConnectError, SessionError};
+use crate::error::{AcceptError, OpenSessionError, RejectError};
 use crate::half::Half;
 use crate::place::Place;
 use crate::shared::{Locked, Step, wait_for};
@@ -77,7 +78,7 @@ impl SessionRequest {
     ///
     /// # Errors
     /// [`SessionError::Gone`] when the client has given up.
-    pub fn accept(self) -> Result<Session, SessionError> {
+    pub fn accept(self) -> Result<Session, AcceptError> {
         self.accept_with(ConnectAnswer::default())
     }
 
@@ -87,7 +88,7 @@ impl SessionRequest {
     /// # Errors
     /// [`SessionError::ProtocolNotOffered`] for another one, and as for
     /// [`accept_with`](Self::accept_with).
-    pub fn accept_with_protocol(self, protocol: &str) -> Result<Session, SessionError> {
+    pub fn accept_with_protocol(self, protocol: &str) -> Result<Session, AcceptError> {
         self.accept_with(ConnectAnswer {
             protocol: Some(protocol.to_owned()),
             ..ConnectAnswer::default()
@@ -101,13 +102,13 @@ impl SessionRequest {
     /// client did not offer, [`SessionError::InvalidHead`] for an answer that cannot be sent, and as
     /// for [`accept`](Self::accept). The request is rejected with status 500
     /// when there is still somebody to tell.
-    pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, SessionError> {
+    pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, AcceptError> {
         let half = self.pending.half();
         let accept = half.conn.lock().core(half.conn.key, |core| {
-            core.accept_session(self.pending.key, &answer)
+            core.webtransport(self.pending.key).accept(&answer)
         });
         accept
-            .unwrap_or(Err(SessionError::Gone))
+            .unwrap_or(Err(AcceptError::Gone))
             .map(|()| self.pending.establish(self.request.uri.clone(), answer))
     }
 
@@ -116,7 +117,7 @@ impl SessionRequest {
     /// # Errors
     /// [`SessionError::InvalidStatus`] for another status; the request is
     /// rejected with status 500 then.
-    pub fn reject(mut self, status: StatusCode) -> Result<(), SessionError> {
+    pub fn reject(mut self, status: StatusCode) -> Result<(), RejectError> {
         self.pending
             .reject(&ResponseHead::new(status), Bytes::new())
     }
@@ -127,7 +128,7 @@ impl SessionRequest {
     /// # Errors
     /// As for [`reject`](Self::reject), and [`SessionError::InvalidHead`] for
     /// fields that HTTP/3 does not allow.
-    pub fn reject_with(mut self, response: Response<Bytes>) -> Result<(), SessionError> {
+    pub fn reject_with(mut self, response: Response<Bytes>) -> Result<(), RejectError> {
         let (parts, content) = response.into_parts();
         let head = ResponseHead::from_http(Response::from_parts(parts, ()));
         self.pending.reject(&head, content)
@@ -178,7 +179,7 @@ impl PendingSession {
     }
 
     /// Waits for the server's answer.
-    pub(crate) async fn established(mut self, uri: Uri) -> Result<Session, ConnectError> {
+    pub(crate) async fn established(mut self, uri: Uri) -> Result<Session, OpenSessionError> {
         let half = self.half();
         let (conn, at) = (half.conn.clone(), half.at);
         let answer = wait_for(&conn.shared, |locked| {
@@ -191,10 +192,10 @@ impl PendingSession {
                 return Step::Done(Ok(answer));
             }
             if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-                return Step::Done(Err(ConnectError::Session(close.clone())));
+                return Step::Done(Err(OpenSessionError::Session(close.clone())));
             }
             match &locked.conn(at.conn).closed {
-                Some(reason) => Step::Done(Err(ConnectError::Connection(reason.clone()))),
+                Some(reason) => Step::Done(Err(OpenSessionError::Connection(reason.clone()))),
                 None => Step::Wait(Place::Session(at, SessionTopic::State)),
             }
         })
@@ -203,7 +204,7 @@ impl PendingSession {
             Ok(Answer::Established(answer)) => Ok(self.establish(uri, *answer)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
-                Err(ConnectError::Rejected {
+                Err(OpenSessionError::Rejected {
                     status,
                     headers: answer.headers,
                 })
@@ -215,13 +216,13 @@ impl PendingSession {
         }
     }
 
-    fn reject(&mut self, head: &ResponseHead, content: Bytes) -> Result<(), SessionError> {
+    fn reject(&mut self, head: &ResponseHead, content: Bytes) -> Result<(), RejectError> {
         let half = self.half();
         let mut locked = half.conn.lock();
         let reject = locked.core(half.conn.key, |core| {
-            core.reject_session_with(self.key, head, content)
+            core.webtransport(self.key).reject_with(head, content)
         });
-        let done = reject.unwrap_or(Err(SessionError::Gone));
+        let done = reject.unwrap_or(Err(RejectError::Gone));
         if done.is_ok()
             && let Some(session) = &mut locked.stream(half.at).session
         {
@@ -243,8 +244,9 @@ impl Drop for PendingSession {
             let head = ResponseHead::new(StatusCode::INTERNAL_SERVER_ERROR);
             let _ = self.reject(&head, Bytes::new());
         } else {
-            let close =
-                |core: &mut Access<'_, QuinnTransport<'_>>| core.close_session(self.key, 0, "");
+            let close = |core: &mut Access<'_, QuinnTransport<'_>>| {
+                core.webtransport(self.key).close(0, "")
+            };
             let _ = half.conn.lock().core(half.conn.key, close);
         }
     }

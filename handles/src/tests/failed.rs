@@ -8,14 +8,15 @@ use std::time::Duration;
 use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::Target;
 use aqueduct_core::error::{CloseReason, TransportFailure};
-use aqueduct_core::head::ConnectRequest;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::cert::Identity;
+use aqueduct_core::webtransport::ConnectRequest;
 use http::StatusCode;
 
 use super::{Net, poll, table};
 use crate::Endpoint;
-use crate::error::{ConnectError, NegotiationFailure, Refusal};
+use crate::error::{NegotiationFailure, OpenSessionError};
+use aqueduct_core::error::RequestError as Refusal;
 
 fn session_request() -> ConnectRequest {
     ConnectRequest::new("https://localhost/".parse().expect("a URI"))
@@ -89,7 +90,7 @@ fn nothing_is_left_of_a_failed_session() {
         asked.reject(status).expect("still wanted");
         let error = net.run(opening).expect_err("rejected");
         assert!(
-            matches!(error, ConnectError::Rejected { status: told, .. } if told == status),
+            matches!(error, OpenSessionError::Rejected { status: told, .. } if told == status),
             "{error}"
         );
         assert_eq!(error.is_retryable(), retryable, "{error}");
@@ -117,7 +118,7 @@ fn a_goaway_invites_to_come_back_elsewhere() {
     let mut opening = pin!(ours.open_session(session_request()));
     assert!(poll(opening.as_mut()).is_none(), "it is on its way");
     let crossed = net.run(opening).expect_err("left out");
-    let ConnectError::Session(close) = &crossed else {
+    let OpenSessionError::Session(close) = &crossed else {
         panic!("{crossed:?}")
     };
     // By GOAWAY or by a reset, whichever comes first.
@@ -126,7 +127,7 @@ fn a_goaway_invites_to_come_back_elsewhere() {
     let late = net
         .run(ours.open_session(session_request()))
         .expect_err("too late");
-    assert_eq!(late, ConnectError::Refused(Refusal::Draining));
+    assert_eq!(late, OpenSessionError::Refused(Refusal::Draining.into()));
     assert!(late.is_retryable());
     // The one session that both sides have is all there is.
     assert_eq!(table(&ours, |conn| conn.streams.len()), 1);

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aqueduct_tokio::error::{ConnectError, OpenError, WriteError};
+use aqueduct_tokio::error::{OpenSessionError, OpenStreamError, WriteError};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::endpoint::ConnectError as BeginError;
-use aqueduct_tokio::protocol::error::{CloseReason, SessionClose};
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::error::CloseReason;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{Endpoint, Session};
 use http::Uri;
 use tokio::io::BufReader;
@@ -38,7 +39,7 @@ macro_rules! failures {
     )* };
 }
 
-failures!(CloseReason, ConnectError, OpenError, WriteError);
+failures!(CloseReason, OpenSessionError, OpenStreamError, WriteError);
 
 impl From<BeginError> for Failed {
     fn from(error: BeginError) -> Self {

@@ -1,8 +1,8 @@
 //! What the two ends of a session have agreed on.
 
-use aqueduct_tokio::error::SessionError;
-use aqueduct_tokio::protocol::dialect::Dialect;
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::error::AcceptError;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::dialect::Dialect;
 
 use crate::harness::{Pair, within};
 
@@ -28,7 +28,7 @@ async fn an_application_protocol_is_one_of_those_offered() {
         let (rejected, ()) = tokio::join!(pair.client.open_session(request), async {
             let asked = pair.server.accept_session().await.expect("arrives");
             let error = asked.accept_with_protocol("mail").expect_err("not offered");
-            assert_eq!(error, SessionError::ProtocolNotOffered);
+            assert_eq!(error, AcceptError::ProtocolNotOffered);
         });
         rejected.expect_err("the server did not know what to do");
     })

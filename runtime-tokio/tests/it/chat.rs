@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
-use aqueduct_tokio::protocol::error::SessionClose;
-use aqueduct_tokio::protocol::head::ConnectRequest;
 use aqueduct_tokio::protocol::id::Side;
 use aqueduct_tokio::protocol::testing::cert::Identity;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{Endpoint, Session};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};

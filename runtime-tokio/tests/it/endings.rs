@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::Endpoint;
-use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::error::{OpenSessionError, ReadError, RequestError, WriteError};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
-use aqueduct_tokio::protocol::error::{CloseReason, SessionClose, TransportFailure};
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::error::RequestError as Refusal;
+use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
 use aqueduct_tokio::protocol::id::Side;
 use aqueduct_tokio::protocol::testing::cert::Identity;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::OpenSessionError as SessionRefusal;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use bytes::Bytes;
 use http::Response;
 
@@ -41,7 +44,7 @@ async fn a_close_is_told_to_everybody_with_its_author() {
         let sent = stream.send_data(Bytes::from_static(b"x")).await;
         assert_eq!(sent, Err(WriteError::Connection(remote.clone())));
         let opened = pair.client.request(request("GET")).await.expect_err("over");
-        assert_eq!(opened, OpenError::Connection(remote));
+        assert_eq!(opened, RequestError::Connection(remote));
 
         let local = CloseReason::Local {
             code: Code::H3_INTERNAL_ERROR,
@@ -98,7 +101,7 @@ async fn a_drain_lets_work_finish_and_refuses_new_work() {
             .request(request("GET"))
             .await
             .expect_err("draining");
-        assert_eq!(refused, OpenError::Refused(Refusal::Draining));
+        assert_eq!(refused, RequestError::Refused(Refusal::Draining));
 
         client
             .send_data(pattern(1000))
@@ -162,7 +165,7 @@ async fn a_server_without_webtransport_is_told_apart() {
     within(async {
         let identity = Identity::localhost();
         let mut http = aqueduct_tokio::protocol::config::Config::default();
-        http.webtransport = false;
+        http.webtransport.enabled = false;
         let config = EndpointConfig::server(identity.server().into(), http).expect("suits");
         let server = Endpoint::server(config, ANY).expect("binds");
         let client = Endpoint::client(ANY).expect("binds");
@@ -173,7 +176,7 @@ async fn a_server_without_webtransport_is_told_apart() {
         let refused = client.open_session(request).await.expect_err("not spoken");
         assert_eq!(
             refused,
-            ConnectError::Refused(Refusal::WebTransportNotEnabled)
+            OpenSessionError::Refused(SessionRefusal::WebTransportNotEnabled)
         );
     })
     .await;

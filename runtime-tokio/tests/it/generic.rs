@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use bytes::Bytes;
 use web_transport_trait::{Error, RecvStream, SendStream, Session, Stats};
 

@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aqueduct_tokio::error::{ConnectError, OpenError, ReadError, WriteError};
+use aqueduct_tokio::error::{
+    OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
+};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target};
-use aqueduct_tokio::protocol::error::{CloseReason, SessionClose};
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::protocol::error::CloseReason;
 use aqueduct_tokio::protocol::testing::cert::Identity;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{Connection, Endpoint, Session};
 
 use crate::harness::{ANY, within};
@@ -73,8 +76,9 @@ macro_rules! failures {
 
 failures!(
     CloseReason,
-    ConnectError,
-    OpenError,
+    OpenSessionError,
+    OpenStreamError,
+    RequestError,
     WriteError,
     ReadError,
     SessionClose

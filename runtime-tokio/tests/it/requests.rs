@@ -1,7 +1,8 @@
 //! Requests and responses.
 
-use aqueduct_tokio::error::{OpenError, ReadError, Refusal, WriteError};
+use aqueduct_tokio::error::{InvalidHead, ReadError, RequestError, WriteError};
 use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::error::RequestError as Refusal;
 use aqueduct_tokio::{Connection, ServerRequest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -79,7 +80,10 @@ async fn interim_responses_come_before_the_final_one() {
             .expect("before the head");
         assert_eq!(
             server.send_interim(ok()),
-            Err(WriteError::InvalidHead),
+            Err(WriteError::InvalidHead(InvalidHead::new(
+                ":status",
+                "is not an interim one"
+            ))),
             "200 is final"
         );
         server.send_response(ok()).expect("not sent yet");
@@ -266,7 +270,7 @@ async fn what_cannot_be_sent_is_refused_by_name() {
             .request(request("GET"))
             .await
             .expect_err("a server");
-        assert_eq!(refused, OpenError::Refused(Refusal::WrongSide));
+        assert_eq!(refused, RequestError::Refused(Refusal::WrongSide));
         let connection = Request::builder()
             .uri("https://localhost/")
             .header("connection", "close")
@@ -277,7 +281,13 @@ async fn what_cannot_be_sent_is_refused_by_name() {
             .request(connection)
             .await
             .expect_err("not in HTTP/3");
-        assert_eq!(refused, OpenError::Refused(Refusal::InvalidHead));
+        assert_eq!(
+            refused,
+            RequestError::Refused(Refusal::InvalidHead(InvalidHead::new(
+                "connection",
+                "is not allowed in HTTP/3"
+            )))
+        );
     })
     .await;
 }

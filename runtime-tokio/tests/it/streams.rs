@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aqueduct_tokio::error::{ConnectError, DatagramError, ReadError, WriteError};
-use aqueduct_tokio::protocol::error::SessionClose;
-use aqueduct_tokio::protocol::head::ConnectRequest;
+use aqueduct_tokio::error::{DatagramError, OpenSessionError, ReadError, WriteError};
 use aqueduct_tokio::protocol::id::Side;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{RecvStream, Session};
 use bytes::Bytes;
 use http::StatusCode;
@@ -365,7 +365,9 @@ async fn sessions_are_rejected_by_status() {
             let mut statuses = Vec::new();
             for _ in 0..2 {
                 match pair.client.open_session(request()).await {
-                    Err(ConnectError::Rejected { status, .. }) => statuses.push(status.as_u16()),
+                    Err(OpenSessionError::Rejected { status, .. }) => {
+                        statuses.push(status.as_u16())
+                    }
                     other => panic!("{other:?}"),
                 }
             }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
+use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{Dir, Side, StreamId, StreamKey};
 use aqueduct_core::testing::pair::Options;
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_tests::model::{Actor, World};
 use aqueduct_tests::wt::limits;
 use aqueduct_tests_quic::{Quic, Weather};
@@ -83,7 +84,7 @@ fn eight_sessions() {
             }
             for event in world.events(Side::Server) {
                 let stream = match event {
-                    Event::Session(_, SessionEvent::Opened { stream, .. }) => stream,
+                    Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream,
                     Event::Stream(stream, StreamEvent::Readable) => stream,
                     _ => continue,
                 };

@@ -1,7 +1,7 @@
 //! Random things done to a session over QUIC with loss, reordering and doubled
 //! packets, compared with the same model as over the loopback.
 
-use aqueduct_core::config::SessionFlow;
+use aqueduct_core::webtransport::SessionFlow;
 use aqueduct_tests::model::{Op, Player, ops, window};
 use aqueduct_tests_quic::{Quic, Weather};
 use proptest::prelude::*;

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::EndpointConfig;
-use aqueduct_core::event::{Event, SessionEvent, StreamEvent};
-use aqueduct_core::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, StreamKey};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_mio::{App, PortKey, Ports, run};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
@@ -53,7 +54,7 @@ struct Server {
 impl App for Server {
     fn on_event(&mut self, ports: &mut Ports, port: PortKey, connection: ConnKey, event: Event) {
         match event {
-            Event::Connected => return self.trace.note("connection", "connected"),
+            Event::Connected { .. } => return self.trace.note("connection", "connected"),
             Event::Draining { by } => {
                 let fact = format!("draining by {by:?}");
                 return self.trace.note("connection", fact);
@@ -70,7 +71,7 @@ impl App for Server {
         };
         let access = &mut connection.access();
         let drain = match event {
-            Event::Request { stream, head } => self.on_request(access, stream, &head),
+            Event::Request { stream, head, .. } => self.on_request(access, stream, &head),
             Event::Stream(stream, event) => match self.tunnels.get_mut(&stream) {
                 Some(tunnel) => {
                     tunnel.on_event(access, event);
@@ -81,7 +82,7 @@ impl App for Server {
                 }
                 None => false,
             },
-            Event::Session(session, event) => {
+            Event::WebTransport(session, event) => {
                 self.on_session(access, session, event);
                 false
             }
@@ -144,7 +145,10 @@ impl Server {
         pipe.pump(access, key);
         // What came one way goes back the other way.
         if let Some(session) = pipe.session {
-            let back = access.open_stream(session, Dir::Uni).expect("few");
+            let back = access
+                .webtransport(session)
+                .open_stream(Dir::Uni)
+                .expect("few");
             let mut reply = Pipe::sending("reply", std::mem::take(&mut pipe.kept).into());
             reply.pump(access, back);
             self.pipes.insert(back, reply);
@@ -158,13 +162,13 @@ impl Server {
             SessionEvent::Requested(request) if request.uri.path() == "/nowhere" => {
                 self.trace.note(request.uri.path(), "rejected");
                 let status = StatusCode::NOT_FOUND;
-                access.reject_session(key, status).expect("waits");
+                access.webtransport(key).reject(status).expect("waits");
             }
             SessionEvent::Requested(request) => {
                 self.trace.note(request.uri.path(), "accepted");
                 self.sessions.insert(key, request.uri.path().to_owned());
                 let answer = ConnectAnswer::default();
-                access.accept_session(key, &answer).expect("waits");
+                access.webtransport(key).accept(&answer).expect("waits");
             }
             SessionEvent::Opened { stream, dir } => {
                 let mut pipe = Pipe::receiving(&path);
@@ -269,7 +273,7 @@ impl Client {
             _ => {}
         }
         match event {
-            Event::Connected => self.trace.note("connection", "connected"),
+            Event::Connected { .. } => self.trace.note("connection", "connected"),
             Event::Settings(_) => {
                 self.trace.note("connection", "settings");
                 match self.job {
@@ -295,7 +299,7 @@ impl Client {
             Event::Stream(stream, StreamEvent::Readable | StreamEvent::Writable) => {
                 self.pump(access, stream);
             }
-            Event::Session(session, event) => self.on_session(access, session, event),
+            Event::WebTransport(session, event) => self.on_session(access, session, event),
             _ => {}
         }
     }
@@ -319,7 +323,10 @@ impl Client {
             ("GET /big", _) => access.close(Code::H3_NO_ERROR, ""),
             ("POST /echo", _) => self.session(access, "/nowhere"),
             ("/chat stream", Some(session)) => {
-                let stream = access.open_stream(session, Dir::Uni).expect("few");
+                let stream = access
+                    .webtransport(session)
+                    .open_stream(Dir::Uni)
+                    .expect("few");
                 let mut pipe = Pipe::sending("one way", Bytes::from_static(ONE_WAY));
                 pipe.pump(access, stream);
                 self.pipes.insert(stream, pipe);
@@ -344,7 +351,7 @@ impl Client {
                 if path == "/late" {
                     return self.request(access, Method::POST, "/drain", Bytes::new());
                 }
-                let stream = access.open_stream(key, Dir::Bi).expect("few");
+                let stream = access.webtransport(key).open_stream(Dir::Bi).expect("few");
                 let mut pipe = Pipe::sending(&format!("{path} stream"), pattern(STREAM));
                 (pipe.receives, pipe.session) = (true, Some(key));
                 self.pipes.insert(stream, pipe);
@@ -362,7 +369,7 @@ impl Client {
                     self.trace.note(format!("{path} datagrams"), text);
                     self.datagrams += 1;
                     if self.datagrams == DATAGRAMS {
-                        access.close_session(key, 7, "done").expect("is open");
+                        access.webtransport(key).close(7, "done").expect("is open");
                         return;
                     }
                     let next = datagram(self.datagrams);
@@ -371,7 +378,7 @@ impl Client {
             }
             SessionEvent::Draining => {
                 self.trace.note(path, "draining");
-                access.close_session(key, 0, "bye").expect("is open");
+                access.webtransport(key).close(0, "bye").expect("is open");
             }
             SessionEvent::Closed(close) => {
                 self.trace.note(&path, format!("{close:?}"));

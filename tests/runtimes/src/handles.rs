@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use aqueduct_core::endpoint::{ConnectError, Target};
-use aqueduct_core::head::ConnectRequest;
-use aqueduct_handles::error::ConnectError as SessionRefused;
+use aqueduct_core::webtransport::ConnectRequest;
+use aqueduct_handles::error::OpenSessionError as SessionRefused;
 use aqueduct_handles::{
     Connecting, Connection, RecvStream, RequestStream, ResponseReceiver, SendStream, ServerRequest,
     Session,

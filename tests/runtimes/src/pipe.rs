@@ -1,6 +1,6 @@
 //! One stream of an event-driven end: what it sends and what it has received.
 
-use aqueduct_core::access;
+use aqueduct_core::connection;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::id::{SessionKey, StreamKey};
 use aqueduct_core::transport::ReadState;
@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::trace::Digest;
 
 /// A connection of an endpoint.
-pub type Access<'a> = access::Access<'a, QuinnTransport<'a>>;
+pub type Access<'a> = connection::Access<'a, QuinnTransport<'a>>;
 
 /// Bytes a stream keeps of what it receives.
 const KEPT: usize = 1000;

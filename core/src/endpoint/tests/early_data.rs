@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use crate::error::OpenError;
+use crate::error::RequestError;
 use crate::event::Event;
-use crate::head::ConnectRequest;
 use crate::testing::cert::Identity;
 use crate::testing::pair::{Options, Pair};
+use crate::webtransport::ConnectRequest;
 
 /// Two ends that resume TLS sessions and would take early data.
 fn eager() -> Options {
@@ -31,7 +31,7 @@ fn eager() -> Options {
 #[test]
 fn a_resumed_connection_asks_for_sessions_when_settings_have_come() {
     let (mut pair, first, _) = Pair::connected(eager());
-    assert!(pair.client(first).access().webtransport().is_ok());
+    assert!(pair.client(first).access().may_open_session().is_ok());
 
     let second = pair.connect();
     let state = pair.client.endpoint.state_mut(second).expect("known");
@@ -50,13 +50,13 @@ fn a_resumed_connection_asks_for_sessions_when_settings_have_come() {
     assert_eq!(
         answers,
         [
-            Err(OpenError::NotConnected),
-            Err(OpenError::SettingsNotReceived),
+            Err(RequestError::NotConnected.into()),
+            Err(RequestError::SettingsNotReceived.into()),
             Ok(())
         ]
     );
     assert!(matches!(
         events[..],
-        [Event::Connected, Event::Settings(_), ..]
+        [Event::Connected { .. }, Event::Settings(_), ..]
     ));
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 
-use crate::command::{Command, Reply};
-use crate::event::{Event, SessionEvent, StreamEvent};
-use crate::head::{ConnectRequest, End, RequestHead, ResponseHead};
+use crate::connection::{Command, Reply};
+use crate::event::{Event, StreamEvent};
+use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{ConnKey, Dir, StreamKey};
 use crate::testing::pair::{Options, Pair};
 use crate::transport::ReadState;
+use crate::webtransport::{ConnectRequest, SessionEvent};
 
 const URL: &str = "https://localhost/";
 
@@ -175,7 +176,7 @@ fn a_session_carries_streams_and_datagrams() {
         .take(server)
         .into_iter()
         .find_map(|event| match event {
-            Event::Session(session, SessionEvent::Requested(_)) => Some(session),
+            Event::WebTransport(session, SessionEvent::Requested(_)) => Some(session),
             _ => None,
         });
     let asked = asked.expect("a session");
@@ -186,12 +187,15 @@ fn a_session_carries_streams_and_datagrams() {
     assert!(
         events
             .iter()
-            .any(|e| matches!(e, Event::Session(_, SessionEvent::Established(_)))),
+            .any(|e| matches!(e, Event::WebTransport(_, SessionEvent::Established(_)))),
         "{events:?}"
     );
     let mut connection = pair.client(client);
     let mut access = connection.access();
-    let stream = access.open_stream(session, Dir::Uni).expect("opens");
+    let stream = access
+        .webtransport(session)
+        .open_stream(Dir::Uni)
+        .expect("opens");
     let mut send = access.send(stream).expect("a stream");
     assert_eq!(send.write(&mut [Bytes::from_static(b"hi")]), Ok(2));
     send.finish().expect("finishes");
@@ -199,7 +203,7 @@ fn a_session_carries_streams_and_datagrams() {
     pair.drive();
     let events = pair.server.take(server);
     let opened = events.iter().find_map(|event| match event {
-        Event::Session(
+        Event::WebTransport(
             _,
             SessionEvent::Opened {
                 stream,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::Uri;
 
-use crate::command::Command;
-use crate::event::{Event, SessionEvent};
-use crate::head::ConnectRequest;
+use crate::connection::Command;
+use crate::event::Event;
 use crate::id::{ConnKey, Dir, SessionKey, StreamId, StreamKey};
 use crate::testing::pair::{Options, Pair};
 use crate::transport::ReadState;
+use crate::webtransport::{ConnectRequest, SessionEvent};
 
 const SIZE: usize = 400_000;
 
@@ -23,7 +23,7 @@ fn session(pair: &mut Pair, client: ConnKey, server: ConnKey) -> SessionKey {
         .expect("opens");
     pair.drive();
     for event in pair.server.take(server) {
-        if let Event::Session(asked, SessionEvent::Requested(_)) = event {
+        if let Event::WebTransport(asked, SessionEvent::Requested(_)) = event {
             let accept = Command::AcceptSession(asked, Box::default());
             pair.server_command(server, accept).expect("accepts");
         }
@@ -36,9 +36,12 @@ fn session(pair: &mut Pair, client: ConnKey, server: ConnKey) -> SessionKey {
 fn bulk(pair: &mut Pair, client: ConnKey, session: SessionKey, order: i32) -> StreamKey {
     let mut connection = pair.client(client);
     let mut access = connection.access();
-    let stream = access.open_stream(session, Dir::Uni).expect("opens");
+    let stream = access
+        .webtransport(session)
+        .open_stream(Dir::Uni)
+        .expect("opens");
     let mut send = access.send(stream).expect("a stream");
-    send.set_order(order);
+    send.set_send_order(order);
     // Sessions that share a connection write in turns.
     let (mut chunk, mut sent) = ([Bytes::from(vec![7; SIZE])], 0);
     while sent < SIZE {
@@ -61,7 +64,7 @@ impl Arrivals {
     /// Reads what there is, and tells which streams are complete.
     fn read(&mut self, pair: &mut Pair, server: ConnKey) -> Vec<StreamId> {
         for event in pair.server.take(server) {
-            if let Event::Session(_, SessionEvent::Opened { stream, .. }) = event {
+            if let Event::WebTransport(_, SessionEvent::Opened { stream, .. }) = event {
                 self.open.push(stream);
             }
         }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 
 use crate::code::Code;
-use crate::command::{Command, Reply};
-use crate::event::{Event, SessionEvent};
-use crate::head::{ConnectRequest, End, RequestHead, ResponseHead};
+use crate::connection::{Command, Reply};
+use crate::event::Event;
+use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{ConnKey, Dir, SessionKey, StreamKey};
 use crate::mix::Mix;
 use crate::testing::pair::{Options, Pair};
+use crate::webtransport::{ConnectRequest, SessionEvent};
 
 /// What one end knows.
 #[derive(Default)]
@@ -30,10 +31,10 @@ impl Mind {
         for (key, event) in events {
             assert!(!self.closed.contains_key(&key), "after Closed: {event:?}");
             match event {
-                Event::Connected => self.connections.push(key),
+                Event::Connected { .. } => self.connections.push(key),
                 Event::Closed(_) => *self.closed.entry(key).or_default() += 1,
                 Event::Request { stream, .. } => self.streams.push((key, stream)),
-                Event::Session(session, event) => {
+                Event::WebTransport(session, event) => {
                     let told = self.closed_sessions.contains(&(key, session));
                     assert!(!told, "after a session's Closed: {event:?}");
                     match event {
@@ -134,7 +135,7 @@ fn think(luck: &mut Mix, mind: &Mind, client: bool) -> Option<(ConnKey, Command)
         }
         12 => {
             let (key, stream) = pick(luck, &mind.streams)?;
-            (key, Command::SetOrder(stream, code as i32))
+            (key, Command::SetSendOrder(stream, code as i32))
         }
         _ if luck.next().is_multiple_of(20) => (
             pick(luck, &mind.connections)?,

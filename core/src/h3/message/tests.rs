@@ -1,5 +1,7 @@
 use super::*;
 
+const MALFORMED: Violation = Violation::MessageMalformed;
+
 fn section(lines: &[(&str, &str)]) -> FieldSection {
     let mut fields = FieldSection::new();
     for (name, value) in lines {
@@ -110,8 +112,8 @@ fn malformed_requests_are_refused() {
         ("fragment", &[":path"], &[(":path", "/a#b")]),
     ];
     for (what, drop, add) in cases {
-        let refused = get_without(drop, add).err();
-        assert_eq!(refused, Some(MALFORMED), "{what}");
+        let refused = get_without(drop, add).map_err(Violation::from);
+        assert_eq!(refused.err(), Some(MALFORMED), "{what}");
     }
 }
 
@@ -163,7 +165,8 @@ fn connect_has_two_shapes() {
     ]);
     let head = request(extended.clone(), true).unwrap();
     assert_eq!(head.protocol, Some(Protocol::new("webtransport")));
-    assert_eq!(request(extended, false).err(), Some(MALFORMED));
+    let refused = request(extended, false).map_err(Violation::from);
+    assert_eq!(refused.err(), Some(MALFORMED));
 }
 
 #[test]
@@ -180,7 +183,7 @@ fn cookies_are_joined_and_the_wire_order_is_kept() {
 fn a_secret_made_so_later_is_not_sent_as_it_stood() {
     let lines = section(&[&GET[..], &[("x", "1")]].concat());
     let mut head = RequestHead::from_fields(lines.clone()).unwrap();
-    assert_eq!(build_request(&head), Some(lines));
+    assert_eq!(build_request(&head), Ok(lines));
     for value in head.headers.values_mut() {
         value.set_sensitive(true);
     }
@@ -252,6 +255,6 @@ fn what_is_built_is_what_would_be_taken() {
     assert_eq!(lines[3], (b":path".to_vec(), b"/x?y".to_vec()));
     head.headers
         .insert("connection", HeaderValue::from_static("close"));
-    assert!(build_request(&head).is_none());
-    assert!(build_response(&ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS)).is_none());
+    assert!(build_request(&head).is_err());
+    assert!(build_response(&ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS)).is_err());
 }

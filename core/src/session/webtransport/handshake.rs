@@ -8,19 +8,22 @@ use super::carrier::Carrier;
 use super::over_h3::OverH3;
 use super::{Session, SessionMut, WebTransport, negotiate};
 use crate::code::Code;
-use crate::dialect::{
-    Dialect, FlowRule, Negotiated, NegotiationFailure, ProtocolRule, Requirement,
-};
-use crate::error::{OpenError, SendError, SessionClose, SessionError};
-use crate::event::SessionEvent;
+use crate::error::{InvalidHead, RequestError, SendError};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
-use crate::head::{ConnectAnswer, ConnectRequest, End, Protocol, RequestHead, ResponseHead};
+use crate::head::{End, Protocol, RequestHead, ResponseHead};
 use crate::id::{SessionKey, Side, StreamKey};
 use crate::session::floor::Cx;
 use crate::session::floor::registry::Life;
 use crate::session::floor::rings::Ring;
 use crate::transport::{ReadState, Transport};
+use crate::webtransport::dialect::{
+    Dialect, FlowRule, Negotiated, NegotiationFailure, ProtocolRule, Requirement,
+};
+use crate::webtransport::{
+    AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, RejectError, SessionClose,
+    SessionEvent,
+};
 use crate::wire::settings::{SettingId, Settings};
 use crate::wire::sf;
 
@@ -52,27 +55,42 @@ fn combined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 /// Whether a request asks for a session of this layer.
 pub(crate) fn is_session(h3: &H3, head: &RequestHead) -> bool {
     let token = head.protocol.as_ref().map(Protocol::as_str);
-    h3.config.webtransport && matches!(token, Some(TOKEN | TOKEN_H3))
+    h3.config.webtransport.enabled && matches!(token, Some(TOKEN | TOKEN_H3))
 }
 
-/// Whether the head has a field that the Capsule Protocol rules out.
-fn has_content_fields(headers: &HeaderMap) -> bool {
+/// A field of the head that the Capsule Protocol rules out.
+fn content_field(headers: &HeaderMap) -> Option<InvalidHead> {
     //= https://www.rfc-editor.org/rfc/rfc9297#section-3.2
     // A message that uses capsules has no content of its own to describe.
-    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::CONTENT_TYPE)
+    let fields = [
+        (header::CONTENT_LENGTH, "content-length"),
+        (header::CONTENT_TYPE, "content-type"),
+    ];
+    let (_, field) = fields.iter().find(|(name, _)| headers.contains_key(name))?;
+    Some(InvalidHead {
+        field,
+        why: "describes content, and a session has none",
+    })
+}
+
+fn no_list(field: &'static str) -> InvalidHead {
+    InvalidHead {
+        field,
+        why: "names a protocol that is no string of printable ASCII",
+    }
 }
 
 /// The nearest of the coarser words for what is missing.
-fn refusal(failure: &NegotiationFailure) -> OpenError {
+fn refusal(failure: &NegotiationFailure) -> OpenSessionError {
     let has = |requirement| failure.has(requirement);
     if has(Requirement::Settings) {
-        OpenError::SettingsNotReceived
+        RequestError::SettingsNotReceived.into()
     } else if has(Requirement::Dialect) || has(Requirement::ResetStreamAt) {
-        OpenError::WebTransportNotEnabled
+        OpenSessionError::WebTransportNotEnabled
     } else if has(Requirement::ExtendedConnect) {
-        OpenError::ConnectProtocolNotEnabled
+        RequestError::ConnectProtocolNotEnabled.into()
     } else {
-        OpenError::DatagramsNotEnabled
+        OpenSessionError::DatagramsNotEnabled
     }
 }
 
@@ -135,12 +153,12 @@ impl WebTransport {
         h3: &H3,
         t: &T,
         live: usize,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), OpenSessionError> {
         if h3.side == Side::Server {
-            return Err(OpenError::WrongSide);
+            return Err(RequestError::WrongSide.into());
         }
-        if !h3.config.webtransport {
-            return Err(OpenError::WebTransportNotEnabled);
+        if !h3.config.webtransport.enabled {
+            return Err(OpenSessionError::WebTransportNotEnabled);
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No CONNECT before the server's SETTINGS said everything needed.
@@ -148,9 +166,9 @@ impl WebTransport {
         let settings = h3
             .peer_settings
             .as_ref()
-            .ok_or(OpenError::SettingsNotReceived)?;
+            .ok_or(RequestError::SettingsNotReceived)?;
         if live >= h3.config.limits.sessions || live as u64 >= server_limit(settings, negotiated) {
-            return Err(OpenError::TooManySessions);
+            return Err(OpenSessionError::TooManySessions);
         }
         Ok(())
     }
@@ -160,7 +178,7 @@ impl WebTransport {
         &mut self,
         cx: &mut Cx<'_, T>,
         request: &ConnectRequest,
-    ) -> Result<(SessionKey, Session), OpenError> {
+    ) -> Result<(SessionKey, Session), OpenSessionError> {
         let mut head = RequestHead::new(Method::CONNECT, request.uri.clone());
         let dialect = self
             .terms
@@ -168,16 +186,16 @@ impl WebTransport {
             .map_or(Dialect::Draft02, |negotiated| negotiated.dialect);
         head.protocol = Some(Protocol::new(dialect.rules().token));
         head.headers = request.headers.clone();
-        if has_content_fields(&head.headers) {
-            return Err(OpenError::InvalidHead);
+        if let Some(invalid) = content_field(&head.headers) {
+            return Err(RequestError::InvalidHead(invalid).into());
         }
         if !request.protocols.is_empty() {
             let offer = sf::encode_string_list(request.protocols.iter().map(String::as_str));
             let offer = offer
                 .ok()
                 .and_then(|offer| HeaderValue::try_from(offer).ok());
-            head.headers
-                .insert(OFFERED, offer.ok_or(OpenError::InvalidHead)?);
+            let invalid = RequestError::InvalidHead(no_list("wt-available-protocols"));
+            head.headers.insert(OFFERED, offer.ok_or(invalid)?);
         }
         if dialect.rules().token == TOKEN {
             // Wanted by draft 02 and harmless to the others with that token.
@@ -205,7 +223,7 @@ impl WebTransport {
     ) -> Result<Option<Session>, Fault> {
         let draft02 = head.headers.contains_key(DRAFT02_REQUEST);
         let token = head.protocol.as_ref().map(Protocol::as_str);
-        if has_content_fields(&head.headers) {
+        if content_field(&head.headers).is_some() {
             return Err(Fault::Stream(stream, Violation::MessageMalformed));
         }
         if token == Some(TOKEN_H3) && draft02 {
@@ -254,13 +272,9 @@ fn stop_reading<T: Transport>(h3: &mut H3, t: &mut T, stream: StreamKey) {
 }
 
 impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
-    fn respond(&mut self, head: &ResponseHead, end: End) -> Result<(), SessionError> {
+    fn respond(&mut self, head: &ResponseHead, end: End) -> Result<(), SendError> {
         let OverH3 { h3, t, connect } = &mut self.carrier;
-        match h3.respond(*t, connect.stream(), head, end) {
-            Ok(()) => Ok(()),
-            Err(SendError::Gone) => Err(SessionError::Gone),
-            Err(_) => Err(SessionError::InvalidHead),
-        }
+        h3.respond(*t, connect.stream(), head, end)
     }
 
     /// Asks the application about the session, if the peer's SETTINGS are known and
@@ -293,16 +307,19 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
     }
 
     /// Accepts the session (server).
-    pub(crate) fn accept(&mut self, answer: &ConnectAnswer) -> Result<(), SessionError> {
-        self.require(Life::Requested)?;
+    pub(crate) fn accept(&mut self, answer: &ConnectAnswer) -> Result<(), AcceptError> {
+        self.require(Life::Requested).map_err(|over| match over {
+            true => AcceptError::Gone,
+            false => AcceptError::WrongState,
+        })?;
         let status = answer.status.as_u16();
         //= https://www.rfc-editor.org/rfc/rfc9297#section-3.2
         // 204, 205 and 206 say something about content that is not there.
         if !answer.status.is_success() || matches!(status, 204..=206) {
-            return Err(SessionError::InvalidStatus);
+            return Err(AcceptError::InvalidStatus);
         }
-        if has_content_fields(&answer.headers) {
-            return Err(SessionError::InvalidHead);
+        if let Some(invalid) = content_field(&answer.headers) {
+            return Err(AcceptError::InvalidHead(invalid));
         }
         let mut head = ResponseHead::new(answer.status);
         head.headers = answer.headers.clone();
@@ -310,11 +327,12 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.3
             // Only what the client offered can be selected.
             if !self.session.offered.contains(protocol) {
-                return Err(SessionError::ProtocolNotOffered);
+                return Err(AcceptError::ProtocolNotOffered);
             }
             let mut value = String::new();
-            sf::put_string(&mut value, protocol).map_err(|_| SessionError::InvalidHead)?;
-            let value = HeaderValue::try_from(value).map_err(|_| SessionError::InvalidHead)?;
+            let invalid = AcceptError::InvalidHead(no_list("wt-protocol"));
+            sf::put_string(&mut value, protocol).map_err(|_| invalid)?;
+            let value = HeaderValue::try_from(value).map_err(|_| invalid)?;
             head.headers.insert(SELECTED, value);
         }
         if self.session.draft02 {
@@ -327,7 +345,11 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         *self.life = Life::Open;
         if let Err(error) = self.respond(&head, End::More) {
             *self.life = Life::Requested;
-            return Err(error);
+            return Err(match error {
+                SendError::InvalidHead(invalid) => AcceptError::InvalidHead(invalid),
+                SendError::HeadTooLarge => AcceptError::HeadTooLarge,
+                _ => AcceptError::Gone,
+            });
         }
         self.begin();
         Ok(())
@@ -338,17 +360,28 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         &mut self,
         head: &ResponseHead,
         content: Bytes,
-    ) -> Result<(), SessionError> {
-        self.require(Life::Requested)?;
+    ) -> Result<(), RejectError> {
+        self.require(Life::Requested).map_err(|over| match over {
+            true => RejectError::Gone,
+            false => RejectError::WrongState,
+        })?;
         if !(300..=599).contains(&head.status.as_u16()) {
-            return Err(SessionError::InvalidStatus);
+            return Err(RejectError::InvalidStatus);
         }
         let end = if content.is_empty() {
             End::Fin
         } else {
             End::More
         };
-        self.respond(head, end)?;
+        self.respond(head, end).map_err(|error| match error {
+            SendError::InvalidHead(invalid) => RejectError::InvalidHead(invalid),
+            SendError::HeadTooLarge => RejectError::HeadTooLarge,
+            SendError::ContentLength => RejectError::InvalidHead(InvalidHead {
+                field: "content-length",
+                why: "announces content that does not follow",
+            }),
+            SendError::Gone | SendError::WrongState => RejectError::Gone,
+        })?;
         if !content.is_empty() {
             self.carrier.control(content);
             self.carrier.end_control();
@@ -381,7 +414,7 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             self.carrier.abort_control(Code::H3_REQUEST_CANCELLED);
             return Ok(());
         }
-        if matches!(status.as_u16(), 204..=206) || has_content_fields(&answer.headers) {
+        if matches!(status.as_u16(), 204..=206) || content_field(&answer.headers).is_some() {
             let stream = self.key.stream();
             return Err(Fault::Stream(stream, Violation::MessageMalformed));
         }
@@ -415,7 +448,7 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         h3.stats.sessions += 1;
         h3.useful(1);
         *self.ring = Some(Ring::new(&h3.config.limits));
-        let ours = h3.config.session_flow;
+        let ours = h3.config.webtransport.flow;
         if let Some(settings) = h3.peer_settings.clone() {
             self.begin_flow(&settings, ours);
         }

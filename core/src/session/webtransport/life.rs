@@ -5,10 +5,10 @@ use bytes::{Bytes, BytesMut};
 use super::SessionMut;
 use super::carrier::Carrier;
 use crate::code::Code;
-use crate::error::{SessionClose, SessionError};
-use crate::event::{SessionEvent, StreamEvent};
+use crate::event::StreamEvent;
 use crate::fault::{Fault, Violation};
 use crate::session::floor::registry::Life;
+use crate::webtransport::{SessionClose, SessionError, SessionEvent};
 use crate::wire::capsule::{self, Capsule};
 use crate::wire::capsule_reader::{CapsuleEvent, CapsuleRules};
 use crate::wire::seen::Seen;
@@ -140,6 +140,13 @@ impl<C: Carrier> SessionMut<'_, C> {
         }
     }
 
+    fn require_open(&self) -> Result<(), SessionError> {
+        self.require(Life::Open).map_err(|over| match over {
+            true => SessionError::Gone,
+            false => SessionError::WrongState,
+        })
+    }
+
     /// Closes a session from this side, or takes the wish for one back.
     pub(crate) fn close(&mut self, code: u32, reason: &str) -> Result<(), SessionError> {
         let why = SessionClose::Closed {
@@ -153,7 +160,7 @@ impl<C: Carrier> SessionMut<'_, C> {
             self.carrier.abort_control(Code::H3_REQUEST_CANCELLED);
             return Ok(());
         }
-        self.require(Life::Open)?;
+        self.require_open()?;
         if reason.len() > capsule::MAX_REASON {
             return Err(SessionError::ReasonTooLong);
         }
@@ -171,7 +178,7 @@ impl<C: Carrier> SessionMut<'_, C> {
 
     /// Asks the peer to wind the session down.
     pub(crate) fn drain(&mut self) -> Result<(), SessionError> {
-        self.require(Life::Open)?;
+        self.require_open()?;
         if std::mem::replace(&mut self.session.drain_sent, true) {
             return Ok(());
         }

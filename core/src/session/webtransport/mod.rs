@@ -33,12 +33,10 @@ use super::floor::capsules::CapsuleStream;
 use super::floor::registry::Life;
 use super::floor::rings::Ring;
 use crate::config::{Config, Limits};
-use crate::dialect::{Dialects, Negotiated};
-use crate::error::SessionError;
-use crate::event::{Event, SessionEvent, StreamEvent};
-use crate::head::ConnectRequest;
+use crate::event::{Event, StreamEvent};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
-use crate::stats::{SessionLimits, SessionStats};
+use crate::webtransport::dialect::{Dialects, Negotiated};
+use crate::webtransport::{ConnectRequest, SessionEvent, SessionLimits, SessionStats};
 
 /// What a connection knows of WebTransport beside its sessions.
 #[derive(Debug)]
@@ -77,8 +75,8 @@ impl WebTransport {
         let terms = Terms {
             side,
             negotiated: None,
-            strict_draining: config.strict_draining,
-            end_drained: config.end_drained_sessions,
+            strict_draining: config.webtransport.strict_draining,
+            end_drained: config.webtransport.end_drained_sessions,
             max_datagram: config.limits.datagram_capsule,
         };
         Self {
@@ -170,19 +168,19 @@ pub(crate) struct SessionMut<'a, C> {
 
 impl<C> SessionMut<'_, C> {
     fn tell(&mut self, event: SessionEvent) {
-        self.out.push_back(Event::Session(self.key, event));
+        self.out.push_back(Event::WebTransport(self.key, event));
     }
 
     fn tell_stream(&mut self, stream: StreamKey, event: StreamEvent) {
         self.out.push_back(Event::Stream(stream, event));
     }
 
-    /// For an operation that one state alone allows.
-    fn require(&self, life: Life) -> Result<(), SessionError> {
+    /// For an operation that one state alone allows; otherwise whether the session is
+    /// over.
+    fn require(&self, life: Life) -> Result<(), bool> {
         match *self.life {
             now if now == life => Ok(()),
-            Life::Over { .. } => Err(SessionError::Gone),
-            _ => Err(SessionError::WrongState),
+            now => Err(now.is_over()),
         }
     }
 }

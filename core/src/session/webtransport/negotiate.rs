@@ -1,24 +1,28 @@
 //! Which dialect a connection speaks, or why it speaks none.
 
-use crate::config::{Config, SessionFlow};
-use crate::dialect::{Dialect, Dialects, FlowRule, Negotiated, NegotiationFailure, Requirement};
+use crate::config::Config;
 use crate::id::Side;
 use crate::transport::Caps;
+use crate::webtransport::SessionFlow;
+use crate::webtransport::dialect::{
+    Dialect, Dialects, FlowRule, Negotiated, NegotiationFailure, Requirement,
+};
 use crate::wire::settings::{SettingId, Settings};
 
 /// The dialects that are announced: those configured, less what the transport
 /// cannot do unless its absence is tolerated.
 pub(crate) fn offered(config: &Config, caps: Caps) -> Dialects {
-    if !config.webtransport {
+    let wanted = &config.webtransport;
+    if !wanted.enabled {
         return Dialects::NONE;
     }
-    config
+    wanted
         .dialects
         .iter()
         .filter(|dialect| {
             !dialect.rules().reset_stream_at
                 || caps.reliable_reset
-                || config.tolerate_missing_reset_stream_at
+                || wanted.tolerate_missing_reset_stream_at
         })
         .fold(Dialects::NONE, Dialects::with)
 }
@@ -53,7 +57,8 @@ pub(crate) fn settings(config: &Config, offered: Dialects) -> Vec<(SettingId, u6
 /// Our first limits. All of them 0 is what a peer without flow control announces.
 fn first_limits(config: &Config) -> Option<&SessionFlow> {
     config
-        .session_flow
+        .webtransport
+        .flow
         .as_ref()
         .filter(|flow| flow.data > 0 || flow.streams_bidi > 0 || flow.streams_uni > 0)
 }
@@ -113,8 +118,10 @@ pub(crate) fn negotiate(facts: &Facts<'_>) -> Result<Negotiated, NegotiationFail
         });
     if common.is_none() {
         // What we could speak if only the transport were richer.
-        let could = facts.config.dialects.iter().any(|dialect| {
-            facts.config.webtransport && announced.has(dialect) && !facts.offered.has(dialect)
+        let could = facts.config.webtransport.dialects.iter().any(|dialect| {
+            facts.config.webtransport.enabled
+                && announced.has(dialect)
+                && !facts.offered.has(dialect)
         });
         if could {
             lacks(us, Requirement::ResetStreamAt);

@@ -12,14 +12,14 @@ use super::SessionMut;
 use super::carrier::{Carrier, StreamEnd};
 use super::flow::{Flow, Tell, Three};
 use super::table::Member;
-use crate::config::SessionFlow;
-use crate::error::{OpenError, ReadError, ResetError, SendError, WriteError};
-use crate::event::{SessionEvent, StreamEvent};
+use crate::error::{ReadError, ResetError, SendError, WriteError};
+use crate::event::StreamEvent;
 use crate::fault::{Fault, Violation};
 use crate::h3::streams::NONE;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::session::floor::registry::Life;
 use crate::transport::{Read, ReadState};
+use crate::webtransport::{OpenStreamError, SessionEvent, SessionFlow};
 use crate::wire::capsule::{self, MAX_STREAM_COUNT};
 use crate::wire::settings::{SettingId, Settings};
 use crate::wire::varint::VarInt;
@@ -31,14 +31,14 @@ const TURN: usize = 16 * 1024;
 
 impl<C: Carrier> SessionMut<'_, C> {
     /// Opens a data stream.
-    pub(crate) fn open_stream(&mut self, dir: Dir) -> Result<StreamKey, OpenError> {
+    pub(crate) fn open_stream(&mut self, dir: Dir) -> Result<StreamKey, OpenStreamError> {
         match *self.life {
             Life::Open => {}
-            Life::Over { .. } => return Err(OpenError::SessionGone),
-            _ => return Err(OpenError::SessionPending),
+            Life::Over { .. } => return Err(OpenStreamError::SessionGone),
+            _ => return Err(OpenStreamError::SessionPending),
         }
         if self.session.drain_told && self.terms.strict_draining {
-            return Err(OpenError::SessionDraining);
+            return Err(OpenStreamError::SessionDraining);
         }
         if let Some(flow) = &mut self.session.flow {
             let credit = flow.open(dir);
@@ -49,11 +49,11 @@ impl<C: Carrier> SessionMut<'_, C> {
                     flow.tell(Tell::StreamsBlocked(dir));
                     self.tell_limits();
                 }
-                return Err(OpenError::StreamLimit);
+                return Err(OpenStreamError::StreamLimit);
             }
         }
         // However late the stream's turn is, its header goes out in front.
-        let stream = self.carrier.open(dir, 0).ok_or(OpenError::Blocked)?;
+        let stream = self.carrier.open(dir, 0).ok_or(OpenStreamError::Blocked)?;
         self.join(stream);
         if let Some(flow) = &mut self.session.flow {
             flow.open(dir).take(1);

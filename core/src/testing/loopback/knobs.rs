@@ -2,6 +2,8 @@
 
 use crate::mix::Mix;
 
+use crate::transport::EarlyData;
+
 /// How the network and each end of it behave. The limits are those that an end
 /// grants to its peer.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub struct Knobs {
     pub datagram_loss: u8,
     /// RESET_STREAM_AT is available.
     pub reliable_reset: bool,
+    /// What became of early data.
+    pub early: EarlyData,
     /// A reset that was read tells how long the stream was.
     pub final_sizes: bool,
 }
@@ -63,6 +67,7 @@ impl Default for Knobs {
             datagram_queue: 1_024,
             datagram_loss: 0,
             reliable_reset: false,
+            early: EarlyData::None,
             final_sizes: false,
         }
     }

@@ -39,8 +39,18 @@ fn both_sides_connect_before_anything_else() {
     assert!(matches!(
         heard[..],
         [
-            (Side::Client, TransportEvent::Connected),
-            (Side::Server, TransportEvent::Connected)
+            (
+                Side::Client,
+                TransportEvent::Connected {
+                    early: crate::transport::EarlyData::None
+                }
+            ),
+            (
+                Side::Server,
+                TransportEvent::Connected {
+                    early: crate::transport::EarlyData::None
+                }
+            )
         ]
     ));
     assert!(net.end(Side::Client).open(Dir::Bi).is_some());

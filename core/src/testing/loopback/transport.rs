@@ -8,9 +8,7 @@ use crate::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Trans
 
 impl Transport for End {
     fn caps(&self) -> Caps {
-        Caps {
-            reliable_reset: self.knobs.reliable_reset,
-        }
+        Caps::new().reliable_reset(self.knobs.reliable_reset)
     }
 
     fn side(&self) -> Side {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::webtransport;
+use crate::webtransport::SessionFlow;
 use crate::wire::varint::VarInt;
 
 fn peer(pairs: &[(u64, u64)]) -> Settings {
@@ -10,12 +12,20 @@ fn peer(pairs: &[(u64, u64)]) -> Settings {
     settings
 }
 
+/// A configuration that differs in WebTransport alone.
+fn with(webtransport: webtransport::Config) -> Config {
+    Config {
+        webtransport,
+        ..Config::default()
+    }
+}
+
 fn as_server(dialects: Dialects, pairs: &[(u64, u64)]) -> Result<Negotiated, NegotiationFailure> {
-    let config = Config {
+    let config = with(webtransport::Config {
         dialects,
         tolerate_missing_reset_stream_at: true,
-        ..Config::default()
-    };
+        ..Default::default()
+    });
     let settings = peer(pairs);
     negotiate(&Facts {
         side: Side::Server,
@@ -164,10 +174,10 @@ fn everything_that_is_missing_is_named() {
 
 #[test]
 fn a_dialect_the_transport_cannot_carry_is_not_offered() {
-    let mut config = Config {
+    let mut config = with(webtransport::Config {
         dialects: Dialects::SET_C,
-        ..Config::default()
-    };
+        ..Default::default()
+    });
     assert_eq!(offered(&config, Caps::default()), Dialects::SET_A);
     assert_eq!(
         offered(
@@ -190,19 +200,19 @@ fn a_dialect_the_transport_cannot_carry_is_not_offered() {
         failure.unwrap_err().missing,
         [(Side::Server, Requirement::ResetStreamAt)]
     );
-    config.tolerate_missing_reset_stream_at = true;
+    config.webtransport.tolerate_missing_reset_stream_at = true;
     assert_eq!(offered(&config, Caps::default()), Dialects::SET_C);
-    config.webtransport = false;
+    config.webtransport.enabled = false;
     assert_eq!(offered(&config, Caps::default()), Dialects::NONE);
 }
 
 // Set A sends these two and nothing else of WebTransport.
 #[test]
 fn the_sets_announce_what_they_say() {
-    let config = Config {
+    let config = with(webtransport::Config {
         tolerate_missing_reset_stream_at: true,
-        ..Config::default()
-    };
+        ..Default::default()
+    });
     let ids = |set| -> Vec<u64> { settings(&config, set).iter().map(|(id, _)| id.0).collect() };
     assert_eq!(ids(Dialects::SET_A), [0xc671_706a, 0x2b60_3742]);
     assert_eq!(
@@ -226,18 +236,14 @@ fn the_sets_announce_what_they_say() {
 // Row B21: what we announce and what we do are the same.
 #[test]
 fn without_limits_no_flow_control_is_declared() {
-    let none = SessionFlow {
-        data: 0,
-        streams_bidi: 0,
-        streams_uni: 0,
-    };
+    let none = SessionFlow::new(0, 0, 0);
     for session_flow in [None, Some(none)] {
-        let config = Config {
+        let config = with(webtransport::Config {
             dialects: Dialects::SET_B,
             tolerate_missing_reset_stream_at: true,
-            session_flow,
-            ..Config::default()
-        };
+            flow: session_flow,
+            ..Default::default()
+        });
         let ours = settings(&config, Dialects::SET_B);
         assert!(ours.contains(&(SettingId::WT_MAX_SESSIONS, 1)), "{ours:?}");
         let limits = ours

@@ -8,15 +8,19 @@ use bytes::Bytes;
 use http::HeaderMap;
 use thiserror::Error;
 
-use crate::access::Access;
+use super::access::Access;
 use crate::code::Code;
 use crate::error::{
-    DatagramError, Gone, OpenError, ReadError, ResetError, SendError, SessionError, WriteError,
+    DatagramError, Gone, ReadError, RequestError, ResetError, SendError, WriteError,
 };
 use crate::fault::Fault;
-use crate::head::{ConnectAnswer, ConnectRequest, End, RequestHead, ResponseHead};
+use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, StreamKey};
 use crate::transport::{Read, Transport};
+use crate::webtransport::{
+    AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
+    SessionError,
+};
 use crate::wire::priority::Priority;
 
 /// One thing to do on a connection: each variant is the [`Access`] method of
@@ -34,15 +38,15 @@ pub enum Command {
     SetPriority(StreamKey, Priority),
     /// [`Access::open_session`]; replies [`Reply::Session`].
     OpenSession(Box<ConnectRequest>),
-    /// [`Access::accept_session`].
+    /// [`WebTransport::accept`](super::WebTransport::accept).
     AcceptSession(SessionKey, Box<ConnectAnswer>),
-    /// [`Access::reject_session_with`].
+    /// [`WebTransport::reject_with`](super::WebTransport::reject_with).
     RejectSession(SessionKey, Box<ResponseHead>, Bytes),
-    /// [`Access::drain_session`].
+    /// [`WebTransport::drain`](super::WebTransport::drain).
     DrainSession(SessionKey),
-    /// [`Access::close_session`].
+    /// [`WebTransport::close`](super::WebTransport::close).
     CloseSession(SessionKey, u32, String),
-    /// [`Access::open_stream`]; replies [`Reply::Stream`].
+    /// [`WebTransport::open_stream`](super::WebTransport::open_stream); replies [`Reply::Stream`].
     OpenStream(SessionKey, Dir),
     /// [`Access::enable_datagrams`].
     EnableDatagrams(StreamKey),
@@ -52,10 +56,10 @@ pub enum Command {
     Reset(StreamKey, u64),
     /// `stop` of the receiving half.
     Stop(StreamKey, u64),
-    /// `set_order` of the sending half.
-    SetOrder(StreamKey, i32),
-    /// `set_group` of the sending half.
-    SetGroup(StreamKey, u32),
+    /// `set_send_order` of the sending half.
+    SetSendOrder(StreamKey, i32),
+    /// `set_send_group` of the sending half.
+    SetSendGroup(StreamKey, u32),
     /// [`Access::drain`].
     Drain(Instant),
     /// [`Access::close`].
@@ -80,13 +84,25 @@ pub enum CommandError {
     /// The connection is over or never was.
     #[error("the connection is gone")]
     NoConnection,
-    /// Nothing was opened.
+    /// No request was sent.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Request(#[from] RequestError),
     /// No head, trailers or end was sent.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// The session did not change.
+    /// No session was asked for.
+    #[error(transparent)]
+    OpenSession(#[from] OpenSessionError),
+    /// No stream was opened in a session.
+    #[error(transparent)]
+    OpenStream(#[from] OpenStreamError),
+    /// The session was not accepted.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// The session was not turned down.
+    #[error(transparent)]
+    Reject(#[from] RejectError),
+    /// The session was not drained or closed.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The stream was not reset or stopped.
@@ -113,25 +129,25 @@ impl Command {
             Self::Request(head, end) => return Ok(Reply::Stream(to.request(&head, end)?)),
             Self::OpenSession(request) => return Ok(Reply::Session(to.open_session(&request)?)),
             Self::OpenStream(session, dir) => {
-                return Ok(Reply::Stream(to.open_stream(session, dir)?));
+                return Ok(Reply::Stream(to.webtransport(session).open_stream(dir)?));
             }
             Self::Respond(stream, head, end) => to.respond(stream, &head, end)?,
             Self::Trailers(stream, trailers) => to.trailers(stream, &trailers)?,
             Self::SetPriority(stream, priority) => to.set_priority(stream, priority)?,
-            Self::AcceptSession(session, answer) => to.accept_session(session, &answer)?,
+            Self::AcceptSession(session, answer) => to.webtransport(session).accept(&answer)?,
             Self::RejectSession(session, head, content) => {
-                to.reject_session_with(session, &head, content)?;
+                to.webtransport(session).reject_with(&head, content)?;
             }
-            Self::DrainSession(session) => to.drain_session(session)?,
+            Self::DrainSession(session) => to.webtransport(session).drain()?,
             Self::CloseSession(session, code, reason) => {
-                to.close_session(session, code, &reason)?;
+                to.webtransport(session).close(code, &reason)?;
             }
             Self::EnableDatagrams(stream) => to.enable_datagrams(stream)?,
             Self::Finish(stream) => to.send(stream)?.finish()?,
             Self::Reset(stream, code) => to.send(stream)?.reset(code)?,
             Self::Stop(stream, code) => to.recv(stream)?.stop(code)?,
-            Self::SetOrder(stream, order) => to.send(stream)?.set_order(order),
-            Self::SetGroup(stream, group) => to.send(stream)?.set_group(group),
+            Self::SetSendOrder(stream, order) => to.send(stream)?.set_send_order(order),
+            Self::SetSendGroup(stream, group) => to.send(stream)?.set_send_group(group),
             Self::Drain(until) => to.drain(until),
             Self::Close(code, reason) => to.close(code, reason),
         }
@@ -190,8 +206,11 @@ macro_rules! outcomes {
 
 outcomes! {
     (): Command = |()| Ok(Reply::Done);
-    Result<StreamKey, OpenError>: Command = reply(Reply::Stream);
-    Result<SessionKey, OpenError>: Command = reply(Reply::Session);
+    Result<StreamKey, RequestError>: Command = reply(Reply::Stream);
+    Result<StreamKey, OpenStreamError>: Command = reply(Reply::Stream);
+    Result<(), AcceptError>: Command = reply(|()| Reply::Done);
+    Result<(), RejectError>: Command = reply(|()| Reply::Done);
+    Result<SessionKey, OpenSessionError>: Command = reply(Reply::Session);
     Result<(), SendError>: Command = reply(|()| Reply::Done);
     Result<(), SessionError>: Command = reply(|()| Reply::Done);
     Result<(), ResetError>: Command = reply(|()| Reply::Done);

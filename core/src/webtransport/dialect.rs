@@ -243,3 +243,15 @@ impl fmt::Display for NegotiationFailure {
 }
 
 impl std::error::Error for NegotiationFailure {}
+
+impl NegotiationFailure {
+    /// Whether SETTINGS that are still on their way are all that is missing. What
+    /// the two sides do not share is final until one of them is configured
+    /// otherwise.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.missing
+            .iter()
+            .all(|(_, missing)| *missing == Requirement::Settings)
+    }
+}

@@ -1,0 +1,99 @@
+//! HTTP datagrams (RFC 9297) of sessions and requests.
+
+use bytes::Bytes;
+
+use super::super::command::{Call, Command};
+use super::super::state::State;
+use super::Access;
+use crate::error::{DatagramError, Gone};
+use crate::id::StreamKey;
+use crate::session::Sessions;
+use crate::transport::Transport;
+use crate::wire::datagram::ContextId;
+
+impl<T: Transport> Access<'_, T> {
+    /// Takes datagrams for a request that is not a session from here on. For CONNECT
+    /// there are those, too, that came since its head, within the limits for early
+    /// ones; a datagram ends any other request before this.
+    ///
+    /// # Errors
+    /// [`Gone`] for a stream that is over or no request's.
+    pub fn enable_datagrams(&mut self, stream: StreamKey) -> Result<(), Gone> {
+        let slot = self.slot(stream).ok_or(Gone)?;
+        slot.exchange_ref().ok_or(Gone)?;
+        if Sessions::is_session(self.h3(), stream) {
+            return Ok(());
+        }
+        let call = self.shell.noted(|| Command::EnableDatagrams(stream));
+        self.run(call, |sessions, cx| sessions.enable_datagrams(cx, stream));
+        Ok(())
+    }
+
+    /// Sends one datagram of a session or request. One copy; no allocation once the
+    /// buffer is warm. After `Blocked` an unblocked event follows.
+    ///
+    /// # Errors
+    /// [`DatagramError`]; nothing was sent.
+    pub fn send_datagram(
+        &mut self,
+        stream: impl Into<StreamKey>,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        self.send_datagram_parts(stream.into(), [payload, &[]])
+    }
+
+    /// As [`Self::send_datagram`] for a request, with a context id before the payload:
+    /// still one copy.
+    ///
+    /// # Errors
+    /// [`DatagramError`]; nothing was sent.
+    pub fn send_datagram_in(
+        &mut self,
+        stream: StreamKey,
+        context: ContextId,
+        payload: &[u8],
+    ) -> Result<(), DatagramError> {
+        self.send_datagram_parts(stream, [&context.encode(), payload])
+    }
+
+    fn send_datagram_parts(
+        &mut self,
+        stream: StreamKey,
+        payload: [&[u8]; 2],
+    ) -> Result<(), DatagramError> {
+        if self.shell.is_closed() {
+            return Err(DatagramError::Gone);
+        }
+        let call = self
+            .shell
+            .noted(|| Call::SendDatagram(stream, payload.concat().into()));
+        self.run(call, |sessions, cx| {
+            sessions.send_datagram(cx, stream, payload)
+        })
+    }
+
+    /// The oldest datagram that waits for a session or request, a context id included:
+    /// see [`ContextId::split`].
+    pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> {
+        let stream = stream.into();
+        self.shell.pop_datagram(self.t, self.now, stream)
+    }
+
+    /// Largest payload [`Self::send_datagram`] takes at present, in bytes, a context id
+    /// included; `None` when datagrams are not usable.
+    #[must_use]
+    pub fn max_datagram_size(&self, stream: impl Into<StreamKey>) -> Option<usize> {
+        self.shell
+            .state
+            .sessions
+            .max_datagram_size(&self.shell.state.h3, self.t, stream.into())
+    }
+
+    /// Datagrams of a session or request that were dropped because the application did
+    /// not take them; 0 when it is gone.
+    #[must_use]
+    pub fn datagrams_overflowed(&self, stream: impl Into<StreamKey>) -> u64 {
+        let State { h3, sessions, .. } = &self.shell.state;
+        sessions.datagrams_overflowed(h3, stream.into())
+    }
+}

@@ -1,0 +1,92 @@
+//! Requests and answers.
+
+use http::HeaderMap;
+
+use super::super::command::Command;
+use super::Access;
+use crate::error::{Gone, RequestError, SendError};
+use crate::head::{End, RequestHead, ResponseHead};
+use crate::id::{Side, StreamKey};
+use crate::session::Sessions;
+use crate::transport::Transport;
+use crate::wire::priority::Priority;
+
+impl<T: Transport> Access<'_, T> {
+    /// Sends a request (client). With [`End::More`], content follows through
+    /// [`Self::send`]. CONNECT, plain or extended, is never ended by its head.
+    ///
+    /// A request is over when its response was read to the end, or stopped, and
+    /// its own content was finished, or reset.
+    ///
+    /// # Errors
+    /// [`RequestError`]; nothing was sent.
+    pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, RequestError> {
+        self.shell.state.may_open()?;
+        //= https://www.rfc-editor.org/rfc/rfc9220#section-3
+        // `:protocol` goes to servers alone that have said they take it.
+        if head.protocol.is_some() {
+            let settings = self
+                .peer_settings()
+                .ok_or(RequestError::SettingsNotReceived)?;
+            if !settings.enable_connect_protocol() {
+                return Err(RequestError::ConnectProtocolNotEnabled);
+            }
+        }
+        let call = self
+            .shell
+            .noted(|| Command::Request(Box::new(head.clone()), end));
+        self.run_http(call, |h3, t| h3.request(t, head, end))
+    }
+
+    /// Answers a request (server). A status of 100 to 199 (not 101) sends an
+    /// interim response and leaves the final one to be sent.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn respond(
+        &mut self,
+        stream: StreamKey,
+        head: &ResponseHead,
+        end: End,
+    ) -> Result<(), SendError> {
+        if Sessions::is_session(self.h3(), stream) {
+            return Err(SendError::WrongState);
+        }
+        let call = self
+            .shell
+            .noted(|| Command::Respond(stream, Box::new(head.clone()), end));
+        self.run_http(call, |h3, t| h3.respond(t, stream, head, end))
+    }
+
+    /// Sends trailers and ends the message.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn trailers(&mut self, stream: StreamKey, trailers: &HeaderMap) -> Result<(), SendError> {
+        if Sessions::is_session(self.h3(), stream) {
+            return Err(SendError::WrongState);
+        }
+        let call = self
+            .shell
+            .noted(|| Command::Trailers(stream, Box::new(trailers.clone())));
+        self.run_http(call, |h3, t| h3.send_trailers(t, stream, trailers))
+    }
+
+    /// Announces the request's priority to the server (client, PRIORITY_UPDATE of
+    /// RFC 9218), or overrides it locally (server).
+    ///
+    /// # Errors
+    /// [`Gone`] for a stream that is over or no request's.
+    pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) -> Result<(), Gone> {
+        let slot = self.slot(stream).ok_or(Gone)?;
+        slot.exchange_ref().ok_or(Gone)?;
+        let call = self.shell.noted(|| Command::SetPriority(stream, priority));
+        self.run_http(call, |h3, t| {
+            h3.reprioritize(t, stream, priority);
+            if h3.side == Side::Client {
+                h3.send_priority_update(t, stream.id(), priority);
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! What an application does with a connection: requests, sessions, streams,
+//! datagrams, shutdown. Each file has one concern.
+
+mod datagrams;
+mod http;
+mod streams;
+mod webtransport;
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::command::{Call, Outcome};
+use super::observer::Watched;
+use super::shell::Shell;
+use crate::code::Code;
+use crate::h3::connection::H3;
+use crate::h3::streams::Slot;
+use crate::id::{Side, StreamKey};
+use crate::session::{Cx, Sessions};
+use crate::stats::Stats;
+use crate::transport::Transport;
+use crate::wire::settings::Settings;
+
+pub use self::streams::{RecvStream, SendStream};
+pub use self::webtransport::WebTransport;
+
+/// A connection borrowed together with its transport.
+#[derive(Debug)]
+pub struct Access<'a, T> {
+    shell: &'a mut Shell,
+    t: &'a mut T,
+    now: Instant,
+}
+
+impl<'a, T: Transport> Access<'a, T> {
+    pub(super) fn new(shell: &'a mut Shell, t: &'a mut T, now: Instant) -> Self {
+        Self { shell, t, now }
+    }
+}
+
+impl<T: Transport> Access<'_, T> {
+    /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing
+    /// new; closes with H3_NO_ERROR when all has ended or `until` has come.
+    /// Repeating it can only bring `until` forward.
+    pub fn drain(&mut self, until: Instant) {
+        self.shell.drain(self.t, self.now, until);
+    }
+
+    /// Closes the connection at once. No effect on one that is closed. The reason is for
+    /// people, best in UTF-8; as much of it as fits a packet reaches the peer.
+    pub fn close(&mut self, code: Code, reason: impl Into<Bytes>) {
+        self.shell.close(self.t, self.now, code, reason.into());
+    }
+
+    /// The peer's SETTINGS, once they arrived.
+    #[must_use]
+    pub fn peer_settings(&self) -> Option<&Settings> {
+        self.h3().peer_settings.as_ref()
+    }
+
+    /// What the connection has counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.h3().stats
+    }
+
+    /// Streams of every kind that are in the tables at present.
+    #[must_use]
+    pub fn live_streams(&self) -> usize {
+        self.h3().table.len()
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.h3().side
+    }
+
+    // ---- for the files of this folder ----------------------------------------------
+
+    /// An operation of a session.
+    fn run<R>(
+        &mut self,
+        call: Option<Box<Call>>,
+        work: impl FnOnce(&mut Sessions, &mut Cx<'_, Watched<'_, T>>) -> R,
+    ) -> R
+    where
+        for<'r> Outcome: From<&'r R>,
+    {
+        self.shell.run(self.t, self.now, call, work)
+    }
+
+    /// An operation of HTTP alone.
+    fn run_http<R>(
+        &mut self,
+        call: Option<Box<Call>>,
+        work: impl FnOnce(&mut H3, &mut Watched<'_, T>) -> R,
+    ) -> R
+    where
+        for<'r> Outcome: From<&'r R>,
+    {
+        self.shell.run_http(self.t, self.now, call, work)
+    }
+
+    fn reborrow(&mut self) -> Access<'_, T> {
+        Access {
+            shell: self.shell,
+            t: self.t,
+            now: self.now,
+        }
+    }
+
+    fn h3(&self) -> &H3 {
+        &self.shell.state.h3
+    }
+
+    fn slot(&self, stream: StreamKey) -> Option<&Slot> {
+        self.h3().table.get(stream)
+    }
+}

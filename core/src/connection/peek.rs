@@ -1,0 +1,97 @@
+//! A look at a connection: what it has counted, what it allows, and the datagrams that
+//! wait. None of it changes what the connection has to send or to tell.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::shell::Shell;
+use crate::id::{SessionKey, Side, StreamKey};
+use crate::stats::Stats;
+use crate::transport::Transport;
+use crate::webtransport::dialect::{Negotiated, NegotiationFailure};
+use crate::webtransport::{OpenSessionError, SessionStats};
+use crate::wire::settings::Settings;
+
+/// A connection borrowed together with its transport, to be looked at.
+#[derive(Debug)]
+pub struct Peek<'a, T> {
+    shell: &'a mut Shell,
+    t: &'a mut T,
+    now: Instant,
+}
+
+impl<'a, T: Transport> Peek<'a, T> {
+    pub(super) fn new(shell: &'a mut Shell, t: &'a mut T, now: Instant) -> Self {
+        Self { shell, t, now }
+    }
+
+    /// As [`Access::recv_datagram`](super::Access::recv_datagram).
+    pub fn recv_datagram(&mut self, stream: impl Into<StreamKey>) -> Option<Bytes> {
+        self.shell.pop_datagram(self.t, self.now, stream.into())
+    }
+
+    /// As [`Access::max_datagram_size`](super::Access::max_datagram_size).
+    #[must_use]
+    pub fn max_datagram_size(&self, stream: impl Into<StreamKey>) -> Option<usize> {
+        let state = &self.shell.state;
+        let sessions = &state.sessions;
+        sessions.max_datagram_size(&state.h3, self.t, stream.into())
+    }
+
+    /// As [`Access::datagrams_overflowed`](super::Access::datagrams_overflowed).
+    #[must_use]
+    pub fn datagrams_overflowed(&self, stream: impl Into<StreamKey>) -> u64 {
+        let state = &self.shell.state;
+        let sessions = &state.sessions;
+        sessions.datagrams_overflowed(&state.h3, stream.into())
+    }
+
+    /// What a session has counted; `None` when it is over.
+    #[must_use]
+    pub fn session_stats(&self, session: SessionKey) -> Option<SessionStats> {
+        let state = &self.shell.state;
+        state.sessions.stats(&state.h3, session)
+    }
+
+    /// As [`Access::may_open_session`](super::Access::may_open_session).
+    ///
+    /// # Errors
+    /// What [`Access::open_session`](super::Access::open_session) would refuse with.
+    pub fn may_open_session(&self) -> Result<(), OpenSessionError> {
+        self.shell.state.may_open_session(self.t)
+    }
+
+    /// As [`Access::negotiated`](super::Access::negotiated).
+    ///
+    /// # Errors
+    /// [`NegotiationFailure`] names everything that is missing, on either side.
+    pub fn negotiated(&self) -> Result<Negotiated, NegotiationFailure> {
+        let state = &self.shell.state;
+        state.sessions.negotiate(&state.h3, self.t)
+    }
+
+    /// The peer's SETTINGS, once they arrived.
+    #[must_use]
+    pub fn peer_settings(&self) -> Option<&Settings> {
+        self.shell.h3().peer_settings.as_ref()
+    }
+
+    /// What the connection has counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shell.h3().stats
+    }
+
+    /// Streams of every kind that are in the tables at present.
+    #[must_use]
+    pub fn live_streams(&self) -> usize {
+        self.shell.h3().table.len()
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.shell.h3().side
+    }
+}

@@ -1,0 +1,77 @@
+//! What can be chosen of WebTransport.
+
+use super::dialect::Dialects;
+
+/// How one end of connections speaks WebTransport.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Speak WebTransport: announce it, and treat an extended CONNECT for it as a
+    /// session. When off, such a request reaches the application as an ordinary
+    /// one. Default yes.
+    pub enabled: bool,
+    /// The WebTransport dialects to announce. Those that call for RESET_STREAM_AT are
+    /// left out when the transport lacks it. Default [`Dialects::SET_A`].
+    pub dialects: Dialects,
+    /// Announce dialects that call for RESET_STREAM_AT although the transport lacks
+    /// it. Their resets may then outrun stream headers. Default no.
+    pub tolerate_missing_reset_stream_at: bool,
+    /// First limits of each session, for the dialects that can negotiate them;
+    /// `None` leaves session flow control off. Default 1 MiB and 100 streams of
+    /// each kind.
+    pub flow: Option<SessionFlow>,
+    /// Refuse new local streams in a session that the peer is draining. Default no:
+    /// draining is advice (draft-ietf-webtrans-http3-16 §4.7).
+    pub strict_draining: bool,
+    /// End a session that drains, by either side's wish, as soon as its last stream
+    /// is over. Default no: the application decides.
+    pub end_drained_sessions: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dialects: Dialects::SET_A,
+            tolerate_missing_reset_stream_at: false,
+            flow: Some(SessionFlow::default()),
+            strict_draining: false,
+            end_drained_sessions: false,
+        }
+    }
+}
+
+/// What a peer may use of one session before it is granted more. Each limit is
+/// renewed as what it covers is consumed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SessionFlow {
+    /// Bytes of stream bodies.
+    pub data: u64,
+    /// Bidirectional streams.
+    pub streams_bidi: u64,
+    /// Unidirectional streams.
+    pub streams_uni: u64,
+}
+
+impl Default for SessionFlow {
+    fn default() -> Self {
+        Self {
+            data: 1 << 20,
+            streams_bidi: 100,
+            streams_uni: 100,
+        }
+    }
+}
+
+impl SessionFlow {
+    /// First limits: bytes of stream bodies, bidirectional and unidirectional streams.
+    #[must_use]
+    pub const fn new(data: u64, streams_bidi: u64, streams_uni: u64) -> Self {
+        Self {
+            data,
+            streams_bidi,
+            streams_uni,
+        }
+    }
+}
