@@ -9,6 +9,7 @@ mod connect;
 mod content_length;
 mod critical_streams;
 mod determinism;
+mod early_data;
 mod event_order;
 mod extensions;
 mod field_section_limits;

@@ -110,7 +110,7 @@ impl H3 {
     }
 
     /// The peer's settings, or what is remembered of them until they arrive.
-    pub(super) fn settings_in_force(&self) -> Option<&Settings> {
+    pub(crate) fn settings_in_force(&self) -> Option<&Settings> {
         self.peer_settings.as_ref().or(self.remembered.as_ref())
     }
 
@@ -309,8 +309,7 @@ impl H3 {
         // The setting was sent and received.
         self.config.datagrams
             && self
-                .peer_settings
-                .as_ref()
+                .settings_in_force()
                 .is_some_and(|settings| settings.h3_datagram())
     }
 }

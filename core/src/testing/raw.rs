@@ -21,6 +21,7 @@ use crate::testing::loopback::{End, Knobs, Loopback};
 use crate::testing::loopback_pair::take_from;
 use crate::testing::watch::{Watch, watch};
 use crate::transport::{ReadState, StreamGone, Transport, TransportEvent};
+use crate::wire::settings::Settings;
 
 /// A QUIC variable-length integer in its shortest form.
 ///
@@ -190,9 +191,20 @@ impl RawPeer {
             }
             None => Connection::new(ours, Arc::new(config), 7),
         };
+        Self::begin(net, conn, watch)
+    }
+
+    /// A peer of a client that remembers these settings of it; nobody looks on.
+    #[must_use]
+    pub fn remembered(config: Config, remembered: Settings, net: Loopback) -> Self {
+        let conn = Connection::resumed(Arc::new(config), 7, remembered);
+        Self::begin(net, conn, None)
+    }
+
+    fn begin(net: Loopback, conn: Connection, watch: Option<Box<dyn Watch>>) -> Self {
         let mut peer = Self {
             net,
-            ours,
+            ours: conn.side(),
             conn,
             now: super::epoch(),
             events: Vec::new(),

@@ -26,7 +26,8 @@ impl<T: Transport> Access<'_, T> {
         // `:protocol` goes to servers alone that have said they take it.
         if head.protocol.is_some() {
             let settings = self
-                .peer_settings()
+                .h3()
+                .settings_in_force()
                 .ok_or(RequestError::SettingsNotReceived)?;
             if !settings.enable_connect_protocol() {
                 return Err(RequestError::ConnectProtocolNotEnabled);
