@@ -17,7 +17,7 @@ use crate::h3::streams::{Kind as StreamKind, Recv, Send};
 use crate::id::{SessionKey, StreamId, StreamKey};
 use crate::transport::Transport;
 use crate::webtransport::SessionEvent;
-use crate::wire::datagram;
+use crate::wire::datagram::{self, ContextId};
 
 impl Sessions {
     /// Takes in every datagram that has arrived.
@@ -180,12 +180,14 @@ impl Sessions {
         max.checked_sub(prefix)
     }
 
-    /// Sends a datagram of a session or request; its payload is that of both parts.
+    /// Sends a datagram of a session or request, with a context id before the payload if there
+    /// is one.
     pub(crate) fn send_datagram<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
         stream: StreamKey,
-        payload: [&[u8]; 2],
+        context: Option<ContextId>,
+        payload: &[u8],
     ) -> Result<(), DatagramError> {
         let slot = cx.h3.table.get(stream).ok_or(DatagramError::Gone)?;
         let exchange = slot.exchange_ref().ok_or(DatagramError::Gone)?;
@@ -204,7 +206,7 @@ impl Sessions {
             Owner::Request(_) => {}
             Owner::Application | Owner::Data(_) => return Err(DatagramError::Pending),
         }
-        let sent = self.rings.send(cx, stream, payload);
+        let sent = self.rings.send(cx, stream, context, payload);
         match (sent, owner) {
             (Ok(()), Owner::Connect(index)) => {
                 if let Some(entry) = self.registry.get_mut(index) {

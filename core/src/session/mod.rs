@@ -18,6 +18,7 @@ mod route;
 pub(crate) mod webtransport;
 
 pub(crate) use self::floor::Cx;
+pub(crate) use self::floor::owner::Owner;
 
 use bytes::Bytes;
 
@@ -38,7 +39,6 @@ use crate::webtransport::{
 };
 use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
-use self::floor::owner::Owner;
 use self::floor::pending::Pending;
 use self::floor::registry::{Entry, Life, Registry};
 use self::floor::rings::Rings;
@@ -181,10 +181,11 @@ impl Sessions {
     pub(crate) fn write<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
         chunks: &mut [Bytes],
     ) -> Result<usize, WriteError> {
-        let (place, mut session) = self.lend_for(cx, stream).ok_or(WriteError::Gone)?;
+        let mut session = self.lend_for(cx, place, stream).ok_or(WriteError::Gone)?;
         session.write(place, stream, chunks)
     }
 
@@ -193,12 +194,13 @@ impl Sessions {
     pub(crate) fn read<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Result<Read, ReadError>, Fault> {
-        match self.lend_for(cx, stream) {
-            Some((_, mut session)) => session.read(stream, max, out),
+        match self.lend_for(cx, place, stream) {
+            Some(mut session) => session.read(stream, max, out),
             None => Ok(Err(ReadError::Gone)),
         }
     }
@@ -207,9 +209,10 @@ impl Sessions {
     pub(crate) fn finish<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
     ) -> Result<(), SendError> {
-        let (_, mut session) = self.lend_for(cx, stream).ok_or(SendError::Gone)?;
+        let mut session = self.lend_for(cx, place, stream).ok_or(SendError::Gone)?;
         session.finish(stream)
     }
 
@@ -217,10 +220,11 @@ impl Sessions {
     pub(crate) fn reset<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
         code: u32,
     ) -> Result<(), ResetError> {
-        let (_, mut session) = self.lend_for(cx, stream).ok_or(ResetError::Gone)?;
+        let mut session = self.lend_for(cx, place, stream).ok_or(ResetError::Gone)?;
         session.reset(stream, code)
     }
 
@@ -228,11 +232,12 @@ impl Sessions {
     pub(crate) fn stop<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
         code: u32,
     ) -> Result<bool, Fault> {
-        match self.lend_for(cx, stream) {
-            Some((_, mut session)) => session.stop(stream, code),
+        match self.lend_for(cx, place, stream) {
+            Some(mut session) => session.stop(stream, code),
             None => Ok(false),
         }
     }
@@ -241,11 +246,12 @@ impl Sessions {
     pub(crate) fn reorder<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
         order: Option<i32>,
         group: Option<u32>,
     ) {
-        if let Some((place, mut session)) = self.lend_for(cx, stream) {
+        if let Some(mut session) = self.lend_for(cx, place, stream) {
             session.reorder(place, order, group);
         }
     }

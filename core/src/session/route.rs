@@ -438,18 +438,17 @@ impl Sessions {
         })
     }
 
-    /// The session that a data stream belongs to, and the stream's place in it.
+    /// The session that a data stream belongs to, if it is still in this place.
     #[inline]
     pub(super) fn lend_for<'a, T>(
         &'a mut self,
         cx: &'a mut Cx<'_, T>,
+        place: u32,
         stream: StreamKey,
-    ) -> Option<(u32, SessionMut<'a, OverH3<'a, T>>)> {
-        let Owner::Data(place) = Owner::find(cx.h3, stream) else {
-            return None;
-        };
-        let index = self.webtransport.streams.get(place)?.session;
-        Some((place, self.lend(cx, index)?))
+    ) -> Option<SessionMut<'a, OverH3<'a, T>>> {
+        let member = self.webtransport.streams.get(place)?;
+        let index = (member.stream == stream).then_some(member.session)?;
+        self.lend(cx, index)
     }
 
     /// Works on a session, and sees to what waits for it when it has opened or ended.

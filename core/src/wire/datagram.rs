@@ -54,6 +54,12 @@ pub fn prefix(stream: StreamId) -> Head {
     Head::one(quarter(stream))
 }
 
+/// What precedes the payload of a datagram of `stream` in a context.
+#[must_use]
+pub fn prefix_with_context(stream: StreamId, context: ContextId) -> Head {
+    Head::two(quarter(stream), context.0)
+}
+
 /// The number that some protocols put before a datagram's payload (RFC 9298 section
 /// 4), 0 to 2^62 - 1: which of several uses of one request it is for.
 ///

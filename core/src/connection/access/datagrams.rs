@@ -1,6 +1,6 @@
 //! HTTP datagrams (RFC 9297) of sessions and requests.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::command::{Call, Command};
 use super::super::state::State;
@@ -39,7 +39,7 @@ impl<T: Transport> Access<'_, T> {
         stream: impl Into<StreamKey>,
         payload: &[u8],
     ) -> Result<(), DatagramError> {
-        self.send_datagram_parts(stream.into(), [payload, &[]])
+        self.send_with(stream.into(), None, payload)
     }
 
     /// As [`Self::send_datagram`] for a request, with a context id before the payload:
@@ -53,22 +53,29 @@ impl<T: Transport> Access<'_, T> {
         context: ContextId,
         payload: &[u8],
     ) -> Result<(), DatagramError> {
-        self.send_datagram_parts(stream, [&context.encode(), payload])
+        self.send_with(stream, Some(context), payload)
     }
 
-    fn send_datagram_parts(
+    fn send_with(
         &mut self,
         stream: StreamKey,
-        payload: [&[u8]; 2],
+        context: Option<ContextId>,
+        payload: &[u8],
     ) -> Result<(), DatagramError> {
         if self.shell.is_closed() {
             return Err(DatagramError::Gone);
         }
-        let call = self
-            .shell
-            .noted(|| Call::SendDatagram(stream, payload.concat().into()));
+        let call = || {
+            let mut sent = BytesMut::new();
+            if let Some(context) = context {
+                sent.put_slice(&context.encode());
+            }
+            sent.put_slice(payload);
+            Call::SendDatagram(stream, sent.freeze())
+        };
+        let call = self.shell.noted(call);
         self.run(call, |sessions, cx| {
-            sessions.send_datagram(cx, stream, payload)
+            sessions.send_datagram(cx, stream, context, payload)
         })
     }
 

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::h3::connection::H3;
 use crate::h3::streams::Kind;
 use crate::id::{Dir, StreamKey};
-use crate::session::Sessions;
+use crate::session::Owner;
 use crate::transport::{Read, Transport};
 
 /// What a stream carries, and so who looks after it.
@@ -18,8 +18,8 @@ use crate::transport::{Read, Transport};
 enum Whose {
     /// The content of a request or response.
     Message,
-    /// What a session's application sends.
-    Session,
+    /// What a session's application sends: its place among the data streams.
+    Session(u32),
 }
 
 impl<T: Transport> Access<'_, T> {
@@ -62,9 +62,15 @@ impl<T: Transport> Access<'_, T> {
 
     /// What a stream carries that the application may use.
     fn whose(&self, stream: StreamKey) -> Result<Whose, Gone> {
-        match &self.slot(stream).ok_or(Gone)?.kind {
-            Kind::Raw => Ok(Whose::Session),
-            Kind::Exchange(_) if !Sessions::is_session(self.h3(), stream) => Ok(Whose::Message),
+        let slot = self.slot(stream).ok_or(Gone)?;
+        match &slot.kind {
+            Kind::Raw => match Owner::of(slot.owner) {
+                Owner::Data(place) => Ok(Whose::Session(place)),
+                _ => Err(Gone),
+            },
+            Kind::Exchange(_) if !matches!(Owner::of(slot.owner), Owner::Connect(_)) => {
+                Ok(Whose::Message)
+            }
             _ => Err(Gone),
         }
     }
@@ -108,9 +114,9 @@ impl<T: Transport> SendStream<'_, T> {
             .shell
             .noted(|| Call::Write(stream, chunks.to_vec()));
         match self.of {
-            Whose::Session => self
-                .access
-                .run(call, |sessions, cx| sessions.write(cx, stream, chunks)),
+            Whose::Session(place) => self.access.run(call, |sessions, cx| {
+                sessions.write(cx, place, stream, chunks)
+            }),
             Whose::Message => self
                 .access
                 .run_http(call, |h3, t| h3.write_content(t, stream, chunks)),
@@ -125,9 +131,9 @@ impl<T: Transport> SendStream<'_, T> {
         let stream = self.stream;
         let call = self.access.shell.noted(|| Command::Finish(stream));
         match self.of {
-            Whose::Session => self
+            Whose::Session(place) => self
                 .access
-                .run(call, |sessions, cx| sessions.finish(cx, stream)),
+                .run(call, |sessions, cx| sessions.finish(cx, place, stream)),
             Whose::Message => self.access.run_http(call, |h3, t| h3.finish(t, stream)),
         }
     }
@@ -141,10 +147,10 @@ impl<T: Transport> SendStream<'_, T> {
         let stream = self.stream;
         let call = self.access.shell.noted(|| Command::Reset(stream, code));
         match self.of {
-            Whose::Session => {
+            Whose::Session(place) => {
                 let code = u32::try_from(code).map_err(|_| ResetError::CodeOutOfRange)?;
                 self.access
-                    .run(call, |sessions, cx| sessions.reset(cx, stream, code))
+                    .run(call, |sessions, cx| sessions.reset(cx, place, stream, code))
             }
             Whose::Message => {
                 check_http(code)?;
@@ -177,9 +183,11 @@ impl<T: Transport> SendStream<'_, T> {
     fn reorder(&mut self, command: Command, order: Option<i32>, group: Option<u32>) {
         let stream = self.stream;
         let call = self.access.shell.noted(|| command);
-        self.access.run(call, |sessions, cx| {
-            sessions.reorder(cx, stream, order, group);
-        });
+        if let Whose::Session(place) = self.of {
+            self.access.run(call, |sessions, cx| {
+                sessions.reorder(cx, place, stream, order, group);
+            });
+        }
     }
 }
 
@@ -202,8 +210,8 @@ impl<T: Transport> RecvStream<'_, T> {
         let (stream, slots) = (self.stream, out.len());
         let call = self.access.shell.noted(|| Call::Read(stream, max, slots));
         let result = match self.of {
-            Whose::Session => self.access.run(call, |sessions, cx| {
-                let read = sessions.read(cx, stream, max, out);
+            Whose::Session(place) => self.access.run(call, |sessions, cx| {
+                let read = sessions.read(cx, place, stream, max, out);
                 failed(cx.h3, cx.t, read)
             }),
             Whose::Message => self.access.run_http(call, |h3, t| {
@@ -226,10 +234,10 @@ impl<T: Transport> RecvStream<'_, T> {
         let stream = self.stream;
         let call = self.access.shell.noted(|| Command::Stop(stream, code));
         let stopped = match self.of {
-            Whose::Session => {
+            Whose::Session(place) => {
                 let code = u32::try_from(code).map_err(|_| ResetError::CodeOutOfRange)?;
                 self.access.run(call, |sessions, cx| {
-                    let stopped = sessions.stop(cx, stream, code);
+                    let stopped = sessions.stop(cx, place, stream, code);
                     failed(cx.h3, cx.t, stopped)
                 })
             }

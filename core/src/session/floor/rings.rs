@@ -14,7 +14,7 @@ use crate::h3::connection::H3;
 use crate::h3::streams::NONE;
 use crate::id::StreamKey;
 use crate::transport::{DatagramRefused, Transport};
-use crate::wire::datagram;
+use crate::wire::datagram::{self, ContextId};
 
 /// Size of the buffer that outgoing datagrams are cut from.
 const ARENA: usize = 64 * 1024;
@@ -138,28 +138,30 @@ impl Rings {
     }
 
     /// A datagram with its prefix, in one piece of a shared buffer.
-    fn cut(&mut self, prefix: &[u8], payload: [&[u8]; 2]) -> Bytes {
-        let len = prefix.len() + payload.map(<[u8]>::len).iter().sum::<usize>();
+    fn cut(&mut self, prefix: &[u8], payload: &[u8]) -> Bytes {
+        let len = prefix.len() + payload.len();
         if self.arena.capacity() - self.arena.len() < len {
             self.arena.reserve(ARENA.max(len));
         }
         self.arena.put_slice(prefix);
-        for part in payload {
-            self.arena.put_slice(part);
-        }
+        self.arena.put_slice(payload);
         self.arena.split().freeze()
     }
 
-    /// Sends a datagram on a stream whose sending half is open. The payload is that
-    /// of both parts.
+    /// Sends a datagram on a stream whose sending half is open, with a context id before
+    /// the payload if there is one.
     pub(crate) fn send<T: Transport>(
         &mut self,
         cx: &mut Cx<'_, T>,
         stream: StreamKey,
-        payload: [&[u8]; 2],
+        context: Option<ContextId>,
+        payload: &[u8],
     ) -> Result<(), DatagramError> {
-        let prefix = datagram::prefix(stream.id());
-        let len = prefix.len() + payload.map(<[u8]>::len).iter().sum::<usize>();
+        let prefix = match context {
+            None => datagram::prefix(stream.id()),
+            Some(context) => datagram::prefix_with_context(stream.id(), context),
+        };
+        let len = prefix.len() + payload.len();
         if !cx.h3.datagrams_enabled() {
             return Err(DatagramError::Disabled);
         }
