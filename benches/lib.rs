@@ -170,7 +170,7 @@ impl Joined {
             uni_streams: streams as u64 + 10,
             ..Knobs::default()
         };
-        aqueduct_record::testing::replay_all();
+        aqueduct_tests::replayed::replay_all();
         let mut pair = LoopbackPair::new(Config::default(), Config::default(), knobs);
         pair.connect();
         let (client, server) = pair.session("https://example.com/wt");

@@ -39,9 +39,10 @@ impl Recording {
         Ok(Self(Some(Shared {
             file: Arc::new(Mutex::new(BufWriter::new(file))),
             endpoints: Arc::default(),
-            options: Options::new()
-                .secrets(options.record_secrets)
-                .transport(options.record_transport),
+            options: Options {
+                secrets: options.record_secrets,
+                transport: options.record_transport,
+            },
         })))
     }
 

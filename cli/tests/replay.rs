@@ -61,7 +61,7 @@ fn what_was_recorded_is_replayed_without_its_secrets() {
     let run = aqueduct(["replay", "--events", "--connection", "1", text(&file)]);
     let lines = run.ok().text();
     assert!(
-        lines.contains(" session 0 requested https 127.0.0.1:"),
+        lines.contains(" session 0 requested https://127.0.0.1:"),
         "{lines}"
     );
     assert!(!lines.contains("connection 0"), "{lines}");

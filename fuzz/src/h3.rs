@@ -31,7 +31,7 @@ pub fn run(ours: Side, data: &[u8]) {
         Knobs::adversarial(u64::from(seed))
     };
     let choice = input.byte();
-    aqueduct_record::testing::replay_all();
+    aqueduct_tests::replayed::replay_all();
     let mut run = Run {
         ours,
         peer: RawPeer::over(ours, config(choice), Loopback::new(knobs)),

@@ -60,7 +60,7 @@ pub fn target(data: &[u8]) {
     } else {
         Side::Client
     };
-    aqueduct_record::testing::replay_all();
+    aqueduct_tests::replayed::replay_all();
     let mut peer = RawPeer::greeted(ours, Config::default(), raw::WEBTRANSPORT);
     let head = section(&mut input);
     let id = if ours == Side::Server {

@@ -225,7 +225,7 @@ fn text(input: &mut Input<'_>) -> String {
 fn bases() -> &'static [String] {
     static BASES: OnceLock<Vec<String>> = OnceLock::new();
     BASES.get_or_init(|| {
-        aqueduct_record::testing::replay_all();
+        aqueduct_tests::replayed::replay_all();
         let [request, session] = [requests(), sessions()];
         // An endpoint's notes between the lines, and another endpoint's header.
         let shared: String = (session.lines().enumerate())

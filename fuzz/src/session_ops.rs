@@ -58,7 +58,7 @@ pub fn target(data: &[u8]) {
     } else {
         Knobs::adversarial(seed.into())
     };
-    aqueduct_record::testing::replay_all();
+    aqueduct_tests::replayed::replay_all();
     let mut run = Run {
         pair: LoopbackPair::new(Config::default(), Config::default(), knobs),
         sides: [Application::default(), Application::default()],

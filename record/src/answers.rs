@@ -1,22 +1,16 @@
 //! A transport that gives the answers another gave before.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::iter::Peekable;
-use std::vec::IntoIter;
 
 use aqueduct_core::connection::Path;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Transport};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::budget::Budget;
-use crate::call::{read_dir, short_zeros};
+use crate::call::{MAX_DATAGRAM, MAX_WRITE, SHORT, read_payload, short_zeros};
 use crate::file::Numbered;
-use crate::trace::read_stream;
-use crate::words::{MAX_BYTES, Malformed, Run, Words};
-
-/// Most bytes that one read gives.
-const MAX_READ: usize = 1 << 26;
+use crate::words::{Malformed, Run, Words};
 
 /// The answers to one input's calls, and the bytes of all streams.
 ///
@@ -27,7 +21,7 @@ pub(crate) struct Answers<'a> {
     path: Path,
     /// By the question: its name, and the stream or kind of streams.
     answers: BTreeMap<(&'a str, u64), VecDeque<Words<'a>>>,
-    bytes: BTreeMap<StreamId, Peekable<IntoIter<Run>>>,
+    bytes: BTreeMap<StreamId, VecDeque<Run>>,
     /// How many streams of each kind there have been.
     streams: BTreeMap<(Side, Dir), u64>,
     missing_bytes: bool,
@@ -37,16 +31,14 @@ pub(crate) struct Answers<'a> {
 impl<'a> Answers<'a> {
     pub(crate) fn new(
         side: Side,
-        bytes: impl Iterator<Item = (StreamId, Vec<Run>)>,
+        bytes: BTreeMap<StreamId, VecDeque<Run>>,
         budget: Budget,
     ) -> Self {
         Self {
             side,
             path: Path::default(),
             answers: BTreeMap::new(),
-            bytes: bytes
-                .map(|(id, runs)| (id, runs.into_iter().peekable()))
-                .collect(),
+            bytes,
             streams: BTreeMap::new(),
             missing_bytes: false,
             budget,
@@ -77,8 +69,8 @@ impl<'a> Answers<'a> {
         let mut words = line.words();
         let name = words.word()?;
         let of = match name {
-            "open" | "accept" => kind(read_dir(&mut words)?),
-            "read" | "write" => read_stream(&mut words)?.wire(),
+            "open" | "accept" => u64::from(words.choice(["uni", "bi"])?),
+            "read" | "write" => words.stream()?.wire(),
             "recv-datagram" | "send-datagram" => 0,
             _ => return Err(Malformed(format!("unknown answer {name:?}"))),
         };
@@ -93,7 +85,7 @@ impl<'a> Answers<'a> {
     /// A stream as another transport would name it: the next of its kind. The tables
     /// of a connection are made for ids without gaps.
     fn stream(&mut self, name: &'static str, dir: Dir, opener: Side) -> Option<StreamId> {
-        let id = read_stream(&mut self.next(name, kind(dir))?).ok()?;
+        let id = self.next(name, (dir == Dir::Uni).into())?.stream().ok()?;
         let number = self.streams.entry((opener, dir)).or_default();
         if id != StreamId::new(opener, dir, *number) {
             return None;
@@ -104,43 +96,39 @@ impl<'a> Answers<'a> {
 
     /// The next `len` bytes of a stream.
     fn take(&mut self, id: StreamId, len: usize) -> Bytes {
-        let mut parts: Vec<Run> = Vec::new();
-        let mut left = len as u64;
-        while left > 0 {
-            let runs = self.bytes.get_mut(&id);
-            match runs.and_then(Peekable::peek_mut_run) {
-                None => {
-                    self.missing_bytes = true;
-                    parts.push(Run::Zeros(left));
-                    left = 0;
+        let runs = self.bytes.entry(id).or_default();
+        match runs.front_mut() {
+            Some(Run::Bytes(bytes)) if bytes.len() >= len => return bytes.split_to(len),
+            Some(Run::Zeros(count)) if *count >= len as u64 && len <= SHORT => {
+                *count -= len as u64;
+                return short_zeros(len);
+            }
+            _ => {}
+        }
+        let mut out = BytesMut::with_capacity(len);
+        while out.len() < len {
+            let wanted = len - out.len();
+            let Some(run) = runs.front_mut() else {
+                self.missing_bytes = true;
+                break;
+            };
+            match run {
+                Run::Bytes(bytes) => {
+                    let part = wanted.min(bytes.len());
+                    out.extend_from_slice(&bytes.split_to(part));
                 }
-                Some(Run::Zeros(count)) => {
-                    let part = left.min(*count);
-                    *count -= part;
-                    left -= part;
-                    parts.push(Run::Zeros(part));
-                }
-                Some(Run::Bytes(bytes)) => {
-                    let part = left.min(bytes.len() as u64);
-                    left -= part;
-                    parts.push(Run::Bytes(bytes.split_to(part as usize)));
+                Run::Zeros(count) => {
+                    let part = wanted.min(usize::try_from(*count).unwrap_or(wanted));
+                    *count -= part as u64;
+                    out.resize(out.len() + part, 0);
                 }
             }
-        }
-        match &mut parts[..] {
-            [Run::Bytes(bytes)] => std::mem::take(bytes),
-            [Run::Zeros(count)] if *count <= MAX_BYTES => short_zeros(len),
-            _ => {
-                let mut out = Vec::with_capacity(len);
-                for part in parts {
-                    match part {
-                        Run::Bytes(bytes) => out.extend_from_slice(&bytes),
-                        Run::Zeros(count) => out.resize(out.len() + count as usize, 0),
-                    }
-                }
-                out.into()
+            if run.len() == 0 {
+                runs.pop_front();
             }
         }
+        out.resize(len, 0);
+        out.freeze()
     }
 
     fn give(
@@ -163,7 +151,7 @@ impl<'a> Answers<'a> {
             Ok("finished") => ReadState::Finished,
             _ => return Err(StreamGone::Unknown),
         };
-        let fits = lens.len() <= out.len() && bytes <= max.min(MAX_READ);
+        let fits = lens.len() <= out.len() && bytes <= max.min(MAX_WRITE);
         if !fits || !self.budget.take(bytes as u64) {
             return Err(StreamGone::Unknown);
         }
@@ -175,29 +163,6 @@ impl<'a> Answers<'a> {
             bytes,
             state,
         })
-    }
-}
-
-/// The runs of a stream, without those that are used up.
-trait Runs {
-    fn peek_mut_run(&mut self) -> Option<&mut Run>;
-}
-
-impl Runs for Peekable<IntoIter<Run>> {
-    fn peek_mut_run(&mut self) -> Option<&mut Run> {
-        let used = |run: &Run| match run {
-            Run::Bytes(bytes) => bytes.is_empty(),
-            Run::Zeros(count) => *count == 0,
-        };
-        while self.next_if(used).is_some() {}
-        self.peek_mut()
-    }
-}
-
-fn kind(dir: Dir) -> u64 {
-    match dir {
-        Dir::Bi => 0,
-        Dir::Uni => 1,
     }
 }
 
@@ -271,9 +236,10 @@ impl Transport for Answers<'_> {
     fn set_priority(&mut self, _: StreamId, _: i32) {}
 
     fn recv_datagram(&mut self) -> Option<Bytes> {
-        let datagram = self.next("recv-datagram", 0)?.bytes().ok()?;
+        let mut words = self.next("recv-datagram", 0)?;
+        let datagram = read_payload(&mut words, MAX_DATAGRAM).ok()?;
         let fits = self.budget.take(datagram.len() as u64);
-        fits.then(|| datagram.into())
+        fits.then_some(datagram)
     }
 
     fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {

@@ -9,47 +9,39 @@ const PER_BYTE: u64 = 64;
 /// Bytes that it may hold besides.
 const BASE: u64 = 8 << 20;
 
-/// Counts what a replay's connection was given and has not passed on. Clones share it.
+/// Counts what a replay's connection was given and has not passed on: what it may
+/// still be given, and whether it wanted more. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget(Arc<Counters>);
-
-#[derive(Debug)]
-struct Counters {
-    left: AtomicU64,
-    exceeded: AtomicBool,
-}
+pub(crate) struct Budget(Arc<(AtomicU64, AtomicBool)>);
 
 impl Budget {
     /// For a recording of this many bytes.
     pub(crate) fn new(size: u64) -> Self {
         let most = size.saturating_mul(PER_BYTE).saturating_add(BASE);
-        Self(Arc::new(Counters {
-            left: AtomicU64::new(most),
-            exceeded: AtomicBool::new(false),
-        }))
+        Self(Arc::new((most.into(), false.into())))
     }
 
     /// Takes so many bytes, if there are as many.
     pub(crate) fn take(&self, bytes: u64) -> bool {
-        let left = self.0.left.load(Ordering::Relaxed);
-        let rest = left.checked_sub(bytes);
+        let (left, exceeded) = &*self.0;
+        let rest = left.load(Ordering::Relaxed).checked_sub(bytes);
         match rest {
-            Some(rest) => self.0.left.store(rest, Ordering::Relaxed),
-            None => self.0.exceeded.store(true, Ordering::Relaxed),
+            Some(rest) => left.store(rest, Ordering::Relaxed),
+            None => exceeded.store(true, Ordering::Relaxed),
         }
         rest.is_some()
     }
 
     /// Gives back what is held no longer.
     pub(crate) fn give(&self, bytes: u64) {
-        let left = self.0.left.load(Ordering::Relaxed);
+        let left = self.0.0.load(Ordering::Relaxed);
         self.0
-            .left
+            .0
             .store(left.saturating_add(bytes), Ordering::Relaxed);
     }
 
     /// Whether more was asked for than there was.
     pub(crate) fn is_exceeded(&self) -> bool {
-        self.0.exceeded.load(Ordering::Relaxed)
+        self.0.1.load(Ordering::Relaxed)
     }
 }

@@ -7,8 +7,8 @@ use aqueduct_core::connection::Seen;
 use aqueduct_core::id::StreamId;
 use bytes::Bytes;
 
-use crate::mask;
-use crate::words::Line;
+use crate::mask::{self, Masking};
+use crate::words::{Line, put_bytes};
 
 /// Length at which a line of bytes is followed by another.
 const LONG: usize = 1 << 16;
@@ -56,16 +56,19 @@ impl Held {
 }
 
 impl Contents {
-    /// Bytes that need not be understood.
-    pub(crate) fn keep(&mut self, number: u64, id: StreamId, bytes: &[u8]) {
-        self.lines.bytes(number, id, bytes);
-    }
-
-    /// Bytes that were read.
-    pub(crate) fn read(&mut self, id: StreamId, chunks: &[Bytes]) {
-        if !chunks.is_empty() {
-            let held = self.streams.entry(id).or_default();
-            held.chunks.extend(chunks.iter().cloned());
+    /// Bytes that were read. Those that are not masked need not be understood.
+    pub(crate) fn read(&mut self, number: u64, id: StreamId, chunks: &[Bytes], mask: Masking) {
+        match mask {
+            Masking::Off => {
+                for chunk in chunks {
+                    self.lines.bytes(number, id, chunk);
+                }
+            }
+            Masking::On if !chunks.is_empty() => {
+                let held = self.streams.entry(id).or_default();
+                held.chunks.extend(chunks.iter().cloned());
+            }
+            Masking::On => {}
         }
     }
 
@@ -77,7 +80,9 @@ impl Contents {
         };
         match what {
             Seen::Structure(len) => held.take(len, |bytes| lines.bytes(number, id, bytes)),
-            Seen::Payload(len) => held.take(len, |bytes| lines.zeros(number, id, bytes.len())),
+            Seen::Payload(len) | Seen::Gathered(len) => {
+                held.take(len, |bytes| lines.zeros(number, id, bytes.len()))
+            }
             Seen::Text(len) => held.take(len, |bytes| {
                 let masked: Vec<u8> = bytes.iter().copied().map(mask::byte).collect();
                 lines.bytes(number, id, &masked);
@@ -129,16 +134,18 @@ struct ByteLines {
     lines: String,
     /// Whose bytes the last line is, and where it begins.
     last: Option<(StreamId, usize)>,
-    /// Zeros that follow it.
-    zeros: usize,
 }
 
 impl ByteLines {
     fn bytes(&mut self, number: u64, id: StreamId, bytes: &[u8]) {
         if !bytes.is_empty() {
-            let mut line = self.line(number, id, false);
-            line.bytes_on(bytes);
-            self.lines = line.0;
+            self.grow(number, id, |line| put_bytes(&mut line.0, bytes));
+        }
+    }
+
+    fn zeros(&mut self, number: u64, id: StreamId, count: usize) {
+        if count > 0 {
+            self.grow(number, id, |line| line.zeros_on(count as u64));
         }
     }
 
@@ -148,39 +155,22 @@ impl ByteLines {
         self.zeros(number, id, count - ones.len());
     }
 
-    fn zeros(&mut self, number: u64, id: StreamId, count: usize) {
-        if count > 0 {
-            self.lines = self.line(number, id, true).0;
-            self.zeros += count;
-        }
-    }
-
-    /// The line to go on with. Zeros add up as long as nothing else follows.
-    fn line(&mut self, number: u64, id: StreamId, zeros: bool) -> Line {
-        let goes_on = |(of, start): (StreamId, usize)| of == id && self.lines.len() - start < LONG;
-        let goes_on = self.last.is_some_and(goes_on);
-        if !(goes_on && zeros) {
-            self.end_zeros();
-        }
+    /// Appends to the last line if it is of the same stream.
+    fn grow(&mut self, number: u64, id: StreamId, put: impl FnOnce(&mut Line)) {
         let mut line = Line(std::mem::take(&mut self.lines));
-        if !goes_on {
+        let goes_on = |(of, start)| of == id && line.0.len() - start < LONG;
+        if !self.last.is_some_and(goes_on) {
             if self.last.is_some() {
                 line.0.push('\n');
             }
             self.last = Some((id, line.0.len()));
             line.show(number).word("bytes").show(id).word("");
         }
-        line
-    }
-
-    fn end_zeros(&mut self) {
-        let mut line = Line(std::mem::take(&mut self.lines));
-        line.zeros_on(std::mem::take(&mut self.zeros) as u64);
+        put(&mut line);
         self.lines = line.0;
     }
 
     fn take(&mut self) -> String {
-        self.end_zeros();
         if self.last.take().is_some() {
             self.lines.push('\n');
         }
@@ -199,11 +189,15 @@ mod tests {
         StreamId::new(Side::Client, Dir::Bi, 1)
     }
 
+    fn read(contents: &mut Contents, bytes: &'static [u8]) {
+        contents.read(7, stream(), &[Bytes::from_static(bytes)], Masking::On);
+    }
+
     #[test]
     fn what_was_understood_is_kept_in_its_way() {
         let mut contents = Contents::default();
-        contents.read(stream(), &[Bytes::from_static(b"\x01\x02secr")]);
-        contents.read(stream(), &[Bytes::from_static(b"et!body and more")]);
+        read(&mut contents, b"\x01\x02secr");
+        read(&mut contents, b"et!body and more");
         assert_eq!(contents.lines(), "");
         let field = Seen::Field {
             head: 1,
@@ -216,13 +210,13 @@ mod tests {
         contents.seen(7, stream(), Seen::Text(1));
         contents.seen(7, stream(), Seen::Payload(4));
         contents.seen(7, stream(), Seen::Payload(1));
-        assert_eq!(contents.lines(), "7 bytes 4 010278787878787821*5.\n");
+        assert_eq!(contents.lines(), "7 bytes 4 010278787878787821*4.*1.\n");
     }
 
     #[test]
     fn what_was_not_is_not_kept() {
         let mut contents = Contents::default();
-        contents.read(stream(), &[Bytes::from_static(&[7; 40])]);
+        read(&mut contents, &[7; 40]);
         contents.seen(7, stream(), Seen::Acks(2));
         contents.seen(7, stream(), Seen::Ahead(1));
         contents.seen(7, stream(), Seen::Over);

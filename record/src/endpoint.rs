@@ -1,7 +1,6 @@
 //! The recording of an endpoint: what its connections write down, and when UDP
 //! datagrams came and went, to one sink.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,8 +11,8 @@ use aqueduct_core::endpoint::{EndpointObserver, ObserverFactory, Way};
 use aqueduct_core::id::Side;
 
 use crate::HEADER;
-use crate::call::nanos;
 use crate::tape::{Options, Record, Tape};
+use crate::value::nanos;
 
 /// What a recording of an endpoint is written to. Endpoints can share one: each
 /// call of `write` hands over whole lines.
@@ -23,14 +22,6 @@ pub struct RecordSink {
     /// Number of the endpoint's first connection; the others follow. Endpoints that
     /// share a sink need ranges of their own.
     pub first: u64,
-}
-
-impl fmt::Debug for RecordSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordSink")
-            .field("first", &self.first)
-            .finish_non_exhaustive()
-    }
 }
 
 /// For [`EndpointConfig::observe`](aqueduct_core::endpoint::EndpointConfig::observe):
@@ -68,17 +59,11 @@ impl Recorder {
             next: first,
         };
         let remark = match options.secrets {
-            false => {
-                "masked: no keys, no bodies, an x for each letter of paths, reasons and values"
-            }
+            false => "masked: no keys, no bodies, an x for each letter of values and paths",
             true => "HOLDS SECRETS: everything that was received or sent, but no keys",
         };
         recorder.to.write(&format!("{HEADER}# {remark}\n"));
         recorder
-    }
-
-    fn epoch(&mut self, now: Instant) -> Instant {
-        *self.epoch.get_or_insert(now)
     }
 }
 
@@ -90,12 +75,12 @@ impl EndpointObserver for Recorder {
         config: &Config,
         seed: u64,
     ) -> Option<Box<dyn Observer>> {
-        if !self.to.works() {
+        if !self.to.with(|_| Ok(())) {
             return None;
         }
         let record = Record {
             number: self.next,
-            epoch: self.epoch(now),
+            epoch: *self.epoch.get_or_insert(now),
             options: self.options,
         };
         self.next += 1;
@@ -105,7 +90,7 @@ impl EndpointObserver for Recorder {
     }
 
     fn datagram(&mut self, now: Instant, way: Way, len: usize) {
-        let nanos = nanos(self.epoch(now), now);
+        let nanos = nanos(*self.epoch.get_or_insert(now), now);
         let way = match way {
             Way::In => "in",
             Way::Out => "out",
@@ -115,7 +100,8 @@ impl EndpointObserver for Recorder {
 }
 
 impl Shared {
-    fn with(&self, work: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+    /// False once it has failed.
+    fn with(&self, work: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
         let mut sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(to) = &mut *sink
             && let Err(error) = work(to)
@@ -123,15 +109,11 @@ impl Shared {
             tracing::error!(%error, "the recording cannot be written and ends here");
             *sink = None;
         }
+        sink.is_some()
     }
 
     fn write(&self, lines: &str) {
         self.with(|to| to.write_all(lines.as_bytes()));
-    }
-
-    fn works(&self) -> bool {
-        let sink = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sink.is_some()
     }
 }
 

@@ -1,29 +1,31 @@
 //! A recording taken apart into connections and lines.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, VecDeque};
 
 use aqueduct_core::config::Config;
 use aqueduct_core::id::{Side, StreamId};
+use thiserror::Error;
 
-use crate::settings;
 use crate::tape::Options;
-use crate::trace::read_stream;
+use crate::value::{Cx, Get as _};
 use crate::words::{Malformed, Run, Words};
 use crate::{FORMAT, HEADER, VERSION};
 
 /// Why a text is no recording that can be gone through.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum RecordingError {
     /// It does not begin as one.
+    #[error("not a recording: it does not begin with {:?}", HEADER.trim_end())]
     NotARecording,
     /// It is one of another version of the format.
+    #[error("a recording of version {found:?}; this program reads version {VERSION}")]
     OtherVersion {
         /// What it says its version is.
         found: String,
     },
     /// A line makes no sense.
+    #[error("line {line} of the recording: {why}")]
     Line {
         /// The line, from 1.
         line: usize,
@@ -42,25 +44,6 @@ impl RecordingError {
         }
     }
 }
-
-impl fmt::Display for RecordingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotARecording => write!(
-                f,
-                "not a recording: it does not begin with {:?}",
-                HEADER.trim_end()
-            ),
-            Self::OtherVersion { found } => write!(
-                f,
-                "a recording of version {found:?}; this program reads version {VERSION}"
-            ),
-            Self::Line { line, why } => write!(f, "line {line} of the recording: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for RecordingError {}
 
 /// A recording, read. It borrows the text.
 #[derive(Debug)]
@@ -85,13 +68,10 @@ impl<'a> Numbered<'a> {
         words.maybe();
         words
     }
-
-    pub(crate) fn wrong(self, malformed: Malformed) -> RecordingError {
-        wrong(self.at, malformed)
-    }
 }
 
-fn wrong(line: usize, Malformed(why): Malformed) -> RecordingError {
+/// What is wrong with a line.
+pub(crate) fn wrong(line: usize, Malformed(why): Malformed) -> RecordingError {
     RecordingError::Line { line, why }
 }
 
@@ -105,7 +85,7 @@ pub struct RecordedConnection<'a> {
     pub(crate) config: Config,
     /// All but its first, its last and its bytes.
     pub(crate) lines: Vec<Numbered<'a>>,
-    pub(crate) bytes: BTreeMap<StreamId, Vec<Run>>,
+    pub(crate) bytes: BTreeMap<StreamId, VecDeque<Run>>,
     pub(crate) ended: bool,
     /// Length of all its lines.
     pub(crate) size: u64,
@@ -172,28 +152,16 @@ impl<'a> Recording<'a> {
 
 impl<'a> RecordedConnection<'a> {
     fn begin(number: u64, mut words: Words<'_>) -> Result<Self, Malformed> {
-        let side = match words.word()? {
-            "client" => Side::Client,
-            "server" => Side::Server,
-            _ => return Err(Malformed::new("neither client nor server")),
-        };
+        let side = Side::get(&mut words, Cx::PLAIN)?;
         let seed = words.number()?;
-        let secrets = match words.word()? {
-            "whole" => true,
-            "masked" => false,
-            _ => return Err(Malformed::new("neither whole nor masked")),
-        };
-        let transport = match words.word()? {
-            "transport" => true,
-            "events" => false,
-            _ => return Err(Malformed::new("neither transport nor events")),
-        };
+        let secrets = words.choice(["whole", "masked"])?;
+        let transport = words.choice(["transport", "events"])?;
         Ok(Self {
             number,
             side,
             seed,
             options: Options { secrets, transport },
-            config: settings::read(&mut words)?,
+            config: Config::get(&mut words, Cx::PLAIN)?,
             lines: Vec::new(),
             bytes: BTreeMap::new(),
             ended: false,
@@ -208,11 +176,11 @@ impl<'a> RecordedConnection<'a> {
         self.size += line.text.len() as u64;
         match line.tag {
             "path" | "in" | "due" | "do" | "ev" => self.lines.push(line),
-            "<" | ">" | "=" if !self.lines.is_empty() => self.lines.push(line),
-            "<" | ">" | "=" => return Err(Malformed::new("it follows from no input")),
+            "<" | ">" | "+" | "=" if !self.lines.is_empty() => self.lines.push(line),
+            "<" | ">" | "+" | "=" => return Err(Malformed::new("it follows from no input")),
             "bytes" => {
                 let mut words = line.words();
-                let stream = self.bytes.entry(read_stream(&mut words)?).or_default();
+                let stream = self.bytes.entry(words.stream()?).or_default();
                 stream.extend(words.runs()?);
                 words.end()?;
             }
@@ -232,17 +200,5 @@ impl<'a> RecordedConnection<'a> {
     #[must_use]
     pub fn side(&self) -> Side {
         self.side
-    }
-
-    /// How it was configured.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// What was kept of it.
-    #[must_use]
-    pub fn options(&self) -> Options {
-        self.options
     }
 }

@@ -16,27 +16,11 @@ pub(crate) enum Masking {
     Off,
 }
 
-/// Fields the core itself reads, and those it refuses, sorted. Values of the first
-/// have to be what they were; values of the others are no secrets.
-const READ_BY_CORE: &[&[u8]] = &[
-    b":method",
-    b":protocol",
-    b":scheme",
-    b":status",
-    b"capsule-protocol",
-    b"connection",
-    b"content-length",
-    b"keep-alive",
-    b"priority",
-    b"proxy-connection",
-    b"sec-webtransport-http3-draft",
-    b"sec-webtransport-http3-draft02",
-    b"te",
-    b"transfer-encoding",
-    b"upgrade",
-    b"wt-available-protocols",
-    b"wt-protocol",
-];
+/// Fields the core itself reads, and those it refuses. Values of the first have to be
+/// what they were; values of the others are no secrets.
+const READ_BY_CORE: &str = ":method :protocol :scheme :status capsule-protocol connection \
+    content-length keep-alive priority proxy-connection sec-webtransport-http3-draft \
+    sec-webtransport-http3-draft02 te transfer-encoding upgrade wt-available-protocols wt-protocol";
 
 impl Masking {
     /// The value of a field.
@@ -65,7 +49,7 @@ fn secret(name: &[u8], value: &[u8]) -> usize {
             let at = value.iter().rposition(|byte| *byte == b'@');
             at.unwrap_or(0)
         }
-        _ if READ_BY_CORE.binary_search(&name).is_ok() => 0,
+        _ if READ_BY_CORE.split(' ').any(|own| own.as_bytes() == name) => 0,
         _ => value.len(),
     }
 }

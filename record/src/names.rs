@@ -1,194 +1,96 @@
-//! Stable words for what the core calls by Rust names: a recording is read by later
-//! versions, in which a variant may have another name.
+//! Stable words for errors and broken rules.
 
-use aqueduct_core::connection::CommandError;
-use aqueduct_core::error::{
-    DatagramError, ReadError, RequestError, ResetError, SendError, WriteError,
-};
+use aqueduct_core::error::{DatagramError, RequestError, ResetError, SendError};
 use aqueduct_core::fault::Violation;
-use aqueduct_core::id::Dir;
 use aqueduct_core::webtransport::{
     AcceptError, OpenSessionError, OpenStreamError, RejectError, SessionError,
 };
 
+use crate::value::{Cx, OTHER, Put, named, put};
 use crate::words::Line;
 
-/// A variant without a word, which is newer than this table.
-pub(crate) const OTHER: &str = "other";
+named! {
+    OpenStreamError {
+        "blocked" Blocked  "stream-limit" StreamLimit  "session-pending" SessionPending
+        "session-draining" SessionDraining  "session-gone" SessionGone  "closed" Closed
+    }
+    SessionError {
+        "gone" Gone  "wrong-state" WrongState  "reason-too-long" ReasonTooLong
+    }
+    DatagramError {
+        "gone" Gone  "pending" Pending  "too-large" TooLarge
+        "too-large-for-path" TooLargeForPath  "disabled" Disabled  "blocked" Blocked
+    }
+    ResetError {
+        "gone" Gone  "code-out-of-range" CodeOutOfRange
+    }
+    Violation {
+        "missing-settings" MissingSettings  "settings-twice" SettingsTwice
+        "settings-invalid" SettingsInvalid  "settings-reduced" SettingsReduced  "settings-malformed" SettingsMalformed
+        "settings-too-many" SettingsTooMany
+        "datagram-without-transport" DatagramWithoutTransport  "stream-twice" StreamTwice
+        "push-stream-from-client" PushStreamFromClient  "push-not-allowed" PushNotAllowed
+        "server-bidi" ServerBidi  "critical-stream-closed" CriticalStreamClosed
+        "frame-unexpected" FrameUnexpected  "frame-malformed" FrameMalformed
+        "frame-truncated" FrameTruncated  "frame-too-large" FrameTooLarge
+        "signal-not-first" SignalNotFirst  "goaway-grew" GoawayGrew
+        "goaway-not-request" GoawayNotRequest  "priority-not-request" PriorityNotRequest
+        "priority-push" PriorityPush  "priority-malformed" PriorityMalformed
+        "max-push-id-shrank" MaxPushIdShrank  "session-id-invalid" SessionIdInvalid
+        "datagram-malformed" DatagramMalformed  "qpack-decompression" QpackDecompression
+        "qpack-encoder-stream" QpackEncoderStream  "qpack-decoder-stream" QpackDecoderStream
+        "nuisance" Nuisance  "message-malformed" MessageMalformed
+        "content-length" ContentLength  "request-incomplete" RequestIncomplete
+        "response-incomplete" ResponseIncomplete  "field-section-too-large" FieldSectionTooLarge
+        "requirements-not-met" RequirementsNotMet  "datagram-not-expected" DatagramNotExpected
+        "capsule-malformed" CapsuleMalformed  "capsule-truncated" CapsuleTruncated
+        "data-after-close" DataAfterClose  "close-reason-invalid" CloseReasonInvalid
+        "capsule-prohibited" CapsuleProhibited  "flow-control" FlowControl
+    }
+}
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $function:ident($ty:ident) {
-        $($variant:ident $(($inner:tt))? $word:literal)*
-    })*) => {$(
-        $(#[$doc])*
-        pub(crate) fn $function(value: $ty) -> &'static str {
-            match value {
-                $($ty::$variant $(($inner))? => $word,)*
-                _ => OTHER,
+/// The same for what is not read back, details left out.
+macro_rules! told {
+    ($($ty:ident { $($word:literal $variant:ident $(($detail:tt))?)* })*) => {$(
+        impl Put for $ty {
+            fn put(&self, line: &mut Line, _: Cx) {
+                line.word(match self {
+                    $($ty::$variant $(($detail))? => $word,)*
+                    _ => OTHER,
+                });
             }
         }
     )*};
 }
 
-names! {
-    request(RequestError) {
-        Blocked "blocked"
-        NotConnected "not-connected"
-        Draining "draining"
-        Closed "closed"
-        WrongSide "wrong-side"
-        InvalidHead(_) "invalid-head"
-        HeadTooLarge "head-too-large"
-        SettingsNotReceived "no-settings"
-        ConnectProtocolNotEnabled "no-connect-protocol"
+told! {
+    RequestError {
+        "blocked" Blocked  "not-connected" NotConnected  "draining" Draining  "closed" Closed
+        "wrong-side" WrongSide  "invalid-head" InvalidHead(_)  "head-too-large" HeadTooLarge
+        "no-settings" SettingsNotReceived  "no-connect-protocol" ConnectProtocolNotEnabled
     }
-    open_stream(OpenStreamError) {
-        Blocked "blocked"
-        StreamLimit "stream-limit"
-        SessionPending "session-pending"
-        SessionDraining "session-draining"
-        SessionGone "session-gone"
-        Closed "closed"
+    SendError {
+        "gone" Gone  "wrong-state" WrongState  "invalid-head" InvalidHead(_)
+        "head-too-large" HeadTooLarge  "content-length" ContentLength
     }
-    send(SendError) {
-        Gone "gone"
-        WrongState "wrong-state"
-        InvalidHead(_) "invalid-head"
-        HeadTooLarge "head-too-large"
-        ContentLength "content-length"
+    AcceptError {
+        "gone" Gone  "wrong-state" WrongState  "invalid-status" InvalidStatus
+        "protocol-not-offered" ProtocolNotOffered  "invalid-head" InvalidHead(_)
+        "head-too-large" HeadTooLarge
     }
-    accept(AcceptError) {
-        Gone "gone"
-        WrongState "wrong-state"
-        InvalidStatus "invalid-status"
-        ProtocolNotOffered "protocol-not-offered"
-        InvalidHead(_) "invalid-head"
-        HeadTooLarge "head-too-large"
-    }
-    reject(RejectError) {
-        Gone "gone"
-        WrongState "wrong-state"
-        InvalidStatus "invalid-status"
-        InvalidHead(_) "invalid-head"
-        HeadTooLarge "head-too-large"
-    }
-    session(SessionError) {
-        Gone "gone"
-        WrongState "wrong-state"
-        ReasonTooLong "reason-too-long"
-    }
-    datagram(DatagramError) {
-        Gone "gone"
-        Pending "pending"
-        TooLarge "too-large"
-        TooLargeForPath "too-large-for-path"
-        Disabled "disabled"
-        Blocked "blocked"
-    }
-    reset(ResetError) {
-        Gone "gone"
-        CodeOutOfRange "code-out-of-range"
-    }
-    violation(Violation) {
-        MissingSettings "missing-settings"
-        SettingsTwice "settings-twice"
-        SettingsInvalid "settings-invalid"
-        SettingsReduced "settings-reduced"
-        SettingsMalformed "settings-malformed"
-        SettingsTooMany "settings-too-many"
-        DatagramWithoutTransport "datagram-without-transport"
-        StreamTwice "stream-twice"
-        PushStreamFromClient "push-stream-from-client"
-        PushNotAllowed "push-not-allowed"
-        ServerBidi "server-bidi"
-        CriticalStreamClosed "critical-stream-closed"
-        FrameUnexpected "frame-unexpected"
-        FrameMalformed "frame-malformed"
-        FrameTruncated "frame-truncated"
-        FrameTooLarge "frame-too-large"
-        SignalNotFirst "signal-not-first"
-        GoawayGrew "goaway-grew"
-        GoawayNotRequest "goaway-not-request"
-        PriorityNotRequest "priority-not-request"
-        PriorityPush "priority-push"
-        PriorityMalformed "priority-malformed"
-        MaxPushIdShrank "max-push-id-shrank"
-        SessionIdInvalid "session-id-invalid"
-        DatagramMalformed "datagram-malformed"
-        QpackDecompression "qpack-decompression"
-        QpackEncoderStream "qpack-encoder-stream"
-        QpackDecoderStream "qpack-decoder-stream"
-        Nuisance "nuisance"
-        MessageMalformed "message-malformed"
-        ContentLength "content-length"
-        RequestIncomplete "request-incomplete"
-        ResponseIncomplete "response-incomplete"
-        FieldSectionTooLarge "field-section-too-large"
-        RequirementsNotMet "requirements-not-met"
-        DatagramNotExpected "datagram-not-expected"
-        CapsuleMalformed "capsule-malformed"
-        CapsuleTruncated "capsule-truncated"
-        DataAfterClose "data-after-close"
-        CloseReasonInvalid "close-reason-invalid"
-        CapsuleProhibited "capsule-prohibited"
-        FlowControl "flow-control"
+    RejectError {
+        "gone" Gone  "wrong-state" WrongState  "invalid-status" InvalidStatus
+        "invalid-head" InvalidHead(_)  "head-too-large" HeadTooLarge
     }
 }
 
-/// Which way a stream goes.
-pub(crate) fn dir(dir: Dir) -> &'static str {
-    match dir {
-        Dir::Bi => "bi",
-        Dir::Uni => "uni",
+put! {
+    put_open_session_error(OpenSessionError) as Put {
+        "request" OpenSessionError::Request(error) => [error];
+        "too-many-sessions" OpenSessionError::TooManySessions => [];
+        "no-webtransport" OpenSessionError::WebTransportNotEnabled => [];
+        "no-datagrams" OpenSessionError::DatagramsNotEnabled => [];
     }
-}
-
-/// Why a command had no effect.
-pub(crate) fn command(error: CommandError) -> &'static str {
-    match error {
-        CommandError::NoConnection => "no-connection",
-        CommandError::Request(error) => request(error),
-        CommandError::OpenSession(error) => open_session(error),
-        CommandError::OpenStream(error) => open_stream(error),
-        CommandError::Accept(error) => accept(error),
-        CommandError::Reject(error) => reject(error),
-        CommandError::Send(error) => send(error),
-        CommandError::Session(error) => session(error),
-        CommandError::Reset(error) => reset(error),
-        CommandError::Gone => "gone",
-        _ => OTHER,
-    }
-}
-
-fn open_session(error: OpenSessionError) -> &'static str {
-    match error {
-        OpenSessionError::Request(error) => request(error),
-        OpenSessionError::TooManySessions => "too-many-sessions",
-        OpenSessionError::WebTransportNotEnabled => "no-webtransport",
-        OpenSessionError::DatagramsNotEnabled => "no-datagrams",
-        _ => OTHER,
-    }
-}
-
-/// Why nothing was written.
-pub(crate) fn put_write(line: &mut Line, error: WriteError) {
-    match error {
-        WriteError::Stopped(code) => line.word("stopped").show(code.wire.value()),
-        WriteError::WrongState => line.word("wrong-state"),
-        WriteError::ContentLength => line.word("content-length"),
-        WriteError::Gone => line.word("gone"),
-        _ => line.word(OTHER),
-    };
-}
-
-/// Why nothing was read.
-pub(crate) fn put_read(line: &mut Line, error: ReadError) {
-    match error {
-        ReadError::Reset(code) => line.word("reset").show(code.wire.value()),
-        ReadError::Malformed(why) => line.word("malformed").word(violation(why)),
-        ReadError::Gone => line.word("gone"),
-        _ => line.word(OTHER),
-    };
 }
 
 #[cfg(test)]
@@ -199,7 +101,13 @@ mod tests {
 
     #[test]
     fn every_violation_has_a_word_of_its_own() {
-        let words: BTreeSet<_> = Violation::ALL.iter().map(|why| violation(*why)).collect();
+        let words: BTreeSet<String> = (Violation::ALL.iter())
+            .map(|why| {
+                let mut line = Line::default();
+                why.put(&mut line, Cx::PLAIN);
+                line.0
+            })
+            .collect();
         assert_eq!(words.len(), Violation::ALL.len());
         assert!(!words.contains(OTHER));
     }

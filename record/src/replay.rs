@@ -2,24 +2,22 @@
 //! the recorded answers.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::connection::Access;
-use aqueduct_core::connection::{Answer, Connection, Input, Observer, Path, Seen};
-use aqueduct_core::connection::{Call, Command, Outcome};
-use aqueduct_core::event::Event;
-use aqueduct_core::id::StreamId;
+use aqueduct_core::connection::Connection;
+use aqueduct_core::connection::{Call, Command};
 use aqueduct_core::transport::Transport;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use thiserror::Error;
 
 use crate::answers::Answers;
 use crate::budget::Budget;
-use crate::call::{instant, read};
-use crate::file::{Numbered, RecordedConnection, RecordingError};
-use crate::tape::{Options, Tape};
-use crate::trace::read_input;
+use crate::call::{self, pieces, too_much};
+use crate::file::{Numbered, RecordedConnection, RecordingError, wrong};
+use crate::tape::{Options, Record, Tape};
+use crate::value::{Cx, Get, nanos};
 use crate::words::Malformed;
 
 /// What a replay went through without finding a difference.
@@ -39,7 +37,13 @@ pub struct Replayed {
 }
 
 /// Where a replay behaves otherwise than the recording.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
+#[error(
+    "line {line}: the recording has\n  {}\nand the replay\n  {}{}",
+    .recorded.as_deref().unwrap_or("nothing"),
+    .replayed.as_deref().unwrap_or("nothing"),
+    if *.missing_bytes { "\n(bytes that were read are missing from the recording)" } else { "" },
+)]
 pub struct Divergence {
     /// The line of the recording, from 1.
     pub line: usize,
@@ -52,61 +56,26 @@ pub struct Divergence {
     pub missing_bytes: bool,
 }
 
-impl fmt::Display for Divergence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nothing = "nothing".to_owned();
-        let [recorded, replayed] =
-            [&self.recorded, &self.replayed].map(|line| line.as_ref().unwrap_or(&nothing));
-        write!(
-            f,
-            "line {}: the recording has\n  {recorded}\nand the replay\n  {replayed}",
-            self.line
-        )?;
-        if self.missing_bytes {
-            f.write_str("\n(bytes that were read are missing from the recording)")?;
-        }
-        Ok(())
-    }
-}
-
 /// Why a replay stopped.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ReplayError {
     /// A line makes no sense.
-    Recording(RecordingError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// The connection behaves otherwise.
+    #[error("{0}")]
     Divergence(Box<Divergence>),
     /// The recording stands for more bytes than its length allows for; no recording of
     /// a connection does.
+    #[error("line {line}: the recording asks for more memory than its length allows")]
     TooMuchMemory {
         /// The input, from 1.
         line: usize,
     },
     /// The calls of the transport are not in the recording.
+    #[error("the recording has no calls of the transport")]
     NoTransport,
-}
-
-impl fmt::Display for ReplayError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Recording(error) => error.fmt(f),
-            Self::Divergence(divergence) => divergence.fmt(f),
-            Self::TooMuchMemory { line } => write!(
-                f,
-                "line {line}: the recording asks for more memory than its length allows"
-            ),
-            Self::NoTransport => f.write_str("the recording has no calls of the transport"),
-        }
-    }
-}
-
-impl std::error::Error for ReplayError {}
-
-impl From<RecordingError> for ReplayError {
-    fn from(error: RecordingError) -> Self {
-        Self::Recording(error)
-    }
 }
 
 impl RecordedConnection<'_> {
@@ -158,18 +127,19 @@ impl RecordedConnection<'_> {
         let mut first = None;
         let mut lines = self.lines.as_slice();
         while let Some((head, rest)) = lines.split_first() {
-            let follows = |line: &&Numbered<'_>| matches!(line.tag, "<" | ">" | "=");
+            let follows = |line: &&Numbered<'_>| matches!(line.tag, "<" | ">" | "+" | "=");
             let (block, rest) = rest.split_at(rest.iter().take_while(follows).count());
             lines = rest;
             match head.tag {
                 "path" => {
                     let path = replay.answers.set_path(head.words());
-                    path.map_err(|malformed| head.wrong(malformed))?;
+                    path.map_err(|malformed| wrong(head.at, malformed))?;
                 }
                 "ev" => {
                     replay.event(*head)?;
                     replayed.events += 1;
-                    on_event(replayed.span, event_of(head.text));
+                    let event = head.text.split_once(" ev ");
+                    on_event(replayed.span, event.map_or("", |(_, event)| event));
                 }
                 _ => {
                     let at = replay.input(*head, block)?;
@@ -188,18 +158,13 @@ impl RecordedConnection<'_> {
     }
 }
 
-/// The event in a line that tells one.
-fn event_of(line: &str) -> &str {
-    line.split_once(" ev ").map_or("", |(_, event)| event)
-}
-
 /// A connection that does it again.
 struct Replay<'a> {
     connection: Connection,
     answers: Answers<'a>,
     budget: Budget,
     /// What it wrote down.
-    lines: Arc<Mutex<String>>,
+    lines: mpsc::Receiver<String>,
     /// Events it has told and the recording has not taken.
     events: VecDeque<String>,
     epoch: Instant,
@@ -217,19 +182,19 @@ impl<'a> Replay<'a> {
             config.limits.qpack_encoder_table = 0;
         }
         let budget = Budget::new(recorded.size);
-        let lines = Arc::new(Mutex::new(String::new()));
-        let to = Arc::clone(&lines);
-        let sink = Box::new(move |text: &str| locked(&to).push_str(text));
-        let options = Options { secrets, transport };
-        let observer = Box::new(Again {
-            tape: Tape::again(recorded.number, epoch, options, sink),
-            budget: budget.clone(),
-        });
+        let (sender, lines) = mpsc::channel();
+        // It lives as long as the connection.
+        let sink = Box::new(move |text: &str| _ = sender.send(text.to_owned()));
+        let record = Record {
+            number: recorded.number,
+            epoch,
+            options: Options { secrets, transport },
+        };
+        let observer = Box::new(Tape::again(&record, sink, Some(budget.clone())));
         let (side, seed) = (recorded.side, recorded.seed);
-        let bytes = recorded.bytes.iter().map(|(id, runs)| (*id, runs.clone()));
         Self {
             connection: Connection::new(side, Arc::new(config), seed).observed(observer),
-            answers: Answers::new(side, bytes, budget.clone()),
+            answers: Answers::new(side, recorded.bytes.clone(), budget.clone()),
             budget,
             lines,
             events: VecDeque::new(),
@@ -248,44 +213,43 @@ impl<'a> Replay<'a> {
         self.answers.begin();
         for line in block.iter().filter(|line| line.tag == "<") {
             let added = self.answers.add(*line);
-            added.map_err(|malformed| line.wrong(malformed))?;
+            added.map_err(|malformed| wrong(line.at, malformed))?;
         }
-        let mut words = head.words();
+        let epoch = Some(self.epoch);
+        let cx = Cx { epoch, ..Cx::PLAIN };
+        let (words, answers) = (&mut head.words(), &mut self.answers);
         let done = (|| {
-            let nanos: u64 = words.number()?;
-            let time = instant(self.epoch, nanos);
+            let time = Instant::get(words, cx)?;
             match head.tag {
                 "in" => {
-                    let event = read_input(&mut words)?;
+                    let event = Get::get(words, cx)?;
                     words.end()?;
-                    self.connection.handle(&mut self.answers, time, event);
+                    self.connection.handle(answers, time, event);
                 }
                 "due" => {
                     words.end()?;
-                    self.connection.handle_timeout(&mut self.answers, time);
+                    self.connection.handle_timeout(answers, time);
                 }
                 _ => {
-                    let call = read(&mut words, self.epoch)?;
+                    let mut call = call::get(words, cx)?;
                     words.end()?;
+                    if let Call::Write(_, chunks) = &mut call
+                        && let Some(line) = block.iter().find(|line| line.tag == "+")
+                    {
+                        let runs = line.words().runs()?;
+                        put_in_front(chunks, pieces(runs).ok_or_else(too_much)?);
+                    }
                     if let Call::Command(Command::RejectSession(_, _, content)) = &call {
                         // It may be held until the peer takes it.
                         self.budget.take(content.len() as u64);
                     }
-                    make(call, &mut self.connection.access(&mut self.answers, time));
+                    make(call, &mut self.connection.access(answers, time));
                 }
             }
-            Ok::<_, Malformed>(Duration::from_nanos(nanos))
+            Ok::<_, Malformed>(Duration::from_nanos(nanos(self.epoch, time)))
         })();
-        let since = done.map_err(|malformed| head.wrong(malformed))?;
-        self.too_much(head)?;
+        let since = done.map_err(|malformed| wrong(head.at, malformed))?;
         Ok(since)
-    }
-
-    fn too_much(&self, at: Numbered<'_>) -> Result<(), ReplayError> {
-        match self.budget.is_exceeded() {
-            true => Err(ReplayError::TooMuchMemory { line: at.at }),
-            false => Ok(()),
-        }
     }
 
     /// Compares what followed from an input, and takes its events.
@@ -295,7 +259,16 @@ impl<'a> Replay<'a> {
         block: &[Numbered<'a>],
         cut_off: bool,
     ) -> Result<(), ReplayError> {
-        let told = std::mem::take(&mut *locked(&self.lines));
+        let told: String = self.lines.try_iter().collect();
+        // They are taken now, so that they cannot pile up unseen.
+        while self.connection.poll_event().is_some() {
+            let event: String = self.lines.try_iter().collect();
+            self.budget.take(event.len() as u64);
+            self.events.push_back(event);
+        }
+        if self.budget.is_exceeded() {
+            return Err(ReplayError::TooMuchMemory { line: head.at });
+        }
         let mut lines = told.lines().filter(|line| self.is_compared(line));
         let mut last = head;
         for line in block.iter().filter(|line| line.tag != "<") {
@@ -309,13 +282,7 @@ impl<'a> Replay<'a> {
         {
             return Err(self.divergence(last.at, None, Some(line)));
         }
-        // They are taken now, so that they cannot pile up unseen.
-        while self.connection.poll_event().is_some() {
-            let event = std::mem::take(&mut *locked(&self.lines));
-            self.budget.take(event.len() as u64);
-            self.events.push_back(event);
-        }
-        self.too_much(head)
+        Ok(())
     }
 
     /// Whether a line is told by both.
@@ -359,8 +326,15 @@ impl<'a> Replay<'a> {
     }
 }
 
-fn locked(lines: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+/// Puts bytes in the place of as many zeros.
+fn put_in_front(chunks: &mut Vec<Bytes>, bytes: Vec<Bytes>) {
+    let mut left: usize = bytes.iter().map(Bytes::len).sum();
+    for chunk in chunks.iter_mut() {
+        let part = left.min(chunk.len());
+        chunk.advance(part);
+        left -= part;
+    }
+    chunks.splice(..0, bytes);
 }
 
 /// Makes a call of the application again. What it gives is told to the observer.
@@ -381,38 +355,5 @@ fn make<T: Transport>(call: Call, to: &mut Access<'_, T>) {
         }
         Call::RecvDatagram(stream) => drop(to.recv_datagram(stream)),
         _ => {}
-    }
-}
-
-/// Writes down what a replay does, and gives back what it has passed on.
-#[derive(Debug)]
-struct Again {
-    tape: Tape,
-    budget: Budget,
-}
-
-impl Observer for Again {
-    fn input(&mut self, _: Instant, _: Path, _: Input<'_>) {}
-
-    fn answer(&mut self, answer: Answer<'_>) {
-        self.tape.answer(answer);
-        self.tape.hand_over();
-    }
-
-    fn seen(&mut self, _: StreamId, what: Seen<'_>) {
-        if let Seen::Payload(len) = what {
-            self.budget.give(len as u64);
-        }
-    }
-
-    fn outcome(&mut self, outcome: Outcome) {
-        if let Outcome::RecvDatagram(Some(len)) = outcome {
-            self.budget.give(len as u64);
-        }
-        self.tape.outcome(outcome);
-    }
-
-    fn event(&mut self, event: &Event) {
-        self.tape.event(event);
     }
 }

@@ -1,138 +1,95 @@
-//! A connection's configuration as words of a recording: one `name=value` each.
+//! A connection's configuration as words of a recording: name and value of each field.
 
-use std::time::Duration;
-
-use crate::words::{Line, Malformed, Words};
 use aqueduct_core::config::Config;
 use aqueduct_core::webtransport::SessionFlow;
 use aqueduct_core::webtransport::dialect::{Dialect, Dialects};
 
-/// A value of the configuration as the right half of a word.
-trait Value: Sized {
-    fn show(&self) -> String;
-    fn read(text: &str) -> Result<Self, Malformed>;
+use crate::value::{Cx, Get, Put, named};
+use crate::words::{Line, Malformed, Words};
+
+named! {
+    Dialect { "draft15" Draft15 "draft13" Draft13 "draft07" Draft07 "draft02" Draft02 }
 }
 
-macro_rules! numbers {
-    ($($ty:ty)*) => {$(
-        impl Value for $ty {
-            fn show(&self) -> String {
-                self.to_string()
-            }
-
-            fn read(text: &str) -> Result<Self, Malformed> {
-                Ok(text.parse()?)
-            }
-        }
-    )*};
-}
-
-numbers! { u32 u64 usize }
-
-impl Value for bool {
-    fn show(&self) -> String {
-        self.to_string()
-    }
-
-    fn read(text: &str) -> Result<Self, Malformed> {
-        text.parse()
-            .map_err(|_| Malformed::new("neither true nor false"))
+/// How many, and each.
+impl Put for Dialects {
+    fn put(&self, line: &mut Line, cx: Cx) {
+        line.show(self.iter().count());
+        self.iter().for_each(|dialect| dialect.put(line, cx));
     }
 }
 
-/// In nanoseconds.
-impl Value for Duration {
-    fn show(&self) -> String {
-        u64::try_from(self.as_nanos()).unwrap_or(u64::MAX).show()
-    }
-
-    fn read(text: &str) -> Result<Self, Malformed> {
-        u64::read(text).map(Self::from_nanos)
-    }
-}
-
-/// What the dialects are called.
-const DIALECTS: [(&str, Dialect); 4] = [
-    ("draft15", Dialect::Draft15),
-    ("draft13", Dialect::Draft13),
-    ("draft07", Dialect::Draft07),
-    ("draft02", Dialect::Draft02),
-];
-
-impl Value for Dialects {
-    fn show(&self) -> String {
-        let named = DIALECTS.iter().filter(|(_, dialect)| self.has(*dialect));
-        let words: Vec<&str> = named.map(|(word, _)| *word).collect();
-        words.join(",")
-    }
-
-    fn read(text: &str) -> Result<Self, Malformed> {
-        let mut set = Self::NONE;
-        for word in text.split(',').filter(|word| !word.is_empty()) {
-            let found = DIALECTS.iter().find(|(name, _)| *name == word);
-            let (_, dialect) = found.ok_or_else(|| Malformed::new("an unknown dialect"))?;
-            set = set.with(*dialect);
-        }
-        Ok(set)
+impl Get for Dialects {
+    fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
+        let mut count = 0..words.number::<usize>()?;
+        count.try_fold(Self::NONE, |set, _| Ok(set.with(Get::get(words, cx)?)))
     }
 }
 
 /// Data, bidirectional and unidirectional streams, or nothing.
-impl Value for Option<SessionFlow> {
-    fn show(&self) -> String {
-        self.map_or_else(String::new, |flow| {
-            format!("{},{},{}", flow.data, flow.streams_bidi, flow.streams_uni)
-        })
-    }
-
-    fn read(text: &str) -> Result<Self, Malformed> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let numbers = text.split(',').map(str::parse);
-        match numbers.collect::<Result<Vec<u64>, _>>()?[..] {
-            [data, bidi, uni] => Ok(Some(SessionFlow::new(data, bidi, uni))),
-            _ => Err(Malformed::new("a session's limits are three numbers")),
+impl Put for Option<SessionFlow> {
+    fn put(&self, line: &mut Line, _: Cx) {
+        line.option(self.map(|flow| flow.data));
+        if let Some(flow) = self {
+            line.show(flow.streams_bidi).show(flow.streams_uni);
         }
     }
 }
 
-/// Identifier and value of each.
-impl Value for Vec<(u64, u64)> {
-    fn show(&self) -> String {
-        let pairs: Vec<String> = self
-            .iter()
-            .map(|(id, value)| format!("{id}:{value}"))
-            .collect();
-        pairs.join(",")
+impl Get for Option<SessionFlow> {
+    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
+        let Some(data) = words.option()? else {
+            return Ok(None);
+        };
+        Ok(Some(SessionFlow::new(
+            data,
+            words.number()?,
+            words.number()?,
+        )))
     }
+}
 
-    fn read(text: &str) -> Result<Self, Malformed> {
-        let mut pairs = Self::new();
-        for word in text.split(',').filter(|word| !word.is_empty()) {
-            let (id, value) = word
-                .split_once(':')
-                .ok_or_else(|| Malformed::new("a setting is an identifier and a value"))?;
-            pairs.push((id.parse()?, value.parse()?));
+/// Identifier and value of each.
+impl Put for Vec<(u64, u64)> {
+    fn put(&self, line: &mut Line, _: Cx) {
+        line.show(self.len());
+        for (id, value) in self {
+            line.show(id).show(value);
         }
-        Ok(pairs)
+    }
+}
+
+impl Get for Vec<(u64, u64)> {
+    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
+        let count = 0..words.number::<usize>()?;
+        count
+            .map(|_| Ok((words.number()?, words.number()?)))
+            .collect()
     }
 }
 
 /// Words for fields: they stay when a field is renamed.
 macro_rules! fields {
     ($($word:literal $($field:ident).+;)*) => {
-        /// Writes every field.
-        pub(crate) fn put(line: &mut Line, config: &Config) {
-            $(line.show(format_args!("{}={}", $word, config.$($field).+.show()));)*
+        impl Put for Config {
+            fn put(&self, line: &mut Line, cx: Cx) {
+                $(self.$($field).+.put(line.word($word), cx);)*
+            }
         }
 
-        fn set(config: &mut Config, name: &str, value: &str) -> Result<(), Malformed> {
-            match name {
-                $($word => config.$($field).+ = Value::read(value)?,)*
-                _ => return Err(Malformed(format!("unknown field {name:?}: another version's"))),
+        /// Fields that are not named have their default.
+        impl Get for Config {
+            fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
+                let mut config = Self::default();
+                while let Some(name) = words.maybe() {
+                    match name {
+                        $($word => config.$($field).+ = Get::get(words, cx)?,)*
+                        _ => return Err(Malformed(format!("unknown field {name:?}"))),
+                    }
+                }
+                check(&config)?;
+                Ok(config)
             }
-            Ok(())
         }
 
         #[cfg(test)]
@@ -141,34 +98,20 @@ macro_rules! fields {
 }
 
 fields! {
-    "field-section-encoded" limits.field_section_encoded;
-    "field-section" limits.field_section;
-    "control-frame" limits.control_frame;
-    "settings" limits.settings;
-    "qpack-table" limits.qpack_table;
-    "qpack-encoder-table" limits.qpack_encoder_table;
-    "qpack-blocked-streams" limits.qpack_blocked_streams;
-    "frame-payload" limits.frame_payload;
-    "sessions" limits.sessions;
-    "early-streams" limits.early_streams;
+    "field-section-encoded" limits.field_section_encoded;  "field-section" limits.field_section;
+    "control-frame" limits.control_frame;  "settings" limits.settings;
+    "qpack-table" limits.qpack_table;  "qpack-encoder-table" limits.qpack_encoder_table;
+    "qpack-blocked-streams" limits.qpack_blocked_streams;  "frame-payload" limits.frame_payload;
+    "sessions" limits.sessions;  "early-streams" limits.early_streams;
     "early-datagrams" limits.early_datagrams;
-    "early-datagram-bytes" limits.early_datagram_bytes;
-    "early-timeout" limits.early_timeout;
-    "close-timeout" limits.close_timeout;
-    "session-datagrams" limits.datagrams;
-    "session-datagram-bytes" limits.datagram_bytes;
-    "datagram-capsule" limits.datagram_capsule;
-    "early-priorities" limits.early_priorities;
-    "nuisance" limits.nuisance;
-    "datagrams" datagrams;
-    "connect-protocol" connect_protocol;
-    "webtransport" webtransport.enabled;
-    "dialects" webtransport.dialects;
-    "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;
-    "session-flow" webtransport.flow;
-    "strict-draining" webtransport.strict_draining;
-    "end-drained-sessions" webtransport.end_drained_sessions;
-    "grease" grease;
+    "early-datagram-bytes" limits.early_datagram_bytes;  "early-timeout" limits.early_timeout;
+    "close-timeout" limits.close_timeout;  "session-datagrams" limits.datagrams;
+    "session-datagram-bytes" limits.datagram_bytes;  "datagram-capsule" limits.datagram_capsule;
+    "early-priorities" limits.early_priorities;  "nuisance" limits.nuisance;
+    "datagrams" datagrams;  "connect-protocol" connect_protocol;  "webtransport" webtransport.enabled;
+    "dialects" webtransport.dialects;  "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;
+    "session-flow" webtransport.flow;  "strict-draining" webtransport.strict_draining;
+    "end-drained-sessions" webtransport.end_drained_sessions;  "grease" grease;
     "extra-settings" extra_settings;
 }
 
@@ -191,27 +134,20 @@ fn check(config: &Config) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Reads what `put` wrote; fields that are not named have their default.
-pub(crate) fn read(words: &mut Words<'_>) -> Result<Config, Malformed> {
-    let mut config = Config::default();
-    while let Some(word) = words.maybe() {
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| Malformed(format!("{word:?} is no field of a configuration")))?;
-        set(&mut config, name, value)?;
-    }
-    check(&config)?;
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn again(config: &Config) -> Result<Config, Malformed> {
         let mut line = Line::default();
-        put(&mut line, config);
-        read(&mut Words::new(&line.0))
+        config.put(&mut line, Cx::PLAIN);
+        read(&line.0)
+    }
+
+    fn read(text: &str) -> Result<Config, Malformed> {
+        Get::get(&mut Words::new(text), Cx::PLAIN)
     }
 
     #[test]
@@ -238,13 +174,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_named() {
-        let wrong = |text| read(&mut Words::new(text)).map_err(|error| error.0);
-        assert!(wrong("speed=3").is_err_and(|why| why.contains("speed")));
-        assert!(wrong("grease=maybe").is_err());
+        let wrong = |text| read(text).map_err(|error| error.0);
+        assert!(wrong("speed 3").is_err_and(|why| why.contains("speed")));
+        assert!(wrong("grease maybe").is_err());
         assert!(wrong("nuisance").is_err());
-        assert!(wrong("dialects=draft9").is_err());
-        assert!(wrong("session-flow=1,2").is_err());
-        let heads = "field-section=1000000 qpack-blocked-streams=100";
+        assert!(wrong("dialects 1 draft9").is_err());
+        assert!(wrong("session-flow 1 2").is_err());
+        let heads = "field-section 1000000 qpack-blocked-streams 100";
         assert!(wrong(heads).is_err_and(|why| why.contains("heads")));
     }
 }

@@ -4,19 +4,19 @@ use std::fmt::{self, Debug};
 use std::time::Instant;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::connection::Outcome;
 use aqueduct_core::connection::{Answer, Input, Observer, Path, Seen};
+use aqueduct_core::connection::{Call, Outcome};
 use aqueduct_core::event::Event;
-use aqueduct_core::id::{Side, StreamId};
-use aqueduct_core::transport::{DatagramRefused, ReadState, StreamGone};
+use aqueduct_core::id::{Dir, Side, StreamId};
+use aqueduct_core::transport::{DatagramRefused, Read, ReadState, StreamGone};
 use bytes::Bytes;
 
-use crate::call::{nanos, put, put_outcome};
+use crate::budget::Budget;
+use crate::call::{self, put_outcome};
 use crate::contents::Contents;
 use crate::mask::Masking;
-use crate::names::dir;
-use crate::settings;
-use crate::trace::{put_event, put_input, state};
+use crate::trace::{put_event, put_input};
+use crate::value::{Cx, Put, put};
 use crate::words::Line;
 
 /// How a connection is recorded.
@@ -30,9 +30,8 @@ pub struct Record {
     pub options: Options,
 }
 
-/// What is kept.
+/// What is kept: by default neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Options {
     /// Bodies, payloads and the values of fields, received and sent: passwords,
     /// cookies and messages. Without, they are masked.
@@ -43,29 +42,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// What shows least: no secrets, no calls of the transport.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            secrets: false,
-            transport: false,
-        }
-    }
-
-    /// With secrets or without.
-    #[must_use]
-    pub const fn secrets(mut self, keep: bool) -> Self {
-        self.secrets = keep;
-        self
-    }
-
-    /// With the calls of the transport or without.
-    #[must_use]
-    pub const fn transport(mut self, keep: bool) -> Self {
-        self.transport = keep;
-        self
-    }
-
     pub(crate) const fn masking(self) -> Masking {
         match self.secrets {
             true => Masking::Off,
@@ -79,45 +55,24 @@ pub type Sink = Box<dyn FnMut(&str) + Send>;
 
 /// Writes down what happens to one connection. The last line comes when it is dropped.
 pub struct Tape {
-    number: u64,
-    epoch: Instant,
-    options: Options,
+    record: Record,
     /// `None` in a replay, which has the answers already.
     contents: Option<Contents>,
+    /// What a replay may hold.
+    budget: Option<Budget>,
     /// What the transport answered since the last input and that leads to nothing.
-    idle: Vec<(Question, usize)>,
+    idle: Vec<String>,
     path: Option<Path>,
+    /// What the application's call offers.
+    offered: Vec<Bytes>,
     lines: String,
     sink: Sink,
-}
-
-/// What a transport was asked that it may answer by nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
-    Accept(aqueduct_core::id::Dir),
-    Read(StreamId),
-    Write(StreamId),
-    RecvDatagram,
-    SendDatagram,
-}
-
-impl Question {
-    /// Appends the question, and the answer that leads to nothing.
-    fn put_idle(self, line: &mut Line) {
-        match self {
-            Self::Accept(way) => line.word("accept").word(dir(way)).word("-"),
-            Self::Read(id) => line.word("read").show(id).word("- blocked"),
-            Self::Write(id) => line.word("write").show(id).word("0"),
-            Self::RecvDatagram => line.word("recv-datagram").word("none"),
-            Self::SendDatagram => line.word("send-datagram").word("sent"),
-        };
-    }
 }
 
 impl Debug for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tape")
-            .field("number", &self.number)
+            .field("number", &self.record.number)
             .finish_non_exhaustive()
     }
 }
@@ -126,42 +81,48 @@ impl Tape {
     /// For a connection that is made with these and has not heard anything yet.
     #[must_use]
     pub fn new(record: &Record, side: Side, config: &Config, seed: u64, sink: Sink) -> Self {
-        let mut tape = Self::again(record.number, record.epoch, record.options, sink);
+        let mut tape = Self::again(record, sink, None);
         tape.contents = Some(Contents::default());
         let Options { secrets, transport } = record.options;
-        tape.line("new", |line, _| {
-            line.show(side).show(seed);
+        tape.line("new", |line, cx| {
+            side.put(line, cx);
+            line.show(seed);
             line.word(if secrets { "whole" } else { "masked" });
             line.word(if transport { "transport" } else { "events" });
-            settings::put(line, config);
+            config.put(line, cx);
         });
         tape.hand_over();
         tape
     }
 
     /// For a replay: what came of things, and nothing else.
-    pub(crate) fn again(number: u64, epoch: Instant, options: Options, sink: Sink) -> Self {
+    pub(crate) fn again(record: &Record, sink: Sink, budget: Option<Budget>) -> Self {
         Self {
-            number,
-            epoch,
-            options,
+            record: record.clone(),
             contents: None,
+            budget,
             idle: Vec::new(),
             path: None,
+            offered: Vec::new(),
             lines: String::new(),
             sink,
         }
     }
 
-    fn line(&mut self, tag: &str, put: impl FnOnce(&mut Line, Masking)) {
+    fn line(&mut self, tag: &str, put: impl FnOnce(&mut Line, Cx)) {
+        let cx = Cx {
+            epoch: Some(self.record.epoch),
+            mask: self.record.options.masking(),
+            slots: tag != "ev",
+        };
         let mut line = Line(std::mem::take(&mut self.lines));
-        line.show(self.number).word(tag);
-        put(&mut line, self.options.masking());
+        line.show(self.record.number).word(tag);
+        put(&mut line, cx);
         line.0.push('\n');
         self.lines = line.0;
     }
 
-    pub(crate) fn hand_over(&mut self) {
+    fn hand_over(&mut self) {
         if let Some(contents) = &mut self.contents {
             self.lines.push_str(&contents.lines());
         }
@@ -171,22 +132,22 @@ impl Tape {
         }
     }
 
-    /// An answer that a replay has to give again. Without `put` it leads to nothing,
-    /// and is written only if another one to the same question follows.
-    fn answered(&mut self, question: Question, put: Option<&dyn Fn(&mut Line)>) {
-        let at = self.idle.iter().position(|(asked, _)| *asked == question);
-        let Some(put) = put else {
-            match at.and_then(|at| self.idle.get_mut(at)) {
-                Some((_, times)) => *times += 1,
-                None => self.idle.push((question, 1)),
-            }
+    /// An answer that a replay has to give again: what `put` writes, if it writes
+    /// something. If not, it is `idle` and leads to nothing, and is written only if
+    /// another one to the same question follows.
+    fn answered(&mut self, question: String, idle: &str, put: impl FnOnce(&mut Line)) {
+        let mut answer = Line::default();
+        put(&mut answer);
+        if answer.0.is_empty() {
+            self.idle.push(question);
             return;
-        };
-        let times = at.map_or(0, |at| self.idle.swap_remove(at).1);
-        for _ in 0..times {
-            self.line("<", |line, _| question.put_idle(line));
         }
-        self.line("<", |line, _| put(line));
+        let before = self.idle.len();
+        self.idle.retain(|asked| *asked != question);
+        for _ in self.idle.len()..before {
+            self.line("<", |line, _| _ = line.word(&question).word(idle));
+        }
+        self.line("<", |line, _| _ = line.word(&question).word(&answer.0));
     }
 
     fn note_path(&mut self, path: Path) {
@@ -202,139 +163,116 @@ impl Tape {
     }
 
     fn keep(&mut self, answer: &Answer<'_>) {
+        let masking = self.record.options.masking();
         match answer {
-            Answer::Open(way, id) => self.line("<", |line, _| {
-                line.word("open").word(dir(*way)).option(*id);
+            Answer::Open(way, id) => self.line("<", |line, cx| {
+                way.put(line.word("open"), cx);
+                line.option(*id);
             }),
             Answer::Accept(way, id) => {
-                let put = id.map(|id| move |line: &mut Line| put_accept(line, *way, id));
-                self.answered(Question::Accept(*way), as_dyn(put.as_ref()));
-            }
-            Answer::Read {
-                id, result, chunks, ..
-            } => {
-                let idle = matches!(result, Ok(read) if read.chunks == 0
-                    && read.state == ReadState::Blocked);
-                let put = |line: &mut Line| {
-                    line.word("read").show(*id);
-                    match result {
-                        Ok(read) => {
-                            line.list(chunks.iter().map(Bytes::len));
-                            line.word(state(read.state));
-                        }
-                        Err(gone) => put_gone(line, *gone),
-                    }
+                let question = match way {
+                    Dir::Bi => "accept bi",
+                    Dir::Uni => "accept uni",
                 };
-                self.answered(Question::Read(*id), (!idle).then_some(&put));
+                let put = |line: &mut Line| id.iter().for_each(|id| _ = line.show(id));
+                self.answered(question.to_owned(), "-", put);
+            }
+            Answer::Read(id, _, result, chunks) => {
+                let put = |line: &mut Line| put_read(line, result, chunks);
+                self.answered(format!("read {id}"), "- blocked", put);
                 if let Some(contents) = &mut self.contents {
-                    match self.options.secrets {
-                        true => chunks.iter().for_each(|chunk| {
-                            contents.keep(self.number, *id, chunk);
-                        }),
-                        false => contents.read(*id, chunks),
-                    }
+                    contents.read(self.record.number, *id, chunks, masking);
                 }
             }
-            Answer::Write {
-                id,
-                offered,
-                result,
-            } => {
+            Answer::Write(id, offered, result) => {
                 // What is left decides what the connection does next; how much it
                 // offered depends on what it says.
-                let offered: usize = offered.iter().map(Bytes::len).sum();
-                let left = result.map(|taken| offered.saturating_sub(taken));
-                let put = |line: &mut Line| {
-                    line.word("write").show(*id);
-                    match left {
-                        Ok(left) => {
-                            line.show(left);
-                        }
-                        Err(gone) => put_gone(line, gone),
-                    }
+                let put = |line: &mut Line| match result {
+                    Ok(taken) => match offered.iter().map(Bytes::len).sum::<usize>() - taken {
+                        0 => {}
+                        left => _ = line.show(left),
+                    },
+                    Err(gone) => put_gone(line, *gone),
                 };
-                self.answered(Question::Write(*id), (left != Ok(0)).then_some(&put));
+                self.answered(format!("write {id}"), "0", put);
             }
             Answer::RecvDatagram(datagram) => {
-                let masked = self.options.masking() == Masking::On;
-                let put = datagram.map(|datagram| {
-                    move |line: &mut Line| {
-                        line.word("recv-datagram");
-                        put_datagram(line, datagram, masked);
-                    }
-                });
-                self.answered(Question::RecvDatagram, as_dyn(put.as_ref()));
+                let put = |line: &mut Line| {
+                    let datagram = datagram.iter();
+                    datagram.for_each(|datagram| put_datagram(line, datagram, masking));
+                };
+                self.answered("recv-datagram".to_owned(), "none", put);
             }
             Answer::SendDatagram(_, result) => {
-                let put = result.err().map(|why| {
-                    move |line: &mut Line| {
-                        line.word("send-datagram").word(match why {
-                            DatagramRefused::Blocked(_) => "blocked",
-                            DatagramRefused::TooLarge => "too-large",
-                            DatagramRefused::Disabled => "disabled",
-                        });
-                    }
-                });
-                self.answered(Question::SendDatagram, as_dyn(put.as_ref()));
+                let put = |line: &mut Line| match result {
+                    Ok(()) => {}
+                    Err(DatagramRefused::Blocked(_)) => _ = line.word("blocked"),
+                    Err(DatagramRefused::TooLarge) => _ = line.word("too-large"),
+                    Err(DatagramRefused::Disabled) => _ = line.word("disabled"),
+                };
+                self.answered("send-datagram".to_owned(), "sent", put);
             }
             // The others give nothing.
             _ => {}
         }
     }
+}
 
+put! {
     /// What the transport was asked to do.
-    fn show(&mut self, answer: &Answer<'_>) {
-        self.line(">", |line, mask| {
-            let put_written = |line: &mut Line, written: &[u8]| match mask {
-                Masking::Off => {
-                    line.bytes(written);
-                }
-                Masking::On => {
-                    line.show(written.len());
-                }
-            };
-            match answer {
-                Answer::Open(way, _) => line.word("open").word(dir(*way)),
-                Answer::Accept(way, _) => line.word("accept").word(dir(*way)),
-                Answer::Read { id, max, slots, .. } => {
-                    line.word("read").show(id).show(max).show(slots)
-                }
-                Answer::Write {
-                    id,
-                    offered,
-                    result,
-                } => {
-                    line.word("write").show(id);
-                    let mut written = offered.concat();
-                    written.truncate(result.unwrap_or(0));
-                    put_written(line, &written);
-                    line
-                }
-                Answer::Finish(id) => line.word("finish").show(id),
-                Answer::Reset(id, code, head) => line.word("reset").show(id).show(code).bytes(head),
-                Answer::Stop(id, code) => line.word("stop").show(id).show(code),
-                Answer::SetPriority(id, priority) => {
-                    line.word("set-priority").show(id).show(priority)
-                }
-                Answer::RecvDatagram(_) => line.word("recv-datagram"),
-                Answer::SendDatagram(datagram, _) => {
-                    line.word("send-datagram");
-                    put_written(line, datagram);
-                    line
-                }
-                Answer::Close(code) => line.word("close").show(code),
-                _ => line.word("other"),
-            };
-        });
+    put_asked(Answer<'_>) {
+        "open" Answer::Open(way, _) => [way];
+        "accept" Answer::Accept(way, _) => [way];
+        "read" Answer::Read(id, [max, slots], ..) => [id, max, slots];
+        "write" Answer::Write(id, offered, taken)
+            => [id, Shown(&front(offered, taken.unwrap_or(0)))];
+        "finish" Answer::Finish(id) => [id];
+        "reset" Answer::Reset(id, code, head) => [id, code, Shown(head)];
+        "stop" Answer::Stop(id, code) => [id, code];
+        "set-priority" Answer::SetPriority(id, priority) => [id, priority];
+        "recv-datagram" Answer::RecvDatagram(_) => [];
+        "send-datagram" Answer::SendDatagram(datagram, _) => [Shown(datagram)];
+        "close" Answer::Close(code) => [code];
     }
 }
 
-fn as_dyn(put: Option<&impl Fn(&mut Line)>) -> Option<&dyn Fn(&mut Line)> {
-    put.map(|put| put as &dyn Fn(&mut Line))
+/// Bytes that are written, or how many.
+struct Shown<'a>(&'a [u8]);
+
+impl Put for Shown<'_> {
+    fn put(&self, line: &mut Line, cx: Cx) {
+        match cx.mask {
+            Masking::Off => line.bytes(self.0),
+            Masking::On => line.show(self.0.len()),
+        };
+    }
 }
 
-fn put_accept(line: &mut Line, way: aqueduct_core::id::Dir, id: StreamId) {
-    line.word("accept").word(dir(way)).show(id);
+/// The first `len` bytes of chunks.
+fn front(chunks: &[Bytes], len: usize) -> Vec<u8> {
+    let mut front = Vec::with_capacity(len);
+    for chunk in chunks {
+        let part = chunk.len().min(len - front.len());
+        front.extend_from_slice(&chunk[..part]);
+    }
+    front
+}
+
+/// Nothing if there was nothing to read, yet.
+fn put_read(line: &mut Line, result: &Result<Read, StreamGone>, chunks: &[Bytes]) {
+    let state = |state| match state {
+        ReadState::Open => "open",
+        ReadState::Blocked => "blocked",
+        ReadState::Finished => "finished",
+    };
+    match result {
+        Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked => {}
+        Ok(read) => {
+            line.list(chunks.iter().map(Bytes::len));
+            line.word(state(read.state));
+        }
+        Err(gone) => put_gone(line, *gone),
+    }
 }
 
 fn put_gone(line: &mut Line, gone: StreamGone) {
@@ -346,16 +284,13 @@ fn put_gone(line: &mut Line, gone: StreamGone) {
 }
 
 /// A received datagram. What it is for stays: the first varint.
-fn put_datagram(line: &mut Line, datagram: &[u8], masked: bool) {
-    if !masked {
-        line.bytes(datagram);
-        return;
-    }
-    let id = datagram.first().map_or(0, |first| 1 << (first >> 6));
-    let (id, payload) = datagram.split_at(datagram.len().min(id));
-    line.word(if datagram.is_empty() { "-" } else { "" });
-    line.bytes_on(id);
-    line.zeros_on(payload.len() as u64);
+fn put_datagram(line: &mut Line, datagram: &[u8], masking: Masking) {
+    let id = match masking {
+        Masking::On => datagram.first().map_or(0, |first| 1 << (first >> 6)),
+        Masking::Off => datagram.len(),
+    };
+    let (id, payload) = datagram.split_at(id.min(datagram.len()));
+    line.bytes(id).zeros_on(payload.len() as u64);
 }
 
 impl Observer for Tape {
@@ -366,45 +301,60 @@ impl Observer for Tape {
         self.hand_over();
         self.idle.clear();
         self.note_path(path);
-        let (epoch, now) = (self.epoch, nanos(self.epoch, now));
         match input {
-            Input::Transport(event) => {
-                self.line("in", |line, mask| put_input(line.show(now), event, mask));
-            }
-            Input::Timeout => self.line("due", |line, _| {
-                line.show(now);
+            Input::Transport(event) => self.line("in", |line, cx| {
+                now.put(line, cx);
+                put_input(line, event, cx);
             }),
+            Input::Timeout => self.line("due", |line, cx| now.put(line, cx)),
             Input::Call(call) => {
-                self.line("do", |line, mask| put(line.show(now), call, epoch, mask));
+                if let Call::Write(_, chunks) = call {
+                    self.offered.clone_from(chunks);
+                }
+                self.line("do", |line, cx| {
+                    now.put(line, cx);
+                    call::put(line, call, cx);
+                });
             }
             _ => {}
         }
     }
 
     fn answer(&mut self, answer: Answer<'_>) {
-        if self.options.transport {
-            self.show(&answer);
+        if self.record.options.transport {
+            self.line(">", |line, cx| put_asked(line, &answer, cx));
         }
-        if self.contents.is_some() {
-            self.keep(&answer);
+        match self.contents {
+            Some(_) => self.keep(&answer),
+            None => self.hand_over(),
         }
     }
 
     fn seen(&mut self, stream: StreamId, what: Seen<'_>) {
-        if let Some(contents) = &mut self.contents
-            && !self.options.secrets
-        {
-            contents.seen(self.number, stream, what);
+        match (&mut self.contents, &self.budget, what) {
+            (Some(contents), ..) => contents.seen(self.record.number, stream, what),
+            // It is passed on.
+            (None, Some(budget), Seen::Payload(len)) => budget.give(len as u64),
+            _ => {}
         }
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        self.line("=", |line, _| put_outcome(line, outcome));
+        if let (Some(_), Outcome::Write(Ok(taken @ 1..))) = (&self.contents, outcome)
+            && self.record.options.secrets
+        {
+            let written = front(&std::mem::take(&mut self.offered), taken);
+            self.line("+", |line, _| _ = line.bytes(&written));
+        }
+        if let (Some(budget), Outcome::RecvDatagram(Some(len))) = (&self.budget, outcome) {
+            budget.give(len as u64);
+        }
+        self.line("=", |line, cx| put_outcome(line, &outcome, cx));
         self.hand_over();
     }
 
     fn event(&mut self, event: &Event) {
-        self.line("ev", |line, mask| put_event(line, event, mask));
+        self.line("ev", |line, cx| put_event(line, event, cx));
         self.hand_over();
     }
 }
@@ -412,7 +362,7 @@ impl Observer for Tape {
 impl Drop for Tape {
     fn drop(&mut self) {
         if let Some(contents) = &mut self.contents {
-            contents.end(self.number);
+            contents.end(self.record.number);
             self.hand_over();
             self.line("end", |_, _| {});
             self.hand_over();

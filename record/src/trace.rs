@@ -2,313 +2,118 @@
 //! recording: transport events, which are read back, and events, which are only
 //! compared.
 
-use bytes::Bytes;
-
-use aqueduct_core::code::Code;
-use aqueduct_core::error::{CloseReason, PeerCode, TransportFailure};
+use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::event::{Event, StreamEvent};
-use aqueduct_core::id::{StreamId, StreamKey};
 use aqueduct_core::transport::{EarlyData, ReadState, TransportEvent};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
-use aqueduct_core::wire::fields::FieldSection;
+use aqueduct_core::wire::settings::Settings;
 
-use crate::call::read_dir;
-use crate::heads::{put_answer, put_connect, put_section};
 use crate::mask::Masking;
-use crate::names::{OTHER, dir, violation};
-use crate::words::{Line, Malformed, Words};
+use crate::value::{Cx, Put, both, named, put};
+use crate::words::Line;
 
-/// What follows the bytes of a read.
-pub(crate) fn state(state: ReadState) -> &'static str {
-    match state {
-        ReadState::Open => "open",
-        ReadState::Blocked => "blocked",
-        ReadState::Finished => "finished",
+named! {
+    ReadState { "open" Open "blocked" Blocked "finished" Finished }
+    EarlyData { "none" None "accepted" Accepted "rejected" Rejected }
+}
+
+both! {
+    put_input get_input TransportEvent {
+        "connected" Connected { early };  "opened" Opened(way);  "available" Available(way);
+        "readable" Readable(id);  "writable" Writable(id);  "finished" Finished(id);
+        "stopped" Stopped(id, code);  "datagrams" Datagrams;
+        "datagrams-unblocked" DatagramsUnblocked;  "closed" Closed(reason);
     }
 }
 
-fn put_reason(line: &mut Line, reason: &[u8], mask: Masking) {
-    line.text(&mask.text(reason));
-}
-
-pub(crate) fn read_stream(words: &mut Words<'_>) -> Result<StreamId, Malformed> {
-    let id = words.number()?;
-    StreamId::from_wire(id).ok_or_else(|| Malformed(format!("{id} is no stream id")))
-}
-
-/// What became of early data follows if there was any.
-fn put_connected(line: &mut Line, early: EarlyData) -> &mut Line {
-    line.word("connected");
-    match early {
-        EarlyData::None => line,
-        EarlyData::Accepted => line.word("accepted"),
-        EarlyData::Rejected => line.word("rejected"),
-        _ => line.word(OTHER),
+both! {
+    put_close get_close CloseReason as Put {
+        "local" Local { code, reason };  "misbehaved" PeerMisbehaved { code, why };
+        "remote" Remote { code, reason };  "drained" Drained;  "quic" Transport(failure);
     }
 }
 
-pub(crate) fn put_input(line: &mut Line, event: &TransportEvent, mask: Masking) {
-    match event {
-        TransportEvent::Connected { early } => put_connected(line, *early),
-        TransportEvent::Opened(way) => line.word("opened").word(dir(*way)),
-        TransportEvent::Available(way) => line.word("available").word(dir(*way)),
-        TransportEvent::Readable(id) => line.word("readable").show(id),
-        TransportEvent::Writable(id) => line.word("writable").show(id),
-        TransportEvent::Finished(id) => line.word("finished").show(id),
-        TransportEvent::Stopped(id, code) => line.word("stopped").show(id).show(code),
-        TransportEvent::Datagrams => line.word("datagrams"),
-        TransportEvent::DatagramsUnblocked => line.word("datagrams-unblocked"),
-        TransportEvent::Closed(reason) => {
-            line.word("closed");
-            put_close(line, reason, mask);
-            line
-        }
-    };
-}
-
-pub(crate) fn read_input(words: &mut Words<'_>) -> Result<TransportEvent, Malformed> {
-    let name = words.word()?;
-    Ok(match name {
-        "connected" => TransportEvent::Connected {
-            early: match words.maybe().unwrap_or_default() {
-                "accepted" => EarlyData::Accepted,
-                "rejected" => EarlyData::Rejected,
-                _ => EarlyData::None,
-            },
-        },
-        "opened" => TransportEvent::Opened(read_dir(words)?),
-        "available" => TransportEvent::Available(read_dir(words)?),
-        "readable" => TransportEvent::Readable(read_stream(words)?),
-        "writable" => TransportEvent::Writable(read_stream(words)?),
-        "finished" => TransportEvent::Finished(read_stream(words)?),
-        "stopped" => TransportEvent::Stopped(read_stream(words)?, words.number()?),
-        "datagrams" => TransportEvent::Datagrams,
-        "datagrams-unblocked" => TransportEvent::DatagramsUnblocked,
-        "closed" => TransportEvent::Closed(read_close(words)?),
-        _ => return Err(Malformed(format!("unknown input {name:?}"))),
-    })
-}
-
-fn put_close(line: &mut Line, reason: &CloseReason, mask: Masking) {
-    match reason {
-        CloseReason::Local { code, reason } => {
-            put_reason(line.word("local").show(code.value()), reason, mask);
-        }
-        CloseReason::PeerMisbehaved { code, why } => {
-            line.word("misbehaved")
-                .show(code.value())
-                .word(violation(*why));
-        }
-        CloseReason::Remote { code, reason } => {
-            put_reason(line.word("remote").show(code.value()), reason, mask);
-        }
-        CloseReason::Drained => {
-            line.word("drained");
-        }
-        CloseReason::Transport(failure) => put_failure(line, failure, mask),
-        _ => {
-            line.word(OTHER);
-        }
+both! {
+    put_failure get_failure TransportFailure {
+        "timed-out" TimedOut;  "reset" Reset;  "version-mismatch" VersionMismatch;
+        "cids-exhausted" CidsExhausted;  "closed-by-peer" ClosedByPeer { code, reason };
+        "error" Error { code, reason };
     }
 }
 
-fn put_failure(line: &mut Line, failure: &TransportFailure, mask: Masking) {
-    match failure {
-        TransportFailure::TimedOut => {
-            line.word("timed-out");
-        }
-        TransportFailure::Reset => {
-            line.word("reset");
-        }
-        TransportFailure::VersionMismatch => {
-            line.word("version-mismatch");
-        }
-        TransportFailure::CidsExhausted => {
-            line.word("cids-exhausted");
-        }
-        TransportFailure::ClosedByPeer { code, reason } => {
-            put_reason(line.word("closed-by-peer").show(code), reason, mask);
-        }
-        TransportFailure::Error { code, reason } => {
-            // What QUIC says are constants; what TLS says can name who was
-            // refused, and comes with the code of an alert or this prefix.
-            let tls = (0x100..0x200).contains(code) || reason.starts_with("TLS error");
-            let mask = if tls { mask } else { Masking::Off };
-            put_reason(line.word("error").show(code), reason.as_bytes(), mask);
-        }
-        _ => {
-            line.word(OTHER);
-        }
+put! {
+    /// An event that the application takes.
+    put_event(Event) {
+        "connected" Event::Connected { early } => [early];
+        "settings" Event::Settings(settings) => [settings];
+        "draining" Event::Draining { by } => [by];
+        "closed" Event::Closed(reason) => [reason];
+        "available" Event::Available(way) => [way];
+        "early-request" Event::Request { stream, head, early: true } => [stream, head.fields()];
+        "request" Event::Request { stream, head, .. } => [stream, head.fields()];
+        "interim" Event::Interim { stream, head } => [stream, head.fields()];
+        "response" Event::Response { stream, head } => [stream, head.fields()];
+        "trailers" Event::Trailers { stream, trailers } => [stream, trailers.fields()];
+        "stream" Event::Stream(stream, event) => [stream, event];
+        "session" Event::WebTransport(session, event) => [session, event];
     }
 }
 
-/// Only what a transport tells.
-fn read_close(words: &mut Words<'_>) -> Result<CloseReason, Malformed> {
-    let name = words.word()?;
-    Ok(CloseReason::Transport(match name {
-        "local" => {
-            return Ok(CloseReason::Local {
-                code: Code::new(words.number()?),
-                reason: Bytes::new(),
-            });
-        }
-        "remote" => {
-            return Ok(CloseReason::Remote {
-                code: Code::new(words.number()?),
-                reason: Bytes::from(words.text()?),
-            });
-        }
-        "timed-out" => TransportFailure::TimedOut,
-        "reset" => TransportFailure::Reset,
-        "version-mismatch" => TransportFailure::VersionMismatch,
-        "cids-exhausted" => TransportFailure::CidsExhausted,
-        "closed-by-peer" => TransportFailure::ClosedByPeer {
-            code: words.number()?,
-            reason: Bytes::from(words.text()?),
-        },
-        "error" => TransportFailure::Error {
-            code: words.number()?,
-            reason: words.string()?,
-        },
-        _ => return Err(Malformed(format!("unknown end {name:?}"))),
-    }))
-}
-
-/// An event that the application takes.
-pub(crate) fn put_event(line: &mut Line, event: &Event, mask: Masking) {
-    match event {
-        Event::Connected { early } => {
-            put_connected(line, *early);
-        }
-        Event::Settings(settings) => {
-            line.word("settings");
-            for (id, value) in settings.iter() {
-                line.show(format_args!("{:#x}={value}", id.0));
-            }
-        }
-        Event::Draining { by } => {
-            line.word("draining").show(by);
-        }
-        Event::Closed(reason) => put_close(line.word("closed"), reason, mask),
-        Event::Available(way) => {
-            line.word("available").word(dir(*way));
-        }
-        Event::Request {
-            stream,
-            head,
-            early,
-        } => {
-            let name = if *early { "early-request" } else { "request" };
-            put_head(line, name, stream, head.fields(), mask);
-        }
-        Event::Interim { stream, head } => put_head(line, "interim", stream, head.fields(), mask),
-        Event::Response { stream, head } => put_head(line, "response", stream, head.fields(), mask),
-        Event::Trailers { stream, trailers } => {
-            put_head(line, "trailers", stream, trailers.fields(), mask);
-        }
-        Event::Stream(stream, event) => {
-            line.word("stream").show(stream.id());
-            put_stream_event(line, event);
-        }
-        Event::WebTransport(session, event) => {
-            line.word("session").show(session.id());
-            put_session_event(line, event, mask);
-        }
-        _ => {
-            line.word(OTHER);
-        }
+put! {
+    put_stream_event(StreamEvent) as Put {
+        "readable" StreamEvent::Readable => [];  "writable" StreamEvent::Writable => [];
+        "delivered" StreamEvent::Delivered => [];
+        "stopped" StreamEvent::Stopped(code) => [code];
+        "reset" StreamEvent::Reset(code) => [code];
+        "unprocessed" StreamEvent::Unprocessed => [];
+        "malformed" StreamEvent::Malformed(why) => [why];
+        "datagrams" StreamEvent::Datagrams => [];
+        "datagrams-unblocked" StreamEvent::DatagramsUnblocked => [];
+        "session-gone" StreamEvent::SessionGone => [];
     }
 }
 
-fn put_head(line: &mut Line, name: &str, stream: &StreamKey, fields: &FieldSection, mask: Masking) {
-    line.word(name).show(stream.id());
-    put_section(line, fields, mask);
-}
-
-fn put_stream_event(line: &mut Line, event: &StreamEvent) {
-    let mut coded = |name: &str, code: &PeerCode| {
-        line.word(name).show(code.wire.value());
-    };
-    match event {
-        StreamEvent::Stopped(code) => coded("stopped", code),
-        StreamEvent::Reset(code) => coded("reset", code),
-        StreamEvent::Malformed(why) => {
-            line.word("malformed").word(violation(*why));
-        }
-        StreamEvent::Readable => {
-            line.word("readable");
-        }
-        StreamEvent::Writable => {
-            line.word("writable");
-        }
-        StreamEvent::Delivered => {
-            line.word("delivered");
-        }
-        StreamEvent::Unprocessed => {
-            line.word("unprocessed");
-        }
-        StreamEvent::Datagrams => {
-            line.word("datagrams");
-        }
-        StreamEvent::DatagramsUnblocked => {
-            line.word("datagrams-unblocked");
-        }
-        StreamEvent::SessionGone => {
-            line.word("session-gone");
-        }
-        _ => {
-            line.word(OTHER);
-        }
+put! {
+    put_session_event(SessionEvent) as Put {
+        "requested" SessionEvent::Requested(request) => [request];
+        "established" SessionEvent::Established(answer) => [answer];
+        "rejected" SessionEvent::Rejected { answer, .. } => [answer];
+        "opened" SessionEvent::Opened { stream, dir } => [stream, dir];
+        "streams-available" SessionEvent::StreamsAvailable(way) => [way];
+        "datagrams" SessionEvent::Datagrams => [];
+        "datagrams-unblocked" SessionEvent::DatagramsUnblocked => [];
+        "draining" SessionEvent::Draining => [];  "closed" SessionEvent::Closed(close) => [close];
     }
 }
 
-fn put_session_event(line: &mut Line, event: &SessionEvent, mask: Masking) {
-    match event {
-        SessionEvent::Requested(request) => put_connect(line.word("requested"), request, mask),
-        SessionEvent::Established(answer) => put_answer(line.word("established"), answer, mask),
-        SessionEvent::Rejected { answer, .. } => put_answer(line.word("rejected"), answer, mask),
-        SessionEvent::Opened { stream, dir: way } => {
-            line.word("opened").show(stream.id()).word(dir(*way));
-        }
-        SessionEvent::StreamsAvailable(way) => {
-            line.word("streams-available").word(dir(*way));
-        }
-        SessionEvent::Datagrams => {
-            line.word("datagrams");
-        }
-        SessionEvent::DatagramsUnblocked => {
-            line.word("datagrams-unblocked");
-        }
-        SessionEvent::Draining => {
-            line.word("draining");
-        }
-        SessionEvent::Closed(close) => put_session_close(line, close, mask),
-        _ => {
-            line.word(OTHER);
-        }
+put! {
+    put_session_close(SessionClose) as Put {
+        "by" SessionClose::Closed { by, code, reason } => [by, code, reason];
+        "reset" SessionClose::Reset(code) => [code];
+        "misbehaved" SessionClose::PeerMisbehaved { code, why } => [code, why];
+        "unprocessed" SessionClose::Unprocessed => [];
+        "connection" SessionClose::Connection(reason) => [reason];
     }
 }
 
-fn put_session_close(line: &mut Line, close: &SessionClose, mask: Masking) {
-    match close {
-        SessionClose::Closed { by, code, reason } => {
-            line.word("closed").show(by).show(code);
-            put_reason(line, reason.as_bytes(), mask);
+impl Put for TransportFailure {
+    fn put(&self, line: &mut Line, mut cx: Cx) {
+        // What QUIC says are constants; what TLS says can name who was refused, and
+        // comes with the code of an alert or this prefix.
+        if let Self::Error { code, reason } = self
+            && !(0x100..0x200).contains(code)
+            && !reason.starts_with("TLS error")
+        {
+            cx.mask = Masking::Off;
         }
-        SessionClose::Reset(code) => {
-            line.word("reset").show(code.value());
-        }
-        SessionClose::PeerMisbehaved { code, why } => {
-            line.word("misbehaved")
-                .show(code.value())
-                .word(violation(*why));
-        }
-        SessionClose::Unprocessed => {
-            line.word("unprocessed");
-        }
-        SessionClose::Connection(reason) => put_close(line.word("connection"), reason, mask),
-        _ => {
-            line.word(OTHER);
+        put_failure(line, self, cx);
+    }
+}
+
+impl Put for Settings {
+    fn put(&self, line: &mut Line, _: Cx) {
+        for (id, value) in self.iter() {
+            line.show(format_args!("{:#x}={value}", id.0));
         }
     }
 }

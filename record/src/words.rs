@@ -8,14 +8,11 @@ use std::fmt::Write as _;
 use std::num::ParseIntError;
 use std::str::SplitAsciiWhitespace;
 
+use aqueduct_core::id::StreamId;
 use bytes::Bytes;
 
 /// Shortest run of zero bytes that is written as its length.
 const RUN: usize = 4;
-
-/// Most bytes that one word may stand for where they are wanted in one piece: no
-/// datagram is longer, and a short file cannot ask for much memory.
-pub(crate) const MAX_BYTES: u64 = 1 << 16;
 
 /// Part of what a word of bytes stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +21,16 @@ pub(crate) enum Run {
     Bytes(Bytes),
     /// So many zeros.
     Zeros(u64),
+}
+
+impl Run {
+    /// Bytes it stands for.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Zeros(count) => *count,
+        }
+    }
 }
 
 /// A line under construction, its newline not yet written.
@@ -63,26 +70,11 @@ impl Line {
         self
     }
 
-    /// Text, or `-` for none.
-    pub(crate) fn maybe_text(&mut self, text: Option<&[u8]>) -> &mut Self {
-        match text {
-            Some(text) => self.text(text),
-            None => self.word("-"),
-        }
-    }
-
     /// Bytes in hexadecimal.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.word("");
         put_bytes(&mut self.0, bytes);
         self
-    }
-
-    /// Bytes that go on with the word before.
-    pub(crate) fn bytes_on(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            put_bytes(&mut self.0, bytes);
-        }
     }
 
     /// Zeros that go on with the word before.
@@ -129,7 +121,8 @@ pub(crate) fn put_text(out: &mut String, text: &[u8]) {
     }
 }
 
-fn put_bytes(out: &mut String, mut bytes: &[u8]) {
+/// Hexadecimal; runs of zeros by their length.
+pub(crate) fn put_bytes(out: &mut String, mut bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     if bytes.is_empty() {
         out.push('-');
@@ -211,22 +204,6 @@ impl<'a> Words<'a> {
         read_text(self.word()?)
     }
 
-    /// Text, or none for `-`.
-    pub(crate) fn maybe_text(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
-        match self.word()? {
-            "-" => Ok(None),
-            word => read_text(word).map(Some),
-        }
-    }
-
-    pub(crate) fn string(&mut self) -> Result<String, Malformed> {
-        utf8(self.text()?)
-    }
-
-    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, Malformed> {
-        read_bytes(self.word()?)
-    }
-
     pub(crate) fn runs(&mut self) -> Result<Vec<Run>, Malformed> {
         read_runs(self.word()?)
     }
@@ -240,14 +217,28 @@ impl<'a> Words<'a> {
         Ok(numbers.collect::<Result<_, _>>()?)
     }
 
-    /// Whether nothing follows.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.clone().next().is_none()
+    /// A stream.
+    pub(crate) fn stream(&mut self) -> Result<StreamId, Malformed> {
+        let id = self.number()?;
+        StreamId::from_wire(id).ok_or_else(|| Malformed(format!("{id} is no stream id")))
+    }
+
+    /// Whether the next word is the first of these rather than the second.
+    pub(crate) fn choice(&mut self, [first, second]: [&str; 2]) -> Result<bool, Malformed> {
+        match self.word()? {
+            word if word == first => Ok(true),
+            word if word == second => Ok(false),
+            _ => Err(Malformed(format!("neither {first} nor {second}"))),
+        }
+    }
+
+    pub(crate) fn boolean(&mut self) -> Result<bool, Malformed> {
+        self.choice(["true", "false"])
     }
 
     /// Nothing may follow.
-    pub(crate) fn end(mut self) -> Result<(), Malformed> {
-        match self.0.next() {
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        match self.0.clone().next() {
             None => Ok(()),
             Some(word) => Err(Malformed(format!("{word:?} was not expected"))),
         }
@@ -304,22 +295,6 @@ fn read_runs(word: &str) -> Result<Vec<Run>, Malformed> {
     Ok(runs)
 }
 
-fn read_bytes(word: &str) -> Result<Vec<u8>, Malformed> {
-    let mut out = Vec::new();
-    for run in read_runs(word)? {
-        match run {
-            Run::Bytes(bytes) => out.extend(bytes),
-            Run::Zeros(count) => {
-                let len = (out.len() as u64).saturating_add(count);
-                let len = usize::try_from(len).ok().filter(|_| len <= MAX_BYTES);
-                let len = len.ok_or_else(|| Malformed(format!("over {MAX_BYTES} bytes")))?;
-                out.resize(len, 0);
-            }
-        }
-    }
-    Ok(out)
-}
-
 fn hex(pair: &[u8]) -> Result<u8, Malformed> {
     let digits = std::str::from_utf8(pair).ok();
     digits
@@ -334,39 +309,38 @@ mod tests {
 
     use super::*;
 
+    /// The bytes of a word, written out.
+    fn bytes(words: &mut Words<'_>) -> Result<Vec<u8>, Malformed> {
+        let runs = words.runs()?.into_iter().map(|run| match run {
+            Run::Bytes(bytes) => bytes.to_vec(),
+            Run::Zeros(count) => vec![0; count as usize],
+        });
+        Ok(runs.collect::<Vec<_>>().concat())
+    }
+
     #[test]
     fn words_are_read_as_written() {
         let mut line = Line::default();
         line.word("do").show(7).option(None::<u64>).text(b"a b%!");
         line.text(b"").bytes(&[0, 1, 0, 0, 0, 0, 0, 2]).bytes(&[]);
-        line.list([1, 20])
-            .list([])
-            .maybe_text(None)
-            .maybe_text(Some(b"-"));
-        assert_eq!(line.0, "do 7 - a%20b%25%21 % 0001*5.02 - 1,20 - - %2d");
+        line.list([1, 20]).list([]).text(b"-");
+        assert_eq!(line.0, "do 7 - a%20b%25%21 % 0001*5.02 - 1,20 - %2d");
         let mut words = Words::new(&line.0);
         assert_eq!(words.word(), Ok("do"));
         assert_eq!(words.number(), Ok(7_u32));
         assert_eq!(words.option::<u64>(), Ok(None));
         assert_eq!(words.text().as_deref(), Ok(&b"a b%!"[..]));
         assert_eq!(words.text().as_deref(), Ok(&b""[..]));
-        assert_eq!(words.bytes().as_deref(), Ok(&[0, 1, 0, 0, 0, 0, 0, 2][..]));
-        assert_eq!(words.bytes().as_deref(), Ok(&[][..]));
+        assert_eq!(bytes(&mut words), Ok(vec![0, 1, 0, 0, 0, 0, 0, 2]));
+        assert_eq!(bytes(&mut words), Ok(Vec::new()));
         assert_eq!(words.list().as_deref(), Ok(&[1, 20][..]));
         assert_eq!(words.list().as_deref(), Ok(&[][..]));
-        assert_eq!(words.maybe_text(), Ok(None));
-        assert_eq!(words.maybe_text(), Ok(Some(b"-".to_vec())));
+        assert_eq!(words.text().as_deref(), Ok(&b"-"[..]));
         assert!(words.end().is_ok());
     }
 
     #[test]
-    fn a_word_that_asks_for_much_memory_is_refused() {
-        assert!(read_bytes("*4000000000.").is_err());
-        assert!(
-            read_bytes("*65536.00").is_ok(),
-            "a byte that is there is harmless"
-        );
-        assert!(read_bytes("*65536.*1.").is_err());
+    fn what_is_no_word_is_refused() {
         assert_eq!(
             read_runs("00*99999999999.ff"),
             Ok(vec![
@@ -376,7 +350,7 @@ mod tests {
             ])
         );
         for wrong in ["0", "zz", "*12", "*.", "+1", "0\u{e9}"] {
-            assert!(read_bytes(wrong).is_err(), "{wrong}");
+            assert!(read_runs(wrong).is_err(), "{wrong}");
         }
         for wrong in ["%2", "%g0", "a%", "%%"] {
             assert!(read_text(wrong).is_err(), "{wrong}");
@@ -385,14 +359,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_come_back(bytes: Vec<u8>, zeros in 0..9_usize) {
-            let bytes = [&bytes[..], &vec![0; zeros], &bytes].concat();
+        fn any_bytes_come_back(value: Vec<u8>, zeros in 0..9_usize) {
+            let value = [&value[..], &vec![0; zeros], &value].concat();
             let mut line = Line::default();
-            line.bytes(&bytes).text(&bytes);
+            line.bytes(&value).text(&value);
             prop_assert_eq!(line.0.split(' ').count(), 2);
             let mut words = Words::new(&line.0);
-            prop_assert_eq!(words.bytes().unwrap(), bytes.clone());
-            prop_assert_eq!(words.text().unwrap(), bytes);
+            prop_assert_eq!(bytes(&mut words).unwrap(), value.clone());
+            prop_assert_eq!(words.text().unwrap(), value);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Quic {
     /// As [`Self::new`], with QUIC's own settings.
     #[must_use]
     pub fn with(mut options: Options, weather: Weather, flow: Option<[SessionFlow; 2]>) -> Self {
-        aqueduct_record::testing::replay_all();
+        aqueduct_tests::replayed::replay_all();
         if let Some([client, server]) = flow {
             options.client = speaking(Dialects::SET_B, Some(client));
             options.server = speaking(Dialects::SET_B, Some(server));

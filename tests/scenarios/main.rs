@@ -61,5 +61,5 @@ mod wt_streams;
 /// Before the first test: all of them are replayed when they end.
 #[ctor::ctor(unsafe)]
 fn replay_all() {
-    aqueduct_record::testing::replay_all();
+    aqueduct_tests::replayed::replay_all();
 }

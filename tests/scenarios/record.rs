@@ -142,8 +142,11 @@ fn refusals_are_repeated() {
     let closed = pair.client().webtransport(pending).close(1, &reason);
     assert!(closed.is_err(), "{closed:?}");
     let lines = pair.recording();
-    assert!(lines.contains(" = error session-pending\n"), "{lines}");
-    assert!(lines.contains(" = error reason-too-long\n"), "{lines}");
+    assert!(lines.contains(" = error open session-pending\n"), "{lines}");
+    assert!(
+        lines.contains(" = error session reason-too-long\n"),
+        "{lines}"
+    );
     let recording = Recording::read(&lines).expect("a recording");
     for connection in recording.connections() {
         let replayed = connection.replay(testing::epoch(), &mut |_, _| {});

@@ -101,7 +101,7 @@ fn what_is_wrong_is_told_with_its_line() {
         body("0 in 5 connected").contains("line 2 of the recording: connection 0 has not begun")
     );
     assert!(body("# remark\n0 new king 1 masked events").contains("line 3"));
-    assert!(body("0 new client 1 masked events speed=9").contains("unknown field \"speed\""));
+    assert!(body("0 new client 1 masked events speed 9").contains("unknown field \"speed\""));
     assert!(body("0 new client 1 masked events\n0 < open bi 0").contains("follows from no input"));
     assert!(
         body("0 new client 1 masked events\n0 new client 1 masked events").contains("begins twice")

@@ -115,7 +115,10 @@ fn they_can_be_asked_for() {
     let record = Record {
         number: 5,
         epoch: testing::epoch(),
-        options: Options::new().secrets(true).transport(true),
+        options: Options {
+            secrets: true,
+            transport: true,
+        },
     };
     let config = Arc::new(Config::default());
     let (sender, lines) = std::sync::mpsc::channel();

@@ -1,6 +1,7 @@
 //! What the scenario tests share.
 
 pub mod model;
+pub mod replayed;
 pub mod wt;
 
 use std::fmt::Write;

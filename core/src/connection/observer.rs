@@ -60,18 +60,10 @@ pub struct Path {
 pub enum Answer<'a> {
     Open(Dir, Option<StreamId>),
     Accept(Dir, Option<StreamId>),
-    Read {
-        id: StreamId,
-        max: usize,
-        slots: usize,
-        result: Result<Read, StreamGone>,
-        chunks: &'a [Bytes],
-    },
-    Write {
-        id: StreamId,
-        offered: &'a [Bytes],
-        result: Result<usize, StreamGone>,
-    },
+    /// With the most bytes and chunks that were asked for, and the chunks.
+    Read(StreamId, [usize; 2], Result<Read, StreamGone>, &'a [Bytes]),
+    /// With what was offered.
+    Write(StreamId, &'a [Bytes], Result<usize, StreamGone>),
     Finish(StreamId),
     Reset(StreamId, u64, &'a [u8]),
     Stop(StreamId, u64),
@@ -133,15 +125,9 @@ impl<T: Transport> Transport for Watched<'_, T> {
             return self.t.read(id, max, out);
         };
         let result = self.t.read(id, max, out);
-        let chunks = result.map_or(0, |read| read.chunks);
-        let (slots, chunks) = (out.len(), out.get(..chunks).unwrap_or_default());
-        observer.answer(Answer::Read {
-            id,
-            max,
-            slots,
-            result,
-            chunks,
-        });
+        let chunks = out.get(..result.map_or(0, |read| read.chunks));
+        let (asked, chunks) = ([max, out.len()], chunks.unwrap_or_default());
+        observer.answer(Answer::Read(id, asked, result, chunks));
         result
     }
     #[inline]
@@ -151,11 +137,7 @@ impl<T: Transport> Transport for Watched<'_, T> {
         };
         let offered = &chunks.to_vec();
         let result = self.t.write(id, chunks);
-        observer.answer(Answer::Write {
-            id,
-            offered,
-            result,
-        });
+        observer.answer(Answer::Write(id, offered, result));
         result
     }
     fn finish(&mut self, id: StreamId) {
@@ -190,7 +172,7 @@ impl<T: Transport> Transport for Watched<'_, T> {
         };
         let sent = datagram.clone();
         let result = self.t.send_datagram(datagram);
-        observer.answer(Answer::SendDatagram(&sent, result.as_ref().map(|()| ())));
+        observer.answer(Answer::SendDatagram(&sent, result.as_ref().copied()));
         result
     }
     fn max_datagram_size(&self) -> Option<usize> {

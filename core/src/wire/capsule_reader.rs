@@ -202,7 +202,7 @@ fn tell(
     }
     seen(match ty.webtransport_bounds() {
         Some(_) if ty != CapsuleType::DATAGRAM => Seen::Structure(bytes),
-        _ => Seen::Payload(bytes),
+        _ => Seen::Gathered(bytes),
     });
     0
 }

@@ -12,6 +12,8 @@ pub enum Seen<'a> {
     Structure(usize),
     /// What means nothing to the connection, and goes on or is skipped.
     Payload(usize),
+    /// The same, put together before it goes on.
+    Gathered(usize),
     /// Text for people. The last byte of one is told when all of it is valid UTF-8.
     Text(usize),
     /// A line or instruction of QPACK: `head` bytes, then the value as it stands on
@@ -40,6 +42,7 @@ impl Seen<'_> {
         match self {
             Self::Structure(len)
             | Self::Payload(len)
+            | Self::Gathered(len)
             | Self::Text(len)
             | Self::Acks(len)
             | Self::Refused(len) => *len,

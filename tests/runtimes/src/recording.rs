@@ -19,7 +19,10 @@ impl Tape {
     #[must_use]
     pub fn of(&self, config: EndpointConfig) -> EndpointConfig {
         let tape = self.clone();
-        let options = Options::new().secrets(true).transport(true);
+        let options = Options {
+            secrets: true,
+            transport: true,
+        };
         config.observe(recorder(options, move || {
             Some(RecordSink {
                 to: Box::new(tape.clone()),

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::Uri;
 
-use crate::connection::Command;
-use crate::event::Event;
-use crate::id::{ConnKey, Dir, SessionKey, StreamId, StreamKey};
-use crate::testing::pair::{Options, Pair};
-use crate::transport::ReadState;
-use crate::webtransport::{ConnectRequest, SessionEvent};
+use aqueduct_core::connection::Command;
+use aqueduct_core::event::Event;
+use aqueduct_core::id::{ConnKey, Dir, SessionKey, StreamId, StreamKey};
+use aqueduct_core::testing::pair::{Options, Pair};
+use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 
 const SIZE: usize = 400_000;
 

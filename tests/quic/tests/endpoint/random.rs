@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 
-use crate::code::Code;
-use crate::connection::{Command, Reply};
-use crate::event::Event;
-use crate::head::{End, RequestHead, ResponseHead};
-use crate::id::{ConnKey, Dir, SessionKey, StreamKey};
-use crate::mix::Mix;
-use crate::testing::pair::{Options, Pair};
-use crate::webtransport::{ConnectRequest, SessionEvent};
+use aqueduct_core::code::Code;
+use aqueduct_core::connection::{Command, Reply};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
+use aqueduct_core::id::{ConnKey, Dir, SessionKey, StreamKey};
+use aqueduct_core::testing::loopback::Rng;
+use aqueduct_core::testing::pair::{Options, Pair};
+use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 
 /// What one end knows.
 #[derive(Default)]
@@ -52,32 +52,32 @@ impl Mind {
     }
 }
 
-fn pick<T: Copy>(luck: &mut Mix, from: &[T]) -> Option<T> {
+fn pick<T: Copy>(luck: &mut Rng, from: &[T]) -> Option<T> {
     // Half of the choices fall on the newest three, so that they collide.
-    let recent = if luck.next().is_multiple_of(2) {
+    let recent = if luck.bits().is_multiple_of(2) {
         from.len().saturating_sub(3)
     } else {
         0
     };
     let from = &from[recent..];
-    (!from.is_empty()).then(|| from[luck.next() as usize % from.len()])
+    (!from.is_empty()).then(|| from[luck.bits() as usize % from.len()])
 }
 
 /// A command on something known, or nothing.
-fn think(luck: &mut Mix, mind: &Mind, client: bool) -> Option<(ConnKey, Command)> {
+fn think(luck: &mut Rng, mind: &Mind, client: bool) -> Option<(ConnKey, Command)> {
     let uri = Uri::from_static("https://localhost/x");
-    let dir = if luck.next().is_multiple_of(2) {
+    let dir = if luck.bits().is_multiple_of(2) {
         Dir::Bi
     } else {
         Dir::Uni
     };
-    let end = if luck.next().is_multiple_of(2) {
+    let end = if luck.bits().is_multiple_of(2) {
         End::Fin
     } else {
         End::More
     };
-    let code = luck.next() % 3;
-    Some(match luck.next() % 14 {
+    let code = luck.bits() % 3;
+    Some(match luck.bits() % 14 {
         0 | 1 if client => {
             let head = Box::new(RequestHead::new(Method::POST, uri));
             (pick(luck, &mind.connections)?, Command::Request(head, end))
@@ -137,7 +137,7 @@ fn think(luck: &mut Mix, mind: &Mind, client: bool) -> Option<(ConnKey, Command)
             let (key, stream) = pick(luck, &mind.streams)?;
             (key, Command::SetSendOrder(stream, code as i32))
         }
-        _ if luck.next().is_multiple_of(20) => (
+        _ if luck.bits().is_multiple_of(20) => (
             pick(luck, &mind.connections)?,
             Command::Close(Code::H3_NO_ERROR, "bye".into()),
         ),
@@ -146,7 +146,7 @@ fn think(luck: &mut Mix, mind: &Mind, client: bool) -> Option<(ConnKey, Command)
 }
 
 /// Moves bytes and datagrams on something known.
-fn act(luck: &mut Mix, pair: &mut Pair, mind: &Mind, client: bool) {
+fn act(luck: &mut Rng, pair: &mut Pair, mind: &Mind, client: bool) {
     let now = pair.now;
     let endpoint = if client {
         &mut pair.client.endpoint
@@ -156,7 +156,7 @@ fn act(luck: &mut Mix, pair: &mut Pair, mind: &Mind, client: bool) {
     if let Some((key, session)) = pick(luck, &mind.sessions)
         && let Some(mut connection) = endpoint.connection(now, key)
     {
-        let payload = vec![7; luck.next() as usize % 1300];
+        let payload = vec![7; luck.bits() as usize % 1300];
         let mut access = connection.access();
         // Whether it goes out depends on the state, which is random.
         let _ = access.send_datagram(session, &payload);
@@ -170,16 +170,16 @@ fn act(luck: &mut Mix, pair: &mut Pair, mind: &Mind, client: bool) {
     };
     let mut access = connection.access();
     if let Ok(mut send) = access.send(stream) {
-        let _ = send.write(&mut [Bytes::from(vec![1; luck.next() as usize % 5000])]);
+        let _ = send.write(&mut [Bytes::from(vec![1; luck.bits() as usize % 5000])]);
     }
     if let Ok(mut recv) = access.recv(stream) {
         let mut chunks = [const { Bytes::new() }; 4];
-        let _ = recv.read(luck.next() as usize % 3000 + 1, &mut chunks);
+        let _ = recv.read(luck.bits() as usize % 3000 + 1, &mut chunks);
     }
 }
 
 fn play(seed: u64, rounds: usize) {
-    let mut luck = Mix(seed ^ 0x5eed);
+    let mut luck = Rng::new(seed ^ 0x5eed);
     let mut options = Options {
         seed,
         ..Options::default()
@@ -189,13 +189,13 @@ fn play(seed: u64, rounds: usize) {
     options.transport.max_uni_streams = 10;
     let mut pair = Pair::new(options);
     for link in [&mut pair.client.link, &mut pair.server.link] {
-        (link.loss, link.duplicates) = (luck.next() % 150, luck.next() % 50);
-        link.jitter = Duration::from_millis(luck.next() % 20);
+        (link.loss, link.duplicates) = (luck.bits() % 150, luck.bits() % 50);
+        link.jitter = Duration::from_millis(luck.bits() % 20);
     }
     let mut minds = [Mind::default(), Mind::default()];
     let mut begun = 0;
     for _ in 0..rounds {
-        if luck.next().is_multiple_of(50) || begun == 0 {
+        if luck.bits().is_multiple_of(50) || begun == 0 {
             pair.connect();
             begun += 1;
         }
@@ -216,7 +216,7 @@ fn play(seed: u64, rounds: usize) {
                 Ok(Reply::Done) | Err(_) => {}
             }
         }
-        pair.advance(Duration::from_millis(luck.next() % 15));
+        pair.advance(Duration::from_millis(luck.bits() % 15));
         minds[0].learn(std::mem::take(&mut pair.client.events));
         minds[1].learn(std::mem::take(&mut pair.server.events));
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, Uri};
 
-use crate::connection::{Command, Reply};
-use crate::event::{Event, StreamEvent};
-use crate::head::{End, RequestHead, ResponseHead};
-use crate::id::{ConnKey, Dir, StreamKey};
-use crate::testing::pair::{Options, Pair};
-use crate::transport::ReadState;
-use crate::webtransport::{ConnectRequest, SessionEvent};
+use aqueduct_core::connection::{Command, Reply};
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
+use aqueduct_core::id::{ConnKey, Dir, StreamKey};
+use aqueduct_core::testing::pair::{Options, Pair};
+use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 
 const URL: &str = "https://localhost/";
 

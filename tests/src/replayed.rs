@@ -7,7 +7,7 @@ use aqueduct_core::connection::Observer;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::{Watch, epoch, watch_all};
 
-use crate::{HEADER, Options, Record, Recording, Tape};
+use aqueduct_record::{HEADER, Options, Record, Recording, Tape};
 
 /// From here on, each connection of a harness of this process is recorded, masked, and
 /// replayed when its harness is dropped.
@@ -37,7 +37,7 @@ impl Watch for Kept {
         let record = Record {
             number: side as u64,
             epoch: epoch(),
-            options: Options::new(),
+            options: Options::default(),
         };
         let text = Arc::clone(&self.text);
         let sink = move |lines: &str| {
@@ -50,9 +50,9 @@ impl Watch for Kept {
     #[cfg(feature = "pair")]
     fn endpoint(&mut self) -> Option<Arc<aqueduct_core::endpoint::ObserverFactory>> {
         let text = Arc::clone(&self.text);
-        Some(crate::recorder(Options::new(), move || {
+        Some(aqueduct_record::recorder(Options::default(), move || {
             let to = Box::new(Shared(Arc::clone(&text)));
-            Some(crate::RecordSink { to, first: 0 })
+            Some(aqueduct_record::RecordSink { to, first: 0 })
         }))
     }
 

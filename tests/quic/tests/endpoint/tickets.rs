@@ -10,8 +10,8 @@ use rustls::client::{
 };
 use rustls::pki_types::ServerName;
 
-use crate::testing::cert::Identity;
-use crate::testing::pair::{Options, Pair};
+use aqueduct_core::testing::cert::Identity;
+use aqueduct_core::testing::pair::{Options, Pair};
 
 /// A store that counts the tickets that came and those that were used.
 #[derive(Debug)]
