@@ -94,6 +94,7 @@ violations! {
     RequirementsNotMet = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §3.1", "a session on a connection that lacks a requirement";
     DatagramNotExpected = H3_DATAGRAM_ERROR, "RFC 9297 §2", "a datagram for a request that has no use for it";
     CapsuleMalformed = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "a malformed capsule";
+    CapsuleTooLarge = H3_EXCESSIVE_LOAD, "RFC 9114 §10.5", "a capsule larger than we accept";
     CapsuleTruncated = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "the stream ended inside a capsule";
     DataAfterClose = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §6", "data after WT_CLOSE_SESSION";
     CloseReasonInvalid = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §6", "a close reason that is too long or not UTF-8";

@@ -127,6 +127,7 @@ names! {
         RequirementsNotMet "requirements-not-met"
         DatagramNotExpected "datagram-not-expected"
         CapsuleMalformed "capsule-malformed"
+        CapsuleTooLarge "capsule-too-large"
         CapsuleTruncated "capsule-truncated"
         DataAfterClose "data-after-close"
         CloseReasonInvalid "close-reason-invalid"
