@@ -57,7 +57,6 @@ macro_rules! violations {
 violations! {
     // Connection scope: control streams and frames.
     MissingSettings = H3_MISSING_SETTINGS, "RFC 9114 §6.2.1", "the control stream does not begin with SETTINGS";
-    SettingsTwice = H3_FRAME_UNEXPECTED, "RFC 9114 §7.2.4", "a second SETTINGS frame";
     SettingsInvalid = H3_SETTINGS_ERROR, "RFC 9114 §7.2.4", "a setting is duplicated, reserved or has a value out of range";
     SettingsReduced = H3_SETTINGS_ERROR, "RFC 9114 §7.2.4.2", "settings that take back what early data was sent by";
     SettingsMalformed = H3_FRAME_ERROR, "RFC 9114 §7.1", "SETTINGS ends inside a pair";

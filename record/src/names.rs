@@ -91,7 +91,6 @@ names! {
     }
     violation(Violation) {
         MissingSettings "missing-settings"
-        SettingsTwice "settings-twice"
         SettingsInvalid "settings-invalid"
         SettingsReduced "settings-reduced"
         SettingsMalformed "settings-malformed"

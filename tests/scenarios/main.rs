@@ -32,6 +32,7 @@ mod split_stream_types;
 mod timeouts;
 mod transfers;
 mod unknown_things;
+mod violations;
 mod wt_clients;
 mod wt_close;
 mod wt_codes;
