@@ -10,7 +10,10 @@ mod tickets;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Arrival, ConnectError, Endpoint, EndpointConfig, IncomingPolicy, Retry, Target, tls};
+use super::{
+    Arrival, ConfigError, ConnectError, Endpoint, EndpointConfig, IncomingPolicy, Retry, Target,
+    tls,
+};
 use crate::code::Code;
 use crate::connection::{Command, CommandError};
 use crate::error::{CloseReason, TransportFailure};
@@ -467,6 +470,28 @@ fn a_connection_that_cannot_be_begun_says_why() {
     endpoint.close_all(now, Code::H3_NO_ERROR, "");
     let late = endpoint.connect(now, &to(([127, 0, 0, 1], 1), "localhost"));
     assert!(matches!(late, Err(ConnectError::Refused)), "{late:?}");
+    assert!(endpoint.is_idle());
+}
+
+/// RFC 9001 section 5: every QUIC connection begins with AES-128-GCM.
+#[test]
+fn tls_without_the_first_cipher_does_not_suit() {
+    let now = Pair::default().now;
+    let mut endpoint = Endpoint::new(EndpointConfig::client()).expect("a client");
+    let mut provider = (*tls::provider()).clone();
+    let first = rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider.cipher_suites.retain(|one| one.suite() != first);
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("other ciphers of TLS 1.3 are left")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let to = Target::new(([127, 0, 0, 1], 1).into(), "localhost", Arc::new(config));
+    let unsuited = endpoint.connect(now, &to);
+    assert!(
+        matches!(unsuited, Err(ConnectError::Config(ConfigError::Tls(_)))),
+        "{unsuited:?}"
+    );
     assert!(endpoint.is_idle());
 }
 
