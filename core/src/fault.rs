@@ -1,8 +1,11 @@
 //! What a peer can do wrong, each with its scope and its wire code.
 //!
-//! A `Fault` is the only error type inside the core. `?` carries it up to
-//! `Connection::fail`, the single place that closes, resets, stops and tells
-//! the application; its variant is its scope, so a scope cannot be forgotten.
+//! A `Fault` is what becomes of every error above the codecs. `?` carries it up to
+//! `H3::fail`, the single place that closes, resets, stops and tells the layer above;
+//! its variant is its scope, so a scope cannot be forgotten.
+//!
+//! The codes of rules stand in the table here and nowhere else: errors of the codecs
+//! become violations.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Codecs: bytes in any chunking in, typed values out. Nothing here knows a
-//! stream, a session or a clock.
+//! Codecs: bytes in any chunking in, typed values out. Nothing here knows which
+//! streams and sessions there are, or a clock.
 //!
 //! Rules that hold for every module: no input, however malformed, panics or
 //! makes a decoder hold more than the cap it was given; a declared length is
