@@ -140,7 +140,7 @@ pub enum CapsuleError {
     /// A close message that is not UTF-8.
     #[error("close message is not UTF-8")]
     ReasonNotUtf8,
-    /// A claimed type with a value longer than its owner accepts.
+    /// A value longer than whoever reads it accepts.
     #[error("{0} is too large")]
     TooLarge(CapsuleType),
     /// The stream ended inside a capsule.
