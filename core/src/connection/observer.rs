@@ -190,7 +190,7 @@ impl<T: Transport> Transport for Watched<'_, T> {
         };
         let sent = datagram.clone();
         let result = self.t.send_datagram(datagram);
-        observer.answer(Answer::SendDatagram(&sent, result.as_ref().map(|()| ())));
+        observer.answer(Answer::SendDatagram(&sent, result.as_ref().copied()));
         result
     }
     fn max_datagram_size(&self) -> Option<usize> {
