@@ -1,8 +1,11 @@
 //! What a peer can do wrong, each with its scope and its wire code.
 //!
-//! A `Fault` is the only error type inside the core. `?` carries it up to
-//! `Connection::fail`, the single place that closes, resets, stops and tells
-//! the application; its variant is its scope, so a scope cannot be forgotten.
+//! A `Fault` is what becomes of every error above the codecs. `?` carries it up to
+//! `H3::fail`, the single place that closes, resets, stops and tells the layer above;
+//! its variant is its scope, so a scope cannot be forgotten.
+//!
+//! The codes of rules stand in the table here and nowhere else: errors of the codecs
+//! become violations.
 
 use std::fmt;
 
@@ -57,7 +60,6 @@ macro_rules! violations {
 violations! {
     // Connection scope: control streams and frames.
     MissingSettings = H3_MISSING_SETTINGS, "RFC 9114 §6.2.1", "the control stream does not begin with SETTINGS";
-    SettingsTwice = H3_FRAME_UNEXPECTED, "RFC 9114 §7.2.4", "a second SETTINGS frame";
     SettingsInvalid = H3_SETTINGS_ERROR, "RFC 9114 §7.2.4", "a setting is duplicated, reserved or has a value out of range";
     SettingsReduced = H3_SETTINGS_ERROR, "RFC 9114 §7.2.4.2", "settings that take back what early data was sent by";
     SettingsMalformed = H3_FRAME_ERROR, "RFC 9114 §7.1", "SETTINGS ends inside a pair";
@@ -94,6 +96,7 @@ violations! {
     RequirementsNotMet = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §3.1", "a session on a connection that lacks a requirement";
     DatagramNotExpected = H3_DATAGRAM_ERROR, "RFC 9297 §2", "a datagram for a request that has no use for it";
     CapsuleMalformed = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "a malformed capsule";
+    CapsuleTooLarge = H3_EXCESSIVE_LOAD, "RFC 9114 §10.5", "a capsule larger than we accept";
     CapsuleTruncated = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "the stream ended inside a capsule";
     DataAfterClose = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §6", "data after WT_CLOSE_SESSION";
     CloseReasonInvalid = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §6", "a close reason that is too long or not UTF-8";

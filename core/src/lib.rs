@@ -77,7 +77,7 @@
 //! | `Session(_, Datagrams)`, `Stream(_, Datagrams)` | datagrams wait in the ring | `recv_datagram` until `None`; not told again before |
 //! | `Session(_, DatagramsUnblocked)`, `Stream(_, DatagramsUnblocked)` | `Blocked` is over | `send_datagram` |
 //! | `Available`, `Session(_, StreamsAvailable)` | a stream can be opened again after `Blocked`, `StreamLimit` | |
-//! | `Session(_, Draining)`, `Draining` | the peer winds down the session, the connection | finish; start nothing new |
+//! | `Session(_, Draining)`, `Draining` | the peer winds down the session, one side the connection | finish; start nothing new |
 //! | `Session(_, Closed)`, `Closed` | the end, with its reason; always the last event, exactly once | |
 //!
 //! # What things cost
@@ -91,7 +91,7 @@
 //! | `poll_timeout` | O(1) after the connections that something happened to | none |
 //! | `handle_timeout` | O(log n) for each connection that is due | none |
 //! | an idle connection, an idle stream | nothing | nothing |
-//! | `connection`, `access`, finding a stream by its key or a datagram's session | O(1), no hashing | none |
+//! | `connection`, `access`, finding a stream by its key or a datagram's session | O(1), no hashing; O(log) of the streams that outlived their neighbours by far | none |
 //! | a chunk or datagram received or sent | O(1) | none once warm |
 //! | a head | O(bytes of its fields) | its event, its map, one for each value |
 //! | `close_session`, the end of a session | O(its streams) | one capsule |

@@ -1,8 +1,9 @@
 //! What the HTTP/3 layer needs from QUIC, and nothing more.
 //!
-//! Two implementations exist: the one in `endpoint` over quinn-proto, and
-//! `testing::Loopback`, two ends joined by queues. A transport is passed as
-//! `&mut T` to each call; no type of the upper layers is generic over it.
+//! Two implementations reach a peer: the one in `endpoint` over quinn-proto, and
+//! `testing::Loopback`, two ends joined by queues. Others stand before one of them, to
+//! look on, or in its place, to give recorded answers. A transport is passed as
+//! `&mut T` to each call; no type that outlives a call is generic over it.
 //!
 //! Contract: `read` and `write` never wait. A `write` that takes less than it
 //! was offered is followed, when there is room again, by

@@ -197,7 +197,7 @@ impl Connection {
         self.0.lock().conn(self.0.at).side
     }
 
-    /// What the connection has counted; `None` when it is over.
+    /// What the connection has counted; `None` some time after the end.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
         self.0.lock().peek(self.0.key, |core| core.stats())

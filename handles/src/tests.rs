@@ -3,6 +3,7 @@
 
 mod capsules;
 mod datagrams;
+mod errors;
 mod failed;
 
 use std::collections::VecDeque;

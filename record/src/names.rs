@@ -25,7 +25,7 @@ named! {
         "gone" Gone  "code-out-of-range" CodeOutOfRange
     }
     Violation {
-        "missing-settings" MissingSettings  "settings-twice" SettingsTwice
+        "missing-settings" MissingSettings
         "settings-invalid" SettingsInvalid  "settings-reduced" SettingsReduced  "settings-malformed" SettingsMalformed
         "settings-too-many" SettingsTooMany
         "datagram-without-transport" DatagramWithoutTransport  "stream-twice" StreamTwice
@@ -44,6 +44,7 @@ named! {
         "response-incomplete" ResponseIncomplete  "field-section-too-large" FieldSectionTooLarge
         "requirements-not-met" RequirementsNotMet  "datagram-not-expected" DatagramNotExpected
         "capsule-malformed" CapsuleMalformed  "capsule-truncated" CapsuleTruncated
+        "capsule-too-large" CapsuleTooLarge
         "data-after-close" DataAfterClose  "close-reason-invalid" CloseReasonInvalid
         "capsule-prohibited" CapsuleProhibited  "flow-control" FlowControl
     }

@@ -166,7 +166,8 @@ impl Ports {
         self.port(port).map(|port| &mut port.core)
     }
 
-    /// A connection to be used; `None` after its `Event::Closed`.
+    /// A connection to be used; `None` some time after its `Event::Closed`, as
+    /// [`Endpoint::connection`] says.
     pub fn connection(&mut self, port: PortKey, key: ConnKey) -> Option<ConnectionMut<'_>> {
         self.endpoint(port)?.connection(Instant::now(), key)
     }

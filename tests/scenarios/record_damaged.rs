@@ -1,12 +1,19 @@
 //! Recordings come from strangers: whatever is in the file, reading and replaying
 //! it ends with an answer.
 
-use aqueduct_core::head::End;
+use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
+use aqueduct_core::expect_event;
+use aqueduct_core::head::{End, ResponseHead};
+use aqueduct_core::id::Side;
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::{Knobs, Rng};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::raw::{RawPeer, WEBTRANSPORT, connect};
+use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_record::{HEADER, Recording, RecordingError, ReplayError, Replayed};
 use aqueduct_tests::{get, seeds};
+use http::StatusCode;
 
 fn short() -> String {
     let mut pair = LoopbackPair::connected(Knobs::default());
@@ -88,9 +95,40 @@ fn streams_come_one_after_the_other() {
     }
 }
 
+/// A few words that stand for many bytes are refused as such.
+#[test]
+fn a_file_asks_for_memory_in_proportion() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), WEBTRANSPORT);
+    let refusal = ResponseHead::new(StatusCode::FORBIDDEN);
+    for _ in 0..10 {
+        peer.request(&connect());
+        let session = expect_event!(
+            peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
+        );
+        let mut access = peer.access();
+        let content = bytes::Bytes::from("go away");
+        let refused = access.webtransport(session).reject_with(&refusal, content);
+        refused.expect("asked for");
+    }
+    let lines = peer.recording();
+    let (plain, large) = (" *7.\n", format!(" *{}.\n", 1 << 20));
+    assert_eq!(lines.matches(plain).count(), 10);
+    let results = replays(&lines.replace(plain, &large)).expect("a recording");
+    let [Err(ReplayError::TooMuchMemory { line })] = &results[..] else {
+        panic!("{results:?}")
+    };
+    // Ten times a MiB is more than eight and a little.
+    let refused: Vec<_> = lines.lines().take(*line).collect();
+    assert!(refused.last().is_some_and(|line| line.ends_with(" *7.")));
+    let before = refused.iter().filter(|line| line.ends_with(" *7."));
+    assert_eq!(before.count(), 9);
+}
+
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
-    let why = |text: &str| Recording::read(text).expect_err("no recording").to_string();
+    let read = |text: &str| Recording::read(text).expect_err("no recording");
+    let why = |text: &str| read(text).to_string();
+    assert_eq!(read(""), RecordingError::NotARecording);
     assert!(why("").starts_with("not a recording"));
     assert!(why("GET / HTTP/1.1\r\n\r\n").contains("aqueduct-recording 2"));
     let older = Recording::read("aqueduct-recording 1\n0 new client 1\n");
@@ -109,4 +147,19 @@ fn what_is_wrong_is_told_with_its_line() {
     assert!(
         body("0 new client 1 masked events\n0 shout").contains("unknown kind of line \"shout\"")
     );
+    let unknown = read(&format!("{HEADER}0 new king 1 masked events\n"));
+    assert!(
+        matches!(unknown, RecordingError::Line { line: 2, .. }),
+        "{unknown:?}"
+    );
+    // An input is understood when its turn comes.
+    let dancing = format!("{HEADER}0 new client 1 masked events\n0 in 5 dancing\n");
+    let results = replays(&dancing).expect("a recording");
+    let [Err(ReplayError::Recording(error))] = &results[..] else {
+        panic!("{results:?}")
+    };
+    assert_eq!(error.line(), 3);
+    let events = Recording::read(&dancing).expect("a recording");
+    let calls = events.connections()[0].replay_transport(testing::epoch(), &mut |_, _| {});
+    assert_eq!(calls.err(), Some(ReplayError::NoTransport));
 }

@@ -154,7 +154,7 @@ impl Run {
                 Some((side, event)) if side != self.sender => match event {
                     Event::Stream(key, StreamEvent::Readable) => self.read(key),
                     Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
-                        self.read(stream)
+                        self.read(stream);
                     }
                     Event::WebTransport(_, SessionEvent::Closed(why)) => panic!("{why}"),
                     _ => {}

@@ -1,5 +1,5 @@
 //! One UDP port, many connections: datagrams, commands and time in; datagrams,
-//! events and one deadline out. The only module that names quinn.
+//! events and one deadline out. The only module that names quinn-proto.
 //!
 //! ```text
 //! handle_datagram ─┐                            ┌─ poll_event
@@ -322,9 +322,10 @@ impl Endpoint {
 
     // ---- use -------------------------------------------------------------------
 
-    /// A connection to be used; `None` once it is forgotten, which is some time
-    /// after `Event::Closed`. Until then what had arrived of messages can still be
-    /// read, and everything else says that the connection is closed.
+    /// A connection to be used; `None` once it is forgotten: when its `Event::Closed`
+    /// was taken and QUIC has nothing more to answer for it, three probe timeouts after
+    /// a close (RFC 9000 section 10.2). Until then what had arrived of messages can
+    /// still be read, and everything else says that the connection is closed.
     pub fn connection(&mut self, now: Instant, key: ConnKey) -> Option<ConnectionMut<'_>> {
         let now = self.see(now);
         self.state_mut(key)?;
@@ -342,8 +343,8 @@ impl Endpoint {
         Some(ConnectionRef(self.state_mut(key)?.lend(now)))
     }
 
-    /// What QUIC knows about a connection; `None` once it is forgotten, which is
-    /// some time after `Event::Closed`.
+    /// What QUIC knows about a connection; `None` once it is forgotten, as for
+    /// [`Self::connection`].
     #[must_use]
     pub fn info(&self, key: ConnKey) -> Option<ConnectionInfo<'_>> {
         let state = self
@@ -407,8 +408,8 @@ impl Endpoint {
 
     // ---- outputs: drain each until it gives None -----------------------------------
 
-    /// The next event of any connection; connections take turns. `Event::Closed` is a connection's last,
-    /// after which [`Self::connection`] gives `None`.
+    /// The next event of any connection; connections take turns. `Event::Closed` is a
+    /// connection's last; [`Self::connection`] knows it for some time more.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
         if !self.has_events() {

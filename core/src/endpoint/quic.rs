@@ -213,7 +213,7 @@ impl Transport for QuinnTransport<'_> {
 pub(super) fn translate(quic: &quinn_proto::Connection, event: Event) -> Option<TransportEvent> {
     Some(match event {
         Event::HandshakeDataReady => return None,
-        Event::Connected { .. } => TransportEvent::Connected {
+        Event::Connected => TransportEvent::Connected {
             early: early_data(quic),
         },
         Event::ConnectionLost { reason } => TransportEvent::Closed(close_reason(reason)),

@@ -16,6 +16,18 @@ use crate::wire::priority::{Priority, Stated};
 use crate::wire::settings::{SettingId, Settings, SettingsError};
 use crate::wire::varint::VarInt;
 
+impl From<SettingsError> for Violation {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Forbidden(_)
+            | SettingsError::Duplicate(_)
+            | SettingsError::Invalid(..) => Self::SettingsInvalid,
+            SettingsError::Truncated => Self::SettingsMalformed,
+            SettingsError::TooMany => Self::SettingsTooMany,
+        }
+    }
+}
+
 impl H3 {
     /// Opens our critical streams and says SETTINGS.
     pub(crate) fn begin<T: Transport>(&mut self, t: &mut T) {
@@ -215,13 +227,8 @@ impl H3 {
 
     fn on_settings<T: Transport>(&mut self, t: &mut T, payload: &[u8]) -> Result<(), Fault> {
         let max = self.config.limits.settings;
-        let settings = Settings::decode_at_most(payload, max).map_err(|error| {
-            Fault::Connection(match error {
-                SettingsError::Truncated => Violation::SettingsMalformed,
-                SettingsError::TooMany => Violation::SettingsTooMany,
-                _ => Violation::SettingsInvalid,
-            })
-        })?;
+        let settings = Settings::decode_at_most(payload, max)
+            .map_err(|error| Fault::Connection(error.into()))?;
         //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
         // The setting needs the transport parameter; only who takes datagrams
         // can tell whether it was there.

@@ -6,6 +6,7 @@
 //!                                     ├─▶ qpack.rs    table instructions, blocked sections
 //!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
 //!  application, sessions ──▶ send.rs (heads, content)   request.rs (content read)
+//!  what control.rs and qpack.rs owe the peer ──▶ local.rs
 //! ```
 //!
 //! Contract with the layer above:

@@ -19,12 +19,18 @@ use crate::transport::Transport;
 use crate::webtransport::SessionEvent;
 use crate::wire::datagram::{self, ContextId};
 
+impl From<datagram::DatagramError> for Violation {
+    fn from(_: datagram::DatagramError) -> Self {
+        Self::DatagramMalformed
+    }
+}
+
 impl Sessions {
     /// Takes in every datagram that has arrived.
     pub(crate) fn on_datagrams<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         while let Some(datagram) = cx.t.recv_datagram() {
-            let (id, payload) = datagram::decode(datagram)
-                .map_err(|_| Fault::Connection(Violation::DatagramMalformed))?;
+            let (id, payload) =
+                datagram::decode(datagram).map_err(|error| Fault::Connection(error.into()))?;
             self.on_datagram(cx, id, payload)?;
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! The dialects of WebTransport over HTTP/3 as data.
 //!
-//! Each draft announces itself by a setting of its own. After both SETTINGS are
-//! known, the first row of [`TABLE`] that both sides announced is spoken.
+//! Each family of drafts announces itself by a setting of its own. After both SETTINGS
+//! are known, the first row of [`TABLE`] that both sides announced is spoken. A
+//! client that announces none may still ask for a session of a row that lets it.
 
 use std::fmt;
 

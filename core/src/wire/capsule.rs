@@ -8,7 +8,7 @@ use super::{
     grease,
     varint::{self, Head, OutOfRange, VarInt},
 };
-use crate::{code::Code, id::Dir};
+use crate::{code::Code, fault::Violation, id::Dir};
 
 /// Longest message of WT_CLOSE_SESSION, bytes of UTF-8.
 pub const MAX_REASON: usize = 1024;
@@ -140,7 +140,7 @@ pub enum CapsuleError {
     /// A close message that is not UTF-8.
     #[error("close message is not UTF-8")]
     ReasonNotUtf8,
-    /// A claimed type with a value longer than its owner accepts.
+    /// A value longer than whoever reads it accepts.
     #[error("{0} is too large")]
     TooLarge(CapsuleType),
     /// The stream ended inside a capsule.
@@ -149,14 +149,23 @@ pub enum CapsuleError {
 }
 
 impl CapsuleError {
-    /// Error code for the stream.
+    /// The code to reset the stream with: that of the [`Violation`].
     #[must_use]
-    pub const fn code(self) -> Code {
-        match self {
-            Self::Malformed(_) | Self::ReasonTooLong | Self::ReasonNotUtf8 | Self::Truncated => {
-                Code::H3_MESSAGE_ERROR
-            }
-            Self::TooLarge(_) => Code::H3_EXCESSIVE_LOAD,
+    pub fn code(self) -> Code {
+        Violation::from(self).code()
+    }
+}
+
+impl From<CapsuleError> for Violation {
+    fn from(error: CapsuleError) -> Self {
+        match error {
+            CapsuleError::ReasonTooLong | CapsuleError::ReasonNotUtf8 => Self::CloseReasonInvalid,
+            CapsuleError::Truncated => Self::CapsuleTruncated,
+            CapsuleError::Malformed(_) => Self::CapsuleMalformed,
+            //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
+            // What does not fit its description is a malformed message. A limit of the
+            // receiver's own is no part of that: the capsule is whole, and too much.
+            CapsuleError::TooLarge(_) => Self::CapsuleTooLarge,
         }
     }
 }

@@ -297,6 +297,8 @@ mod tests {
             assert_eq!(told, Err(CapsuleError::Truncated), "{end}");
         }
         assert_eq!(CapsuleError::Truncated.code(), Code::H3_MESSAGE_ERROR);
+        let too_large = CapsuleError::TooLarge(CapsuleType(9));
+        assert_eq!(too_large.code(), Code::H3_EXCESSIVE_LOAD);
         assert_eq!(read_cut(&wire, &[2]).1, Ok(()));
         // All of the value has come, whether or not that was told.
         let (mut reader, mut input) = (Reader::new(), Bytes::from(wire));

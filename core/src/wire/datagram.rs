@@ -6,10 +6,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::varint::{self, Head, OutOfRange, VarInt};
-use crate::{
-    code::Code,
-    id::{Dir, Side, StreamId},
-};
+use crate::id::{Dir, Side, StreamId};
 
 /// Largest quarter stream id, 2^60 - 1.
 pub const MAX_QUARTER_ID: u64 = (1 << 60) - 1;
@@ -23,14 +20,6 @@ pub enum DatagramError {
     /// A quarter stream id above 2^60 - 1.
     #[error("quarter stream id {0} is above 2^60 - 1")]
     QuarterIdTooLarge(u64),
-}
-
-impl DatagramError {
-    /// Error code of the connection close this calls for.
-    #[must_use]
-    pub const fn code(self) -> Code {
-        Code::H3_DATAGRAM_ERROR
-    }
 }
 
 /// Splits a QUIC DATAGRAM into the request stream it belongs to and its
@@ -151,10 +140,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{stream_type::request_id, testing::hex};
+    use crate::{
+        code::Code,
+        wire::testing::{code, hex},
+    };
 
     fn stream(id: u64) -> StreamId {
-        request_id(id).unwrap()
+        StreamId::from_wire(id).unwrap()
     }
 
     // Test-vectors 6.2 and the MASQUE one of 7.
@@ -189,7 +181,7 @@ mod tests {
         assert_eq!(largest, (stream((1 << 62) - 4), Bytes::new()));
         let error = decode(Bytes::from(hex("d000000000000000"))).unwrap_err();
         assert_eq!(error, DatagramError::QuarterIdTooLarge(1 << 60));
-        assert_eq!(error.code(), Code::H3_DATAGRAM_ERROR);
+        assert_eq!(code(error), Code::H3_DATAGRAM_ERROR);
     }
 
     proptest! {

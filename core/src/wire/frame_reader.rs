@@ -19,7 +19,7 @@ use super::{
     seen::Seen,
     varint,
 };
-use crate::{code::Code, id::Side};
+use crate::id::Side;
 
 /// What the stream permits. Borrowed at each read, so that a stream holds no
 /// copy.
@@ -109,19 +109,6 @@ pub enum FrameError {
     /// The stream ended inside a frame.
     #[error("stream ended inside a frame")]
     Truncated,
-}
-
-impl FrameError {
-    /// Error code of the connection close this calls for.
-    #[must_use]
-    pub const fn code(self) -> Code {
-        match self {
-            Self::Unexpected(_) => Code::H3_FRAME_UNEXPECTED,
-            Self::MissingSettings(_) => Code::H3_MISSING_SETTINGS,
-            Self::TooLarge { .. } => Code::H3_EXCESSIVE_LOAD,
-            Self::Malformed(_) | Self::Signal | Self::Truncated => Code::H3_FRAME_ERROR,
-        }
-    }
 }
 
 /// Reads the frames of one stream.

@@ -1,11 +1,12 @@
-//! Codecs: bytes in any chunking in, typed values out. Nothing here knows a
-//! stream, a session or a clock.
+//! Codecs: bytes in any chunking in, typed values out. Nothing here knows which
+//! streams and sessions there are, or a clock.
 //!
 //! Rules that hold for every module: no input, however malformed, panics or
 //! makes a decoder hold more than the cap it was given; a declared length is
 //! never allocated, only what arrived is; skipped payloads are counted, not
-//! kept. Every error is a small `Copy` enum whose `code()` is the wire code the
-//! specification asks for.
+//! kept. Every error is a small `Copy` enum; which code it calls for is said once, by
+//! the [`Violation`](crate::fault::Violation) it becomes.
+
 pub mod capsule;
 pub mod capsule_reader;
 pub mod capsule_stream;

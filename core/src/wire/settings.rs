@@ -9,7 +9,6 @@ use super::{
     grease,
     varint::{self, VarInt},
 };
-use crate::code::Code;
 
 /// Most pairs a SETTINGS frame may have.
 pub const MAX_ENTRIES: usize = 256;
@@ -137,18 +136,6 @@ pub enum SettingsError {
     /// More than [`MAX_ENTRIES`] pairs.
     #[error("too many settings")]
     TooMany,
-}
-
-impl SettingsError {
-    /// Error code of the connection close this calls for.
-    #[must_use]
-    pub const fn code(self) -> Code {
-        match self {
-            Self::Forbidden(_) | Self::Duplicate(_) | Self::Invalid(..) => Code::H3_SETTINGS_ERROR,
-            Self::Truncated => Code::H3_FRAME_ERROR,
-            Self::TooMany => Code::H3_EXCESSIVE_LOAD,
-        }
-    }
 }
 
 /// What one side declared, in the order it was sent.

@@ -1,13 +1,11 @@
 //! The first integers of a stream: what it is for.
 use std::fmt;
 
-use thiserror::Error;
-
 use super::{
     grease,
     varint::{Head, VarInt},
 };
-use crate::{code::Code, id::StreamId};
+use crate::id::StreamId;
 
 /// First integer of a bidirectional stream that belongs to a WebTransport
 /// session. A session id follows.
@@ -108,30 +106,6 @@ impl fmt::Display for UniType {
     }
 }
 
-/// Not the id of a client-initiated bidirectional stream: a connection error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{0} is not a client-initiated bidirectional stream")]
-pub struct BadRequestId(pub u64);
-
-/// Checks an id received as a session id, in GOAWAY from a server or in
-/// PRIORITY_UPDATE.
-///
-/// # Errors
-/// [`BadRequestId`] if `id` is not a multiple of four below 2^62.
-pub fn request_id(id: u64) -> Result<StreamId, BadRequestId> {
-    StreamId::from_wire(id)
-        .filter(|id| id.is_request())
-        .ok_or(BadRequestId(id))
-}
-
-impl BadRequestId {
-    /// Error code of the connection close this calls for.
-    #[must_use]
-    pub const fn code(self) -> Code {
-        Code::H3_ID_ERROR
-    }
-}
-
 /// What a unidirectional stream without an id begins with.
 #[must_use]
 pub fn uni_head(ty: VarInt) -> Head {
@@ -168,7 +142,7 @@ mod tests {
     // Row B7, test-vectors 6.2: stream heads.
     #[test]
     fn session_stream_heads_encode_and_read_as_published() {
-        let session = |id| request_id(id).unwrap();
+        let session = |id| StreamId::from_wire(id).unwrap();
         assert_eq!(wt_bidi_head(session(4)).as_slice(), hex("4041 04"));
         assert_eq!(wt_uni_head(session(256)).as_slice(), hex("4054 4100"));
 
@@ -184,12 +158,12 @@ mod tests {
         let mut bidi = Bytes::from(hex("404101"));
         let head = HeadReader::new().read(&mut bidi, |ty| ty == WT_BIDI_SIGNAL);
         let id = head.and_then(|(_, id)| id).unwrap();
-        let error = request_id(id).unwrap_err();
-        assert_eq!((error, error.code()), (BadRequestId(1), Code::H3_ID_ERROR));
-        for bad in [2, 3, 5, MAX, MAX + 1, u64::MAX] {
-            assert_eq!(request_id(bad), Err(BadRequestId(bad)));
+        assert_eq!(id, 1);
+        let request = |id| StreamId::from_wire(id).filter(|id| id.is_request());
+        for bad in [id, 2, 3, 5, MAX, MAX + 1, u64::MAX] {
+            assert_eq!(request(bad), None, "{bad}");
         }
-        assert_eq!(request_id(MAX - 3).map(StreamId::number), Ok((1 << 60) - 1));
+        assert_eq!(request(MAX - 3).map(StreamId::number), Some((1 << 60) - 1));
     }
 
     // Test-vectors 5: whole control streams, read from the stream type on.

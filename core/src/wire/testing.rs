@@ -1,6 +1,9 @@
 //! Helpers shared by the codec tests.
 use bytes::Bytes;
 
+use crate::code::Code;
+use crate::fault::Violation;
+
 /// Bytes of a hex string; spaces are ignored.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
@@ -25,4 +28,9 @@ pub(crate) fn chunks(wire: &[u8], cuts: &[usize]) -> Vec<Bytes> {
         out.push(rest.split_to(size));
     }
     out
+}
+
+/// The code that an error of a codec has on the wire: that of its violation.
+pub(crate) fn code(error: impl Into<Violation>) -> Code {
+    error.into().code()
 }

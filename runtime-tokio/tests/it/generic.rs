@@ -2,7 +2,10 @@
 
 use std::error::Error as StdError;
 
-use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+use aqueduct_tokio::error::{DatagramError, OpenStreamError};
+use aqueduct_tokio::protocol::id::Side;
+use aqueduct_tokio::protocol::webtransport::{ConnectRequest, SessionClose};
+use aqueduct_tokio::web_transport;
 use bytes::Bytes;
 use web_transport_trait::{Error, RecvStream, SendStream, Session, Stats};
 
@@ -136,6 +139,30 @@ async fn generic_code_sees_codes_reasons_and_protocols() {
         assert_eq!(Session::protocol(&client), Some("a"));
         assert_eq!(Session::protocol(&server), Some("a"));
         give_up(&client, &server).await.expect("as it should be");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn generic_code_can_tell_what_failed() {
+    within(async {
+        let pair = Pair::new().await;
+        let (client, server) = pair.session().await;
+        Session::close(&client, 3, "enough");
+        Session::closed(&server).await;
+        let close = SessionClose::Closed {
+            by: Side::Client,
+            code: 3,
+            reason: "enough".into(),
+        };
+        let closed = Session::accept_uni(&server).await.expect_err("over");
+        assert_eq!(closed, web_transport::Error::Closed(close.clone()));
+        let open = Session::open_uni(&server).await.expect_err("over");
+        let expected = OpenStreamError::Session(close.clone());
+        assert_eq!(open, web_transport::Error::Open(expected));
+        let sent = Session::send_datagram(&server, Bytes::new()).expect_err("over");
+        let expected = DatagramError::Session(close);
+        assert_eq!(sent, web_transport::Error::Datagram(expected));
     })
     .await;
 }

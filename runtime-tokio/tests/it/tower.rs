@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use aqueduct_tokio::tower::{Body, serve};
+use aqueduct_tokio::error::{ReadError, WriteError};
+use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::tower::{AnswerError, Body, answer, serve};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body as _, Frame};
 
-use crate::harness::{Pair, pattern, within};
+use crate::harness::{Pair, http, pattern, request, within};
 
 fn at(method: &str, path: &str) -> http::Request<()> {
     let uri = format!("https://localhost{path}");
@@ -157,6 +159,81 @@ async fn a_body_is_asked_for_no_more_than_is_taken() {
                 "{made} bytes were made, {taken} taken"
             );
         }
+    })
+    .await;
+}
+
+/// A body that fails at once.
+struct Broken;
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = std::fmt::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::fmt::Error>>> {
+        Poll::Ready(Some(Err(std::fmt::Error)))
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_500() {
+    within(async {
+        let pair = Pair::new().await;
+        let (mut client, server) = pair.post().await;
+        let service = tower::service_fn(|_: http::Request<Body>| async {
+            Err::<Response<String>, _>(std::fmt::Error)
+        });
+        let answered = answer(service, request("POST"), server).await;
+        let error = answered.expect_err("the service fails");
+        assert!(matches!(error, AnswerError::Service(_)), "{error:?}");
+        assert_eq!(client.recv_response().await.expect("arrives").status(), 500);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_fails_is_a_reset() {
+    within(async {
+        let pair = Pair::new().await;
+        let (mut client, server) = pair.post().await;
+        let service = tower::service_fn(|_: http::Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Broken))
+        });
+        let answered = answer(service, request("POST"), server).await;
+        let error = answered.expect_err("the body fails");
+        assert!(matches!(error, AnswerError::Body(_)), "{error:?}");
+        // Before the head was sent, which the reset takes along.
+        let read = client.recv_response().await.expect_err("cut short");
+        assert_eq!(read, ReadError::Reset(http(Code::H3_INTERNAL_ERROR)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_answer() {
+    within(async {
+        let pair = Pair::new().await;
+        let (mut client, server) = pair.post().await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            let body = Endless(asked.clone());
+            async move { Ok::<_, Infallible>(Response::new(body)) }
+        });
+        let answering = tokio::spawn(answer(service, request("POST"), server));
+        client.recv_response().await.expect("arrives");
+        client
+            .recv
+            .stop(Code::H3_REQUEST_CANCELLED.value())
+            .expect("open");
+        let error = answering.await.expect("no panic").expect_err("not taken");
+        let stopped = WriteError::Stopped(http(Code::H3_REQUEST_CANCELLED));
+        assert!(
+            matches!(&error, AnswerError::Write(why) if *why == stopped),
+            "{error:?}"
+        );
     })
     .await;
 }

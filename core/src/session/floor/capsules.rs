@@ -3,19 +3,8 @@
 use bytes::Bytes;
 
 use crate::fault::Violation;
-use crate::wire::capsule::CapsuleError;
 use crate::wire::capsule_reader::{CapsuleEvent, CapsuleReader, CapsuleRules};
 use crate::wire::seen::Seen;
-
-impl From<CapsuleError> for Violation {
-    fn from(error: CapsuleError) -> Self {
-        match error {
-            CapsuleError::ReasonTooLong | CapsuleError::ReasonNotUtf8 => Self::CloseReasonInvalid,
-            CapsuleError::Truncated => Self::CapsuleTruncated,
-            CapsuleError::Malformed(_) | CapsuleError::TooLarge(_) => Self::CapsuleMalformed,
-        }
-    }
-}
 
 /// What has been read of the capsules of one session.
 #[derive(Debug, Default)]

@@ -2,9 +2,10 @@ use bytes::BufMut;
 use proptest::prelude::*;
 
 use super::*;
+use crate::code::Code;
 use crate::wire::{
     grease,
-    testing::{chunks, hex},
+    testing::{chunks, code, hex},
     varint::VarInt,
 };
 
@@ -176,7 +177,7 @@ fn a_type_in_the_wrong_place_is_refused_before_its_length() {
             matches!(end, Err(FrameError::Unexpected(_))),
             "{ty}: {end:?}"
         );
-        assert_eq!(end.unwrap_err().code(), Code::H3_FRAME_UNEXPECTED);
+        assert_eq!(code(end.unwrap_err()), Code::H3_FRAME_UNEXPECTED);
     }
 }
 
@@ -186,7 +187,7 @@ fn a_control_stream_without_settings_first_is_refused() {
     for ty in ["07", "21", "01", "4041"] {
         let error = read(ty, &CONTROL).1.unwrap_err();
         assert!(matches!(error, FrameError::MissingSettings(_)));
-        assert_eq!(error.code(), Code::H3_MISSING_SETTINGS);
+        assert_eq!(code(error), Code::H3_MISSING_SETTINGS);
     }
 }
 
@@ -195,7 +196,7 @@ fn the_webtransport_signal_inside_a_stream_is_a_frame_error() {
     for (wire, rules) in [("0000 4041", &REQUEST), ("0400 4041", &CONTROL)] {
         assert_eq!(read(wire, rules).1, Err(FrameError::Signal));
     }
-    assert_eq!(FrameError::Signal.code(), Code::H3_FRAME_ERROR);
+    assert_eq!(code(FrameError::Signal), Code::H3_FRAME_ERROR);
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn payloads_must_match_their_fields() {
             );
         }
         assert_eq!(events.len(), 1);
-        assert_eq!(end.unwrap_err().code(), Code::H3_FRAME_ERROR);
+        assert_eq!(code(end.unwrap_err()), Code::H3_FRAME_ERROR);
     }
     assert!(matches!(
         read("0400 0701 40", &CONTROL).1,
@@ -261,7 +262,7 @@ fn caps_trip_at_the_first_byte_above() {
                 len: u64::from(cap + 1)
             })
         );
-        assert_eq!(end.unwrap_err().code(), Code::H3_EXCESSIVE_LOAD);
+        assert_eq!(code(end.unwrap_err()), Code::H3_EXCESSIVE_LOAD);
     }
 }
 

@@ -68,8 +68,8 @@ reasons! {
     }
 }
 
-/// A failure that ends the connection; [`Self::code`] is the error code to
-/// close it with.
+/// A failure that ends the connection, with the code that
+/// [`Violation`](crate::fault::Violation) has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QpackError {
     /// QPACK_DECOMPRESSION_FAILED.
@@ -84,16 +84,6 @@ pub enum QpackError {
 }
 
 impl QpackError {
-    /// The HTTP/3 error code (RFC 9204 section 6, RFC 9114 section 8.1).
-    pub const fn code(&self) -> u64 {
-        match self {
-            Self::DecompressionFailed(_) => 0x200,
-            Self::EncoderStream(_) => 0x201,
-            Self::DecoderStream(_) => 0x202,
-            Self::DecoderBacklog => 0x107,
-        }
-    }
-
     /// The reason in words.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -4,7 +4,9 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
+use crate::code::Code;
 use crate::wire::fields::{Field, FieldSection};
+use crate::wire::testing::code;
 
 /// Bytes of hexadecimal digits; white space does not count.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
@@ -410,7 +412,7 @@ proptest! {
         encode(&mut encoder, 0, &request(0));
         take(|out| encoder.take_output(out));
         if let Err(error) = encoder.handle_decoder_stream(&stream) {
-            prop_assert_eq!(error.code(), 0x202);
+            prop_assert_eq!(code(error), Code::QPACK_DECODER_STREAM_ERROR);
         }
     }
 

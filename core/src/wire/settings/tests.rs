@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::testing::hex;
+use crate::code::Code;
+use crate::wire::testing::{code, hex};
 
 fn decode(text: &str) -> Result<Settings, SettingsError> {
     Settings::decode(&hex(text))
@@ -109,13 +110,13 @@ fn each_broken_rule_has_its_error_and_code() {
     for id in [0, 2, 3, 4, 5] {
         let error = Settings::decode(&[id, 0]).unwrap_err();
         assert_eq!(error, SettingsError::Forbidden(SettingId(u64::from(id))));
-        assert_eq!(error.code(), Code::H3_SETTINGS_ERROR);
+        assert_eq!(code(error), Code::H3_SETTINGS_ERROR);
     }
     for flag in ["08", "33", "80ffd277", "ab603742"] {
         assert!(decode(&format!("{flag}00")).is_ok() && decode(&format!("{flag}01")).is_ok());
         let error = decode(&format!("{flag}02")).unwrap_err();
         assert!(matches!(error, SettingsError::Invalid(_, 2)), "{flag}");
-        assert_eq!(error.code(), Code::H3_SETTINGS_ERROR);
+        assert_eq!(code(error), Code::H3_SETTINGS_ERROR);
     }
     assert_eq!(
         decode("0101 0101"),
@@ -128,7 +129,7 @@ fn each_broken_rule_has_its_error_and_code() {
     for cut in ["01", "0140", "40", "0101 07"] {
         assert_eq!(decode(cut), Err(SettingsError::Truncated), "{cut}");
     }
-    assert_eq!(SettingsError::Truncated.code(), Code::H3_FRAME_ERROR);
+    assert_eq!(code(SettingsError::Truncated), Code::H3_FRAME_ERROR);
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn unknown_settings_are_kept_up_to_a_bound_and_pairs_are_counted() {
         Settings::decode(&wire(MAX_ENTRIES + 1)),
         Err(SettingsError::TooMany)
     );
-    assert_eq!(SettingsError::TooMany.code(), Code::H3_EXCESSIVE_LOAD);
+    assert_eq!(code(SettingsError::TooMany), Code::H3_EXCESSIVE_LOAD);
 }
 
 proptest! {

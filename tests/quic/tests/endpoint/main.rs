@@ -13,7 +13,8 @@ use std::time::Duration;
 use aqueduct_core::code::Code;
 use aqueduct_core::connection::{Command, CommandError};
 use aqueduct_core::endpoint::{
-    Arrival, ConnectError, Endpoint, EndpointConfig, IncomingPolicy, Retry, Target, tls,
+    Arrival, ConfigError, ConnectError, Endpoint, EndpointConfig, IncomingPolicy, Retry, Target,
+    tls,
 };
 use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::event::Event;
@@ -559,4 +560,26 @@ fn each_connection_has_a_trace_of_its_own() {
             trace.len()
         );
     }
+}
+
+/// RFC 9001 section 5: every QUIC connection begins with AES-128-GCM.
+#[test]
+fn tls_without_the_first_cipher_does_not_suit() {
+    let now = Pair::default().now;
+    let mut endpoint = Endpoint::new(EndpointConfig::client()).expect("a client");
+    let mut provider = (*tls::provider()).clone();
+    let first = rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider.cipher_suites.retain(|one| one.suite() != first);
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("other ciphers of TLS 1.3 are left")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let to = Target::new(([127, 0, 0, 1], 1).into(), "localhost", Arc::new(config));
+    let unsuited = endpoint.connect(now, &to);
+    assert!(
+        matches!(unsuited, Err(ConnectError::Config(ConfigError::Tls(_)))),
+        "{unsuited:?}"
+    );
+    assert!(endpoint.is_idle());
 }

@@ -1,7 +1,9 @@
 use super::super::decoder::{Decoded, Decoder};
 use super::super::tests::hex;
 use super::*;
+use crate::code::Code;
 use crate::wire::fields::FieldSection;
+use crate::wire::testing::code;
 
 impl Encoder {
     /// Bytes that entries take, for tests of both halves.
@@ -356,7 +358,7 @@ fn decoder_stream_errors() {
             Err(QpackError::DecoderStream(reason)),
             "{instructions}"
         );
-        assert_eq!(result.unwrap_err().code(), 0x202);
+        assert_eq!(code(result.unwrap_err()), Code::QPACK_DECODER_STREAM_ERROR);
     }
     // Nothing was sent as long as nothing was taken.
     let mut pair = Pair::new(4096, 1);
