@@ -180,6 +180,23 @@ pub enum DatagramError {
     Connection(CloseReason),
 }
 
+/// How a session ended, in the words of whatever was tried: the end of the whole
+/// connection is told as such.
+macro_rules! ended {
+    ($($error:ident)*) => {$(
+        impl From<SessionClose> for $error {
+            fn from(close: SessionClose) -> Self {
+                match close {
+                    SessionClose::Connection(reason) => Self::Connection(reason),
+                    close => Self::Session(close),
+                }
+            }
+        }
+    )*};
+}
+
+ended!(WriteError ReadError DatagramError OpenStreamError OpenSessionError);
+
 impl From<WriteError> for io::Error {
     fn from(error: WriteError) -> Self {
         let kind = match &error {

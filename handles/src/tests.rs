@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use aqueduct_core::config::Config;
 use aqueduct_core::driver::quinn_udp::{RecvMeta, Transmit};
 use aqueduct_core::driver::{IoLimits, UdpIo};
-use aqueduct_core::endpoint::EndpointConfig;
+use aqueduct_core::endpoint::{EndpointConfig, Target};
 use aqueduct_core::id::Dir;
 use aqueduct_core::testing::cert::Identity;
 use aqueduct_core::webtransport::ConnectRequest;
@@ -162,10 +162,15 @@ impl Net {
     }
 
     fn connect(&mut self) -> (Connection, Connection) {
+        self.connect_as(Config::default())
+    }
+
+    /// The same with a client of this configuration.
+    fn connect_as(&mut self, http: Config) -> (Connection, Connection) {
         let (client, server) = (self.client.clone(), self.server.clone());
         let tls = Identity::localhost().client_arc();
-        let connecting = client.connect(server.local_addr(), "localhost", tls);
-        let connecting = connecting.expect("begins");
+        let target = Target::new(server.local_addr(), "localhost", tls).http(http);
+        let connecting = client.connect_with(target).expect("begins");
         let ours = self.run(connecting.established()).expect("shakes hands");
         let theirs = self.run(server.accept()).expect("arrives");
         (ours, theirs)

@@ -86,7 +86,7 @@ impl From<Failed<CoreStream>> for OpenStreamError {
     fn from(failed: Failed<CoreStream>) -> Self {
         match failed {
             Failed::Refused(why) => Self::Refused(why),
-            Failed::Session(close) => Self::Session(close),
+            Failed::Session(close) => close.into(),
             Failed::Connection(reason) => Self::Connection(reason),
         }
     }
@@ -96,7 +96,7 @@ impl From<Failed<CoreSession>> for OpenSessionError {
     fn from(failed: Failed<CoreSession>) -> Self {
         match failed {
             Failed::Refused(why) => Self::Refused(why),
-            Failed::Session(close) => Self::Session(close),
+            Failed::Session(close) => close.into(),
             Failed::Connection(reason) => Self::Connection(reason),
         }
     }

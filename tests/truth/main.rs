@@ -25,32 +25,10 @@ const TESTS: &[&str] = &[
 const ECHOES: &[&str] = &["record", "replay", "testing"];
 
 /// What nothing makes, and what decides about it.
-const UNMADE: &[(&str, &str)] = &[
-    (
-        "handles::error::OpenStreamError::Refused",
-        "converted, but seen by no test, see below",
-    ),
-    (
-        "handles::error::OpenStreamError::Connection",
-        "converted, but seen by no test, see below",
-    ),
-];
+const UNMADE: &[(&str, &str)] = &[];
 
 /// What no test names, and what decides about it.
-const UNSEEN: &[(&str, &str)] = &[
-    (
-        "handles::error::OpenStreamError::Refused",
-        "the handles wait wherever a refusal passes; a strict drain may show it",
-    ),
-    (
-        "handles::error::OpenStreamError::Connection",
-        "a session ends with its connection and says so as `Session`",
-    ),
-    (
-        "handles::error::DatagramError::Disabled",
-        "no session opens without datagrams; a request's handle can show it",
-    ),
-];
+const UNSEEN: &[(&str, &str)] = &[];
 
 /// The variants that are not found and do not wait for a decision, and decisions that
 /// nothing waits for any more.

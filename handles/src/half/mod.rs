@@ -160,7 +160,7 @@ impl Half {
             return Some(WriteError::Unprocessed);
         }
         if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-            return Some(WriteError::Session(close.clone()));
+            return Some(close.clone().into());
         }
         locked
             .conn(self.at.conn)
@@ -182,7 +182,7 @@ impl Half {
             return Some(ReadError::Unprocessed);
         }
         if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-            return Some(ReadError::Session(close.clone()));
+            return Some(close.clone().into());
         }
         locked
             .conn(self.at.conn)

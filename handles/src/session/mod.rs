@@ -278,13 +278,8 @@ impl Session {
             Err(CoreDatagram::Disabled) => Err(DatagramError::Disabled),
             Err(_) => {
                 locked.pump();
-                match self.0.end(locked) {
-                    Some(SessionClose::Connection(reason)) => {
-                        Err(DatagramError::Connection(reason))
-                    }
-                    Some(close) => Err(DatagramError::Session(close)),
-                    None => Err(DatagramError::Disabled),
-                }
+                let end = self.0.end(locked);
+                Err(end.map_or(DatagramError::Disabled, DatagramError::from))
             }
         })
     }

@@ -192,7 +192,7 @@ impl PendingSession {
                 return Step::Done(Ok(answer));
             }
             if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-                return Step::Done(Err(OpenSessionError::Session(close.clone())));
+                return Step::Done(Err(close.clone().into()));
             }
             match &locked.conn(at.conn).closed {
                 Some(reason) => Step::Done(Err(OpenSessionError::Connection(reason.clone()))),

@@ -4,13 +4,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::fault::Violation;
+use aqueduct_core::webtransport;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 
 use super::{Net, poll};
-use crate::error::{DatagramError, ReadError, WriteError};
+use crate::error::{DatagramError, OpenStreamError, ReadError, WriteError};
 
 const DATA: Bytes = Bytes::from_static(b"data");
 
@@ -98,4 +100,53 @@ fn datagrams_wait_for_room_and_end_with_the_connection() {
         ),
         "{late:?}"
     );
+}
+
+/// A client may be configured to open nothing in a session that drains.
+#[test]
+fn a_strict_client_opens_nothing_in_a_session_that_drains() {
+    let mut net = Net::new();
+    let mut strict = Config::default();
+    strict.webtransport.strict_draining = true;
+    let (ours, theirs) = net.connect_as(strict);
+    let (session, server_session) = net.session(&ours, &theirs);
+    server_session.drain().expect("is open");
+    assert!(net.run(session.draining()));
+    let refused = net.run(session.open_uni()).map(drop);
+    let why = webtransport::OpenStreamError::SessionDraining;
+    assert_eq!(refused, Err(OpenStreamError::Refused(why)));
+}
+
+/// The end of the whole connection is told as such, whatever was tried in its sessions.
+#[test]
+fn a_session_that_ended_with_its_connection_says_so() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let (session, _server_session) = net.session(&ours, &theirs);
+    let (mut send, mut recv) = net.run(session.open_bi()).expect("a stream");
+    ours.close(Code::H3_NO_ERROR, "");
+    net.settle();
+    let local = CloseReason::Local {
+        code: Code::H3_NO_ERROR,
+        reason: Bytes::new(),
+    };
+    let opened = net.run(session.open_uni()).map(drop);
+    assert_eq!(opened, Err(OpenStreamError::Connection(local.clone())));
+    let written = net.run(send.write(b"x"));
+    assert_eq!(written, Err(WriteError::Connection(local.clone())));
+    let read = net.run(recv.read(&mut [0])).map(drop);
+    assert_eq!(read, Err(ReadError::Connection(local)));
+}
+
+/// RFC 9297 section 2.1.1: who has not said that it takes datagrams sends none either.
+#[test]
+fn datagrams_that_are_switched_off() {
+    let mut net = Net::new();
+    let mut without = Config::default();
+    without.datagrams = false;
+    let (ours, theirs) = net.connect_as(without);
+    let (client, _server) = net.post(&ours, &theirs);
+    net.run(ours.settings()).expect("arrive");
+    let datagrams = client.datagrams();
+    assert_eq!(datagrams.send(b"x"), Err(DatagramError::Disabled));
 }
