@@ -143,7 +143,7 @@ impl Application {
                 }
             }
             Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
-                self.streams.push(*stream)
+                self.streams.push(*stream);
             }
             Event::WebTransport(session, SessionEvent::Datagrams) if self.eager => {
                 while let Some(datagram) = work.recv_datagram(*session) {

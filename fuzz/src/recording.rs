@@ -44,13 +44,15 @@ const NUMBERS: [u64; 12] = [
 ];
 
 /// Words that mean something in some place.
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 26] = [
     "-",
     "%",
     "%ff",
     "!a",
     "=",
-    ".",
+    "<",
+    ">",
+    "+",
     "in",
     "do",
     "due",

@@ -81,7 +81,7 @@ impl Contents {
         match what {
             Seen::Structure(len) => held.take(len, |bytes| lines.bytes(number, id, bytes)),
             Seen::Payload(len) | Seen::Gathered(len) => {
-                held.take(len, |bytes| lines.zeros(number, id, bytes.len()))
+                held.take(len, |bytes| lines.zeros(number, id, bytes.len()));
             }
             Seen::Text(len) => held.take(len, |bytes| {
                 let masked: Vec<u8> = bytes.iter().copied().map(mask::byte).collect();

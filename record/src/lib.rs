@@ -90,8 +90,8 @@
 //! # What recording costs
 //!
 //! A connection that nobody looks at pays a branch here and there. One that is recorded
-//! pays about a microsecond for each chunk and datagram, and a line or three of text;
-//! masked payload takes no room. The bench `connection` has the figures.
+//! pays, for each chunk and datagram, some copies and a line or three of text; masked
+//! payload takes no room. The bench `connection` has the figures.
 //!
 //! # What a replay costs
 //!

@@ -58,7 +58,7 @@ fn replay(lines: &str) -> (Result<(), ReplayError>, usize) {
 fn zeros_that_are_kept_are_counted() {
     let mut lines = String::from(
         "0 new server 1 masked events field-section-encoded 60000000 \
-         qpack-blocked-streams 0\n0 in 0 connected\n",
+         qpack-blocked-streams 0\n0 in 0 connected none\n",
     );
     for n in 0..100 {
         let id = n * 4;
@@ -84,12 +84,12 @@ fn zeros_that_are_kept_are_counted() {
 /// What a session's datagrams or a single read may stand for.
 #[test]
 fn long_runs_in_one_piece_are_counted() {
-    let mut lines = String::from("0 new server 1 masked events\n0 in 0 connected\n");
+    let mut lines = String::from("0 new server 1 masked events\n0 in 0 connected none\n");
     for _ in 0..2_000 {
         lines.push_str("0 in 0 datagrams\n0 < recv-datagram 00*60000.\n");
     }
     let _ = replay(&lines);
-    let whole = "0 new server 1 masked events\n0 in 0 connected\n0 bytes 0 0*9.00*4000000000.\n\
+    let whole = "0 new server 1 masked events\n0 in 0 connected none\n0 bytes 0 0*9.00*4000000000.\n\
                  0 in 0 opened bi\n0 < accept bi 0\n0 < read 0 60000000,60000000 open\n";
     let _ = replay(whole.replace("0*9.", "").as_str());
 }
@@ -108,7 +108,7 @@ fn calls_cost_what_they_say() {
         "request fin lines 99999999999",
     ];
     for call in calls {
-        let lines = format!("0 new client 1 masked events\n0 in 0 connected\n0 do 0 {call}\n");
+        let lines = format!("0 new client 1 masked events\n0 in 0 connected none\n0 do 0 {call}\n");
         let (_, peak) = replay(&lines);
         assert!(peak < 2 << 20, "{call}: {peak}");
     }

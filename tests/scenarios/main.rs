@@ -27,6 +27,7 @@ mod record;
 mod record_damaged;
 mod record_leaks;
 mod record_secrets;
+mod record_words;
 mod refusals;
 mod settings;
 mod split_stream_types;

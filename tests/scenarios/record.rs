@@ -61,7 +61,7 @@ fn the_same_again() {
             assert!(replayed.span >= Duration::from_secs(1), "{replayed:?}");
         }
         assert_eq!(events.len(), recorded);
-        assert_eq!(events[0], "connected");
+        assert_eq!(events[0], "connected none");
         assert!(events.iter().any(|event| event.starts_with("request 0 ")));
         let opened =
             |event: &String| event.starts_with("session 4 opened ") && event.ends_with(" uni");
@@ -142,7 +142,10 @@ fn refusals_are_repeated() {
     let closed = pair.client().webtransport(pending).close(1, &reason);
     assert!(closed.is_err(), "{closed:?}");
     let lines = pair.recording();
-    assert!(lines.contains(" = error open session-pending\n"), "{lines}");
+    assert!(
+        lines.contains(" = error open-stream session-pending\n"),
+        "{lines}"
+    );
     assert!(
         lines.contains(" = error session reason-too-long\n"),
         "{lines}"

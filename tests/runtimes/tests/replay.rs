@@ -6,7 +6,7 @@ use aqueduct_runtimes_tests::trace::Trace;
 
 /// The events of a client, on whatever adapter.
 const CLIENT: &str = "\
-connection: connected
+connection: connected none
 connection: settings
 connection: draining server
 connection: closed remote 256 %
@@ -25,7 +25,7 @@ stream 4: trailers 1 etag 3000000
 
 /// Those of a server.
 const SERVER: &str = "\
-connection: connected
+connection: connected none
 connection: settings
 connection: draining server
 connection: closed drained
