@@ -182,20 +182,46 @@ pub enum DatagramError {
 
 /// How a session ended, in the words of whatever was tried: the end of the whole
 /// connection is told as such.
-macro_rules! ended {
-    ($($error:ident)*) => {$(
-        impl From<SessionClose> for $error {
-            fn from(close: SessionClose) -> Self {
-                match close {
-                    SessionClose::Connection(reason) => Self::Connection(reason),
-                    close => Self::Session(close),
-                }
-            }
-        }
-    )*};
+fn ended<E>(
+    close: SessionClose,
+    session: fn(SessionClose) -> E,
+    connection: fn(CloseReason) -> E,
+) -> E {
+    match close {
+        SessionClose::Connection(reason) => connection(reason),
+        close => session(close),
+    }
 }
 
-ended!(WriteError ReadError DatagramError OpenStreamError OpenSessionError);
+impl From<SessionClose> for WriteError {
+    fn from(close: SessionClose) -> Self {
+        ended(close, Self::Session, Self::Connection)
+    }
+}
+
+impl From<SessionClose> for ReadError {
+    fn from(close: SessionClose) -> Self {
+        ended(close, Self::Session, Self::Connection)
+    }
+}
+
+impl From<SessionClose> for DatagramError {
+    fn from(close: SessionClose) -> Self {
+        ended(close, Self::Session, Self::Connection)
+    }
+}
+
+impl From<SessionClose> for OpenStreamError {
+    fn from(close: SessionClose) -> Self {
+        ended(close, Self::Session, Self::Connection)
+    }
+}
+
+impl From<SessionClose> for OpenSessionError {
+    fn from(close: SessionClose) -> Self {
+        ended(close, Self::Session, Self::Connection)
+    }
+}
 
 impl From<WriteError> for io::Error {
     fn from(error: WriteError) -> Self {
