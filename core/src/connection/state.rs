@@ -203,9 +203,12 @@ impl State {
         result
     }
 
+    /// What follows from a call: most often nothing.
     #[inline]
     fn follow<T: Transport>(&mut self, t: &mut T, now: Instant, told: usize, over: bool) {
-        self.settle(t, now);
+        if self.h3.has_events() || self.drain_until.is_some() {
+            self.settle(t, now);
+        }
         if over {
             // What had arrived can still be read, but `Closed` was the last event.
             self.events.truncate(told);

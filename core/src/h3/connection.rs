@@ -169,6 +169,12 @@ impl H3 {
         }
     }
 
+    /// Whether there is anything to tell the layer above.
+    #[inline]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next thing to tell the layer above.
     pub(crate) fn poll_event(&mut self) -> Option<H3Event> {
         self.events.pop_front()

@@ -202,32 +202,25 @@ impl Sessions {
         if slot.send != Send::Open || !exchange.told {
             return Err(DatagramError::Gone);
         }
-        let owner = Owner::of(slot.owner);
-        match owner {
-            Owner::Connect(index) => match self.registry.get(index).map(|e| e.life) {
-                Some(Life::Open) => {}
-                Some(Life::Over { .. }) | None => return Err(DatagramError::Gone),
-                Some(_) => return Err(DatagramError::Pending),
-            },
-            Owner::Request(_) => {}
-            Owner::Application | Owner::Data(_) => return Err(DatagramError::Pending),
-        }
-        let sent = self.rings.send(cx, stream, context, payload);
-        match (sent, owner) {
-            (Ok(()), Owner::Connect(index)) => {
-                if let Some(entry) = self.registry.get_mut(index) {
-                    let Kind::WebTransport(session) = &mut entry.kind;
-                    session.stats.datagrams_sent += 1;
+        match Owner::of(slot.owner) {
+            Owner::Connect(index) => {
+                let entry = self.registry.get_mut(index).ok_or(DatagramError::Gone)?;
+                match entry.life {
+                    Life::Open => {}
+                    Life::Over { .. } => return Err(DatagramError::Gone),
+                    _ => return Err(DatagramError::Pending),
                 }
+                let sent = self.outbox.send(cx, stream, context, payload);
+                let Kind::WebTransport(session) = &mut entry.kind;
+                session.stats.datagrams_sent += u64::from(sent.is_ok());
+                wait_for_room(sent, entry.ring.as_mut())
             }
-            (Err(DatagramError::Blocked), owner) => {
-                if let Some(ring) = self.ring(owner) {
-                    ring.want_room();
-                }
+            Owner::Request(ring) => {
+                let sent = self.outbox.send(cx, stream, context, payload);
+                wait_for_room(sent, self.rings.get_mut(ring))
             }
-            _ => {}
+            Owner::Application | Owner::Data(_) => Err(DatagramError::Pending),
         }
-        sent
     }
 
     /// The transport takes datagrams again: tells whoever was refused. O(sessions and
@@ -244,6 +237,19 @@ impl Sessions {
             cx.out.push_back(Event::Stream(stream, event));
         }
     }
+}
+
+/// Remembers in the sender's ring that there was no room for what it sent.
+fn wait_for_room(
+    sent: Result<(), DatagramError>,
+    ring: Option<&mut Ring>,
+) -> Result<(), DatagramError> {
+    if sent == Err(DatagramError::Blocked)
+        && let Some(ring) = ring
+    {
+        ring.want_room();
+    }
+    sent
 }
 
 /// Puts a datagram into its ring, and tells whose it is that there are some.

@@ -41,7 +41,7 @@ use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 use self::floor::pending::Pending;
 use self::floor::registry::{Entry, Life, Registry};
-use self::floor::rings::Rings;
+use self::floor::rings::{Outbox, Rings};
 use self::webtransport::{Session, WebTransport};
 
 /// What a session is, beside what all of them are.
@@ -55,6 +55,7 @@ pub(crate) enum Kind {
 pub(crate) struct Sessions {
     registry: Registry<Kind>,
     rings: Rings,
+    outbox: Outbox,
     pending: Pending,
     /// Sessions that have ended and whose CONNECT streams have not.
     closing: Timers<SessionKey>,
@@ -77,6 +78,7 @@ impl Sessions {
         Self {
             registry: Registry::default(),
             rings: Rings::default(),
+            outbox: Outbox::default(),
             pending: Pending::default(),
             closing: Timers::default(),
             webtransport: WebTransport::new(side, config),

@@ -100,11 +100,10 @@ impl Ring {
     }
 }
 
-/// The rings of requests that are no sessions, and what sending needs.
+/// The rings of requests that are no sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Rings {
     requests: Slab<(StreamKey, Ring)>,
-    arena: BytesMut,
 }
 
 impl Rings {
@@ -136,7 +135,15 @@ impl Rings {
             .iter_mut()
             .filter_map(|(_, (stream, ring))| ring.wanted_room().then_some(*stream))
     }
+}
 
+/// The way out: one buffer that datagrams are cut from.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    arena: BytesMut,
+}
+
+impl Outbox {
     /// A datagram with its prefix, in one piece of a shared buffer.
     fn cut(&mut self, prefix: &[u8], payload: &[u8]) -> Bytes {
         let len = prefix.len() + payload.len();

@@ -136,6 +136,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     }
 
     /// Writes to a data stream, within the session's credit.
+    #[inline]
     pub(crate) fn write(
         &mut self,
         place: u32,
@@ -183,6 +184,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     }
 
     /// Reads from a data stream and returns credit for what was read.
+    #[inline]
     pub(crate) fn read(
         &mut self,
         stream: StreamKey,
