@@ -5,7 +5,7 @@
 //!                                     ├─▶ control.rs  SETTINGS, GOAWAY, PRIORITY_UPDATE
 //!                                     ├─▶ qpack.rs    table instructions, blocked sections
 //!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
-//!  application, sessions ──▶ send.rs (heads, content)   request.rs (content read)
+//!  application, sessions ──▶ send.rs (heads, content)   read.rs (content, bytes)
 //!  what control.rs and qpack.rs owe the peer ──▶ local.rs
 //! ```
 //!
@@ -22,10 +22,12 @@
 
 pub(crate) mod connection;
 mod control;
+mod exchange;
 pub(crate) mod local;
 pub(crate) mod message;
 mod qpack;
-pub(crate) mod request;
+pub(crate) mod read;
+mod request;
 mod send;
 pub(crate) mod streams;
 mod uni;

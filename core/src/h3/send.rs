@@ -10,8 +10,8 @@ use http::HeaderMap;
 use smallvec::SmallVec;
 
 use super::connection::{ARENA, H3};
+use super::exchange::{Exchange, Part};
 use super::message::{self, Wrong};
-use super::request::{Exchange, Part};
 use super::streams::{Kind, Send, Slot};
 use super::tunnel_priority;
 use super::{Fact, H3Event};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::request::Exchange;
+use super::exchange::Exchange;
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::wire::cursor::HeadReader;
 

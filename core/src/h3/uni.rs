@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::H3Event;
 use super::connection::{CHUNK, H3};
-use super::request::Exchange;
+use super::exchange::Exchange;
 use super::streams::{Kind, Recv, Slot};
 use crate::code::Code;
 use crate::fault::{Fault, Violation};

@@ -8,7 +8,7 @@ use crate::code::{self, Code};
 use crate::error::{PeerCode, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::h3::connection::H3;
-use crate::h3::request::RawGone;
+use crate::h3::read::RawGone;
 use crate::h3::streams::Recv;
 use crate::h3::tunnel_priority;
 use crate::id::{Dir, SessionKey, StreamKey};

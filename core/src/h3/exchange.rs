@@ -1,0 +1,124 @@
+//! The state of one request and its response, in both roles.
+//!
+//! ```text
+//!            HEADERS (1xx)                    HEADERS
+//!   Head ──┬──────────────┐    Body ──────────────────▶ Trailers
+//!          ◀──────────────┘     │ ▲ DATA                    │
+//!          ├── HEADERS ───────▶ │ └────                     │
+//!          └── CONNECT ───▶ Tunnel (DATA only)              │
+//!                                  ╰──── end ────▶ over ◀───╯
+//! ```
+
+use bytes::Bytes;
+use http::Method;
+
+use crate::head::RequestHead;
+use crate::wire::frame_reader::{FrameError, FrameReader, FrameRules};
+use crate::wire::priority::Priority;
+
+/// What a direction of the exchange expects next.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    /// A head, perhaps after interim ones.
+    Head,
+    /// Content, trailers or the end.
+    Body,
+    /// The end, after trailers.
+    Trailers,
+    /// Bytes of a CONNECT tunnel, or the end.
+    Tunnel,
+}
+
+/// The state of one exchange.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(super) reader: FrameReader,
+    pub(crate) recv: Part,
+    pub(crate) send: Part,
+    /// Content the application has not taken. At most one chunk.
+    pub(super) content: Bytes,
+    /// The transport told the end.
+    pub(super) fin: bool,
+    /// A field section that waits for QPACK insertions.
+    pub(super) blocked: Option<Bytes>,
+    /// The application knows the stream.
+    pub(crate) told: bool,
+    pub(super) connect: bool,
+    pub(super) head_request: bool,
+    /// The response never has content, whatever content-length says.
+    pub(super) no_content: bool,
+    pub(super) recv_length: Option<u64>,
+    pub(super) received: u64,
+    pub(super) send_length: Option<u64>,
+    pub(super) sent: u64,
+    pub(super) priority: Option<Priority>,
+}
+
+impl Exchange {
+    fn new(reader: FrameReader) -> Self {
+        Self {
+            reader,
+            recv: Part::Head,
+            send: Part::Head,
+            content: Bytes::new(),
+            fin: false,
+            blocked: None,
+            told: false,
+            connect: false,
+            head_request: false,
+            no_content: false,
+            recv_length: None,
+            received: 0,
+            send_length: None,
+            sent: 0,
+            priority: None,
+        }
+    }
+
+    /// An exchange the peer began with a frame of this type.
+    pub(super) fn received(ty: u64, rules: &FrameRules, fin: bool) -> Result<Self, FrameError> {
+        let mut exchange = Self::new(FrameReader::after_type(ty, rules)?);
+        exchange.fin = fin;
+        Ok(exchange)
+    }
+
+    /// An exchange that begins with our request.
+    pub(super) fn requested(head: &RequestHead) -> Self {
+        let mut exchange = Self::new(FrameReader::new());
+        exchange.told = true;
+        exchange.connect = head.method == Method::CONNECT;
+        exchange.head_request = head.method == Method::HEAD;
+        exchange
+    }
+
+    /// Whether the request is CONNECT, plain or extended.
+    pub(crate) fn is_connect(&self) -> bool {
+        self.connect
+    }
+
+    /// The priority that was asked for, if any.
+    pub(crate) fn priority(&self) -> Option<Priority> {
+        self.priority
+    }
+
+    pub(super) fn is_head_request(&self) -> bool {
+        self.head_request
+    }
+
+    pub(super) fn length_exceeded(&self) -> bool {
+        let limit = if self.no_content {
+            Some(0)
+        } else {
+            self.recv_length
+        };
+        limit.is_some_and(|limit| self.received > limit)
+    }
+
+    pub(super) fn length_missed(&self) -> bool {
+        !self.no_content
+            && self.recv != Part::Tunnel
+            && self
+                .recv_length
+                .is_some_and(|length| length != self.received)
+    }
+}
