@@ -128,6 +128,7 @@
 //! | `ring` (default), `aws-lc-rs` | the cryptography; with both, *ring* is used |
 //! | `driver` | [`driver`]: batching, GSO, GRO, ECN around an endpoint |
 //! | `quic-lb` | [`endpoint::cid`]: connection ids that load balancers and other endpoints can route by |
+//! | `unstable-wire` | `wire`, the codecs below the connection, of which nothing is promised: any release may change them |
 //! | `testing`, `pair` | transports and pairs on virtual time, for tests |
 //! | `qlog` | traces of QUIC connections |
 //!
@@ -164,11 +165,23 @@ pub mod head;
 pub mod id;
 #[cfg(any(feature = "quinn", feature = "testing"))]
 mod mix;
+pub mod priority;
 mod session;
+pub mod settings;
 pub mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
 pub mod transport;
+pub mod varint;
 pub mod webtransport;
+#[cfg(feature = "unstable-wire")]
 pub mod wire;
+#[cfg(not(feature = "unstable-wire"))]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "codecs go both ways, for the tests and tools that have the feature"
+)]
+mod wire;

@@ -9,10 +9,10 @@ use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
 use aqueduct_core::error::{CloseReason, RequestError};
 use aqueduct_core::id::{ConnKey, Side};
+use aqueduct_core::settings::Settings;
 use aqueduct_core::stats::Stats;
 use aqueduct_core::webtransport::OpenSessionError;
 use aqueduct_core::webtransport::dialect::{Negotiated, NegotiationFailure, Requirement};
-use aqueduct_core::wire::settings::Settings;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 

@@ -3,7 +3,7 @@
 
 use aqueduct_core::connection::{Call, Command, CommandError, Outcome, Reply};
 use aqueduct_core::error::{ReadError, WriteError};
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 use bytes::{Bytes, BytesMut};
 
 use crate::mask::Masking;

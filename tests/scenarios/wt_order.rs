@@ -1,9 +1,9 @@
 //! Order and groups of a session's streams.
 
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamKey};
+use aqueduct_core::priority::Priority;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::wire::priority::Priority;
 
 use crate::wt_streams::opened;
 

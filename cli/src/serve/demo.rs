@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aqueduct_tokio::protocol::wire::fields::FieldSection;
+use aqueduct_tokio::protocol::head::FieldSection;
 use aqueduct_tokio::{Connection, ServerRequest};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;

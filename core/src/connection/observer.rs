@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
 use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport, TransportEvent};
 
-pub use crate::wire::seen::Seen;
+pub use crate::wire::{qpack::Text, seen::Seen};
 
 /// Sees everything that goes into one connection and comes out of it, as it happens.
 /// Dropped with its connection.

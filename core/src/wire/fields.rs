@@ -121,8 +121,8 @@ impl FieldSection {
     }
 
     /// The lines in order.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter {
+    pub fn iter(&self) -> FieldIter<'_> {
+        FieldIter {
             bytes: &self.bytes,
             start: 0,
             lines: self.lines.iter(),
@@ -182,13 +182,13 @@ impl fmt::Debug for FieldSection {
 
 /// Iterator over the lines of a [`FieldSection`].
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct FieldIter<'a> {
     bytes: &'a [u8],
     start: usize,
     lines: std::slice::Iter<'a, Line>,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for FieldIter<'a> {
     type Item = Field<'a>;
 
     fn next(&mut self) -> Option<Field<'a>> {
@@ -208,7 +208,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for FieldIter<'_> {}
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,9 +218,9 @@ impl fmt::Debug for Line {
 
 impl<'a> IntoIterator for &'a FieldSection {
     type Item = Field<'a>;
-    type IntoIter = Iter<'a>;
+    type IntoIter = FieldIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> FieldIter<'a> {
         self.iter()
     }
 }

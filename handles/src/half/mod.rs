@@ -10,7 +10,7 @@ use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::StreamKey;
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 
 use crate::connection::ConnHandle;
 use crate::error::{ReadError, SendError, WriteError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aqueduct_core::head::{End, Trailers};
 use aqueduct_core::id::{StreamId, StreamKey};
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 

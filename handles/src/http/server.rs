@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aqueduct_core::code::Code;
 use aqueduct_core::head::Trailers;
 use aqueduct_core::id::StreamId;
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 
