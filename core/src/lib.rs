@@ -95,8 +95,8 @@
 //! | a chunk or datagram received or sent | O(1) | none once warm |
 //! | a head | O(bytes of its fields) | its event, its map, one for each value |
 //! | `close_session`, the end of a session | O(its streams) | one capsule |
-//! | `set_order`, `set_group` | O(m log m) for the m streams of the session | |
-//! | `drain_all`, `close_all`, `handle_rebind` | O(n) | |
+//! | `set_send_order`, `set_send_group` | O(m log m) for the m streams of the session | |
+//! | `drain`, `close` of an endpoint, `handle_rebind` | O(n) | |
 //!
 //! The benches of the repository hold the hot ones against a floor measured in the
 //! same run, and a test counts their allocations.

@@ -209,7 +209,7 @@ impl traits::SendStream for SendStream {
     }
 
     fn set_priority(&mut self, order: i32) {
-        Self::set_priority(self, order);
+        self.set_send_order(order);
     }
 
     fn finish(&mut self) -> Result<(), WriteError> {

@@ -104,7 +104,7 @@ impl Half {
         }
     }
 
-    pub(crate) fn set_order(&self, order: i32) {
+    pub(crate) fn set_send_order(&self, order: i32) {
         self.conn.lock().core(self.conn.key, |core| {
             // A stream that is over needs no order.
             if let Ok(mut send) = core.send(self.key) {
@@ -113,7 +113,7 @@ impl Half {
         });
     }
 
-    pub(crate) fn set_group(&self, group: u32) {
+    pub(crate) fn set_send_group(&self, group: u32) {
         self.conn.lock().core(self.conn.key, |core| {
             // A stream that is over needs no group.
             if let Ok(mut send) = core.send(self.key) {

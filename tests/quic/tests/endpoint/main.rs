@@ -402,7 +402,7 @@ fn close_all_leaves_nothing_behind() {
     pair.establish();
     pair.server
         .endpoint
-        .close_all(pair.now, Code::H3_NO_ERROR, "going home");
+        .close(pair.now, Code::H3_NO_ERROR, "going home");
     pair.drive();
     pair.advance(Duration::from_secs(5));
     assert!(pair.server.endpoint.is_idle() && pair.client.endpoint.is_idle());
@@ -474,7 +474,7 @@ fn a_connection_that_cannot_be_begun_says_why() {
         matches!(nameless, Err(ConnectError::InvalidServerName(_))),
         "{nameless:?}"
     );
-    endpoint.close_all(now, Code::H3_NO_ERROR, "");
+    endpoint.close(now, Code::H3_NO_ERROR, "");
     let late = endpoint.connect(now, &to(([127, 0, 0, 1], 1), "localhost"));
     assert!(matches!(late, Err(ConnectError::Refused)), "{late:?}");
     assert!(endpoint.is_idle());

@@ -220,9 +220,7 @@ fn play(seed: u64, rounds: usize) {
         minds[0].learn(std::mem::take(&mut pair.client.events));
         minds[1].learn(std::mem::take(&mut pair.server.events));
     }
-    pair.client
-        .endpoint
-        .close_all(pair.now, Code::H3_NO_ERROR, "");
+    pair.client.endpoint.close(pair.now, Code::H3_NO_ERROR, "");
     pair.advance(Duration::from_secs(120));
     minds[0].learn(std::mem::take(&mut pair.client.events));
     minds[1].learn(std::mem::take(&mut pair.server.events));

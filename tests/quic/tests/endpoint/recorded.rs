@@ -24,7 +24,7 @@ fn an_endpoint_is_recorded_with_all_its_connections() {
     pair.drive();
     pair.client
         .endpoint
-        .close_all(pair.now, Code::H3_NO_ERROR, "bye");
+        .close(pair.now, Code::H3_NO_ERROR, "bye");
     pair.drive();
     let text = pair.server.recording();
     let udp = text.lines().filter(|line| line.starts_with("- udp "));
