@@ -221,7 +221,7 @@ impl Trailers {
     }
 }
 
-/// Whether content follows a head.
+/// Whether content follows a head, or nothing does.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum End {
     /// Content, or trailers, or at least a separate `finish` follow.

@@ -36,7 +36,7 @@
 //!     if let Ok((len, from)) = socket.recv_from(&mut datagram) {
 //!         // 5. hand it in,
 //!         let data = BytesMut::from(&datagram[..len]);
-//!         endpoint.handle_datagram(Instant::now(), Arrival::from(from), data);
+//!         endpoint.handle_datagram(Instant::now(), Arrival::new(from), data);
 //!     }
 //!     // 6. and the time.
 //!     endpoint.handle_timeout(Instant::now());

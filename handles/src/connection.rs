@@ -135,9 +135,7 @@ impl Connection {
         let (peer, over) = (conn.side.peer(), conn.closed.is_some());
         match locked.peek(self.0.key, |core| core.negotiated()) {
             Some(agreed) if !over => agreed,
-            _ => Err(NegotiationFailure {
-                missing: vec![(peer, Requirement::Settings)],
-            }),
+            _ => Err(NegotiationFailure::new([(peer, Requirement::Settings)])),
         }
     }
 

@@ -158,11 +158,7 @@ impl<'a> Answers<'a> {
         for (slot, len) in out.iter_mut().zip(&lens) {
             *slot = self.take(id, *len);
         }
-        Ok(Read {
-            chunks: lens.len(),
-            bytes,
-            state,
-        })
+        Ok(Read::new(lens.len(), bytes, state))
     }
 }
 
@@ -201,11 +197,7 @@ impl Transport for Answers<'_> {
     fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone> {
         match self.next("read", id.wire()) {
             Some(mut words) => self.give(id, &mut words, max, out),
-            None => Ok(Read {
-                chunks: 0,
-                bytes: 0,
-                state: ReadState::Blocked,
-            }),
+            None => Ok(Read::new(0, 0, ReadState::Blocked)),
         }
     }
 

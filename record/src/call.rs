@@ -221,9 +221,6 @@ impl Put for Priority {
 impl Get for Priority {
     fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
         let (urgency, incremental) = (Get::get(words, cx)?, Get::get(words, cx)?);
-        Ok(Self {
-            urgency,
-            incremental,
-        })
+        Ok(Self::new(urgency, incremental))
     }
 }

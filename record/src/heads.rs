@@ -209,10 +209,10 @@ impl Put for ConnectAnswer {
 
 impl Get for ConnectAnswer {
     fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
-        Ok(Self {
-            status: read_status(words)?,
-            headers: Get::get(words, cx)?,
-            protocol: read_list(words)?.pop(),
-        })
+        let mut answer = Self::new()
+            .status(read_status(words)?)
+            .headers(Get::get(words, cx)?);
+        answer.protocol = read_list(words)?.pop();
+        Ok(answer)
     }
 }

@@ -16,7 +16,7 @@ use crate::call::{self, put_outcome};
 use crate::contents::Contents;
 use crate::mask::Masking;
 use crate::trace::{put_event, put_input};
-use crate::value::{Cx, Put, put};
+use crate::value::{Cx, OTHER, Put, put};
 use crate::words::Line;
 
 /// How a connection is recorded.
@@ -209,6 +209,7 @@ impl Tape {
                     Err(DatagramRefused::Blocked(_)) => _ = line.word("blocked"),
                     Err(DatagramRefused::TooLarge) => _ = line.word("too-large"),
                     Err(DatagramRefused::Disabled) => _ = line.word("disabled"),
+                    Err(_) => _ = line.word(OTHER),
                 };
                 self.answered("send-datagram".to_owned(), "sent", put);
             }
@@ -280,6 +281,7 @@ fn put_gone(line: &mut Line, gone: StreamGone) {
         StreamGone::Reset { code, final_size } => line.word("reset").show(code).option(final_size),
         StreamGone::Stopped(code) => line.word("stopped").show(code),
         StreamGone::Unknown => line.word("unknown"),
+        _ => line.word(OTHER),
     };
 }
 

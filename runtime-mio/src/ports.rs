@@ -287,6 +287,7 @@ pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// A port's socket is unusable.
 #[derive(Debug, Error)]
 #[error("the socket of a port failed: {error}")]
+#[non_exhaustive]
 pub struct PortFailed {
     /// The port.
     pub port: PortKey,

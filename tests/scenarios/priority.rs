@@ -171,10 +171,7 @@ fn ours() {
         .access()
         .request(&aqueduct_tests::get(), End::More)
         .expect("a request");
-    let urgent = Priority {
-        urgency: 0,
-        incremental: true,
-    };
+    let urgent = Priority::new(0, true);
     peer.access()
         .set_priority(stream, urgent)
         .expect("a request");

@@ -68,6 +68,7 @@ pub enum Command {
 
 /// What a command made.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Reply {
     /// Nothing with a name.
     Done,

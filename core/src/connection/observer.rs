@@ -44,6 +44,7 @@ pub enum Input<'a> {
 
 /// What a transport says without being called to do anything.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Path {
     /// [`Transport::max_datagram_size`].
     pub max_datagram: Option<usize>,

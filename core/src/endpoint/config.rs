@@ -417,6 +417,7 @@ pub(super) struct Built {
 
 /// Where a client connects to, and how.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Target {
     /// The server's address.
     pub addr: SocketAddr,
@@ -450,6 +451,13 @@ impl Target {
     #[must_use]
     pub fn http(mut self, config: Config) -> Self {
         self.http = Arc::new(config);
+        self
+    }
+
+    /// How the connection uses QUIC, when not as the endpoint's other connections.
+    #[must_use]
+    pub fn transport(mut self, settings: TransportSettings) -> Self {
+        self.transport = Some(settings);
         self
     }
 

@@ -43,7 +43,7 @@
 //!     });
 //!     socket.set_read_timeout(wait)?;
 //!     if let Ok((len, remote)) = socket.recv_from(&mut buf) {
-//!         endpoint.handle_datagram(Instant::now(), Arrival::from(remote), buf[..len].into());
+//!         endpoint.handle_datagram(Instant::now(), Arrival::new(remote), buf[..len].into());
 //!     }
 //!     endpoint.handle_timeout(Instant::now());
 //! }

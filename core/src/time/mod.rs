@@ -7,6 +7,7 @@ use std::time::Instant;
 
 /// When `handle_timeout` is wanted, and for what. Calling late is harmless.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+#[non_exhaustive]
 pub struct Deadline {
     /// The time.
     pub at: Instant,

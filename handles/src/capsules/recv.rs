@@ -44,6 +44,7 @@ struct Begun {
 
 /// Type and length of a capsule.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct CapsuleHeader {
     /// Its type, known or not.
     pub ty: CapsuleType,

@@ -21,6 +21,7 @@ use crate::table::SendOver;
 /// The two halves work independently; [`split`](Self::split) gives them to two
 /// tasks. Dropping a half before its end cancels it with H3_REQUEST_CANCELLED.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RequestStream {
     /// The request's content.
     pub send: BodySender,

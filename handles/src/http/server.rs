@@ -23,6 +23,7 @@ use crate::shared::Locked;
 /// take it for a request that was refused unread. Use
 /// [`reject`](Self::reject) for that.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ServerRequest {
     // The sender is dropped first: whether it was cut short decides what the
     // receiver tells the client.

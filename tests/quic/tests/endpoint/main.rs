@@ -430,7 +430,7 @@ fn answers_to_nobody_are_bounded() {
     for _ in 0..1000 {
         pair.server
             .endpoint
-            .handle_datagram(pair.now, Arrival::from(remote), packet[..].into());
+            .handle_datagram(pair.now, Arrival::new(remote), packet[..].into());
     }
     let mut out = Vec::new();
     let mut answers = 0;
@@ -445,7 +445,7 @@ fn answers_to_nobody_are_bounded() {
 fn bytes_of_any_kind_are_taken() {
     let (mut pair, client, server) = Pair::connected(Options::default());
     let mut luck = Rng::new(7);
-    let from = Arrival::from(pair.client.addr);
+    let from = Arrival::new(pair.client.addr);
     for _ in 0..20_000 {
         let len = luck.bits() as usize % 1500;
         let bytes: Vec<u8> = (0..len).map(|_| luck.bits() as u8).collect();

@@ -213,7 +213,7 @@ fn play(seed: u64, rounds: usize) {
                 Ok(Reply::Stream(stream)) => mind.streams.push((key, stream)),
                 Ok(Reply::Session(session)) => mind.sessions.push((key, session)),
                 // Most refusals are right: the choice did not look at the state.
-                Ok(Reply::Done) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         pair.advance(Duration::from_millis(luck.bits() % 15));
