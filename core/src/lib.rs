@@ -106,7 +106,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`endpoint::Endpoint`] | one UDP port and its connections |
-//! | [`access::Access`] | one connection, borrowed to be used: requests, sessions, streams, datagrams |
+//! | [`connection::Access`] | one connection, borrowed to be used: requests, sessions, streams, datagrams |
 //! | [`event::Event`] | a fact or a hint; bytes are never in it, they are pulled |
 //! | [`id::StreamKey`], [`id::SessionKey`], [`id::ConnKey`] | names that never come to mean something else |
 //! | [`capsule::Reader`], [`datagram::ContextId`] | what protocols of your own on extended CONNECT are made of |

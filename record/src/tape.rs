@@ -156,8 +156,8 @@ impl Tape {
         }
         self.path = Some(path);
         self.line("path", |line, _| {
-            line.option(path.max_datagram)
-                .option(path.peer_max_datagram);
+            line.option(path.max_datagram_size)
+                .option(path.peer_max_datagram_size);
             line.show(path.caps.reliable_reset);
         });
     }

@@ -47,9 +47,9 @@ pub enum Input<'a> {
 #[non_exhaustive]
 pub struct Path {
     /// [`Transport::max_datagram_size`].
-    pub max_datagram: Option<usize>,
+    pub max_datagram_size: Option<usize>,
     /// [`Transport::peer_max_datagram_size`].
-    pub peer_max_datagram: Option<usize>,
+    pub peer_max_datagram_size: Option<usize>,
     /// [`Transport::caps`].
     pub caps: Caps,
 }
@@ -86,8 +86,8 @@ impl<T: Transport> Watched<'_, T> {
     pub(crate) fn input(&mut self, now: Instant, input: Input<'_>) {
         if let Some(observer) = &mut self.observer {
             let path = Path {
-                max_datagram: self.t.max_datagram_size(),
-                peer_max_datagram: self.t.peer_max_datagram_size(),
+                max_datagram_size: self.t.max_datagram_size(),
+                peer_max_datagram_size: self.t.peer_max_datagram_size(),
                 caps: self.t.caps(),
             };
             observer.input(now, path, input);

@@ -185,8 +185,8 @@ fn play(seed: u64, rounds: usize) {
         ..Options::default()
     };
     options.transport.stream_receive_window = 8000;
-    options.transport.max_bidi_streams = 10;
-    options.transport.max_uni_streams = 10;
+    options.transport.max_streams_bidi = 10;
+    options.transport.max_streams_uni = 10;
     let mut pair = Pair::new(options);
     for link in [&mut pair.client.link, &mut pair.server.link] {
         (link.loss, link.duplicates) = (luck.bits() % 150, luck.bits() % 50);
