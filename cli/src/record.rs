@@ -55,10 +55,7 @@ impl Recording {
         let sinks = shared.clone();
         config.observe(recorder(shared.options, move || {
             let number = sinks.endpoints.fetch_add(1, Ordering::Relaxed);
-            Some(RecordSink {
-                to: Box::new(sinks.clone()),
-                first: number * NUMBERS,
-            })
+            Some(RecordSink::new(sinks.clone()).first(number * NUMBERS))
         }))
     }
 

@@ -113,7 +113,7 @@ impl traits::Error for ReadError {
 
 /// Path and traffic of a session's connection; nothing is known some time after its
 /// end.
-#[derive(Clone, Debug)]
+#[derive(Copy, Clone, Debug)]
 pub struct Stats(Option<PathStats>);
 
 impl traits::Stats for Stats {

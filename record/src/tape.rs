@@ -20,7 +20,8 @@ use crate::value::{Cx, OTHER, Put, put};
 use crate::words::Line;
 
 /// How a connection is recorded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Record {
     /// What the connection is called in the recording: unique in it.
     pub number: u64,
@@ -28,6 +29,18 @@ pub struct Record {
     pub epoch: Instant,
     /// What is kept of it.
     pub options: Options,
+}
+
+impl Record {
+    /// A connection by its number in a recording that began at `epoch`.
+    #[must_use]
+    pub const fn new(number: u64, epoch: Instant, options: Options) -> Self {
+        Self {
+            number,
+            epoch,
+            options,
+        }
+    }
 }
 
 /// What is kept: by default neither.

@@ -60,7 +60,7 @@ pub(super) async fn run(
             text(stream, method, "going away\n").await
         }
         HttpAction::Reset(code) => {
-            stream.reset(code);
+            stream.reset(code.into());
             Ok(())
         }
         HttpAction::MethodNotAllowed(allow) => {

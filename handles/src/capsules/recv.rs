@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use aqueduct_core::capsule::{CapsuleError, CapsuleType, Part, RawCapsule, Reader};
+use aqueduct_core::code::Code;
 use aqueduct_core::error::ResetError;
 use aqueduct_core::id::StreamId;
 use bytes::{Bytes, BytesMut};
@@ -226,7 +227,7 @@ impl CapsuleReceiver {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
+    pub fn stop(&mut self, code: Code) -> Result<(), ResetError> {
         self.body.stop(code)
     }
 }

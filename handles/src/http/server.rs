@@ -145,14 +145,14 @@ impl ServerRequest {
     /// Refuses the request with H3_REQUEST_REJECTED: the client may send it
     /// again. Only for a request on which nothing was done.
     pub fn reject(mut self) {
-        self.reset(Code::H3_REQUEST_REJECTED.value());
+        self.reset(Code::H3_REQUEST_REJECTED);
     }
 
     /// Abandons both halves with an HTTP/3 error code; what has ended already
     /// stays ended.
-    pub fn reset(&mut self, code: u64) {
-        let _ = self.send.body.0.reset(code);
-        let _ = self.recv.0.stop(code);
+    pub fn reset(&mut self, code: Code) {
+        let _ = self.send.body.reset(code);
+        let _ = self.recv.stop(code);
     }
 
     /// Schedules the answer in place of what the client asked for (RFC 9218 §8).

@@ -24,10 +24,7 @@ impl Tape {
             transport: true,
         };
         config.observe(recorder(options, move || {
-            Some(RecordSink {
-                to: Box::new(tape.clone()),
-                first: 0,
-            })
+            Some(RecordSink::new(tape.clone()))
         }))
     }
 

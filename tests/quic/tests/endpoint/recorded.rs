@@ -65,10 +65,7 @@ impl Write for Full {
 fn a_sink_that_fails_ends_the_recording_and_nothing_else() {
     let writes = Arc::new(AtomicUsize::new(0));
     let sink = Arc::clone(&writes);
-    let sinks = move || {
-        let to = Box::new(Full(Arc::clone(&sink)));
-        Some(RecordSink { to, first: 0 })
-    };
+    let sinks = move || Some(RecordSink::new(Full(Arc::clone(&sink))));
     let config = EndpointConfig::client().observe(recorder(Keep::default(), sinks));
     let mut pair = Pair::new(Options::default());
     pair.client.endpoint = Endpoint::new(config).expect("in range");
