@@ -11,6 +11,7 @@ use aqueduct_core::error::{CloseReason, RequestError};
 use aqueduct_core::id::{ConnKey, Side};
 use aqueduct_core::settings::Settings;
 use aqueduct_core::stats::Stats;
+use aqueduct_core::time::after;
 use aqueduct_core::webtransport::OpenSessionError;
 use aqueduct_core::webtransport::dialect::{Negotiated, NegotiationFailure, Requirement};
 use bytes::Bytes;
@@ -177,7 +178,7 @@ impl Connection {
     pub fn drain(&self, limit: Duration) {
         self.0
             .lock()
-            .core(self.0.key, |core| core.drain(now() + limit));
+            .core(self.0.key, |core| core.drain(after(now(), limit)));
     }
 
     /// Closes the connection at once; streams and sessions on it end. Returns

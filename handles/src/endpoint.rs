@@ -11,6 +11,7 @@ use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, EndpointConfig, Target};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
+use aqueduct_core::time::after;
 use bytes::Bytes;
 
 use crate::clock::now;
@@ -130,7 +131,7 @@ impl Endpoint {
     /// takes no more, either way. What has not ended after `limit` is closed.
     /// Returns at once: see [`wait_idle`](Self::wait_idle).
     pub fn drain(&self, limit: Duration) {
-        self.end(|core, now| core.drain(now, now + limit));
+        self.end(|core, now| core.drain(now, after(now, limit)));
     }
 
     fn end(&self, end: impl FnOnce(&mut Core, Instant)) {

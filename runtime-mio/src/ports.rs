@@ -11,6 +11,7 @@ use aqueduct_core::driver::{Driver, UdpIo, open};
 use aqueduct_core::endpoint::{ConnectError, ConnectionMut, Endpoint, EndpointConfig, Target};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
+use aqueduct_core::time::after;
 use bytes::Bytes;
 use mio::{Interest, Registry, Token};
 use thiserror::Error;
@@ -193,7 +194,7 @@ impl Ports {
     pub fn drain(&mut self, limit: Duration) {
         let now = Instant::now();
         for port in self.ports.iter_mut().flatten() {
-            port.core.drain(now, now + limit);
+            port.core.drain(now, after(now, limit));
         }
     }
 
