@@ -39,10 +39,9 @@ impl Recording {
         Ok(Self(Some(Shared {
             file: Arc::new(Mutex::new(BufWriter::new(file))),
             endpoints: Arc::default(),
-            options: Options {
-                secrets: options.record_secrets,
-                transport: options.record_transport,
-            },
+            options: Options::new()
+                .secrets(options.record_secrets)
+                .transport(options.record_transport),
         })))
     }
 

@@ -45,6 +45,7 @@ impl Record {
 
 /// What is kept: by default neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// Bodies, payloads and the values of fields, received and sent: passwords,
     /// cookies and messages. Without, they are masked.
@@ -55,6 +56,29 @@ pub struct Options {
 }
 
 impl Options {
+    /// What shows least: no secrets, no calls of the transport.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            secrets: false,
+            transport: false,
+        }
+    }
+
+    /// The same with secrets or without.
+    #[must_use]
+    pub const fn secrets(mut self, keep: bool) -> Self {
+        self.secrets = keep;
+        self
+    }
+
+    /// The same with the calls of the transport or without.
+    #[must_use]
+    pub const fn transport(mut self, keep: bool) -> Self {
+        self.transport = keep;
+        self
+    }
+
     pub(crate) const fn masking(self) -> Masking {
         match self.secrets {
             true => Masking::Off,
