@@ -56,7 +56,7 @@ fn main() -> Result<()> {
         // Zero would mean to wait forever.
         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
         if let Ok((len, remote)) = socket.recv_from(&mut datagram) {
-            let (from, data) = (Arrival::from(remote), datagram[..len].into());
+            let (from, data) = (Arrival::new(remote), datagram[..len].into());
             endpoint.handle_datagram(Instant::now(), from, data);
         }
         endpoint.handle_timeout(Instant::now());

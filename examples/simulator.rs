@@ -156,7 +156,7 @@ fn main() -> Outcome {
             let (from, to, bytes) = flight.remove();
             for end in ends.iter_mut().filter(|end| end.addr == to) {
                 let data = BytesMut::from(&bytes[..]);
-                end.endpoint.handle_datagram(now, Arrival::from(from), data);
+                end.endpoint.handle_datagram(now, Arrival::new(from), data);
             }
         }
         for end in &mut ends {

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
         "head",
         "event",
     ],
-    &["capsule", "datagram"],
+    &["capsule", "datagram", "priority", "settings", "varint"],
     &["h3"],
     &["session"],
     &["connection"],
@@ -193,4 +193,30 @@ fn the_engine_has_one_user() {
             );
         }
     }
+}
+
+/// The codecs are nobody's to use: what a program needs of them has another path, which
+/// does not change with them.
+#[test]
+fn programs_do_without_the_codecs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let users = [
+        "handles",
+        "runtime-tokio",
+        "runtime-async-std",
+        "runtime-mio",
+    ];
+    let mut wrong = Vec::new();
+    for user in users.into_iter().chain(["cli", "examples"]) {
+        let mut files = Vec::new();
+        rust_files(&root.join(user), &mut files);
+        assert!(!files.is_empty(), "{user} is somewhere else");
+        for file in files {
+            let text = fs::read_to_string(&file).expect("a text file");
+            if text.contains("::wire::") {
+                wrong.push(file);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

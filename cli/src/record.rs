@@ -39,10 +39,9 @@ impl Recording {
         Ok(Self(Some(Shared {
             file: Arc::new(Mutex::new(BufWriter::new(file))),
             endpoints: Arc::default(),
-            options: Options {
-                secrets: options.record_secrets,
-                transport: options.record_transport,
-            },
+            options: Options::new()
+                .secrets(options.record_secrets)
+                .transport(options.record_transport),
         })))
     }
 
@@ -55,10 +54,7 @@ impl Recording {
         let sinks = shared.clone();
         config.observe(recorder(shared.options, move || {
             let number = sinks.endpoints.fetch_add(1, Ordering::Relaxed);
-            Some(RecordSink {
-                to: Box::new(sinks.clone()),
-                first: number * NUMBERS,
-            })
+            Some(RecordSink::new(sinks.clone()).first(number * NUMBERS))
         }))
     }
 

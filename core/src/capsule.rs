@@ -6,9 +6,10 @@
 
 use bytes::{BufMut, Bytes};
 
+use crate::wire::varint::OutOfRange;
+
 pub use crate::wire::capsule::{CapsuleError, CapsuleType, encode_header};
 pub use crate::wire::capsule_stream::{Part, Reader};
-pub use crate::wire::varint::{Head, OutOfRange};
 
 /// A capsule whose value is held in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,4 +5,3 @@
 //! [`recv_datagram`](crate::connection::Access::recv_datagram) move them.
 
 pub use crate::wire::datagram::{ContextId, NoContext};
-pub use crate::wire::varint::{Head, OutOfRange};

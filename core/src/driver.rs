@@ -72,6 +72,7 @@ pub trait UdpIo {
 
 /// What a socket can do.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct IoLimits {
     /// Datagrams per send call (GSO); at least 1.
     pub gso: usize,
@@ -80,6 +81,46 @@ pub struct IoLimits {
     /// Whether the system may fragment what is sent; for
     /// [`EndpointConfig::may_fragment`](crate::endpoint::EndpointConfig::may_fragment).
     pub may_fragment: bool,
+}
+
+impl IoLimits {
+    /// A socket that takes and gives datagrams one by one, and whose system may
+    /// fragment them.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            gso: 1,
+            gro: 1,
+            may_fragment: true,
+        }
+    }
+
+    /// The same with so many datagrams per send call.
+    #[must_use]
+    pub const fn gso(mut self, datagrams: usize) -> Self {
+        self.gso = datagrams;
+        self
+    }
+
+    /// The same with so many datagrams per receive buffer.
+    #[must_use]
+    pub const fn gro(mut self, datagrams: usize) -> Self {
+        self.gro = datagrams;
+        self
+    }
+
+    /// The same, and whether the system may fragment.
+    #[must_use]
+    pub const fn may_fragment(mut self, may: bool) -> Self {
+        self.may_fragment = may;
+        self
+    }
+}
+
+impl Default for IoLimits {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl From<&UdpSocketState> for IoLimits {
@@ -134,6 +175,7 @@ pub fn open(config: EndpointConfig, limits: IoLimits) -> io::Result<(Endpoint, D
 /// What to do next.
 #[must_use]
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Turn {
     /// There is more to do at once: a budget was the limit.
     pub more: bool,

@@ -160,6 +160,7 @@ pub enum ResetError {
 
 /// A code the peer gave when it reset or stopped a stream.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
+#[non_exhaustive]
 pub struct PeerCode {
     /// As it stood on the wire.
     pub wire: Code,

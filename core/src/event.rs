@@ -27,7 +27,7 @@ pub enum Event {
     },
     /// Always the last event of a connection, exactly once.
     Closed(Box<CloseReason>),
-    /// The peer's stream limit grew; `OpenError::Blocked` may be gone.
+    /// The peer's stream limit grew; `RequestError::Blocked` and `OpenStreamError::Blocked` may be gone.
     Available(Dir),
     /// A request arrived (server).
     Request {

@@ -8,7 +8,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::wire::fields::FieldSection;
+pub use crate::wire::fields::{Field, FieldIter, FieldSection};
 
 /// The `:protocol` of an extended CONNECT request (RFC 9220): an HTTP upgrade
 /// token such as `webtransport` or `connect-udp`.
@@ -221,7 +221,7 @@ impl Trailers {
     }
 }
 
-/// Whether content follows a head.
+/// Whether content follows a head, or nothing does.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum End {
     /// Content, or trailers, or at least a separate `finish` follow.

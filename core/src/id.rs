@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::time::heap::TimerKey;
 
-/// Which end of a connection this is.
+/// Which end of a connection this is. There are two.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum Side {
     /// The end that opened the connection.
@@ -34,7 +34,8 @@ impl fmt::Display for Side {
     }
 }
 
-/// Whether bytes flow both ways on a stream or only from its opener.
+/// Whether bytes flow both ways on a stream or only from its opener. QUIC has one bit
+/// for it.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum Dir {
     /// Both ends send.

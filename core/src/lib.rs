@@ -36,7 +36,7 @@
 //!     if let Ok((len, from)) = socket.recv_from(&mut datagram) {
 //!         // 5. hand it in,
 //!         let data = BytesMut::from(&datagram[..len]);
-//!         endpoint.handle_datagram(Instant::now(), Arrival::from(from), data);
+//!         endpoint.handle_datagram(Instant::now(), Arrival::new(from), data);
 //!     }
 //!     // 6. and the time.
 //!     endpoint.handle_timeout(Instant::now());
@@ -60,25 +60,28 @@
 //!
 //! | event | it means | what follows, if you like |
 //! |---|---|---|
-//! | `Connected` | the handshake is complete | `request` |
+//! | `Connected` | the handshake is complete, and what became of early data | `request` |
 //! | `Settings` | the peer's SETTINGS are known | `open_session`, or `negotiated` tells why not |
-//! | `Request`, `Response`, `Interim` | a head, whole and valid | `respond`; `recv` for the content |
+//! | `Request` | a request's head, whole and valid | `respond`; `recv` for the content |
+//! | `Interim`, `Response` | an answer's head, whole and valid | `recv` for the content |
 //! | `Trailers` | the content was read to its end and fields came after it | |
-//! | `Stream(_, Readable)` | bytes, the end or a reset wait | `recv().read` until `Blocked`; not told again before |
-//! | `Stream(_, Writable)` | there is room again after a write that took less than offered | `send().write` |
+//! | `Stream(_, Readable)` | bytes, the end or a reset wait | `recv(stream).read` until `Blocked`; not told again before |
+//! | `Stream(_, Writable)` | there is room again after a write that took less than offered | `send(stream).write` |
 //! | `Stream(_, Delivered)` | the peer has acknowledged all, the end included | |
 //! | `Stream(_, Stopped)`, `Stream(_, Reset)` | the peer gave up one direction, with its code | |
 //! | `Stream(_, Malformed)` | the peer broke a rule on this stream alone; it is gone | |
-//! | `Stream(_, Unprocessed)` | a GOAWAY left this request out | send it again on another connection |
+//! | `Stream(_, Unprocessed)` | a GOAWAY left this request out; it is gone | send it again on another connection |
 //! | `Stream(_, SessionGone)` | the stream went with its session | |
-//! | `Session(_, Requested)` | a client asks for a session | `accept_session`, `reject_session` |
-//! | `Session(_, Established)`, `Session(_, Rejected)` | the server's answer | `open_stream`, `send_datagram` |
-//! | `Session(_, Opened)` | the peer opened a stream in the session | as for `Readable` |
-//! | `Session(_, Datagrams)`, `Stream(_, Datagrams)` | datagrams wait in the ring | `recv_datagram` until `None`; not told again before |
-//! | `Session(_, DatagramsUnblocked)`, `Stream(_, DatagramsUnblocked)` | `Blocked` is over | `send_datagram` |
-//! | `Available`, `Session(_, StreamsAvailable)` | a stream can be opened again after `Blocked`, `StreamLimit` | |
-//! | `Session(_, Draining)`, `Draining` | the peer winds down the session, one side the connection | finish; start nothing new |
-//! | `Session(_, Closed)`, `Closed` | the end, with its reason; always the last event, exactly once | |
+//! | `WebTransport(_, Requested)` | a client asks for a session | `webtransport(session).accept` or `reject` |
+//! | `WebTransport(_, Established)` | the server accepted | `webtransport(session).open_stream`, `send_datagram` |
+//! | `WebTransport(_, Rejected)` | the server answered otherwise; the session is gone | |
+//! | `WebTransport(_, Opened)` | the peer opened a stream in the session | as for `Readable` |
+//! | `WebTransport(_, Datagrams)`, `Stream(_, Datagrams)` | datagrams wait in the ring | `recv_datagram` until `None`; not told again before |
+//! | `WebTransport(_, DatagramsUnblocked)`, `Stream(_, DatagramsUnblocked)` | `DatagramError::Blocked` is over | `send_datagram` |
+//! | `Available` | a stream of QUIC can be opened again after `RequestError::Blocked`, `OpenStreamError::Blocked` | |
+//! | `WebTransport(_, StreamsAvailable)` | the same of a session's own limit, `OpenStreamError::StreamLimit` | |
+//! | `WebTransport(_, Draining)`, `Draining` | the peer winds down the session, one side the connection | finish; start nothing new |
+//! | `WebTransport(_, Closed)`, `Closed` | the end, with its reason; always the last event, exactly once | |
 //!
 //! # What things cost
 //!
@@ -94,9 +97,9 @@
 //! | `connection`, `access`, finding a stream by its key or a datagram's session | O(1), no hashing; O(log) of the streams that outlived their neighbours by far | none |
 //! | a chunk or datagram received or sent | O(1) | none once warm |
 //! | a head | O(bytes of its fields) | its event, its map, one for each value |
-//! | `close_session`, the end of a session | O(its streams) | one capsule |
-//! | `set_order`, `set_group` | O(m log m) for the m streams of the session | |
-//! | `drain_all`, `close_all`, `handle_rebind` | O(n) | |
+//! | `webtransport(session).close`, the end of a session | O(its streams) | one capsule |
+//! | `set_send_order`, `set_send_group` | O(m log m) for the m streams of the session | |
+//! | `drain`, `close` of an endpoint, `handle_rebind` | O(n) | |
 //!
 //! The benches of the repository hold the hot ones against a floor measured in the
 //! same run, and a test counts their allocations.
@@ -106,9 +109,12 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`endpoint::Endpoint`] | one UDP port and its connections |
-//! | [`access::Access`] | one connection, borrowed to be used: requests, sessions, streams, datagrams |
+//! | [`connection::Access`] | one connection, borrowed to be used: requests, sessions, streams, datagrams |
 //! | [`event::Event`] | a fact or a hint; bytes are never in it, they are pulled |
 //! | [`id::StreamKey`], [`id::SessionKey`], [`id::ConnKey`] | names that never come to mean something else |
+//! | [`head::RequestHead`], [`head::ResponseHead`], [`priority::Priority`] | what is said about a message |
+//! | [`webtransport::ConnectRequest`], [`webtransport::ConnectAnswer`] | what is said about a session |
+//! | [`settings::Settings`] | what a peer has declared |
 //! | [`capsule::Reader`], [`datagram::ContextId`] | what protocols of your own on extended CONNECT are made of |
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
@@ -128,6 +134,7 @@
 //! | `ring` (default), `aws-lc-rs` | the cryptography; with both, *ring* is used |
 //! | `driver` | [`driver`]: batching, GSO, GRO, ECN around an endpoint |
 //! | `quic-lb` | [`endpoint::cid`]: connection ids that load balancers and other endpoints can route by |
+//! | `unstable-wire` | `wire`, the codecs below the connection, of which nothing is promised: any release may change them |
 //! | `testing`, `pair` | transports and pairs on virtual time, for tests |
 //! | `qlog` | traces of QUIC connections |
 //!
@@ -164,11 +171,23 @@ pub mod head;
 pub mod id;
 #[cfg(any(feature = "quinn", feature = "testing"))]
 mod mix;
+pub mod priority;
 mod session;
+pub mod settings;
 pub mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
 pub mod transport;
+pub mod varint;
 pub mod webtransport;
+#[cfg(feature = "unstable-wire")]
 pub mod wire;
+#[cfg(not(feature = "unstable-wire"))]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "codecs go both ways, for the tests and tools that have the feature"
+)]
+mod wire;

@@ -137,6 +137,7 @@ pub enum EarlyData {
 
 /// What one `read` moved.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Read {
     /// Entries of `out` that were filled.
     pub chunks: usize,
@@ -146,7 +147,19 @@ pub struct Read {
     pub state: ReadState,
 }
 
-/// What follows the bytes just read.
+impl Read {
+    /// So many entries with so many bytes, and what follows them.
+    #[must_use]
+    pub const fn new(chunks: usize, bytes: usize, state: ReadState) -> Self {
+        Self {
+            chunks,
+            bytes,
+            state,
+        }
+    }
+}
+
+/// What follows the bytes just read: one of three, since a stream is read in order.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum ReadState {
     /// There may be more at once: `out` or `max` was the limit.
@@ -159,6 +172,7 @@ pub enum ReadState {
 
 /// Why a stream cannot be read or written any more.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum StreamGone {
     /// Reading: the peer abandoned the stream.
     Reset {
@@ -176,6 +190,7 @@ pub enum StreamGone {
 
 /// Why a datagram was not queued.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum DatagramRefused {
     /// The send buffer is full; here it is back. [`TransportEvent::DatagramsUnblocked`] follows.
     Blocked(Bytes),
@@ -187,6 +202,7 @@ pub enum DatagramRefused {
 
 /// What QUIC tells the layer above.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum TransportEvent {
     /// The handshake is complete.
     Connected {

@@ -251,13 +251,7 @@ impl Application {
             ),
             22 => {
                 let urgency = input.byte() % 8;
-                let _ = work.set_priority(
-                    stream,
-                    Priority {
-                        urgency,
-                        incremental: at & 1 == 0,
-                    },
-                );
+                let _ = work.set_priority(stream, Priority::new(urgency, at & 1 == 0));
                 let _ = work
                     .send(stream)
                     .map(|mut send| send.set_send_order(i32::from(urgency)));

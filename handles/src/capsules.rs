@@ -22,6 +22,7 @@ pub use send::CapsuleSender;
 /// Dropping a half before its end is dropping the half of the content that it was made
 /// of.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CapsuleStream {
     // The sender is dropped first: whether it was cut short decides what the receiver
     // of a server tells the client.

@@ -9,10 +9,11 @@ use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
 use aqueduct_core::error::{CloseReason, RequestError};
 use aqueduct_core::id::{ConnKey, Side};
+use aqueduct_core::settings::Settings;
 use aqueduct_core::stats::Stats;
+use aqueduct_core::time::after;
 use aqueduct_core::webtransport::OpenSessionError;
 use aqueduct_core::webtransport::dialect::{Negotiated, NegotiationFailure, Requirement};
-use aqueduct_core::wire::settings::Settings;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
@@ -135,9 +136,7 @@ impl Connection {
         let (peer, over) = (conn.side.peer(), conn.closed.is_some());
         match locked.peek(self.0.key, |core| core.negotiated()) {
             Some(agreed) if !over => agreed,
-            _ => Err(NegotiationFailure {
-                missing: vec![(peer, Requirement::Settings)],
-            }),
+            _ => Err(NegotiationFailure::new([(peer, Requirement::Settings)])),
         }
     }
 
@@ -179,7 +178,7 @@ impl Connection {
     pub fn drain(&self, limit: Duration) {
         self.0
             .lock()
-            .core(self.0.key, |core| core.drain(now() + limit));
+            .core(self.0.key, |core| core.drain(after(now(), limit)));
     }
 
     /// Closes the connection at once; streams and sessions on it end. Returns

@@ -11,6 +11,7 @@ use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, EndpointConfig, Target};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
+use aqueduct_core::time::after;
 use bytes::Bytes;
 
 use crate::clock::now;
@@ -123,14 +124,14 @@ impl Endpoint {
     /// Closes every connection at once and takes no more, either way. Returns
     /// before the peers know: see [`wait_idle`](Self::wait_idle).
     pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
-        self.end(|core, now| core.close_all(now, code, reason));
+        self.end(|core, now| core.close(now, code, reason));
     }
 
     /// Winds every connection down (GOAWAY, drain requests to sessions) and
     /// takes no more, either way. What has not ended after `limit` is closed.
     /// Returns at once: see [`wait_idle`](Self::wait_idle).
     pub fn drain(&self, limit: Duration) {
-        self.end(|core, now| core.drain_all(now, now + limit));
+        self.end(|core, now| core.drain(now, after(now, limit)));
     }
 
     fn end(&self, end: impl FnOnce(&mut Core, Instant)) {

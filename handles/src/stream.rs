@@ -106,14 +106,14 @@ impl SendStream {
     /// QUIC holds already may keep its turn, so set it before writing.
     ///
     /// O(n log n) for n streams of the session, as is then the end of each of them.
-    pub fn set_priority(&mut self, order: i32) {
-        self.0.half.set_order(order);
+    pub fn set_send_order(&mut self, order: i32) {
+        self.0.half.set_send_order(order);
     }
 
     /// Group of this stream: orders are compared within a group of the session, and
-    /// groups share. Default 0. Cost as of [`set_priority`](Self::set_priority).
-    pub fn set_group(&mut self, group: u32) {
-        self.0.half.set_group(group);
+    /// groups share. Default 0. Cost as of [`set_send_order`](Self::set_send_order).
+    pub fn set_send_group(&mut self, group: u32) {
+        self.0.half.set_send_group(group);
     }
 }
 

@@ -159,7 +159,7 @@ impl Drop for Member {
 mod tests {
     use super::*;
 
-    const FROM: Arrival = Arrival::from(std::net::SocketAddr::new(
+    const FROM: Arrival = Arrival::new(std::net::SocketAddr::new(
         std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         1,
     ));

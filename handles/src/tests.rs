@@ -30,11 +30,7 @@ use crate::shared::Shared;
 use crate::table::{Conn, INTERIMS, MessageTopic};
 use crate::{Connection, Endpoint, RequestStream, ServerRequest, Session, Worker};
 
-const LIMITS: IoLimits = IoLimits {
-    gso: 1,
-    gro: 1,
-    may_fragment: false,
-};
+const LIMITS: IoLimits = IoLimits::new().may_fragment(false);
 
 type Queue = Arc<Mutex<VecDeque<Vec<u8>>>>;
 

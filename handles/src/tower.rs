@@ -161,7 +161,7 @@ where
             Ok(frame) => frame,
             Err(error) => {
                 // The stream may be over for other reasons; then nobody waits.
-                let _ = send.reset(Code::H3_INTERNAL_ERROR.value());
+                let _ = send.reset(Code::H3_INTERNAL_ERROR);
                 return Err(AnswerError::Body(error.into()));
             }
         };

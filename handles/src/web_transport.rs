@@ -113,7 +113,7 @@ impl traits::Error for ReadError {
 
 /// Path and traffic of a session's connection; nothing is known some time after its
 /// end.
-#[derive(Clone, Debug)]
+#[derive(Copy, Clone, Debug)]
 pub struct Stats(Option<PathStats>);
 
 impl traits::Stats for Stats {
@@ -209,7 +209,7 @@ impl traits::SendStream for SendStream {
     }
 
     fn set_priority(&mut self, order: i32) {
-        Self::set_priority(self, order);
+        self.set_send_order(order);
     }
 
     fn finish(&mut self) -> Result<(), WriteError> {

@@ -58,8 +58,8 @@ impl<'a> Answers<'a> {
     /// Takes what the transport says without being asked.
     pub(crate) fn set_path(&mut self, mut words: Words<'_>) -> Result<(), Malformed> {
         // No datagram is longer than the length field of UDP says.
-        self.path.max_datagram = words.option::<u16>()?.map(usize::from);
-        self.path.peer_max_datagram = words.option()?;
+        self.path.max_datagram_size = words.option::<u16>()?.map(usize::from);
+        self.path.peer_max_datagram_size = words.option()?;
         self.path.caps.reliable_reset = words.word()? == "true";
         words.end()
     }
@@ -158,11 +158,7 @@ impl<'a> Answers<'a> {
         for (slot, len) in out.iter_mut().zip(&lens) {
             *slot = self.take(id, *len);
         }
-        Ok(Read {
-            chunks: lens.len(),
-            bytes,
-            state,
-        })
+        Ok(Read::new(lens.len(), bytes, state))
     }
 }
 
@@ -201,11 +197,7 @@ impl Transport for Answers<'_> {
     fn read(&mut self, id: StreamId, max: usize, out: &mut [Bytes]) -> Result<Read, StreamGone> {
         match self.next("read", id.wire()) {
             Some(mut words) => self.give(id, &mut words, max, out),
-            None => Ok(Read {
-                chunks: 0,
-                bytes: 0,
-                state: ReadState::Blocked,
-            }),
+            None => Ok(Read::new(0, 0, ReadState::Blocked)),
         }
     }
 
@@ -255,11 +247,11 @@ impl Transport for Answers<'_> {
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
-        self.path.max_datagram
+        self.path.max_datagram_size
     }
 
     fn peer_max_datagram_size(&self) -> Option<usize> {
-        self.path.peer_max_datagram
+        self.path.peer_max_datagram_size
     }
 
     fn close(&mut self, _: u64, _: Bytes) {}

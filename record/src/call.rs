@@ -3,7 +3,7 @@
 
 use aqueduct_core::connection::{Call, Command, CommandError, Outcome, Reply};
 use aqueduct_core::error::{ReadError, WriteError};
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 use bytes::{Bytes, BytesMut};
 
 use crate::mask::Masking;
@@ -221,9 +221,6 @@ impl Put for Priority {
 impl Get for Priority {
     fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
         let (urgency, incremental) = (Get::get(words, cx)?, Get::get(words, cx)?);
-        Ok(Self {
-            urgency,
-            incremental,
-        })
+        Ok(Self::new(urgency, incremental))
     }
 }

@@ -16,12 +16,31 @@ use crate::value::nanos;
 
 /// What a recording of an endpoint is written to. Endpoints can share one: each
 /// call of `write` hands over whole lines.
+#[non_exhaustive]
 pub struct RecordSink {
     /// Where the lines go.
     pub to: Box<dyn Write + Send>,
     /// Number of the endpoint's first connection; the others follow. Endpoints that
     /// share a sink need ranges of their own.
     pub first: u64,
+}
+
+impl RecordSink {
+    /// A sink of one endpoint, whose connections are numbered from 0.
+    #[must_use]
+    pub fn new(to: impl Write + Send + 'static) -> Self {
+        Self {
+            to: Box::new(to),
+            first: 0,
+        }
+    }
+
+    /// The same with another number for the first connection.
+    #[must_use]
+    pub fn first(mut self, number: u64) -> Self {
+        self.first = number;
+        self
+    }
 }
 
 /// For [`EndpointConfig::observe`](aqueduct_core::endpoint::EndpointConfig::observe):

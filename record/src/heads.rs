@@ -6,8 +6,8 @@ use std::fmt::Display;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use aqueduct_core::head::{End, Protocol, RequestHead, ResponseHead};
+use aqueduct_core::head::{Field, FieldSection};
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest};
-use aqueduct_core::wire::fields::{Field, FieldSection};
 
 use crate::value::{Cx, Get, Put, named};
 use crate::words::{Line, Malformed, Words, put_text, read_text, utf8};
@@ -209,10 +209,10 @@ impl Put for ConnectAnswer {
 
 impl Get for ConnectAnswer {
     fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
-        Ok(Self {
-            status: read_status(words)?,
-            headers: Get::get(words, cx)?,
-            protocol: read_list(words)?.pop(),
-        })
+        let mut answer = Self::new()
+            .status(read_status(words)?)
+            .headers(Get::get(words, cx)?);
+        answer.protocol = read_list(words)?.pop();
+        Ok(answer)
     }
 }

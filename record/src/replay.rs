@@ -44,6 +44,7 @@ pub struct Replayed {
     .replayed.as_deref().unwrap_or("nothing"),
     if *.missing_bytes { "\n(bytes that were read are missing from the recording)" } else { "" },
 )]
+#[non_exhaustive]
 pub struct Divergence {
     /// The line of the recording, from 1.
     pub line: usize,

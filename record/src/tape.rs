@@ -16,11 +16,12 @@ use crate::call::{self, put_outcome};
 use crate::contents::Contents;
 use crate::mask::Masking;
 use crate::trace::{put_event, put_input};
-use crate::value::{Cx, Put, put};
+use crate::value::{Cx, OTHER, Put, put};
 use crate::words::Line;
 
 /// How a connection is recorded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Record {
     /// What the connection is called in the recording: unique in it.
     pub number: u64,
@@ -30,8 +31,21 @@ pub struct Record {
     pub options: Options,
 }
 
+impl Record {
+    /// A connection by its number in a recording that began at `epoch`.
+    #[must_use]
+    pub const fn new(number: u64, epoch: Instant, options: Options) -> Self {
+        Self {
+            number,
+            epoch,
+            options,
+        }
+    }
+}
+
 /// What is kept: by default neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// Bodies, payloads and the values of fields, received and sent: passwords,
     /// cookies and messages. Without, they are masked.
@@ -42,6 +56,29 @@ pub struct Options {
 }
 
 impl Options {
+    /// What shows least: no secrets, no calls of the transport.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            secrets: false,
+            transport: false,
+        }
+    }
+
+    /// The same with secrets or without.
+    #[must_use]
+    pub const fn secrets(mut self, keep: bool) -> Self {
+        self.secrets = keep;
+        self
+    }
+
+    /// The same with the calls of the transport or without.
+    #[must_use]
+    pub const fn transport(mut self, keep: bool) -> Self {
+        self.transport = keep;
+        self
+    }
+
     pub(crate) const fn masking(self) -> Masking {
         match self.secrets {
             true => Masking::Off,
@@ -156,8 +193,8 @@ impl Tape {
         }
         self.path = Some(path);
         self.line("path", |line, _| {
-            line.option(path.max_datagram)
-                .option(path.peer_max_datagram);
+            line.option(path.max_datagram_size)
+                .option(path.peer_max_datagram_size);
             line.show(path.caps.reliable_reset);
         });
     }
@@ -209,6 +246,7 @@ impl Tape {
                     Err(DatagramRefused::Blocked(_)) => _ = line.word("blocked"),
                     Err(DatagramRefused::TooLarge) => _ = line.word("too-large"),
                     Err(DatagramRefused::Disabled) => _ = line.word("disabled"),
+                    Err(_) => _ = line.word(OTHER),
                 };
                 self.answered("send-datagram".to_owned(), "sent", put);
             }
@@ -280,6 +318,7 @@ fn put_gone(line: &mut Line, gone: StreamGone) {
         StreamGone::Reset { code, final_size } => line.word("reset").show(code).option(final_size),
         StreamGone::Stopped(code) => line.word("stopped").show(code),
         StreamGone::Unknown => line.word("unknown"),
+        _ => line.word(OTHER),
     };
 }
 

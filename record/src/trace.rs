@@ -4,9 +4,9 @@
 
 use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::settings::Settings;
 use aqueduct_core::transport::{EarlyData, ReadState, TransportEvent};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
-use aqueduct_core::wire::settings::Settings;
 
 use crate::mask::Masking;
 use crate::value::{Cx, Put, both, named, put};

@@ -78,7 +78,7 @@
 //!   the content, a [`Reader`](protocol::capsule::Reader) for content that is capsules.
 //! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
 //!   is given the `Ports`.
-//! - **The end**: [`drain_all`](protocol::endpoint::Endpoint::drain_all), then loop until
+//! - **The end**: [`drain`](Ports::drain), then loop until
 //!   [`Ports::is_idle`] is true after `send`.
 #![forbid(unsafe_code)]
 

@@ -6,10 +6,13 @@ use std::ops::Range;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use aqueduct_core::code::Code;
 use aqueduct_core::driver::{Driver, UdpIo, open};
 use aqueduct_core::endpoint::{ConnectError, ConnectionMut, Endpoint, EndpointConfig, Target};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
+use aqueduct_core::time::after;
+use bytes::Bytes;
 use mio::{Interest, Registry, Token};
 use thiserror::Error;
 
@@ -154,8 +157,10 @@ impl Ports {
     ///
     /// # Errors
     /// The system's, or `NotFound`.
-    pub fn local_addr(&mut self, port: PortKey) -> io::Result<SocketAddr> {
-        let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
+    pub fn local_addr(&self, port: PortKey) -> io::Result<SocketAddr> {
+        let slot = self.ports.get(port.index).and_then(Option::as_ref);
+        let port = slot.filter(|open| open.key == port);
+        let port = port.ok_or(io::ErrorKind::NotFound)?;
         port.io.socket.local_addr()
     }
 
@@ -181,6 +186,25 @@ impl Ports {
         let target = target.reached_from(local);
         let endpoint = self.endpoint(port).ok_or(ConnectError::Refused)?;
         endpoint.connect(Instant::now(), &target)
+    }
+
+    /// Winds every connection down and takes no new ones, on all ports. What has not
+    /// ended after `limit` is closed. Loop until [`is_idle`](Self::is_idle).
+    /// O(connections).
+    pub fn drain(&mut self, limit: Duration) {
+        let now = Instant::now();
+        for port in self.ports.iter_mut().flatten() {
+            port.core.drain(now, after(now, limit));
+        }
+    }
+
+    /// Closes every connection at once and takes no new ones, on all ports. Loop until
+    /// [`is_idle`](Self::is_idle). O(connections).
+    pub fn close(&mut self, code: Code, reason: impl Into<Bytes>) {
+        let (now, reason) = (Instant::now(), reason.into());
+        for port in self.ports.iter_mut().flatten() {
+            port.core.close(now, code, reason.clone());
+        }
     }
 
     /// Whether no connection is left anywhere and everything has been sent: to be
@@ -287,6 +311,7 @@ pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// A port's socket is unusable.
 #[derive(Debug, Error)]
 #[error("the socket of a port failed: {error}")]
+#[non_exhaustive]
 pub struct PortFailed {
     /// The port.
     pub port: PortKey,

@@ -4,10 +4,10 @@
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
+use aqueduct_core::head::FieldSection;
 use aqueduct_core::head::{End, RequestHead, ResponseHead, Trailers};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{self, RawPeer, data, headers, join};
-use aqueduct_core::wire::fields::FieldSection;
 use aqueduct_tests::wt::read_raw;
 use aqueduct_tests::{fields_on, get};
 use http::{HeaderMap, HeaderValue, StatusCode};

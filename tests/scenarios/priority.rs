@@ -6,10 +6,10 @@ use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamId};
+use aqueduct_core::priority::Priority;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, frame, headers, join, varint};
-use aqueduct_core::wire::priority::Priority;
 use aqueduct_tests::assert_closed;
 use aqueduct_tests::wt::admit;
 use http::StatusCode;
@@ -171,10 +171,7 @@ fn ours() {
         .access()
         .request(&aqueduct_tests::get(), End::More)
         .expect("a request");
-    let urgent = Priority {
-        urgency: 0,
-        incremental: true,
-    };
+    let urgent = Priority::new(0, true);
     peer.access()
         .set_priority(stream, urgent)
         .expect("a request");

@@ -112,14 +112,8 @@ fn a_masked_recording_has_none() {
 #[test]
 fn they_can_be_asked_for() {
     let mut net = Loopback::new(Knobs::default());
-    let record = Record {
-        number: 5,
-        epoch: testing::epoch(),
-        options: Options {
-            secrets: true,
-            transport: true,
-        },
-    };
+    let options = Options::new().secrets(true).transport(true);
+    let record = Record::new(5, testing::epoch(), options);
     let config = Arc::new(Config::default());
     let (sender, lines) = std::sync::mpsc::channel();
     let sink = Box::new(move |text: &str| sender.send(text.to_owned()).expect("a receiver"));

@@ -61,10 +61,7 @@ fn an_answer_that_no_peer_would_take() {
     );
     let mut access = peer.access();
     let mut session = access.webtransport(session);
-    let no_content = ConnectAnswer {
-        status: StatusCode::NO_CONTENT,
-        ..ConnectAnswer::default()
-    };
+    let no_content = ConnectAnswer::new().status(StatusCode::NO_CONTENT);
     assert_eq!(session.accept(&no_content), Err(AcceptError::InvalidStatus));
     let rejected = session.reject_with(&refusal, Bytes::new());
     assert!(

@@ -5,9 +5,9 @@ use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::Side;
+use aqueduct_core::settings::SettingId;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{RawPeer, data, frame, join, settings, varint};
-use aqueduct_core::wire::settings::SettingId;
 use aqueduct_tests::{announced, assert_closed, config};
 
 /// Rows A3, B1: ours are sent first and without waiting for the peer's.

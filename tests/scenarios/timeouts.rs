@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
+use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
 use aqueduct_core::time::Why;
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 
 /// Row A2: one deadline, whose reason is told, and none when nothing waits.
 #[test]
@@ -51,6 +54,31 @@ fn late_and_repeated_calls() {
     }
     assert_eq!(peer.access().stats().early_streams_rejected, 1);
     assert_eq!(peer.connection().poll_timeout(), None);
+}
+
+/// A limit without an end is one: no clock goes as far, and nothing fails for it.
+#[test]
+fn limits_may_be_endless() {
+    let mut config = Config::default();
+    config.limits.early_timeout = Duration::MAX;
+    config.limits.close_timeout = Duration::MAX;
+    let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
+    let connect = peer.request(&[]);
+    let early = peer.uni(&[0x40, 0x54, 0x00]);
+    peer.advance(Duration::from_secs(86_400));
+    assert_eq!(peer.seen(early).stop, None);
+    peer.write(connect, &raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
+    );
+    let mut access = peer.access();
+    access
+        .webtransport(session)
+        .accept(&ConnectAnswer::default())
+        .expect("asked for");
+    access.webtransport(session).close(0, "").expect("open");
+    peer.advance(Duration::from_secs(86_400));
+    assert_eq!(peer.seen(connect).reset, None);
 }
 
 /// Row A2: nothing is due on a connection that is idle, or closed.

@@ -1,9 +1,9 @@
 //! Order and groups of a session's streams.
 
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamKey};
+use aqueduct_core::priority::Priority;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::wire::priority::Priority;
 
 use crate::wt_streams::opened;
 
@@ -152,10 +152,7 @@ fn ranks_are_bounded() {
     assert!(numbers[..64].is_sorted_by(|a, b| a > b), "{numbers:?}");
     assert!(numbers[63..].iter().all(|n| *n == numbers[63]));
     let (other, _) = pair.session("https://example.com/less-urgent");
-    let less = Priority {
-        urgency: 4,
-        ..Priority::default()
-    };
+    let less = Priority::new(4, false);
     pair.client()
         .set_priority(other.stream(), less)
         .expect("a session");
@@ -176,10 +173,7 @@ fn streams_follow_their_sessions_priority() {
         number(&mut pair, Side::Client, ours),
         number(&mut pair, Side::Server, theirs),
     );
-    let urgent = Priority {
-        urgency: 0,
-        ..Priority::default()
-    };
+    let urgent = Priority::new(0, false);
     pair.client()
         .set_priority(session.stream(), urgent)
         .expect("a session");

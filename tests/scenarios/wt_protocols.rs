@@ -24,10 +24,7 @@ fn offering(protocols: &[&str], required: bool) -> ConnectRequest {
 }
 
 fn selecting(protocol: &str) -> ConnectAnswer {
-    ConnectAnswer {
-        protocol: Some(protocol.to_owned()),
-        ..ConnectAnswer::default()
-    }
+    ConnectAnswer::new().protocol(protocol)
 }
 
 /// A pair whose client has offered two protocols, and the server's key.

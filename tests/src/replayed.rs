@@ -34,11 +34,7 @@ impl Watch for Kept {
         if self.text().is_empty() {
             self.text().push_str(HEADER);
         }
-        let record = Record {
-            number: side as u64,
-            epoch: epoch(),
-            options: Options::default(),
-        };
+        let record = Record::new(side as u64, epoch(), Options::default());
         let text = Arc::clone(&self.text);
         let sink = move |lines: &str| {
             let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,8 +47,8 @@ impl Watch for Kept {
     fn endpoint(&mut self) -> Option<Arc<aqueduct_core::endpoint::ObserverFactory>> {
         let text = Arc::clone(&self.text);
         Some(aqueduct_record::recorder(Options::default(), move || {
-            let to = Box::new(Shared(Arc::clone(&text)));
-            Some(aqueduct_record::RecordSink { to, first: 0 })
+            let to = Shared(Arc::clone(&text));
+            Some(aqueduct_record::RecordSink::new(to))
         }))
     }
 

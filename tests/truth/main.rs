@@ -3,6 +3,7 @@
 
 mod made;
 mod seen;
+mod shapes;
 mod source;
 
 use std::collections::BTreeSet;

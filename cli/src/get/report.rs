@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aqueduct_tokio::protocol::wire::fields::FieldSection;
+use aqueduct_tokio::protocol::head::FieldSection;
 use http::StatusCode;
 use serde_json::{Value, json};
 

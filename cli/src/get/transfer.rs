@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use aqueduct_tokio::error::WriteError;
 use aqueduct_tokio::protocol::code::Code;
-use aqueduct_tokio::protocol::wire::fields::FieldSection;
+use aqueduct_tokio::protocol::head::FieldSection;
 use aqueduct_tokio::{BodySender, Connection, ResponseReceiver};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 

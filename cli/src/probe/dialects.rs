@@ -1,6 +1,6 @@
 //! Which drafts of WebTransport a server announces.
 
-use aqueduct_tokio::protocol::wire::settings::{SettingId, Settings};
+use aqueduct_tokio::protocol::settings::{SettingId, Settings};
 
 macro_rules! dialects {
     ($($id:ident: $drafts:literal, $ours:literal;)*) => {

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aqueduct_tokio::protocol::endpoint::PeerParameters;
+use aqueduct_tokio::protocol::settings::{SettingId, Settings};
 use aqueduct_tokio::protocol::webtransport::OpenSessionError as Refusal;
 use aqueduct_tokio::protocol::webtransport::dialect::Negotiated;
-use aqueduct_tokio::protocol::wire::settings::{SettingId, Settings};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 

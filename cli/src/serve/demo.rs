@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aqueduct_tokio::protocol::wire::fields::FieldSection;
+use aqueduct_tokio::protocol::head::FieldSection;
 use aqueduct_tokio::{Connection, ServerRequest};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -60,7 +60,7 @@ pub(super) async fn run(
             text(stream, method, "going away\n").await
         }
         HttpAction::Reset(code) => {
-            stream.reset(code);
+            stream.reset(code.into());
             Ok(())
         }
         HttpAction::MethodNotAllowed(allow) => {

@@ -55,10 +55,8 @@ async fn act(
         return Ok(request.reject(status)?);
     }
     let ours = |name: &&String| request.protocols().contains(name);
-    let answer = ConnectAnswer {
-        protocol: site.protocols.iter().find(ours).cloned(),
-        ..ConnectAnswer::default()
-    };
+    let mut answer = ConnectAnswer::new();
+    answer.protocol = site.protocols.iter().find(ours).cloned();
     let session = request.accept_with(answer)?;
     site.events.session_opened(&session);
     match action {

@@ -68,6 +68,7 @@ pub enum Command {
 
 /// What a command made.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Reply {
     /// Nothing with a name.
     Done,
@@ -193,12 +194,17 @@ pub enum Outcome {
     RecvDatagram(Option<usize>),
 }
 
-/// What the methods of [`Access`] give.
+/// What the methods of [`Access`] give, as an [`Observer`](crate::connection::Observer)
+/// is told.
+pub(crate) trait ToOutcome {
+    fn outcome(&self) -> Outcome;
+}
+
 macro_rules! outcomes {
     ($($result:ty: $outcome:ident = $map:expr;)*) => {$(
-        impl From<&$result> for Outcome {
-            fn from(result: &$result) -> Self {
-                Self::$outcome($map(*result))
+        impl ToOutcome for $result {
+            fn outcome(&self) -> Outcome {
+                Outcome::$outcome($map(*self))
             }
         }
     )*};

@@ -36,7 +36,7 @@ use crate::wire::settings::Settings;
 
 pub use self::access::{Access, RecvStream, SendStream, WebTransport};
 pub use self::command::{Call, Command, CommandError, Outcome, Reply};
-pub use self::observer::{Answer, Input, Observer, Path, Seen};
+pub use self::observer::{Answer, Input, Observer, Path, Seen, Text};
 pub use self::peek::Peek;
 
 /// One connection.
@@ -139,7 +139,7 @@ impl Connection {
     }
 
     /// How often streams have been looked up.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "testing"))]
     pub(crate) fn looked_up(&self) -> u32 {
         self.0.h3().table.looked_up.get()
     }

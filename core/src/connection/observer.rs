@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
 use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport, TransportEvent};
 
-pub use crate::wire::seen::Seen;
+pub use crate::wire::{qpack::Text, seen::Seen};
 
 /// Sees everything that goes into one connection and comes out of it, as it happens.
 /// Dropped with its connection.
@@ -44,11 +44,12 @@ pub enum Input<'a> {
 
 /// What a transport says without being called to do anything.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Path {
     /// [`Transport::max_datagram_size`].
-    pub max_datagram: Option<usize>,
+    pub max_datagram_size: Option<usize>,
     /// [`Transport::peer_max_datagram_size`].
-    pub peer_max_datagram: Option<usize>,
+    pub peer_max_datagram_size: Option<usize>,
     /// [`Transport::caps`].
     pub caps: Caps,
 }
@@ -85,8 +86,8 @@ impl<T: Transport> Watched<'_, T> {
     pub(crate) fn input(&mut self, now: Instant, input: Input<'_>) {
         if let Some(observer) = &mut self.observer {
             let path = Path {
-                max_datagram: self.t.max_datagram_size(),
-                peer_max_datagram: self.t.peer_max_datagram_size(),
+                max_datagram_size: self.t.max_datagram_size(),
+                peer_max_datagram_size: self.t.peer_max_datagram_size(),
                 caps: self.t.caps(),
             };
             observer.input(now, path, input);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::command::{Call, Command, Outcome, Reply};
+use super::command::{Call, Command, Outcome, Reply, ToOutcome};
 use super::observer::{Input, Observer, Watched};
 use super::state::{Life, State};
 use crate::code::Code;
@@ -84,16 +84,13 @@ impl Shell {
     }
 
     /// Runs an operation of the application and everything that follows from it.
-    pub(crate) fn run<T: Transport, R>(
+    pub(crate) fn run<T: Transport, R: ToOutcome>(
         &mut self,
         t: &mut T,
         now: Instant,
         call: Option<Box<Call>>,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, Watched<'_, T>>) -> R,
-    ) -> R
-    where
-        for<'r> Outcome: From<&'r R>,
-    {
+    ) -> R {
         let Some(call) = call else {
             return self
                 .state
@@ -102,22 +99,19 @@ impl Shell {
         let mut t = watched!(self, t);
         t.input(now, Input::Call(&call));
         let result = self.state.work(&mut t, now, work);
-        self.tell((&result).into());
+        self.tell(result.outcome());
         result
     }
 
     /// As [`Self::run`] for what concerns HTTP alone: it does not pass through the
     /// session storey.
-    pub(crate) fn run_http<T: Transport, R>(
+    pub(crate) fn run_http<T: Transport, R: ToOutcome>(
         &mut self,
         t: &mut T,
         now: Instant,
         call: Option<Box<Call>>,
         work: impl FnOnce(&mut H3, &mut Watched<'_, T>) -> R,
-    ) -> R
-    where
-        for<'r> Outcome: From<&'r R>,
-    {
+    ) -> R {
         let Some(call) = call else {
             let mut t = Watched { t, observer: None };
             return self.state.work_http(&mut t, now, work);
@@ -125,7 +119,7 @@ impl Shell {
         let mut t = watched!(self, t);
         t.input(now, Input::Call(&call));
         let result = self.state.work_http(&mut t, now, work);
-        self.tell((&result).into());
+        self.tell(result.outcome());
         result
     }
 

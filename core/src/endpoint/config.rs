@@ -34,10 +34,10 @@ pub struct TransportSettings {
     pub keep_alive: Option<Duration>,
     /// Bidirectional streams the peer may have open at once, at most 2^60.
     /// Default 128.
-    pub max_bidi_streams: u64,
+    pub max_streams_bidi: u64,
     /// Unidirectional streams the peer may have open at once, at most 2^60; HTTP/3
     /// itself takes 3. Default 128.
-    pub max_uni_streams: u64,
+    pub max_streams_uni: u64,
     /// Bytes the peer may send on one stream before they are read. Default 1 MiB.
     pub stream_receive_window: u64,
     /// Bytes the peer may send on all streams before they are read. Default 16 MiB.
@@ -81,8 +81,8 @@ impl Default for TransportSettings {
         Self {
             idle_timeout: Some(Duration::from_secs(30)),
             keep_alive: None,
-            max_bidi_streams: 128,
-            max_uni_streams: 128,
+            max_streams_bidi: 128,
+            max_streams_uni: 128,
             stream_receive_window: 1 << 20,
             receive_window: 16 << 20,
             send_window: 8 << 20,
@@ -141,8 +141,8 @@ impl TransportSettings {
         built
             .max_idle_timeout(idle)
             .keep_alive_interval(self.keep_alive)
-            .max_concurrent_bidi_streams(streams("max_bidi_streams", self.max_bidi_streams)?)
-            .max_concurrent_uni_streams(streams("max_uni_streams", self.max_uni_streams)?)
+            .max_concurrent_bidi_streams(streams("max_streams_bidi", self.max_streams_bidi)?)
+            .max_concurrent_uni_streams(streams("max_streams_uni", self.max_streams_uni)?)
             .stream_receive_window(window("stream_receive_window", self.stream_receive_window)?)
             .receive_window(window("receive_window", self.receive_window)?)
             .send_window(window("send_window", self.send_window)?.into_inner())
@@ -417,6 +417,7 @@ pub(super) struct Built {
 
 /// Where a client connects to, and how.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Target {
     /// The server's address.
     pub addr: SocketAddr,
@@ -450,6 +451,13 @@ impl Target {
     #[must_use]
     pub fn http(mut self, config: Config) -> Self {
         self.http = Arc::new(config);
+        self
+    }
+
+    /// How the connection uses QUIC, when not as the endpoint's other connections.
+    #[must_use]
+    pub fn transport(mut self, settings: TransportSettings) -> Self {
+        self.transport = Some(settings);
         self
     }
 
@@ -521,7 +529,7 @@ mod tests {
             ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
             ("initial_mtu", |s| s.initial_mtu = 1199),
             ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
-            ("max_bidi_streams", |s| s.max_bidi_streams = (1 << 60) + 1),
+            ("max_streams_bidi", |s| s.max_streams_bidi = (1 << 60) + 1),
             ("receive_window", |s| s.receive_window = 1 << 62),
             ("send_window", |s| s.send_window = 0),
         ];

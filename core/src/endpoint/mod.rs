@@ -43,7 +43,7 @@
 //!     });
 //!     socket.set_read_timeout(wait)?;
 //!     if let Ok((len, remote)) = socket.recv_from(&mut buf) {
-//!         endpoint.handle_datagram(Instant::now(), Arrival::from(remote), buf[..len].into());
+//!         endpoint.handle_datagram(Instant::now(), Arrival::new(remote), buf[..len].into());
 //!     }
 //!     endpoint.handle_timeout(Instant::now());
 //! }
@@ -366,7 +366,7 @@ impl Endpoint {
 
     /// Winds every connection down by `until`, and takes no new ones.
     /// O(connections).
-    pub fn drain_all(&mut self, now: Instant, until: Instant) {
+    pub fn drain(&mut self, now: Instant, until: Instant) {
         self.accepting = false;
         for key in self.keys() {
             if let Some(mut connection) = self.connection(now, key) {
@@ -376,7 +376,7 @@ impl Endpoint {
     }
 
     /// Closes every connection at once, and takes no new ones. O(connections).
-    pub fn close_all(&mut self, now: Instant, code: Code, reason: impl Into<Bytes>) {
+    pub fn close(&mut self, now: Instant, code: Code, reason: impl Into<Bytes>) {
         let reason = reason.into();
         self.accepting = false;
         for key in self.keys() {

@@ -26,7 +26,7 @@ pub trait EndpointObserver: Send {
     fn datagram(&mut self, now: Instant, way: Way, len: usize);
 }
 
-/// Which way a datagram goes.
+/// Which way a datagram goes. There is no third.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Way {
     /// It came.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Where a datagram came from.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Arrival {
     /// The sender.
     pub remote: SocketAddr,
@@ -16,16 +17,36 @@ pub struct Arrival {
 impl Arrival {
     /// A datagram of which only the sender is known.
     #[must_use]
-    pub const fn from(remote: SocketAddr) -> Self {
+    pub const fn new(remote: SocketAddr) -> Self {
         Self {
             remote,
             local_ip: None,
             ecn: None,
         }
     }
+
+    /// The same, sent to this local address.
+    #[must_use]
+    pub const fn local_ip(mut self, ip: Option<IpAddr>) -> Self {
+        self.local_ip = ip;
+        self
+    }
+
+    /// The same with an ECN mark.
+    #[must_use]
+    pub const fn ecn(mut self, mark: Option<Ecn>) -> Self {
+        self.ecn = mark;
+        self
+    }
 }
 
-/// An ECN mark (RFC 3168).
+impl From<SocketAddr> for Arrival {
+    fn from(remote: SocketAddr) -> Self {
+        Self::new(remote)
+    }
+}
+
+/// An ECN mark (RFC 3168): all there are, since the field has two bits.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Ecn {
     /// Capable, first codepoint.
@@ -39,6 +60,7 @@ pub enum Ecn {
 /// One or more datagrams to be sent to one address.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Transmit {
     /// The receiver.
     pub remote: SocketAddr,

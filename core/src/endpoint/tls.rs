@@ -7,6 +7,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+/// The rustls whose configurations an endpoint takes.
+pub use rustls;
+
 /// HTTP/3's name in TLS (RFC 9114 §3.1).
 pub const ALPN: &[u8] = b"h3";
 

@@ -16,7 +16,7 @@ use crate::h3::streams::Kind as StreamKind;
 use crate::h3::{Fact, H3Event};
 use crate::head::RequestHead;
 use crate::id::{Dir, SessionKey, Side, StreamId, StreamKey};
-use crate::time::{Deadline, Why, earliest};
+use crate::time::{Deadline, Why, after, earliest};
 use crate::transport::Transport;
 use crate::webtransport::SessionClose;
 use crate::wire::seen::Seen;
@@ -470,7 +470,7 @@ impl Sessions {
         }
         if was.is_open() && is.is_over() {
             // The close waits for no credit of the peer's for longer than this.
-            let at = cx.now + cx.h3.config.limits.close_timeout;
+            let at = after(cx.now, cx.h3.config.limits.close_timeout);
             let why = Why::SessionClose;
             self.closing.arm(key, Some(Deadline { at, why }));
         }

@@ -128,7 +128,7 @@ mod tests {
                 segment_size: None,
             };
             let now = start + Duration::from_millis(number as u64);
-            link.send(now, Arrival::from(remote), &transmit, &[number as u8]);
+            link.send(now, Arrival::new(remote), &transmit, &[number as u8]);
         }
         let end = start + Duration::from_secs(60);
         std::iter::from_fn(|| link.receive(end))
@@ -169,9 +169,9 @@ mod tests {
             segment_size: Some(4),
         };
         let now = epoch();
-        link.send(now, Arrival::from(remote), &transmit, &[0; 10]);
+        link.send(now, Arrival::new(remote), &transmit, &[0; 10]);
         transmit.segment_size = None;
-        link.send(now, Arrival::from(remote), &transmit, &[0; 5]);
+        link.send(now, Arrival::new(remote), &transmit, &[0; 5]);
         let lengths: Vec<_> = std::iter::from_fn(|| link.receive(now + link.delay))
             .map(|(_, datagram)| datagram.len())
             .collect();

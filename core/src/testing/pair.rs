@@ -373,7 +373,7 @@ impl End {
             // Nobody is at an address that a rebinding has left.
             if transmit.remote == peer {
                 self.link
-                    .send(now, Arrival::from(self.addr), &transmit, contents);
+                    .send(now, Arrival::new(self.addr), &transmit, contents);
             }
         }
         // Sending can make events, such as room for blocked datagrams.

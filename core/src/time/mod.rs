@@ -3,10 +3,11 @@
 
 pub(crate) mod heap;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// When `handle_timeout` is wanted, and for what. Calling late is harmless.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+#[non_exhaustive]
 pub struct Deadline {
     /// The time.
     pub at: Instant,
@@ -35,4 +36,15 @@ pub fn earliest(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
         (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),
         (a, b) => a.or(b),
     }
+}
+
+/// Longer than anybody waits.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The time `wait` after `now`; a century after it when the clock does not go as far,
+/// which is what [`Duration::MAX`] asks for.
+#[must_use]
+pub fn after(now: Instant, wait: Duration) -> Instant {
+    let century = || now.checked_add(CENTURY);
+    now.checked_add(wait).or_else(century).unwrap_or(now)
 }

@@ -11,6 +11,7 @@ use crate::wire::settings::{SettingId, Settings};
 
 /// When session flow control is on.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum FlowRule {
     /// Never.
     Off,
@@ -22,6 +23,7 @@ pub enum FlowRule {
 
 /// How application protocols are negotiated.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum ProtocolRule {
     /// A selection that was not offered is ignored.
     Lenient,
@@ -31,6 +33,7 @@ pub enum ProtocolRule {
 
 /// What a family of drafts asks for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Rules {
     /// The family.
     pub dialect: Dialect,
@@ -178,6 +181,7 @@ impl fmt::Debug for Dialects {
 
 /// What both sides agreed on.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Negotiated {
     /// The dialect spoken.
     pub dialect: Dialect,
@@ -218,12 +222,21 @@ impl fmt::Display for Requirement {
 
 /// Everything that stands between a connection and a session.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct NegotiationFailure {
     /// Each requirement, and the side that does not meet it.
     pub missing: Vec<(Side, Requirement)>,
 }
 
 impl NegotiationFailure {
+    /// What is missing, and on which side.
+    #[must_use]
+    pub fn new(missing: impl IntoIterator<Item = (Side, Requirement)>) -> Self {
+        Self {
+            missing: missing.into_iter().collect(),
+        }
+    }
+
     /// Whether a side lacks something.
     #[must_use]
     pub fn has(&self, requirement: Requirement) -> bool {

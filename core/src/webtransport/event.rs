@@ -29,7 +29,7 @@ pub enum SessionEvent {
         /// Its direction.
         dir: Dir,
     },
-    /// A stream may be opened again after `OpenError::StreamLimit`.
+    /// A stream may be opened again after `OpenStreamError::StreamLimit`.
     StreamsAvailable(Dir),
     /// Datagrams wait in the session's ring; told once until drained.
     Datagrams,

@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode, Uri};
 /// The request for a session: an extended CONNECT without what the session layer
 /// fills in (method, `:protocol`, version fields).
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct ConnectRequest {
     /// Scheme `https`, authority and path.
     pub uri: Uri,
@@ -29,6 +30,28 @@ impl ConnectRequest {
         }
     }
 
+    /// The same with these further fields in place of those it had.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// The same with these application protocols offered, the preferred first.
+    #[must_use]
+    pub fn protocols<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same, and whether the session ends when the server selects none of the
+    /// protocols.
+    #[must_use]
+    pub fn protocol_required(mut self, required: bool) -> Self {
+        self.protocol_required = required;
+        self
+    }
+
     /// The `origin` field, if there is exactly one and it is visible ASCII.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
@@ -43,6 +66,7 @@ impl ConnectRequest {
 
 /// The answer that establishes a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct ConnectAnswer {
     /// A 2xx status; 200 unless there is a reason.
     pub status: StatusCode,
@@ -50,6 +74,35 @@ pub struct ConnectAnswer {
     pub headers: HeaderMap,
     /// The application protocol selected, one of those offered.
     pub protocol: Option<String>,
+}
+
+impl ConnectAnswer {
+    /// 200 without further fields or a protocol.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same with these further fields in place of those it had.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// The same with this application protocol selected.
+    #[must_use]
+    pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.protocol = Some(protocol.into());
+        self
+    }
 }
 
 impl Default for ConnectAnswer {

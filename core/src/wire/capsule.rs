@@ -97,7 +97,7 @@ pub enum Capsule {
     CloseSession {
         /// Application code.
         code: u32,
-        /// UTF-8 of at most [`MAX_REASON`] bytes, both checked.
+        /// UTF-8 of at most 1,024 bytes bytes, both checked.
         reason: Bytes,
     },
     /// WT_DRAIN_SESSION.
@@ -130,6 +130,7 @@ pub enum Capsule {
 
 /// Why a capsule is refused. The stream that carries it is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CapsuleError {
     /// A value longer or shorter than its fields.
     #[error("value of {0} does not match its fields")]

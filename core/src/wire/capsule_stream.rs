@@ -10,7 +10,8 @@ use super::{
     varint,
 };
 
-/// What comes next on a stream of capsules.
+/// What comes next on a stream of capsules: type and length, then the value (RFC 9297
+/// section 3.2), and nothing else ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A capsule begins.

@@ -22,6 +22,7 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// A field that compression may index.
+    #[must_use]
     pub const fn new(name: &'a [u8], value: &'a [u8]) -> Self {
         Self {
             name,
@@ -31,6 +32,7 @@ impl<'a> Field<'a> {
     }
 
     /// A field whose value must not enter a compression table.
+    #[must_use]
     pub const fn new_never_indexed(name: &'a [u8], value: &'a [u8]) -> Self {
         Self {
             name,
@@ -40,6 +42,7 @@ impl<'a> Field<'a> {
     }
 
     /// Size in bytes as limits count it: name, value and 32.
+    #[must_use]
     pub const fn size(&self) -> u64 {
         (self.name.len() as u64)
             .saturating_add(self.value.len() as u64)
@@ -91,6 +94,7 @@ pub struct FieldSection {
 
 impl FieldSection {
     /// An empty section; allocates nothing.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             bytes: Vec::new(),
@@ -121,8 +125,9 @@ impl FieldSection {
     }
 
     /// The lines in order.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter {
+    #[must_use]
+    pub fn iter(&self) -> FieldIter<'_> {
+        FieldIter {
             bytes: &self.bytes,
             start: 0,
             lines: self.lines.iter(),
@@ -131,6 +136,7 @@ impl FieldSection {
 
     /// The value of the first line called `name`, compared byte for byte.
     /// Linear in the number of lines.
+    #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.iter()
             .find(|field| field.name == name)
@@ -138,16 +144,19 @@ impl FieldSection {
     }
 
     /// Number of lines.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
     /// Whether there is no line.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Size in bytes as `SETTINGS_MAX_FIELD_SECTION_SIZE` counts it.
+    #[must_use]
     pub fn size(&self) -> u64 {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
         // Uncompressed names and values, and 32 bytes for every line.
@@ -182,13 +191,13 @@ impl fmt::Debug for FieldSection {
 
 /// Iterator over the lines of a [`FieldSection`].
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct FieldIter<'a> {
     bytes: &'a [u8],
     start: usize,
     lines: std::slice::Iter<'a, Line>,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for FieldIter<'a> {
     type Item = Field<'a>;
 
     fn next(&mut self) -> Option<Field<'a>> {
@@ -208,7 +217,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for FieldIter<'_> {}
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -218,9 +227,9 @@ impl fmt::Debug for Line {
 
 impl<'a> IntoIterator for &'a FieldSection {
     type Item = Field<'a>;
-    type IntoIter = Iter<'a>;
+    type IntoIter = FieldIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> FieldIter<'a> {
         self.iter()
     }
 }

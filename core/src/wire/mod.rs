@@ -19,7 +19,6 @@ pub mod grease;
 mod payload;
 pub mod priority;
 pub mod qpack;
-#[doc(hidden)]
 pub mod seen;
 pub mod settings;
 pub mod sf;

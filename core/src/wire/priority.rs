@@ -3,6 +3,7 @@ use super::sf::{Invalid, Member, dictionary};
 
 /// Priority of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Priority {
     /// 0 is the most urgent, 7 the least; 3 unless stated.
     pub urgency: u8,
@@ -12,6 +13,7 @@ pub struct Priority {
 
 /// What a field value states; `None` where it is silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stated {
     /// 0 to 7.
     pub urgency: Option<u8>,
@@ -32,6 +34,15 @@ impl Default for Priority {
 }
 
 impl Priority {
+    /// A priority. An urgency above 7 counts as 7.
+    #[must_use]
+    pub const fn new(urgency: u8, incremental: bool) -> Self {
+        Self {
+            urgency,
+            incremental,
+        }
+    }
+
     /// Reads a field value; what it does not state, or states wrongly, is the
     /// default. For the request field and PRIORITY_UPDATE, which replace the
     /// whole priority.

@@ -4,8 +4,8 @@
 use super::qpack::Text;
 
 /// The next bytes of a stream, in its order, as the reader understood them. What a
-/// reader refuses, or never comes to, is not told.
-#[doc(hidden)]
+/// reader refuses, or never comes to, is not told. Who keeps secrets has to know all of
+/// these, so that one more is a change for everybody.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// Types, lengths, ids, frames and capsules that the connection itself reads.

@@ -120,6 +120,7 @@ impl fmt::Debug for SettingId {
 /// Why a SETTINGS payload, or one setting, is refused. All are connection
 /// errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// An identifier that HTTP/3 forbids.
     #[error("{0} is forbidden")]
@@ -133,7 +134,7 @@ pub enum SettingsError {
     /// The payload ends inside a pair.
     #[error("SETTINGS end inside a pair")]
     Truncated,
-    /// More than [`MAX_ENTRIES`] pairs.
+    /// More pairs than 256, or than the caller takes.
     #[error("too many settings")]
     TooMany,
 }
@@ -199,7 +200,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError::Forbidden`] and [`SettingsError::Invalid`] for what a
     /// peer would refuse or an identifier of 2^62 or more,
-    /// [`SettingsError::TooMany`] beyond [`MAX_ENTRIES`].
+    /// [`SettingsError::TooMany`] beyond 256.
     pub fn set(&mut self, id: SettingId, value: VarInt) -> Result<(), SettingsError> {
         check(id, value)?;
         if VarInt::new(id.0).is_err() {
@@ -226,6 +227,7 @@ impl Settings {
     }
 
     /// Every setting kept, in the order sent.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (SettingId, u64)> + '_ {
         self.entries.iter().map(|(id, value)| (*id, value.get()))
     }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use aqueduct_core::capsule::{CapsuleError, CapsuleType, Part, RawCapsule, Reader};
+use aqueduct_core::code::Code;
 use aqueduct_core::error::ResetError;
 use aqueduct_core::id::StreamId;
 use bytes::{Bytes, BytesMut};
@@ -44,6 +45,7 @@ struct Begun {
 
 /// Type and length of a capsule.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct CapsuleHeader {
     /// Its type, known or not.
     pub ty: CapsuleType,
@@ -225,7 +227,7 @@ impl CapsuleReceiver {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
+    pub fn stop(&mut self, code: Code) -> Result<(), ResetError> {
         self.body.stop(code)
     }
 }

@@ -1,6 +1,7 @@
 //! Capsules to the peer.
 
 use aqueduct_core::capsule::{CapsuleType, encode_header};
+use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, ResetError};
 use aqueduct_core::id::StreamId;
 use bytes::Bytes;
@@ -115,7 +116,7 @@ impl CapsuleSender {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
+    pub fn reset(&mut self, code: Code) -> Result<(), ResetError> {
         self.body.reset(code)
     }
 

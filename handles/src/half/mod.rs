@@ -10,7 +10,7 @@ use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::StreamKey;
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 
 use crate::connection::ConnHandle;
 use crate::error::{ReadError, SendError, WriteError};
@@ -104,7 +104,7 @@ impl Half {
         }
     }
 
-    pub(crate) fn set_order(&self, order: i32) {
+    pub(crate) fn set_send_order(&self, order: i32) {
         self.conn.lock().core(self.conn.key, |core| {
             // A stream that is over needs no order.
             if let Ok(mut send) = core.send(self.key) {
@@ -113,7 +113,7 @@ impl Half {
         });
     }
 
-    pub(crate) fn set_group(&self, group: u32) {
+    pub(crate) fn set_send_group(&self, group: u32) {
         self.conn.lock().core(self.conn.key, |core| {
             // A stream that is over needs no group.
             if let Ok(mut send) = core.send(self.key) {

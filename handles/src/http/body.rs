@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, SendError};
 use aqueduct_core::head::Trailers;
 use aqueduct_core::id::StreamId;
@@ -89,8 +90,8 @@ impl BodySender {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
-        self.0.reset(code)
+    pub fn reset(&mut self, code: Code) -> Result<(), ResetError> {
+        self.0.reset(code.value())
     }
 
     /// Waits until the peer stopped this half (`Some`) or has acknowledged all
@@ -187,7 +188,7 @@ impl BodyReceiver {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
-        self.0.stop(code)
+    pub fn stop(&mut self, code: Code) -> Result<(), ResetError> {
+        self.0.stop(code.value())
     }
 }

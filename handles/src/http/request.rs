@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aqueduct_core::head::{End, Trailers};
 use aqueduct_core::id::{StreamId, StreamKey};
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
@@ -21,6 +21,7 @@ use crate::table::SendOver;
 /// The two halves work independently; [`split`](Self::split) gives them to two
 /// tasks. Dropping a half before its end cancels it with H3_REQUEST_CANCELLED.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RequestStream {
     /// The request's content.
     pub send: BodySender,

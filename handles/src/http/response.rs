@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, SendError};
 use aqueduct_core::head::{End, ResponseHead, Trailers};
 use aqueduct_core::id::StreamId;
@@ -130,7 +131,7 @@ impl ResponseSender {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn reset(&mut self, code: u64) -> Result<(), ResetError> {
+    pub fn reset(&mut self, code: Code) -> Result<(), ResetError> {
         self.body.reset(code)
     }
 
@@ -269,7 +270,7 @@ impl ResponseReceiver {
     ///
     /// # Errors
     /// [`ResetError`].
-    pub fn stop(&mut self, code: u64) -> Result<(), ResetError> {
+    pub fn stop(&mut self, code: Code) -> Result<(), ResetError> {
         self.0.stop(code)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aqueduct_core::code::Code;
 use aqueduct_core::head::Trailers;
 use aqueduct_core::id::StreamId;
-use aqueduct_core::wire::priority::Priority;
+use aqueduct_core::priority::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 
@@ -23,6 +23,7 @@ use crate::shared::Locked;
 /// take it for a request that was refused unread. Use
 /// [`reject`](Self::reject) for that.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ServerRequest {
     // The sender is dropped first: whether it was cut short decides what the
     // receiver tells the client.
@@ -144,14 +145,14 @@ impl ServerRequest {
     /// Refuses the request with H3_REQUEST_REJECTED: the client may send it
     /// again. Only for a request on which nothing was done.
     pub fn reject(mut self) {
-        self.reset(Code::H3_REQUEST_REJECTED.value());
+        self.reset(Code::H3_REQUEST_REJECTED);
     }
 
     /// Abandons both halves with an HTTP/3 error code; what has ended already
     /// stays ended.
-    pub fn reset(&mut self, code: u64) {
-        let _ = self.send.body.0.reset(code);
-        let _ = self.recv.0.stop(code);
+    pub fn reset(&mut self, code: Code) {
+        let _ = self.send.body.reset(code);
+        let _ = self.recv.stop(code);
     }
 
     /// Schedules the answer in place of what the client asked for (RFC 9218 §8).

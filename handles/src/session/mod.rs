@@ -115,9 +115,9 @@ impl Session {
     /// than the hash of the TLS connection allows, and some time after the end.
     pub fn export_keying_material(
         &self,
+        out: &mut [u8],
         label: &[u8],
         context: &[u8],
-        out: &mut [u8],
     ) -> Result<(), ExportFailed> {
         let context = exporter::context(self.id(), label, context).ok_or(ExportFailed)?;
         self.connection()

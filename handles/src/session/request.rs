@@ -89,10 +89,7 @@ impl SessionRequest {
     /// [`SessionError::ProtocolNotOffered`] for another one, and as for
     /// [`accept_with`](Self::accept_with).
     pub fn accept_with_protocol(self, protocol: &str) -> Result<Session, AcceptError> {
-        self.accept_with(ConnectAnswer {
-            protocol: Some(protocol.to_owned()),
-            ..ConnectAnswer::default()
-        })
+        self.accept_with(ConnectAnswer::new().protocol(protocol))
     }
 
     /// Accepts with an answer of its own: status, fields, application protocol.

@@ -44,7 +44,7 @@ async fn keying_material_is_the_sessions_own() {
         let (other, _server_other) = pair.session().await;
         let export = |session: &aqueduct_tokio::Session, label: &[u8], context: &[u8]| {
             let mut out = [0; 32];
-            let exported = session.export_keying_material(label, context, &mut out);
+            let exported = session.export_keying_material(&mut out, label, context);
             exported.map(|()| out)
         };
         let ours = export(&client, b"label", b"context").expect("open");

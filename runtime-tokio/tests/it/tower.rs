@@ -224,10 +224,7 @@ async fn a_client_that_leaves_ends_the_answer() {
         });
         let answering = tokio::spawn(answer(service, request("POST"), server));
         client.recv_response().await.expect("arrives");
-        client
-            .recv
-            .stop(Code::H3_REQUEST_CANCELLED.value())
-            .expect("open");
+        client.recv.stop(Code::H3_REQUEST_CANCELLED).expect("open");
         let error = answering.await.expect("no panic").expect_err("not taken");
         let stopped = WriteError::Stopped(http(Code::H3_REQUEST_CANCELLED));
         assert!(

@@ -89,7 +89,7 @@ impl App for Server {
             _ => false,
         };
         if drain && let Some(endpoint) = ports.endpoint(port) {
-            endpoint.drain_all(Instant::now(), Instant::now() + LIMIT);
+            endpoint.drain(Instant::now(), Instant::now() + LIMIT);
         }
     }
 

@@ -19,15 +19,9 @@ impl Tape {
     #[must_use]
     pub fn of(&self, config: EndpointConfig) -> EndpointConfig {
         let tape = self.clone();
-        let options = Options {
-            secrets: true,
-            transport: true,
-        };
+        let options = Options::new().secrets(true).transport(true);
         config.observe(recorder(options, move || {
-            Some(RecordSink {
-                to: Box::new(tape.clone()),
-                first: 0,
-            })
+            Some(RecordSink::new(tape.clone()))
         }))
     }
 

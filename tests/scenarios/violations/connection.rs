@@ -3,13 +3,13 @@
 use aqueduct_core::config::Config;
 use aqueduct_core::fault::Violation as Rule;
 use aqueduct_core::id::{Dir, Side, StreamId};
+use aqueduct_core::settings::{SettingId, Settings};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{
     RawPeer, WEBTRANSPORT, data, frame, get, join, settings, varint,
 };
 use aqueduct_core::transport::EarlyData;
-use aqueduct_core::wire::settings::{SettingId, Settings};
-use aqueduct_core::wire::varint::VarInt;
+use aqueduct_core::varint::VarInt;
 use aqueduct_tests::config;
 
 use super::Scenario;

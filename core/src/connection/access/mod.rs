@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::command::{Call, Outcome};
+use super::command::{Call, ToOutcome};
 use super::observer::Watched;
 use super::shell::Shell;
 use crate::code::Code;
@@ -80,26 +80,20 @@ impl<T: Transport> Access<'_, T> {
     // ---- for the files of this folder ----------------------------------------------
 
     /// An operation of a session.
-    fn run<R>(
+    fn run<R: ToOutcome>(
         &mut self,
         call: Option<Box<Call>>,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, Watched<'_, T>>) -> R,
-    ) -> R
-    where
-        for<'r> Outcome: From<&'r R>,
-    {
+    ) -> R {
         self.shell.run(self.t, self.now, call, work)
     }
 
     /// An operation of HTTP alone.
-    fn run_http<R>(
+    fn run_http<R: ToOutcome>(
         &mut self,
         call: Option<Box<Call>>,
         work: impl FnOnce(&mut H3, &mut Watched<'_, T>) -> R,
-    ) -> R
-    where
-        for<'r> Outcome: From<&'r R>,
-    {
+    ) -> R {
         self.shell.run_http(self.t, self.now, call, work)
     }
 

@@ -162,7 +162,7 @@ impl<T: Transport> SendStream<'_, T> {
 
     /// Order of this stream among the streams of its session and group: higher goes
     /// first, streams of the same order share. Default 0. No effect on a request's
-    /// stream, which has a [`Priority`] instead.
+    /// stream, which has a [`Priority`](crate::priority::Priority) instead.
     ///
     /// An order counts within its session only. The highest order in use of every
     /// session shares with that of the others; streams of lower orders step back,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::config::Limits;
 use crate::id::{StreamId, StreamKey};
+use crate::time::after;
 
 #[derive(Debug)]
 struct Early<A> {
@@ -43,7 +44,7 @@ impl Pending {
         }
         self.streams.push_back(Early {
             session,
-            until: now + limits.early_timeout,
+            until: after(now, limits.early_timeout),
             what: stream,
         });
         true
@@ -66,7 +67,7 @@ impl Pending {
         self.datagram_bytes += payload.len();
         self.datagrams.push_back(Early {
             session,
-            until: now + limits.early_timeout,
+            until: after(now, limits.early_timeout),
             what: payload,
         });
         true
@@ -155,7 +156,7 @@ fn next_stale<A>(
         if !goes_on(early.session) {
             return Some(early);
         }
-        early.until = now + limits.early_timeout;
+        early.until = after(now, limits.early_timeout);
         queue.push_back(early);
         if limits.early_timeout.is_zero() {
             break;

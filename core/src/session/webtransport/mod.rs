@@ -35,6 +35,7 @@ use super::floor::rings::Ring;
 use crate::config::{Config, Limits};
 use crate::event::{Event, StreamEvent};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::time::after;
 use crate::webtransport::dialect::{Dialects, Negotiated};
 use crate::webtransport::{ConnectRequest, SessionEvent, SessionLimits, SessionStats};
 
@@ -92,7 +93,7 @@ impl WebTransport {
     pub(crate) fn note_lost(&mut self, limits: &Limits, now: Instant, dir: Dir) {
         self.forget_lost(now);
         *self.lost.of(dir) += 1;
-        self.lost_until = Some(now + limits.early_timeout);
+        self.lost_until = Some(after(now, limits.early_timeout));
     }
 
     /// A session that begins now, with what may have been lost of it.

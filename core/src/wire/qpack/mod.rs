@@ -43,12 +43,10 @@ mod text;
 pub use self::decoder::{Decoded, Decoder, MAX_DECODER_BACKLOG};
 pub use self::encoder::{Encoder, MAX_ENCODER_BACKLOG};
 pub use self::error::{DecoderStreamReason, DecompressionReason, EncoderStreamReason, QpackError};
-pub use self::references::MAX_OUTSTANDING_SECTIONS;
 #[doc(hidden)]
-pub use self::{
-    huffman::{code_bits, encode as encode_huffman},
-    text::Text,
-};
+pub use self::huffman::{code_bits, encode as encode_huffman};
+pub use self::references::MAX_OUTSTANDING_SECTIONS;
+pub use self::text::Text;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@ use super::huffman::{self, InvalidHuffman, Symbols};
 use super::prefix_int::{Cursor, ReadError, put_int};
 
 /// A name or value, as it stands on the wire or in a table.
-#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text<'a> {
     /// The bytes themselves.
@@ -44,12 +43,14 @@ impl<'a> Text<'a> {
 
     /// What it stands for; `None` if it is not coded as it has to be. Linear in its
     /// length.
+    #[must_use]
     pub fn plain(&self) -> Option<Vec<u8>> {
         let mut plain = Vec::new();
         self.append_to(&mut plain, u64::MAX).ok().map(|_| plain)
     }
 
     /// The bytes on the wire, without their length.
+    #[must_use]
     pub fn wire(&self) -> &'a [u8] {
         match self {
             Self::Plain(bytes) | Self::Huffman(bytes) => bytes,

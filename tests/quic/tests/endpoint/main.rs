@@ -402,7 +402,7 @@ fn close_all_leaves_nothing_behind() {
     pair.establish();
     pair.server
         .endpoint
-        .close_all(pair.now, Code::H3_NO_ERROR, "going home");
+        .close(pair.now, Code::H3_NO_ERROR, "going home");
     pair.drive();
     pair.advance(Duration::from_secs(5));
     assert!(pair.server.endpoint.is_idle() && pair.client.endpoint.is_idle());
@@ -430,7 +430,7 @@ fn answers_to_nobody_are_bounded() {
     for _ in 0..1000 {
         pair.server
             .endpoint
-            .handle_datagram(pair.now, Arrival::from(remote), packet[..].into());
+            .handle_datagram(pair.now, Arrival::new(remote), packet[..].into());
     }
     let mut out = Vec::new();
     let mut answers = 0;
@@ -445,7 +445,7 @@ fn answers_to_nobody_are_bounded() {
 fn bytes_of_any_kind_are_taken() {
     let (mut pair, client, server) = Pair::connected(Options::default());
     let mut luck = Rng::new(7);
-    let from = Arrival::from(pair.client.addr);
+    let from = Arrival::new(pair.client.addr);
     for _ in 0..20_000 {
         let len = luck.bits() as usize % 1500;
         let bytes: Vec<u8> = (0..len).map(|_| luck.bits() as u8).collect();
@@ -474,7 +474,7 @@ fn a_connection_that_cannot_be_begun_says_why() {
         matches!(nameless, Err(ConnectError::InvalidServerName(_))),
         "{nameless:?}"
     );
-    endpoint.close_all(now, Code::H3_NO_ERROR, "");
+    endpoint.close(now, Code::H3_NO_ERROR, "");
     let late = endpoint.connect(now, &to(([127, 0, 0, 1], 1), "localhost"));
     assert!(matches!(late, Err(ConnectError::Refused)), "{late:?}");
     assert!(endpoint.is_idle());

@@ -185,8 +185,8 @@ fn play(seed: u64, rounds: usize) {
         ..Options::default()
     };
     options.transport.stream_receive_window = 8000;
-    options.transport.max_bidi_streams = 10;
-    options.transport.max_uni_streams = 10;
+    options.transport.max_streams_bidi = 10;
+    options.transport.max_streams_uni = 10;
     let mut pair = Pair::new(options);
     for link in [&mut pair.client.link, &mut pair.server.link] {
         (link.loss, link.duplicates) = (luck.bits() % 150, luck.bits() % 50);
@@ -213,16 +213,14 @@ fn play(seed: u64, rounds: usize) {
                 Ok(Reply::Stream(stream)) => mind.streams.push((key, stream)),
                 Ok(Reply::Session(session)) => mind.sessions.push((key, session)),
                 // Most refusals are right: the choice did not look at the state.
-                Ok(Reply::Done) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         pair.advance(Duration::from_millis(luck.bits() % 15));
         minds[0].learn(std::mem::take(&mut pair.client.events));
         minds[1].learn(std::mem::take(&mut pair.server.events));
     }
-    pair.client
-        .endpoint
-        .close_all(pair.now, Code::H3_NO_ERROR, "");
+    pair.client.endpoint.close(pair.now, Code::H3_NO_ERROR, "");
     pair.advance(Duration::from_secs(120));
     minds[0].learn(std::mem::take(&mut pair.client.events));
     minds[1].learn(std::mem::take(&mut pair.server.events));

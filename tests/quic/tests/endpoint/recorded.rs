@@ -24,7 +24,7 @@ fn an_endpoint_is_recorded_with_all_its_connections() {
     pair.drive();
     pair.client
         .endpoint
-        .close_all(pair.now, Code::H3_NO_ERROR, "bye");
+        .close(pair.now, Code::H3_NO_ERROR, "bye");
     pair.drive();
     let text = pair.server.recording();
     let udp = text.lines().filter(|line| line.starts_with("- udp "));
@@ -65,10 +65,7 @@ impl Write for Full {
 fn a_sink_that_fails_ends_the_recording_and_nothing_else() {
     let writes = Arc::new(AtomicUsize::new(0));
     let sink = Arc::clone(&writes);
-    let sinks = move || {
-        let to = Box::new(Full(Arc::clone(&sink)));
-        Some(RecordSink { to, first: 0 })
-    };
+    let sinks = move || Some(RecordSink::new(Full(Arc::clone(&sink))));
     let config = EndpointConfig::client().observe(recorder(Keep::default(), sinks));
     let mut pair = Pair::new(Options::default());
     pair.client.endpoint = Endpoint::new(config).expect("in range");
