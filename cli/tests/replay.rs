@@ -78,11 +78,16 @@ fn what_was_recorded_is_replayed_without_its_secrets() {
 
 #[test]
 fn secrets_are_kept_when_asked_for() {
-    let (folder, [server, _]) = recorded(&["--record-secrets"], &["--record-secrets"]);
+    let whole = ["--record-secrets", "--record-transport"];
+    let (folder, [server, _]) = recorded(&whole, &["--record-secrets"]);
     assert!(server.contains("MyTokenInQuery"), "{server}");
-    let run = aqueduct(["replay", text(&folder.path().join("server.rec"))]);
-    run.ok();
+    let files = ["server.rec", "client.rec"].map(|name| folder.path().join(name));
+    let [server, client] = files.each_ref().map(|file| text(file));
+    aqueduct(["replay", "--transport", server]).ok();
+    aqueduct(["replay", client]).ok();
+    aqueduct(["replay", "--transport", client]).expect(1, "no calls of the transport");
     aqueduct(["serve", "--record-secrets"]).expect(2, "--record");
+    aqueduct(["serve", "--record-transport"]).expect(2, "--record");
 }
 
 #[test]

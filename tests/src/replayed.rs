@@ -1,69 +1,92 @@
-//! Every test on the harness of the core is one of recording and replaying, too.
+//! Every test on the harness of the core is one of recording and replaying, too: once
+//! without secrets, with the same events again, and once with them, to the byte.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::connection::Observer;
-use aqueduct_core::id::Side;
+use aqueduct_core::connection::{Answer, Input, Observer, Outcome, Path, Seen};
+use aqueduct_core::event::Event;
+use aqueduct_core::id::{Side, StreamId};
 use aqueduct_core::testing::{Watch, epoch, watch_all};
+use aqueduct_record::{HEADER, Options, Record, Recording, ReplayError, Tape};
 
-use aqueduct_record::{HEADER, Options, Record, Recording, Tape};
+/// Length at which the recording with secrets is given up: the time is the test's.
+const LONG: usize = 1 << 20;
 
-/// From here on, each connection of a harness of this process is recorded, masked, and
-/// replayed when its harness is dropped.
+/// Everything is kept.
+const WHOLE: Options = Options {
+    secrets: true,
+    transport: true,
+};
+
+/// From here on, each connection of a harness of this process is recorded, and replayed
+/// when its harness is dropped.
 pub fn replay_all() {
     watch_all(|| Box::new(Kept::default()));
 }
 
-/// The recording of one harness.
+/// Lines of a recording, shared with those who write them.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<String>>);
+
+impl Lines {
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tape(&self, side: Side, config: &Config, seed: u64, options: Options) -> Tape {
+        if self.text().is_empty() {
+            self.text().push_str(HEADER);
+        }
+        let record = Record::new(side as u64, epoch(), options);
+        let lines = self.clone();
+        let sink = Box::new(move |text: &str| lines.text().push_str(text));
+        Tape::new(&record, side, config, seed, sink)
+    }
+}
+
+/// The recordings of one harness.
 #[derive(Debug, Default)]
 struct Kept {
-    text: Arc<Mutex<String>>,
+    masked: Lines,
+    whole: Lines,
     /// Something was taken out: what is left is not gone through.
     taken: bool,
 }
 
-impl Kept {
-    fn text(&self) -> MutexGuard<'_, String> {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Watch for Kept {
     fn connection(&mut self, side: Side, config: &Config, seed: u64) -> Box<dyn Observer> {
-        if self.text().is_empty() {
-            self.text().push_str(HEADER);
-        }
-        let record = Record::new(side as u64, epoch(), Options::default());
-        let text = Arc::clone(&self.text);
-        let sink = move |lines: &str| {
-            let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
-            text.push_str(lines);
-        };
-        Box::new(Tape::new(&record, side, config, seed, Box::new(sink)))
+        Box::new(Both {
+            masked: self.masked.tape(side, config, seed, Options::default()),
+            whole: Some(self.whole.tape(side, config, seed, WHOLE)),
+            lines: self.whole.clone(),
+        })
     }
 
     #[cfg(feature = "pair")]
     fn endpoint(&mut self) -> Option<Arc<aqueduct_core::endpoint::ObserverFactory>> {
-        let text = Arc::clone(&self.text);
+        let lines = self.masked.clone();
         Some(aqueduct_record::recorder(Options::default(), move || {
-            let to = Shared(Arc::clone(&text));
-            Some(aqueduct_record::RecordSink::new(to))
+            Some(aqueduct_record::RecordSink::new(lines.clone()))
         }))
     }
 
     fn take(&mut self) -> String {
         self.taken = true;
-        std::mem::take(&mut *self.text())
+        std::mem::take(&mut *self.masked.text())
     }
 
     fn len(&self) -> usize {
-        self.text().len()
+        self.masked.text().len()
     }
 
     fn check(&mut self, seed: u64) {
         if !self.taken {
-            check(&self.text(), seed);
+            check(&self.masked.text(), seed);
+        }
+        if self.whole.text().len() < LONG {
+            check(&self.whole.text(), seed);
         }
     }
 }
@@ -73,10 +96,18 @@ impl Watch for Kept {
 /// # Panics
 /// When it does not read, or a connection does not behave as it did.
 fn check(text: &str, seed: u64) {
+    if text.is_empty() {
+        return;
+    }
     let result = Recording::read(text).map_err(Into::into).and_then(|file| {
-        file.connections()
-            .iter()
-            .try_for_each(|connection| connection.replay(epoch(), &mut |_, _| {}).map(drop))
+        file.connections().iter().try_for_each(|connection| {
+            let replayed = connection.replay_transport(epoch(), &mut |_, _| {});
+            match replayed {
+                Err(ReplayError::NoTransport) => connection.replay(epoch(), &mut |_, _| {}),
+                replayed => replayed,
+            }
+            .map(drop)
+        })
     });
     if let Err(error) = result {
         let file = std::env::temp_dir().join(format!("aqueduct-{}-{seed}.rec", std::process::id()));
@@ -88,14 +119,51 @@ fn check(text: &str, seed: u64) {
     }
 }
 
-#[cfg(feature = "pair")]
-struct Shared(Arc<Mutex<String>>);
+/// Both recordings of one connection.
+#[derive(Debug)]
+struct Both {
+    masked: Tape,
+    /// Until it is long.
+    whole: Option<Tape>,
+    lines: Lines,
+}
+
+impl Both {
+    fn each(&mut self, tell: impl Fn(&mut Tape)) {
+        tell(&mut self.masked);
+        self.whole.iter_mut().for_each(tell);
+    }
+}
+
+impl Observer for Both {
+    fn input(&mut self, now: Instant, path: Path, input: Input<'_>) {
+        if self.lines.text().len() > LONG {
+            self.whole = None;
+        }
+        self.each(|tape| tape.input(now, path, input));
+    }
+
+    fn answer(&mut self, answer: Answer<'_>) {
+        self.each(|tape| tape.answer(answer));
+    }
+
+    fn seen(&mut self, stream: StreamId, what: Seen<'_>) {
+        self.each(|tape| tape.seen(stream, what));
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        self.each(|tape| tape.outcome(outcome));
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.each(|tape| tape.event(event));
+    }
+}
 
 #[cfg(feature = "pair")]
-impl std::io::Write for Shared {
+impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        text.push_str(&String::from_utf8_lossy(bytes));
+        self.text().push_str(&String::from_utf8_lossy(bytes));
         Ok(bytes.len())
     }
 

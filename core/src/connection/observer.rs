@@ -31,7 +31,7 @@ pub trait Observer: Debug + Send {
 }
 
 /// What goes into a connection.
-#[derive(Debug)]
+#[derive(Copy, Clone, Debug)]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// The transport tells something.
@@ -55,7 +55,7 @@ pub struct Path {
 }
 
 /// A call of the transport, by the name of its method, and what it gave.
-#[derive(Debug)]
+#[derive(Copy, Clone, Debug)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the methods of `Transport` have them")]
 pub enum Answer<'a> {
