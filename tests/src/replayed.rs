@@ -15,10 +15,7 @@ use aqueduct_record::{HEADER, Options, Record, Recording, ReplayError, Tape};
 const LONG: usize = 1 << 20;
 
 /// Everything is kept.
-const WHOLE: Options = Options {
-    secrets: true,
-    transport: true,
-};
+const WHOLE: Options = Options::new().secrets(true).transport(true);
 
 /// From here on, each connection of a harness of this process is recorded, and replayed
 /// when its harness is dropped.

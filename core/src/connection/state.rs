@@ -159,15 +159,7 @@ impl State {
             Life::Closed => return Err(RequestError::Closed),
             Life::Established => {}
         }
-        if self.h3.side == Side::Server {
-            return Err(RequestError::WrongSide);
-        }
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
-        // After a GOAWAY in either direction no request is begun.
-        if self.h3.goaway_received.is_some() || self.h3.goaway_sent.is_some() {
-            return Err(RequestError::Draining);
-        }
-        Ok(())
+        self.h3.may_request()
     }
 
     /// Whether a session could be asked for now.

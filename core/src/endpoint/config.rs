@@ -1,15 +1,11 @@
-//! What an endpoint and its connections are made with.
+//! What an endpoint is made with, and what quinn takes of it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn_proto::{
-    IdleTimeout, MtuDiscoveryConfig, TokenStore, TransportConfig, VarInt, congestion,
-};
-use rustls::quic::Version;
+use quinn_proto::TransportConfig;
 use thiserror::Error;
 
 #[cfg(feature = "quic-lb")]
@@ -17,155 +13,11 @@ use super::cid::{ConnectionIds, Luck};
 use super::incoming::IncomingPolicy;
 use super::observe::{EndpointObserver, ObserverFactory};
 use super::seed::{SeededIds, fold, system_seed};
-use super::tls::ALPN;
+use super::settings::TransportSettings;
+use super::tls;
 use crate::config::Config;
 use crate::id::Side;
 use crate::mix::Mix;
-
-/// How a connection uses QUIC: what it grants the peer, what it keeps for it,
-/// and how it finds its speed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct TransportSettings {
-    /// Silence after which a connection is given up; the smaller of both ends'
-    /// counts. `None` waits forever. Default 30 s.
-    pub idle_timeout: Option<Duration>,
-    /// Silence after which a PING is sent to keep the connection. Default none.
-    pub keep_alive: Option<Duration>,
-    /// Bidirectional streams the peer may have open at once, at most 2^60.
-    /// Default 128.
-    pub max_streams_bidi: u64,
-    /// Unidirectional streams the peer may have open at once, at most 2^60; HTTP/3
-    /// itself takes 3. Default 128.
-    pub max_streams_uni: u64,
-    /// Bytes the peer may send on one stream before they are read. Default 1 MiB.
-    pub stream_receive_window: u64,
-    /// Bytes the peer may send on all streams before they are read. Default 16 MiB.
-    pub receive_window: u64,
-    /// Bytes taken from the application before they are acknowledged. Default 8 MiB.
-    pub send_window: u64,
-    /// Bytes of received datagrams held for the layers above; the oldest are
-    /// dropped beyond it. The announced largest datagram is this or 65,535.
-    /// Default 1 MiB.
-    pub datagram_receive_buffer: usize,
-    /// Bytes of datagrams held until the congestion controller lets them go.
-    /// Default 1 MiB.
-    pub datagram_send_buffer: usize,
-    /// UDP payload assumed to pass before any probe, at least 1,200. Default 1,200.
-    pub initial_mtu: u16,
-    /// Largest UDP payload probed for; `None` probes nothing. Default 1,452.
-    pub mtu_discovery: Option<u16>,
-    /// Round-trip time assumed before the first sample. Default 333 ms (RFC 9002).
-    pub initial_rtt: Duration,
-    /// How the sending rate is found.
-    pub congestion: Congestion,
-    /// Hand several datagrams to the socket at once where it can. Default yes.
-    pub segmentation_offload: bool,
-}
-
-/// How the sending rate is found.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Congestion {
-    /// RFC 9438.
-    #[default]
-    Cubic,
-    /// RFC 9002 §7.
-    NewReno,
-    /// BBR version 1; experimental.
-    Bbr,
-}
-
-impl Default for TransportSettings {
-    fn default() -> Self {
-        Self {
-            idle_timeout: Some(Duration::from_secs(30)),
-            keep_alive: None,
-            max_streams_bidi: 128,
-            max_streams_uni: 128,
-            stream_receive_window: 1 << 20,
-            receive_window: 16 << 20,
-            send_window: 8 << 20,
-            datagram_receive_buffer: 1 << 20,
-            datagram_send_buffer: 1 << 20,
-            initial_mtu: 1200,
-            mtu_discovery: Some(1452),
-            initial_rtt: Duration::from_millis(333),
-            congestion: Congestion::Cubic,
-            segmentation_offload: true,
-        }
-    }
-}
-
-impl TransportSettings {
-    /// The settings as quinn takes them.
-    fn build(&self, datagrams: bool) -> Result<TransportConfig, ConfigError> {
-        let window = |name, value| match VarInt::from_u64(value) {
-            Ok(value) if value.into_inner() > 0 => Ok(value),
-            _ => Err(ConfigError::OutOfRange(name)),
-        };
-        let streams = |name, value| match VarInt::from_u64(value) {
-            //= https://www.rfc-editor.org/rfc/rfc9000#section-4.6
-            // A stream count above 2^60 could not be expressed as stream ids.
-            Ok(value) if value.into_inner() <= 1 << 60 => Ok(value),
-            _ => Err(ConfigError::OutOfRange(name)),
-        };
-        if self.initial_mtu < 1200 {
-            return Err(ConfigError::OutOfRange("initial_mtu"));
-        }
-        if self.initial_rtt.is_zero() {
-            return Err(ConfigError::OutOfRange("initial_rtt"));
-        }
-        let idle = match self.idle_timeout {
-            None => None,
-            Some(limit) if limit.as_millis() == 0 => {
-                return Err(ConfigError::OutOfRange("idle_timeout"));
-            }
-            Some(limit) => Some(
-                IdleTimeout::try_from(limit)
-                    .map_err(|_| ConfigError::OutOfRange("idle_timeout"))?,
-            ),
-        };
-        let mtu = match self.mtu_discovery {
-            None => None,
-            Some(limit) if limit < self.initial_mtu => {
-                return Err(ConfigError::OutOfRange("mtu_discovery"));
-            }
-            Some(limit) => {
-                let mut discovery = MtuDiscoveryConfig::default();
-                discovery.upper_bound(limit);
-                Some(discovery)
-            }
-        };
-        let mut built = TransportConfig::default();
-        built
-            .max_idle_timeout(idle)
-            .keep_alive_interval(self.keep_alive)
-            .max_concurrent_bidi_streams(streams("max_streams_bidi", self.max_streams_bidi)?)
-            .max_concurrent_uni_streams(streams("max_streams_uni", self.max_streams_uni)?)
-            .stream_receive_window(window("stream_receive_window", self.stream_receive_window)?)
-            .receive_window(window("receive_window", self.receive_window)?)
-            .send_window(window("send_window", self.send_window)?.into_inner())
-            .datagram_receive_buffer_size(datagrams.then_some(self.datagram_receive_buffer))
-            .datagram_send_buffer_size(self.datagram_send_buffer)
-            .initial_mtu(self.initial_mtu)
-            .mtu_discovery_config(mtu)
-            .initial_rtt(self.initial_rtt)
-            .enable_segmentation_offload(self.segmentation_offload);
-        match self.congestion {
-            Congestion::Cubic => {
-                built.congestion_controller_factory(Arc::new(congestion::CubicConfig::default()))
-            }
-            Congestion::NewReno => {
-                built.congestion_controller_factory(Arc::new(congestion::NewRenoConfig::default()))
-            }
-            Congestion::Bbr => {
-                built.congestion_controller_factory(Arc::new(congestion::BbrConfig::default()))
-            }
-        };
-        Ok(built)
-    }
-}
 
 /// Why an endpoint or connection cannot be made as configured.
 #[derive(Clone, Debug, Error)]
@@ -245,7 +97,7 @@ impl EndpointConfig {
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
         let server = ServerParts {
-            quic: quinn_proto::ServerConfig::with_crypto(server_crypto(tls)?),
+            quic: quinn_proto::ServerConfig::with_crypto(tls::server_crypto(tls)?),
             http: Arc::new(http),
         };
         Ok(Self {
@@ -413,141 +265,4 @@ pub(super) struct Built {
     pub(super) endpoint: quinn_proto::Endpoint,
     pub(super) server: Option<Arc<quinn_proto::ServerConfig>>,
     pub(super) seed: u64,
-}
-
-/// Where a client connects to, and how.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct Target {
-    /// The server's address.
-    pub addr: SocketAddr,
-    /// The name in the server's certificate, sent as SNI: a DNS name or an IP
-    /// address without brackets.
-    pub server_name: String,
-    /// Trust, ALPN, resumption and client certificates. Without ALPN, `h3` is
-    /// offered. Early data (0-RTT) is turned off.
-    pub tls: Arc<rustls::ClientConfig>,
-    /// How HTTP/3 behaves on the connection.
-    pub http: Arc<Config>,
-    /// How the connection uses QUIC, when not as the endpoint's other connections.
-    pub transport: Option<TransportSettings>,
-}
-
-impl Target {
-    /// A connection with defaults.
-    #[must_use]
-    pub fn new(addr: SocketAddr, server_name: &str, tls: Arc<rustls::ClientConfig>) -> Self {
-        let http = Arc::new(Config::default());
-        Self {
-            addr,
-            server_name: server_name.into(),
-            tls,
-            http,
-            transport: None,
-        }
-    }
-
-    /// How HTTP/3 behaves on the connection.
-    #[must_use]
-    pub fn http(mut self, config: Config) -> Self {
-        self.http = Arc::new(config);
-        self
-    }
-
-    /// How the connection uses QUIC, when not as the endpoint's other connections.
-    #[must_use]
-    pub fn transport(mut self, settings: TransportSettings) -> Self {
-        self.transport = Some(settings);
-        self
-    }
-
-    /// As a socket at `local` reaches it: an IPv6 socket reaches IPv4 hosts by their
-    /// mapped addresses (RFC 4291 section 2.5.5.2).
-    #[must_use]
-    pub fn reached_from(mut self, local: SocketAddr) -> Self {
-        if let (true, IpAddr::V4(ip)) = (local.is_ipv6(), self.addr.ip()) {
-            self.addr.set_ip(ip.to_ipv6_mapped().into());
-        }
-        self
-    }
-
-    pub(super) fn crypto(
-        &self,
-        tokens: Arc<dyn TokenStore>,
-    ) -> Result<quinn_proto::ClientConfig, ConfigError> {
-        let mut tls = Arc::clone(&self.tls);
-        if tls.alpn_protocols.is_empty() {
-            Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
-        }
-        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
-        // CONNECT is not safe to be replayed. Nothing goes out early.
-        if tls.enable_early_data {
-            Arc::make_mut(&mut tls).enable_early_data = false;
-        }
-        let tls =
-            QuicClientConfig::try_from(tls).map_err(|why| ConfigError::Tls(why.to_string()))?;
-        let mut config = quinn_proto::ClientConfig::new(Arc::new(tls));
-        config.token_store(tokens);
-        Ok(config)
-    }
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target")
-            .field("addr", &self.addr)
-            .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
-    }
-}
-
-fn server_crypto(mut tls: Arc<rustls::ServerConfig>) -> Result<Arc<QuicServerConfig>, ConfigError> {
-    if tls.alpn_protocols.is_empty() {
-        Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
-    }
-    // What may be a replay is not taken, so that a CONNECT never is one.
-    if tls.max_early_data_size > 0 {
-        Arc::make_mut(&mut tls).max_early_data_size = 0;
-    }
-    // quinn takes it for granted that a session can be started, so that is tried
-    // once here instead of failing at the first connection.
-    rustls::quic::ServerConnection::new(Arc::clone(&tls), Version::V1, Vec::new())
-        .map_err(|why| ConfigError::Tls(why.to_string()))?;
-    let crypto =
-        QuicServerConfig::try_from(tls).map_err(|why| ConfigError::Tls(why.to_string()))?;
-    Ok(Arc::new(crypto))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_out_of_range_are_named() {
-        type Change = fn(&mut TransportSettings);
-        let changes: [(&str, Change); 6] = [
-            ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
-            ("initial_mtu", |s| s.initial_mtu = 1199),
-            ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
-            ("max_streams_bidi", |s| s.max_streams_bidi = (1 << 60) + 1),
-            ("receive_window", |s| s.receive_window = 1 << 62),
-            ("send_window", |s| s.send_window = 0),
-        ];
-        for (field, change) in changes {
-            let mut settings = TransportSettings::default();
-            change(&mut settings);
-            let error = EndpointConfig::client()
-                .transport(settings)
-                .expect_err(field);
-            assert!(
-                matches!(error, ConfigError::OutOfRange(name) if name == field),
-                "{error}"
-            );
-        }
-        assert!(
-            EndpointConfig::client()
-                .transport(TransportSettings::default())
-                .is_ok()
-        );
-    }
 }

@@ -64,6 +64,8 @@ mod observe;
 mod packet;
 mod quic;
 mod seed;
+mod settings;
+mod target;
 pub mod tls;
 
 use std::collections::VecDeque;
@@ -88,7 +90,7 @@ use crate::time::heap::Timers;
 
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
-pub use config::{ConfigError, Congestion, EndpointConfig, Target, TransportSettings};
+pub use config::{ConfigError, EndpointConfig};
 pub use connection::{
     ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats, PeerParameters,
 };
@@ -96,6 +98,8 @@ pub use incoming::{IncomingPolicy, Retry};
 pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
+pub use settings::{Congestion, TransportSettings};
+pub use target::Target;
 
 use config::Trace;
 use connection::State;
@@ -267,7 +271,7 @@ impl Endpoint {
                 {
                     state.quic.handle_event(event);
                     let key = connection::key(handle, slot.generation);
-                    self.touch(key);
+                    touched(&mut self.dirty, state, key);
                 }
                 self.spare.push(response);
             }
@@ -285,9 +289,9 @@ impl Endpoint {
         // Each connection once: what wants to be called again at the same time is
         // armed when it is pumped.
         while let Some(key) = self.timers.pop_due(now) {
-            if let Some(state) = self.state_mut(key) {
+            if let Some(state) = state_of(&mut self.slots, key) {
                 state.handle_timeout(now);
-                self.touch(key);
+                touched(&mut self.dirty, state, key);
             }
         }
     }
@@ -313,9 +317,9 @@ impl Endpoint {
     pub fn handle_rebind(&mut self, now: Instant) {
         self.see(now);
         for key in self.keys() {
-            if let Some(state) = self.state_mut(key) {
+            if let Some(state) = state_of(&mut self.slots, key) {
                 state.quic.local_address_changed();
-                self.touch(key);
+                touched(&mut self.dirty, state, key);
             }
         }
     }
@@ -328,11 +332,11 @@ impl Endpoint {
     /// still be read, and everything else says that the connection is closed.
     pub fn connection(&mut self, now: Instant, key: ConnKey) -> Option<ConnectionMut<'_>> {
         let now = self.see(now);
-        self.state_mut(key)?;
+        let state = state_of(&mut self.slots, key)?;
         // Nothing can be polled while the loan lasts, so what it changes is looked
         // at after its end.
-        self.touch(key);
-        Some(self.state_mut(key)?.lend(now))
+        touched(&mut self.dirty, state, key);
+        Some(state.lend(now))
     }
 
     /// A connection to be looked at, and for its datagrams to be taken; `None` as for
@@ -340,7 +344,7 @@ impl Endpoint {
     /// afterwards.
     pub fn peek(&mut self, key: ConnKey) -> Option<ConnectionRef<'_>> {
         let now = self.now?;
-        Some(ConnectionRef(self.state_mut(key)?.lend(now)))
+        Some(ConnectionRef(state_of(&mut self.slots, key)?.lend(now)))
     }
 
     /// What QUIC knows about a connection; `None` once it is forgotten, as for
@@ -412,19 +416,24 @@ impl Endpoint {
     /// connection's last; [`Self::connection`] knows it for some time more.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
-        if !self.has_events() {
-            return None;
+        self.process();
+        while let Some(key) = self.eventful.pop_front() {
+            let Some(state) = state_of(&mut self.slots, key) else {
+                continue;
+            };
+            let Some(event) = state.http.poll_event() else {
+                state.eventful = false;
+                continue;
+            };
+            if matches!(event, Event::Closed(_)) {
+                state.told = true;
+                touched(&mut self.dirty, state, key);
+            } else {
+                self.eventful.push_back(key);
+            }
+            return Some((key, event));
         }
-        let key = self.eventful.pop_front()?;
-        let state = self.state_mut(key)?;
-        let event = state.http.poll_event()?;
-        if matches!(event, Event::Closed(_)) {
-            state.told = true;
-            self.touch(key);
-        } else {
-            self.eventful.push_back(key);
-        }
-        Some((key, event))
+        None
     }
 
     /// Whether [`Self::poll_event`] has one to give. Sending makes events too, so
@@ -433,7 +442,7 @@ impl Endpoint {
     pub fn has_events(&mut self) -> bool {
         self.process();
         while let Some(key) = self.eventful.front().copied() {
-            if let Some(state) = self.state_mut(key) {
+            if let Some(state) = state_of(&mut self.slots, key) {
                 if state.http.has_events() {
                     return true;
                 }
@@ -463,7 +472,7 @@ impl Endpoint {
             return Some(transmit);
         }
         while let Some(key) = self.sending.pop_front() {
-            let Some(state) = self.state_mut(key) else {
+            let Some(state) = state_of(&mut self.slots, key) else {
                 continue;
             };
             let transmit = state.quic.poll_transmit(now, max_segments.max(1), out);
@@ -472,7 +481,7 @@ impl Endpoint {
             self.timers.arm(key, deadline);
             if let Some(transmit) = transmit {
                 // Sending may have made events, and there may be more to send.
-                self.touch(key);
+                touched(&mut self.dirty, state, key);
                 if let Some(observer) = &mut self.observer {
                     observer.datagram(now, Way::Out, transmit.size);
                 }
@@ -498,14 +507,6 @@ impl Endpoint {
         now
     }
 
-    fn state_mut(&mut self, key: ConnKey) -> Option<&mut State> {
-        let slot = self.slots.get_mut(key.index())?;
-        if slot.generation != key.generation {
-            return None;
-        }
-        slot.state.as_deref_mut()
-    }
-
     fn keys(&self) -> Vec<ConnKey> {
         let live = self
             .slots
@@ -514,16 +515,6 @@ impl Endpoint {
             .filter(|(_, slot)| slot.state.is_some());
         live.map(|(at, slot)| connection::key(ConnectionHandle(at), slot.generation))
             .collect()
-    }
-
-    /// Something happened to a connection.
-    fn touch(&mut self, key: ConnKey) {
-        if let Some(state) = self.state_mut(key)
-            && !state.dirty
-        {
-            state.dirty = true;
-            self.dirty.push_back(key);
-        }
     }
 
     /// Pumps every connection that something happened to, and puts it on the
@@ -608,11 +599,10 @@ impl Endpoint {
         let mut generation = 0;
         if let Some(slot) = self.slots.get_mut(handle.0) {
             generation = slot.generation;
-            slot.state = Some(Box::new(state));
+            let state = slot.state.insert(Box::new(state));
+            touched(&mut self.dirty, state, connection::key(handle, generation));
         }
-        let key = connection::key(handle, generation);
-        self.touch(key);
-        key
+        connection::key(handle, generation)
     }
 
     /// Decides about a connection attempt.
@@ -708,6 +698,23 @@ impl Endpoint {
         response.truncate(transmit.size);
         self.responses
             .push_back((from_transmit(transmit), response));
+    }
+}
+
+/// The connection that a key names. O(1).
+fn state_of(slots: &mut [Slot], key: ConnKey) -> Option<&mut State> {
+    let slot = slots.get_mut(key.index())?;
+    if slot.generation != key.generation {
+        return None;
+    }
+    slot.state.as_deref_mut()
+}
+
+/// Something happened to a connection: it is pumped before anything is polled.
+fn touched(dirty: &mut VecDeque<ConnKey>, state: &mut State, key: ConnKey) {
+    if !state.dirty {
+        state.dirty = true;
+        dirty.push_back(key);
     }
 }
 

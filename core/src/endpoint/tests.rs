@@ -34,7 +34,7 @@ fn a_resumed_connection_asks_for_sessions_when_settings_have_come() {
     assert!(pair.client(first).access().may_open_session().is_ok());
 
     let second = pair.connect();
-    let state = pair.client.endpoint.state_mut(second).expect("known");
+    let state = super::state_of(&mut pair.client.endpoint.slots, second).expect("known");
     assert!(!state.quic.has_0rtt(), "nothing can be sent early");
     let request = ConnectRequest::new(Uri::from_static("https://localhost/"));
     let (mut answers, mut events) = (Vec::new(), Vec::new());

@@ -342,8 +342,23 @@ impl H3 {
         self.early_priorities.remove(at).map(|early| early.1)
     }
 
+    /// Applies the application's wish, and tells it to a server.
+    pub(crate) fn set_priority<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        priority: Priority,
+    ) {
+        self.reprioritize(t, key, priority);
+        //= https://www.rfc-editor.org/rfc/rfc9218#section-7
+        // PRIORITY_UPDATE is sent by clients alone.
+        if self.side == Side::Client {
+            self.send_priority_update(t, key.id, priority);
+        }
+    }
+
     /// Applies a priority to a request's own stream.
-    pub(crate) fn reprioritize<T: Transport>(
+    pub(super) fn reprioritize<T: Transport>(
         &mut self,
         t: &mut T,
         key: StreamKey,
@@ -386,12 +401,7 @@ impl H3 {
     }
 
     /// Tells the server a new priority.
-    pub(crate) fn send_priority_update<T: Transport>(
-        &mut self,
-        t: &mut T,
-        id: StreamId,
-        priority: Priority,
-    ) {
+    fn send_priority_update<T: Transport>(&mut self, t: &mut T, id: StreamId, priority: Priority) {
         let value = priority.encode();
         let id = VarInt::new(id.wire()).unwrap_or_default();
         frame::put_priority_update(self.control_out.buffer(), false, id, value.as_bytes());

@@ -17,13 +17,26 @@ use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
 use crate::head::{End, RequestHead, ResponseHead};
-use crate::id::{Dir, StreamKey};
+use crate::id::{Dir, Side, StreamKey};
 use crate::transport::{StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame;
 use crate::wire::priority::Priority;
 
 impl H3 {
+    /// Whether a request could begin now, whatever its head.
+    pub(crate) fn may_request(&self) -> Result<(), RequestError> {
+        if self.side == Side::Server {
+            return Err(RequestError::WrongSide);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+        // After a GOAWAY in either direction no request is begun.
+        if self.goaway_received.is_some() || self.goaway_sent.is_some() {
+            return Err(RequestError::Draining);
+        }
+        Ok(())
+    }
+
     /// Sends a request (client).
     pub(crate) fn request<T: Transport>(
         &mut self,
@@ -31,6 +44,28 @@ impl H3 {
         head: &RequestHead,
         end: End,
     ) -> Result<StreamKey, RequestError> {
+        //= https://www.rfc-editor.org/rfc/rfc9220#section-3
+        // `:protocol` goes to servers alone that have said they take it.
+        if head.protocol.is_some() {
+            let settings = self
+                .settings_in_force()
+                .ok_or(RequestError::SettingsNotReceived)?;
+            if !settings.enable_connect_protocol() {
+                return Err(RequestError::ConnectProtocolNotEnabled);
+            }
+        }
+        self.request_implied(t, head, end)
+    }
+
+    /// The same where something older than the setting allows `:protocol`: WebTransport
+    /// drafts that imply it.
+    pub(crate) fn request_implied<T: Transport>(
+        &mut self,
+        t: &mut T,
+        head: &RequestHead,
+        end: End,
+    ) -> Result<StreamKey, RequestError> {
+        self.may_request()?;
         let invalid = |wrong: Wrong| RequestError::InvalidHead(wrong.into());
         let fields = message::build_request(head).map_err(invalid)?;
         let length = message::content_length(&head.headers).map_err(invalid)?;

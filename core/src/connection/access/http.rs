@@ -6,7 +6,7 @@ use super::super::command::Command;
 use super::Access;
 use crate::error::{Gone, RequestError, SendError};
 use crate::head::{End, RequestHead, ResponseHead};
-use crate::id::{Side, StreamKey};
+use crate::id::StreamKey;
 use crate::session::Sessions;
 use crate::transport::Transport;
 use crate::wire::priority::Priority;
@@ -22,17 +22,6 @@ impl<T: Transport> Access<'_, T> {
     /// [`RequestError`]; nothing was sent.
     pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, RequestError> {
         self.shell.state.may_open()?;
-        //= https://www.rfc-editor.org/rfc/rfc9220#section-3
-        // `:protocol` goes to servers alone that have said they take it.
-        if head.protocol.is_some() {
-            let settings = self
-                .h3()
-                .settings_in_force()
-                .ok_or(RequestError::SettingsNotReceived)?;
-            if !settings.enable_connect_protocol() {
-                return Err(RequestError::ConnectProtocolNotEnabled);
-            }
-        }
         let call = self
             .shell
             .noted(|| Command::Request(Box::new(head.clone()), end));
@@ -82,12 +71,7 @@ impl<T: Transport> Access<'_, T> {
         let slot = self.slot(stream).ok_or(Gone)?;
         slot.exchange_ref().ok_or(Gone)?;
         let call = self.shell.noted(|| Command::SetPriority(stream, priority));
-        self.run_http(call, |h3, t| {
-            h3.reprioritize(t, stream, priority);
-            if h3.side == Side::Client {
-                h3.send_priority_update(t, stream.id(), priority);
-            }
-        });
+        self.run_http(call, |h3, t| h3.set_priority(t, stream, priority));
         Ok(())
     }
 }

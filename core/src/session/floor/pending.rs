@@ -2,8 +2,8 @@
 //! any order, so what names a CONNECT may overtake it.
 //!
 //! Bounded in number, bytes and time. A waiting stream's body is not read, so flow
-//! control holds its sender back. Every arrival waits equally long, so the one that
-//! came first is the first that has waited long enough.
+//! control holds its sender back. What is handed over keeps its order of arrival,
+//! however often its wait was extended.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -91,14 +91,12 @@ impl Pending {
         self.streams.retain(|early| early.what != stream);
     }
 
-    /// When the oldest arrival has waited long enough.
+    /// When one of them has waited long enough. O(what waits), at most
+    /// [`Limits::early_streams`] and [`Limits::early_datagrams`].
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let stream = self.streams.front().map(|early| early.until);
-        let datagram = self.datagrams.front().map(|early| early.until);
-        match (stream, datagram) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let streams = self.streams.iter().map(|early| early.until);
+        let datagrams = self.datagrams.iter().map(|early| early.until);
+        streams.chain(datagrams).min()
     }
 
     /// The next stream that has waited long enough, and its session. One whose
@@ -151,16 +149,40 @@ fn next_stale<A>(
     now: Instant,
     goes_on: impl Fn(StreamId) -> bool,
 ) -> Option<Early<A>> {
-    while queue.front().is_some_and(|early| early.until <= now) {
-        let mut early = queue.pop_front()?;
-        if !goes_on(early.session) {
-            return Some(early);
+    let at = queue.iter_mut().position(|early| {
+        if early.until > now {
+            return false;
         }
-        early.until = after(now, limits.early_timeout);
-        queue.push_back(early);
-        if limits.early_timeout.is_zero() {
-            break;
+        if goes_on(early.session) {
+            early.until = after(now, limits.early_timeout);
+            return false;
         }
+        true
+    })?;
+    queue.remove(at)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an epoch to count from")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waited_longer_is_still_handed_over_in_order_of_arrival() {
+        let limits = Limits::default();
+        let start = Instant::now();
+        let step = limits.early_timeout / 2;
+        let session = StreamId::new(crate::id::Side::Client, crate::id::Dir::Bi, 0);
+        let mut pending = Pending::default();
+        assert!(pending.hold_datagram(&limits, start, session, Bytes::from_static(b"first")));
+        let later = start + step;
+        assert!(pending.hold_datagram(&limits, later, session, Bytes::from_static(b"second")));
+
+        assert_eq!(pending.deadline(), Some(start + limits.early_timeout));
+        let stale = start + limits.early_timeout;
+        assert_eq!(pending.drop_stale_datagrams(&limits, stale, |_| true), 0);
+        assert_eq!(pending.deadline(), Some(later + limits.early_timeout));
+
+        assert_eq!(pending.take_datagrams(session), ["first", "second"]);
     }
-    None
 }

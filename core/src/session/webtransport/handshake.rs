@@ -203,7 +203,7 @@ impl WebTransport {
                 .entry(DRAFT02_REQUEST)
                 .or_insert(HeaderValue::from_static("1"));
         }
-        let stream = cx.h3.request(cx.t, &head, End::More)?;
+        let stream = cx.h3.request_implied(cx.t, &head, End::More)?;
         let session = Session {
             offered: request.protocols.clone(),
             protocol_required: request.protocol_required,

@@ -1,0 +1,188 @@
+//! How a connection uses QUIC, checked and as quinn takes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion};
+
+use super::config::ConfigError;
+
+/// How a connection uses QUIC: what it grants the peer, what it keeps for it,
+/// and how it finds its speed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TransportSettings {
+    /// Silence after which a connection is given up; the smaller of both ends'
+    /// counts. `None` waits forever. Default 30 s.
+    pub idle_timeout: Option<Duration>,
+    /// Silence after which a PING is sent to keep the connection. Default none.
+    pub keep_alive: Option<Duration>,
+    /// Bidirectional streams the peer may have open at once, at most 2^60.
+    /// Default 128.
+    pub max_streams_bidi: u64,
+    /// Unidirectional streams the peer may have open at once, at most 2^60; HTTP/3
+    /// itself takes 3. Default 128.
+    pub max_streams_uni: u64,
+    /// Bytes the peer may send on one stream before they are read. Default 1 MiB.
+    pub stream_receive_window: u64,
+    /// Bytes the peer may send on all streams before they are read. Default 16 MiB.
+    pub receive_window: u64,
+    /// Bytes taken from the application before they are acknowledged. Default 8 MiB.
+    pub send_window: u64,
+    /// Bytes of received datagrams held for the layers above; the oldest are
+    /// dropped beyond it. The announced largest datagram is this or 65,535.
+    /// Default 1 MiB.
+    pub datagram_receive_buffer: usize,
+    /// Bytes of datagrams held until the congestion controller lets them go.
+    /// Default 1 MiB.
+    pub datagram_send_buffer: usize,
+    /// UDP payload assumed to pass before any probe, at least 1,200. Default 1,200.
+    pub initial_mtu: u16,
+    /// Largest UDP payload probed for; `None` probes nothing. Default 1,452.
+    pub mtu_discovery: Option<u16>,
+    /// Round-trip time assumed before the first sample. Default 333 ms (RFC 9002).
+    pub initial_rtt: Duration,
+    /// How the sending rate is found.
+    pub congestion: Congestion,
+    /// Hand several datagrams to the socket at once where it can. Default yes.
+    pub segmentation_offload: bool,
+}
+
+/// How the sending rate is found.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Congestion {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 9002 §7.
+    NewReno,
+    /// BBR version 1; experimental.
+    Bbr,
+}
+
+impl Default for TransportSettings {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Some(Duration::from_secs(30)),
+            keep_alive: None,
+            max_streams_bidi: 128,
+            max_streams_uni: 128,
+            stream_receive_window: 1 << 20,
+            receive_window: 16 << 20,
+            send_window: 8 << 20,
+            datagram_receive_buffer: 1 << 20,
+            datagram_send_buffer: 1 << 20,
+            initial_mtu: 1200,
+            mtu_discovery: Some(1452),
+            initial_rtt: Duration::from_millis(333),
+            congestion: Congestion::Cubic,
+            segmentation_offload: true,
+        }
+    }
+}
+
+impl TransportSettings {
+    /// The settings as quinn takes them.
+    pub(super) fn build(&self, datagrams: bool) -> Result<TransportConfig, ConfigError> {
+        let window = |name, value| match VarInt::from_u64(value) {
+            Ok(value) if value.into_inner() > 0 => Ok(value),
+            _ => Err(ConfigError::OutOfRange(name)),
+        };
+        let streams = |name, value| match VarInt::from_u64(value) {
+            //= https://www.rfc-editor.org/rfc/rfc9000#section-4.6
+            // A stream count above 2^60 could not be expressed as stream ids.
+            Ok(value) if value.into_inner() <= 1 << 60 => Ok(value),
+            _ => Err(ConfigError::OutOfRange(name)),
+        };
+        if self.initial_mtu < 1200 {
+            return Err(ConfigError::OutOfRange("initial_mtu"));
+        }
+        if self.initial_rtt.is_zero() {
+            return Err(ConfigError::OutOfRange("initial_rtt"));
+        }
+        let idle = match self.idle_timeout {
+            None => None,
+            Some(limit) if limit.as_millis() == 0 => {
+                return Err(ConfigError::OutOfRange("idle_timeout"));
+            }
+            Some(limit) => Some(
+                IdleTimeout::try_from(limit)
+                    .map_err(|_| ConfigError::OutOfRange("idle_timeout"))?,
+            ),
+        };
+        let mtu = match self.mtu_discovery {
+            None => None,
+            Some(limit) if limit < self.initial_mtu => {
+                return Err(ConfigError::OutOfRange("mtu_discovery"));
+            }
+            Some(limit) => {
+                let mut discovery = MtuDiscoveryConfig::default();
+                discovery.upper_bound(limit);
+                Some(discovery)
+            }
+        };
+        let mut built = TransportConfig::default();
+        built
+            .max_idle_timeout(idle)
+            .keep_alive_interval(self.keep_alive)
+            .max_concurrent_bidi_streams(streams("max_streams_bidi", self.max_streams_bidi)?)
+            .max_concurrent_uni_streams(streams("max_streams_uni", self.max_streams_uni)?)
+            .stream_receive_window(window("stream_receive_window", self.stream_receive_window)?)
+            .receive_window(window("receive_window", self.receive_window)?)
+            .send_window(window("send_window", self.send_window)?.into_inner())
+            .datagram_receive_buffer_size(datagrams.then_some(self.datagram_receive_buffer))
+            .datagram_send_buffer_size(self.datagram_send_buffer)
+            .initial_mtu(self.initial_mtu)
+            .mtu_discovery_config(mtu)
+            .initial_rtt(self.initial_rtt)
+            .enable_segmentation_offload(self.segmentation_offload);
+        match self.congestion {
+            Congestion::Cubic => {
+                built.congestion_controller_factory(Arc::new(congestion::CubicConfig::default()))
+            }
+            Congestion::NewReno => {
+                built.congestion_controller_factory(Arc::new(congestion::NewRenoConfig::default()))
+            }
+            Congestion::Bbr => {
+                built.congestion_controller_factory(Arc::new(congestion::BbrConfig::default()))
+            }
+        };
+        Ok(built)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::EndpointConfig;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        type Change = fn(&mut TransportSettings);
+        let changes: [(&str, Change); 6] = [
+            ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
+            ("initial_mtu", |s| s.initial_mtu = 1199),
+            ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
+            ("max_streams_bidi", |s| s.max_streams_bidi = (1 << 60) + 1),
+            ("receive_window", |s| s.receive_window = 1 << 62),
+            ("send_window", |s| s.send_window = 0),
+        ];
+        for (field, change) in changes {
+            let mut settings = TransportSettings::default();
+            change(&mut settings);
+            let error = EndpointConfig::client()
+                .transport(settings)
+                .expect_err(field);
+            assert!(
+                matches!(error, ConfigError::OutOfRange(name) if name == field),
+                "{error}"
+            );
+        }
+        assert!(
+            EndpointConfig::client()
+                .transport(TransportSettings::default())
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Where a client connects to, and how.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use quinn_proto::TokenStore;
+
+use super::config::ConfigError;
+use super::settings::TransportSettings;
+use super::tls;
+use crate::config::Config;
+
+/// Where a client connects to, and how.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Target {
+    /// The server's address.
+    pub addr: SocketAddr,
+    /// The name in the server's certificate, sent as SNI: a DNS name or an IP
+    /// address without brackets.
+    pub server_name: String,
+    /// Trust, ALPN, resumption and client certificates. Without ALPN, `h3` is
+    /// offered. Early data (0-RTT) is turned off.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// How HTTP/3 behaves on the connection.
+    pub http: Arc<Config>,
+    /// How the connection uses QUIC, when not as the endpoint's other connections.
+    pub transport: Option<TransportSettings>,
+}
+
+impl Target {
+    /// A connection with defaults.
+    #[must_use]
+    pub fn new(addr: SocketAddr, server_name: &str, tls: Arc<rustls::ClientConfig>) -> Self {
+        let http = Arc::new(Config::default());
+        Self {
+            addr,
+            server_name: server_name.into(),
+            tls,
+            http,
+            transport: None,
+        }
+    }
+
+    /// How HTTP/3 behaves on the connection.
+    #[must_use]
+    pub fn http(mut self, config: Config) -> Self {
+        self.http = Arc::new(config);
+        self
+    }
+
+    /// How the connection uses QUIC, when not as the endpoint's other connections.
+    #[must_use]
+    pub fn transport(mut self, settings: TransportSettings) -> Self {
+        self.transport = Some(settings);
+        self
+    }
+
+    /// As a socket at `local` reaches it: an IPv6 socket reaches IPv4 hosts by their
+    /// mapped addresses (RFC 4291 section 2.5.5.2).
+    #[must_use]
+    pub fn reached_from(mut self, local: SocketAddr) -> Self {
+        if let (true, IpAddr::V4(ip)) = (local.is_ipv6(), self.addr.ip()) {
+            self.addr.set_ip(ip.to_ipv6_mapped().into());
+        }
+        self
+    }
+
+    pub(super) fn crypto(
+        &self,
+        tokens: Arc<dyn TokenStore>,
+    ) -> Result<quinn_proto::ClientConfig, ConfigError> {
+        let tls = tls::client_crypto(Arc::clone(&self.tls))?;
+        let mut config = quinn_proto::ClientConfig::new(tls);
+        config.token_store(tokens);
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("addr", &self.addr)
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
+    }
+}
