@@ -31,27 +31,29 @@ pub struct Limits {
     pub frame_payload: usize,
     /// Sessions per connection. Default 16.
     pub sessions: usize,
-    /// Streams held for a session that does not exist yet. Default 64.
+    /// Streams held for sessions that are not open yet, all together. Default 64.
     pub early_streams: usize,
-    /// Datagrams held for sessions that do not exist yet, and for CONNECT requests whose
-    /// application has not asked for datagrams. Default 64.
+    /// Datagrams held for sessions that are not open yet, and for CONNECT requests whose
+    /// application has not asked for datagrams, all together. Default 64.
     pub early_datagrams: usize,
     /// Bytes of those datagrams. Default 64 KiB.
     pub early_datagram_bytes: usize,
-    /// How long they are held. Default 5 s.
+    /// How long these streams and datagrams are held. As long again each time that the
+    /// session is still being decided on. Default 5 s.
     pub early_timeout: Duration,
     /// How long the CONNECT stream of a session that has ended may take to end too,
     /// before it is reset: the close waits for no credit of the peer's. Default 3 s.
     pub close_timeout: Duration,
-    /// Datagrams held per session until the application takes them; the oldest is
-    /// dropped beyond it. Default 256.
+    /// Datagrams held per session or request until the application takes them; the
+    /// oldest is dropped beyond it. At least 1. Default 256.
     pub datagrams: usize,
-    /// Bytes of those datagrams. Default 256 KiB.
+    /// Bytes of those datagrams; one is held whatever its size. Default 256 KiB.
     pub datagram_bytes: usize,
-    /// Largest DATAGRAM capsule held in memory, in bytes; larger ones are skipped.
-    /// Default 64 KiB.
+    /// Largest DATAGRAM capsule of a session held in memory, in bytes; larger ones are
+    /// skipped. Default 64 KiB.
     pub datagram_capsule: u64,
-    /// PRIORITY_UPDATE frames held for requests that have not arrived. Default 64.
+    /// PRIORITY_UPDATE frames held for requests that have not arrived, the latest of
+    /// each; the oldest is dropped beyond it. Default 64.
     pub early_priorities: usize,
     /// Useless things tolerated beyond the useful ones: unknown frames, streams
     /// and capsules, empty DATA frames, streams reset before use. Useful work, not
@@ -100,8 +102,9 @@ pub struct Config {
     /// Send reserved settings, frames and stream types, so that peers stay
     /// tolerant (RFC 9114 §7.2.8). Default yes.
     pub grease: bool,
-    /// Further settings to send, for extensions above this library. Identifiers
-    /// the library sends itself are left out.
+    /// Further settings to send, for extensions above this library. Left out are
+    /// identifiers that the library sends itself or HTTP/3 forbids, and identifiers and
+    /// values above 2^62 - 1.
     pub extra_settings: Vec<(u64, u64)>,
 }
 

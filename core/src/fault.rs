@@ -1,11 +1,12 @@
 //! What a peer can do wrong, each with its scope and its wire code.
 //!
-//! A `Fault` is what becomes of every error above the codecs. `?` carries it up to
-//! `H3::fail`, the single place that closes, resets, stops and tells the layer above;
-//! its variant is its scope, so a scope cannot be forgotten.
+//! A `Fault` is a broken rule and its scope. `?` carries it up to `H3::fail`, the single
+//! place where a fault closes, or resets and stops, and is told to the layer above; its
+//! variant is its scope, so a scope cannot be forgotten. What breaks no rule is no
+//! fault: refusals, cancellations and the application's own mistakes.
 //!
-//! The codes of rules stand in the table here and nowhere else: errors of the codecs
-//! become violations.
+//! The codes of rules stand in the table here: errors of the codecs become violations.
+//! Codes of refusals and of ends stand where these are made.
 
 use std::fmt;
 

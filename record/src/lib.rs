@@ -23,7 +23,8 @@
 //!
 //! Text: a line with the format's name and version, then one line per fact; `#` begins
 //! a remark. A file of another version is refused by [`RecordingError::OtherVersion`].
-//! The first word of a line is the number of its connection, the second says what it is:
+//! The first word of a line is the number of its connection, or `-` in an endpoint's
+//! note; the second says what it is:
 //!
 //! | line | meaning | |
 //! |---|---|---|
@@ -37,7 +38,7 @@
 //! | `ev` | an event the application took | compared |
 //! | `>` | on request: a call of the transport | compared on request |
 //! | `end` | the connection is forgotten | |
-//! | `udp` | an endpoint's note: when a UDP datagram came or went, and its length | |
+//! | `udp` | an endpoint's note, of no connection: when a UDP datagram came or went, and its length | |
 //!
 //! Words are names of their own: renaming a variant or a field in the core changes no
 //! file. What leads to nothing is left out: an answer to a read that there is nothing

@@ -1,5 +1,6 @@
 //! A look at a connection: what it has counted, what it allows, and the datagrams that
-//! wait. None of it changes what the connection has to send or to tell.
+//! wait, which are taken. None of it gives the connection anything to send or to tell;
+//! once a look has found no datagram, the next one that comes is told again.
 
 use std::time::Instant;
 

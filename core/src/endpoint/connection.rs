@@ -440,7 +440,7 @@ impl PeerParameters {
     }
 }
 
-/// Names a connection in logs.
+/// The key of the connection that quinn knows by `handle`.
 pub(super) fn key(handle: ConnectionHandle, generation: u32) -> ConnKey {
     // quinn's slab would need 2^32 connections at once to overflow.
     ConnKey {

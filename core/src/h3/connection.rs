@@ -268,7 +268,7 @@ impl H3 {
         }
     }
 
-    /// The one place where what the peer did wrong has consequences.
+    /// The one place where a fault has consequences.
     pub(crate) fn fail<T: Transport>(&mut self, t: &mut T, result: Result<(), Fault>) {
         match result {
             Ok(()) => {}
@@ -304,7 +304,7 @@ impl H3 {
         }
     }
 
-    /// Stops taking anything in.
+    /// The connection is over: a fault closes nothing any more, and tells nobody.
     pub(crate) fn set_closed(&mut self) {
         self.closed = true;
     }

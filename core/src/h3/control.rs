@@ -76,8 +76,8 @@ impl H3 {
         let limits = &config.limits;
         let mut settings = Settings::new();
         let mut set = |id: SettingId, value: u64| {
-            // A value no SETTINGS can carry is the caller's mistake; it is left
-            // out, and `Config` says so.
+            // What no SETTINGS can carry is the caller's mistake; it is left out,
+            // and `Config::extra_settings` says so.
             let value = VarInt::new(value);
             if let Ok(value) = value
                 && settings.get(id).is_none()

@@ -36,7 +36,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Three look-ups to the ring: the stream's place, the stream, whose it is.
+    /// Three look-ups to the ring: the stream's place, the stream, which says whose it
+    /// is, and the session or request with the ring.
     #[inline]
     fn on_datagram<T: Transport>(
         &mut self,
@@ -146,7 +147,8 @@ impl Sessions {
         }
     }
 
-    /// The oldest datagram that waits for a session or request. One look-up.
+    /// The oldest datagram that waits for a session or request. Two look-ups: the stream,
+    /// and the session or request with the ring.
     pub(crate) fn pop_datagram(&mut self, h3: &H3, stream: StreamKey) -> Option<Bytes> {
         match Owner::find(h3, stream) {
             Owner::Connect(index) => {

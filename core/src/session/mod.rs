@@ -8,9 +8,9 @@
 //!              floor/      what every kind stands on, and which knows none of them
 //! ```
 //!
-//! `route.rs` is the only file that names all kinds. It finds the owner of a stream
-//! with one look-up and hands the event on; it also looks after what came before its
-//! session, since that is of no kind yet.
+//! Only the files directly in this folder name all kinds. `route.rs` finds the owner of
+//! a stream with one look-up and hands the event on; it also looks after what came
+//! before its session, since that is of no kind yet.
 
 pub(crate) mod datagrams;
 pub(crate) mod floor;

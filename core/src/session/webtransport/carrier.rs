@@ -1,10 +1,11 @@
 //! What a WebTransport session needs below it: streams, a place for capsules, and
 //! a judge of what the peer does with its time.
 //!
-//! Over HTTP/3 the streams are QUIC's and the capsules go on the CONNECT stream;
-//! over HTTP/2 both are capsules on one stream of bytes. The session knows neither.
-//! Codes of the application are 32 bits here; what becomes of them on the wire is
-//! the carrier's affair.
+//! Over HTTP/3, the one carrier there is (`over_h3.rs`), the streams are QUIC's and the
+//! capsules go on the CONNECT stream. The trait also suits HTTP/2, where both are
+//! capsules on one stream of bytes. Streams, limits, order and the end of a session
+//! know the trait alone; its handshake is that of HTTP/3. Codes that the application
+//! gives are 32 bits here; what becomes of them on the wire is the carrier's affair.
 
 use bytes::Bytes;
 

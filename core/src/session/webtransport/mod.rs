@@ -11,8 +11,10 @@
 //! ```
 //!
 //! A session at work is a [`SessionMut`]: its state, its streams and a carrier, on
-//! loan from whoever keeps them. Whoever lends it looks at its life afterwards: one
-//! that has opened gets what waited for it, one that is over is refused the same.
+//! loan from whoever keeps them. What may open or end a session is done by way of
+//! `Sessions::with` (`session/route.rs`), which looks at its life afterwards: what
+//! waited for it is handed over when it has opened, and refused when it is over. Plain
+//! loans, for what happens on data streams, do not look.
 
 pub(crate) mod carrier;
 mod flow;
