@@ -366,7 +366,7 @@ async fn sessions_are_rejected_by_status() {
             for _ in 0..2 {
                 match pair.client.open_session(request()).await {
                     Err(OpenSessionError::Rejected { status, .. }) => {
-                        statuses.push(status.as_u16())
+                        statuses.push(status.as_u16());
                     }
                     other => panic!("{other:?}"),
                 }
