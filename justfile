@@ -72,6 +72,10 @@ interop *ARGS:
 advisories:
     cargo deny check advisories
 
+# What a crate promises: its public items. Not a step of `ci`: it wants nightly and cargo-public-api. `just api core`
+api CRATE *ARGS:
+    cargo public-api -p aqueduct-{{ CRATE }} {{ if CRATE == "core" { "--no-default-features -F quinn,ring,driver,quic-lb,qlog" } else { "--all-features" } }} -sss {{ ARGS }}
+
 # One fuzz target for five minutes, on nightly with cargo-fuzz. What it finds on the way stays in target/.
 fuzz TARGET *ARGS:
     mkdir -p target/corpus/{{ TARGET }}

@@ -16,6 +16,7 @@ use aqueduct_core::webtransport::SessionEvent;
 use bytes::Bytes;
 
 /// Counts allocations; a benchmark makes it the global allocator.
+#[derive(Debug)]
 pub struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -133,6 +134,7 @@ pub const DATAGRAM: &[u8] = &{
 };
 
 /// A session with streams, and the events that were not handled yet.
+#[derive(Debug)]
 pub struct Joined {
     /// Both connections and what lies between.
     pub pair: LoopbackPair,
@@ -240,6 +242,7 @@ pub fn swallow(net: &mut Loopback, side: Side, id: StreamId) {
 }
 
 /// A transport alone, with one stream of the client.
+#[derive(Debug)]
 pub struct Bare {
     /// Both ends.
     pub net: Loopback,

@@ -4,7 +4,7 @@
 //! A single owner calls [`Driver::turn`] whenever the socket may be ready, the
 //! deadline has come, or it has used the endpoint. Where the endpoint is behind
 //! a lock, the four phases are called one by one, and the lock is held for the
-//! two in the middle alone, so never during a system call:
+//! two in the middle alone, so never during one of these system calls:
 //!
 //! ```text
 //! receive(io)            no endpoint   system calls

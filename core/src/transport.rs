@@ -201,7 +201,7 @@ pub enum DatagramRefused {
 }
 
 /// What QUIC tells the layer above.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TransportEvent {
     /// The handshake is complete.

@@ -24,7 +24,8 @@
 //! whoever waits. A handle's future takes the lock, tries, and leaves its waker
 //! when it must wait. The [`Worker`] receives, takes the lock to feed the core and
 //! to file its events, and sends after letting it go: no system call and no
-//! wake-up happens under the lock. There is no task, channel or lock per
+//! wake-up happens under the lock, but for what sinks of recordings and of qlog do.
+//! There is no task, channel or lock per
 //! connection, stream or request, so a stream on which nothing happens costs
 //! memory and delays nobody.
 //!

@@ -1,8 +1,9 @@
 //! What all handles of one endpoint share: the core and who waits for what,
 //! under one lock.
 //!
-//! The lock covers memory only. No system call, no `await` and no wake-up
-//! happens under it: [`Locked`] collects the wakers and fires them after it has
+//! The lock covers memory only. No system call of ours, no `await` and no wake-up
+//! happens under it (the sinks of a recorder or of qlog, where there are any, are
+//! written under it): [`Locked`] collects the wakers and fires them after it has
 //! let go of the lock, and the driver's buffers live outside of it. There is no
 //! lock, task or channel per connection or stream.
 

@@ -107,7 +107,7 @@ pub(crate) fn put(line: &mut Line, call: &Call, cx: Cx) {
     }
 }
 
-/// Reads what [`put`] wrote.
+/// Reads what [`put()`] wrote.
 pub(crate) fn get(words: &mut Words<'_>, cx: Cx) -> Result<Call, Malformed> {
     Ok(match words.word()? {
         "write" => Call::Write(Get::get(words, cx)?, read_offered(words)?),

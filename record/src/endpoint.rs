@@ -1,6 +1,7 @@
 //! The recording of an endpoint: what its connections write down, and when UDP
 //! datagrams came and went, to one sink.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -23,6 +24,14 @@ pub struct RecordSink {
     /// Number of the endpoint's first connection; the others follow. Endpoints that
     /// share a sink need ranges of their own.
     pub first: u64,
+}
+
+impl fmt::Debug for RecordSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordSink")
+            .field("first", &self.first)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RecordSink {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use aqueduct_mio::protocol::code::Code;
 use aqueduct_mio::protocol::config::Config;
 use aqueduct_mio::protocol::connection::{Command, CommandError, Reply};
-use aqueduct_mio::protocol::endpoint::{EndpointConfig, Target};
+use aqueduct_mio::protocol::endpoint::{ConnectError, EndpointConfig, Target};
+use aqueduct_mio::protocol::error::CloseReason;
 use aqueduct_mio::protocol::event::Event;
 use aqueduct_mio::protocol::id::ConnKey;
 use aqueduct_mio::protocol::testing::cert::Identity;
@@ -116,6 +117,68 @@ fn sources_of_the_application_live_in_the_same_poll() {
     run(&mut poll, &mut ports, &mut app).expect("the sockets work");
     visitor.join().expect("no panic").expect("is let in");
     assert_eq!((app.visitors, app.closed), (1, 2));
+}
+
+/// Ends all ports at once when both ends of a connection are there.
+struct Leaving {
+    leave: fn(&mut Ports),
+    connected: usize,
+    reasons: Vec<CloseReason>,
+}
+
+impl App for Leaving {
+    fn on_event(&mut self, ports: &mut Ports, _: PortKey, _: ConnKey, event: Event) {
+        match event {
+            Event::Connected { .. } => {
+                self.connected += 1;
+                if self.connected == 2 {
+                    (self.leave)(ports);
+                }
+            }
+            Event::Closed(reason) => self.reasons.push(*reason),
+            _ => {}
+        }
+    }
+
+    fn is_over(&mut self, ports: &mut Ports) -> bool {
+        self.reasons.len() == 2 && ports.is_idle()
+    }
+}
+
+/// What both ends were told, and whether another connection can begin after that.
+fn left(leave: fn(&mut Ports)) -> (Vec<CloseReason>, Option<ConnectError>) {
+    let mut poll = Poll::new().expect("a poll");
+    let mut ports = ports(&poll, 0..3);
+    let server = ports.bind(server(), ANY).expect("binds");
+    let client = ports.bind(EndpointConfig::client(), ANY).expect("binds");
+    let address = ports.local_addr(server).expect("is bound");
+    let target = Target::new(address, "localhost", Identity::localhost().client_arc());
+    ports.connect(client, target.clone()).expect("begins");
+    let mut app = Leaving {
+        leave,
+        connected: 0,
+        reasons: Vec::new(),
+    };
+    run(&mut poll, &mut ports, &mut app).expect("the sockets work");
+    (app.reasons, ports.connect(client, target).err())
+}
+
+#[test]
+fn all_ports_close_with_the_same_words() {
+    let (reasons, again) = left(|ports| ports.close(Code::H3_NO_ERROR, "bye"));
+    let code = Code::H3_NO_ERROR;
+    let reason = "bye".into();
+    let local = CloseReason::Local { code, reason };
+    assert_eq!(reasons, [local.clone(), local]);
+    assert_eq!(again, Some(ConnectError::Refused));
+}
+
+/// Without a limit in time, too: what is idle has nothing to wait for.
+#[test]
+fn all_ports_drain() {
+    let (reasons, again) = left(|ports| ports.drain(Duration::MAX));
+    assert_eq!(reasons.len(), 2);
+    assert_eq!(again, Some(ConnectError::Refused));
 }
 
 #[test]

@@ -82,7 +82,7 @@
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
 //!   `recv_datagram` or `closed`.
 //! - **Reconnecting** is a matter of asking an error
-//!   [`is_retryable`](error::ConnectError::is_retryable); a failed connect leaves
+//!   [`is_retryable`](error::RequestError::is_retryable); a failed connect leaves
 //!   nothing behind.
 //! - **Protocols of your own** go on extended CONNECT: a
 //!   [`Protocol`](protocol::head::Protocol) among a request's extensions,

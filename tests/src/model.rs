@@ -240,6 +240,7 @@ fn byte(side: Side, stream: StreamId, offset: u64) -> u8 {
 }
 
 /// Plays operations on one session and checks every rule after each.
+#[derive(Debug)]
 pub struct Player<W> {
     world: W,
     keys: [SessionKey; 2],

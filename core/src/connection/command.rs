@@ -158,7 +158,7 @@ impl Command {
 
 /// One call of an application.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Call {
     /// Something of the control plane.
     Command(Command),

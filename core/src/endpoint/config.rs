@@ -20,7 +20,7 @@ use crate::id::Side;
 use crate::mix::Mix;
 
 /// Why an endpoint or connection cannot be made as configured.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A field of [`TransportSettings`] or [`EndpointConfig`] is out of range.

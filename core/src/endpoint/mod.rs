@@ -112,7 +112,7 @@ use packet::{from_transmit, to_ecn};
 const MAX_RESPONSES: usize = 64;
 
 /// Why a connection was not begun.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The configuration does not suit.

@@ -135,7 +135,7 @@ pub enum CapsuleError {
     /// A value longer or shorter than its fields.
     #[error("value of {0} does not match its fields")]
     Malformed(CapsuleType),
-    /// A close message longer than [`MAX_REASON`].
+    /// A close message longer than 1,024 bytes.
     #[error("close message is longer than 1024 bytes")]
     ReasonTooLong,
     /// A close message that is not UTF-8.

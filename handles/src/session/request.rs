@@ -77,7 +77,7 @@ impl SessionRequest {
     /// the client sent ahead are waiting in the session.
     ///
     /// # Errors
-    /// [`SessionError::Gone`] when the client has given up.
+    /// [`AcceptError::Gone`] when the client has given up.
     pub fn accept(self) -> Result<Session, AcceptError> {
         self.accept_with(ConnectAnswer::default())
     }
@@ -86,7 +86,7 @@ impl SessionRequest {
     /// offers.
     ///
     /// # Errors
-    /// [`SessionError::ProtocolNotOffered`] for another one, and as for
+    /// [`AcceptError::ProtocolNotOffered`] for another one, and as for
     /// [`accept_with`](Self::accept_with).
     pub fn accept_with_protocol(self, protocol: &str) -> Result<Session, AcceptError> {
         self.accept_with(ConnectAnswer::new().protocol(protocol))
@@ -95,8 +95,8 @@ impl SessionRequest {
     /// Accepts with an answer of its own: status, fields, application protocol.
     ///
     /// # Errors
-    /// [`SessionError::ProtocolNotOffered`] for an answer with a protocol that the
-    /// client did not offer, [`SessionError::InvalidHead`] for an answer that cannot be sent, and as
+    /// [`AcceptError::ProtocolNotOffered`] for an answer with a protocol that the
+    /// client did not offer, [`AcceptError::InvalidHead`] for an answer that cannot be sent, and as
     /// for [`accept`](Self::accept). The request is rejected with status 500
     /// when there is still somebody to tell.
     pub fn accept_with(mut self, answer: ConnectAnswer) -> Result<Session, AcceptError> {
@@ -112,7 +112,7 @@ impl SessionRequest {
     /// Rejects with a status of 300 to 599.
     ///
     /// # Errors
-    /// [`SessionError::InvalidStatus`] for another status; the request is
+    /// [`RejectError::InvalidStatus`] for another status; the request is
     /// rejected with status 500 then.
     pub fn reject(mut self, status: StatusCode) -> Result<(), RejectError> {
         self.pending
@@ -123,7 +123,7 @@ impl SessionRequest {
     /// the client takes it: keep it short.
     ///
     /// # Errors
-    /// As for [`reject`](Self::reject), and [`SessionError::InvalidHead`] for
+    /// As for [`reject`](Self::reject), and [`RejectError::InvalidHead`] for
     /// fields that HTTP/3 does not allow.
     pub fn reject_with(mut self, response: Response<Bytes>) -> Result<(), RejectError> {
         let (parts, content) = response.into_parts();

@@ -10,7 +10,7 @@ use aqueduct_record::{Options, RecordSink, Recording, Replayed, recorder};
 use crate::trace::Trace;
 
 /// The recording of the endpoints of one end; clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tape(Arc<Mutex<Vec<u8>>>);
 
 impl Tape {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Facts by subject (a connection, a request, a session, a stream). The order
 /// between subjects is the network's affair and not kept.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
 
 impl Trace {

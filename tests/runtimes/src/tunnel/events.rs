@@ -15,6 +15,7 @@ use crate::script::pattern;
 use crate::trace::{Digest, Trace};
 
 /// One end of a tunnel.
+#[derive(Debug)]
 pub struct Tunnel {
     /// Its stream.
     pub stream: StreamKey,
