@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::TransportConfig;
-use thiserror::Error;
 
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
+use super::error::ConfigError;
 use super::incoming::IncomingPolicy;
 use super::observe::{EndpointObserver, ObserverFactory};
 use super::seed::{SeededIds, fold, system_seed};
@@ -18,19 +18,6 @@ use super::tls;
 use crate::config::Config;
 use crate::id::Side;
 use crate::mix::Mix;
-
-/// Why an endpoint or connection cannot be made as configured.
-#[derive(Clone, Debug, Eq, PartialEq, Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A field of [`TransportSettings`] or [`EndpointConfig`] is out of range.
-    #[error("{0} is out of range")]
-    OutOfRange(&'static str),
-    /// The rustls configuration cannot serve QUIC: no TLS 1.3, or no suite
-    /// TLS13_AES_128_GCM_SHA256.
-    #[error("the TLS configuration does not suit QUIC: {0}")]
-    Tls(String),
-}
 
 /// What a trace of one connection is written to; see [`EndpointConfig::qlog`].
 #[cfg(feature = "qlog")]
@@ -106,7 +93,7 @@ impl EndpointConfig {
         })
     }
 
-    /// How connections use QUIC, unless a [`Target`] says otherwise.
+    /// How connections use QUIC, unless a [`Target`](super::Target) says otherwise.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.

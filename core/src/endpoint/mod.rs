@@ -59,6 +59,7 @@ compile_error!(
 pub mod cid;
 mod config;
 mod connection;
+mod error;
 mod incoming;
 mod observe;
 mod packet;
@@ -76,7 +77,6 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
-use thiserror::Error;
 
 use crate::code::Code;
 use crate::config::Config;
@@ -88,12 +88,13 @@ use crate::mix::Mix;
 use crate::time::Deadline;
 use crate::time::heap::Timers;
 
+pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
-pub use config::{ConfigError, EndpointConfig};
 pub use connection::{
     ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats, PeerParameters,
 };
+pub use error::{ConfigError, ConnectError};
 pub use incoming::{IncomingPolicy, Retry};
 pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, Transmit};
@@ -110,24 +111,6 @@ use packet::{from_transmit, to_ecn};
 /// negotiation, stateless resets), held until they are sent; the newest are
 /// dropped beyond this.
 const MAX_RESPONSES: usize = 64;
-
-/// Why a connection was not begun.
-#[derive(Clone, Debug, Eq, PartialEq, Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The configuration does not suit.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The name is neither a DNS name nor an IP address.
-    #[error("{0:?} is not a server name")]
-    InvalidServerName(String),
-    /// No datagram can be sent to the address: port 0, or unspecified.
-    #[error("{0} cannot be connected to")]
-    InvalidAddress(SocketAddr),
-    /// The endpoint is full or shutting down.
-    #[error("the endpoint takes no more connections")]
-    Refused,
-}
 
 /// One UDP port and its connections.
 pub struct Endpoint {

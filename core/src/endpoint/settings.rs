@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion};
 
-use super::config::ConfigError;
+use super::error::ConfigError;
 
 /// How a connection uses QUIC: what it grants the peer, what it keeps for it,
 /// and how it finds its speed.

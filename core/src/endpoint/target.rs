@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quinn_proto::TokenStore;
 
-use super::config::ConfigError;
+use super::error::ConfigError;
 use super::settings::TransportSettings;
 use super::tls;
 use crate::config::Config;

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::quic::{ServerConnection, Version};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::config::ConfigError;
+use super::error::ConfigError;
 
 /// The rustls whose configurations an endpoint takes.
 pub use rustls;

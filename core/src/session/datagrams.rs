@@ -51,15 +51,7 @@ impl Sessions {
             return self.on_early_datagram(cx, id, payload);
         };
         let (owner, open) = (Owner::of(slot.owner), slot.recv != Recv::Closed);
-        let ring = match owner {
-            Owner::Connect(index) => self
-                .registry
-                .get_mut(index)
-                .and_then(|entry| entry.ring.as_mut()),
-            Owner::Request(ring) => self.rings.get_mut(ring),
-            Owner::Application | Owner::Data(_) => None,
-        };
-        match ring {
+        match self.ring(owner) {
             Some(ring) if open => {
                 deliver(cx, owner, stream, ring, payload);
                 Ok(())
@@ -139,6 +131,7 @@ impl Sessions {
         }
     }
 
+    #[inline]
     fn ring(&mut self, owner: Owner) -> Option<&mut Ring> {
         match owner {
             Owner::Connect(index) => self.registry.get_mut(index)?.ring.as_mut(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid, RandomConnectionIdGenerator};
 
 use super::{Cid, LbConfig, MAX_BLOCK, MAX_CID, ServerId, UNROUTABLE, first_byte};
-use crate::endpoint::config::ConfigError;
+use crate::endpoint::error::ConfigError;
 use crate::endpoint::seed::fold;
 use crate::mix::Mix;
 

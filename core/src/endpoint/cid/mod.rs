@@ -73,7 +73,7 @@ mod tests;
 use std::fmt;
 
 use self::cipher::Cipher;
-use super::config::ConfigError;
+use super::error::ConfigError;
 
 pub use self::generator::ConnectionIds;
 pub(super) use self::generator::Luck;

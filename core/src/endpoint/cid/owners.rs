@@ -1,7 +1,8 @@
 //! Several endpoints that take each other's packets: whose is one?
 
 use super::{ConnectionIds, LbConfig, Luck, ServerId};
-use crate::endpoint::config::{ConfigError, EndpointConfig};
+use crate::endpoint::config::EndpointConfig;
+use crate::endpoint::error::ConfigError;
 
 /// The destination connection id of a datagram's first packet, where those of
 /// short headers are `short_len(first byte of the id)` long. `None` when it is too
