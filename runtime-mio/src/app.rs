@@ -6,7 +6,8 @@ use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
 use mio::{Events, Poll};
 
-use crate::ports::{PortKey, Ports};
+use crate::key::PortKey;
+use crate::ports::Ports;
 
 /// What [`run`] calls back.
 pub trait App {

@@ -85,6 +85,7 @@
 mod app;
 #[cfg(feature = "handles")]
 pub mod handles;
+mod key;
 mod ports;
 mod remote;
 mod socket;
@@ -92,5 +93,6 @@ mod socket;
 pub use aqueduct_core as protocol;
 
 pub use crate::app::{App, run};
-pub use crate::ports::{PortFailed, PortKey, Ports};
+pub use crate::key::PortKey;
+pub use crate::ports::{PortFailed, Ports};
 pub use crate::remote::Remote;

@@ -16,18 +16,12 @@ use bytes::Bytes;
 use mio::{Interest, Registry, Token};
 use thiserror::Error;
 
+use crate::key::PortKey;
 use crate::remote::{Job, Remote};
 use crate::socket::Socket;
 
 /// Jobs of other threads per [`Ports::receive`].
 const JOBS: usize = 256;
-
-/// Names a port among [`Ports`]; never used again for another one.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
-pub struct PortKey {
-    index: usize,
-    serial: u64,
-}
 
 /// Any number of UDP sockets, each with an endpoint, in somebody's [`mio::Poll`].
 ///

@@ -9,7 +9,7 @@ use aqueduct_core::id::ConnKey;
 use mio::{Registry, Token, Waker};
 
 use crate::Ports;
-use crate::ports::PortKey;
+use crate::key::PortKey;
 
 /// Jobs that may wait; one more is refused.
 const CAPACITY: usize = 1024;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use aqueduct_tokio::{Connection, ServerRequest};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, StatusCode};
 
+use super::answer::refuse;
 use super::{Site, demo, files, session};
 use crate::demo::http::{HttpAction, route};
 
@@ -16,7 +17,7 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
         tokio::select! {
             request = connection.accept_request() => {
                 let Some((head, stream)) = request else { break };
-                tokio::spawn(answer(head, stream, connection.clone(), site.clone()));
+                tokio::spawn(serve(head, stream, connection.clone(), site.clone()));
             }
             request = connection.accept_session() => {
                 let Some(request) = request else { break };
@@ -29,7 +30,7 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
     }
 }
 
-async fn answer(head: Request<()>, stream: ServerRequest, connection: Connection, site: Arc<Site>) {
+async fn serve(head: Request<()>, stream: ServerRequest, connection: Connection, site: Arc<Site>) {
     let (method, path) = (head.method().clone(), head.uri().path().to_owned());
     tracing::info!(%method, path, "request");
     let done = match choose(&head, &site) {
@@ -69,49 +70,4 @@ fn choose<'a>(head: &Request<()>, site: &'a Site) -> Choice<'a> {
         (Some((action, page)), _) => Choice::Demo(action, page),
         (None, None) => Choice::Refuse(StatusCode::NOT_FOUND),
     }
-}
-
-/// Why an answer came to no good end.
-pub(super) type Unanswered = Box<dyn std::error::Error + Send + Sync>;
-
-/// An answer that is its status in words.
-pub(super) async fn refuse(
-    stream: ServerRequest,
-    method: &Method,
-    status: StatusCode,
-) -> Result<(), Unanswered> {
-    explain(stream, method, status, &format!("{status}"), None).await
-}
-
-/// An answer of one line of text.
-pub(super) async fn explain(
-    mut stream: ServerRequest,
-    method: &Method,
-    status: StatusCode,
-    text: &str,
-    allow: Option<&'static str>,
-) -> Result<(), Unanswered> {
-    let text = bytes::Bytes::from(format!("{text}\n"));
-    let mut fields = HeaderMap::new();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    fields.insert(header::CONTENT_TYPE, plain);
-    fields.insert(header::CONTENT_LENGTH, text.len().into());
-    if let Some(allow) = allow {
-        fields.insert(header::ALLOW, HeaderValue::from_static(allow));
-    }
-    let head = response(status, fields);
-    if method == Method::HEAD {
-        return Ok(stream.send.send_empty(head)?);
-    }
-    stream.send_response(head)?;
-    stream.send_data(text).await?;
-    Ok(stream.finish()?)
-}
-
-/// A response head.
-pub(super) fn response(status: StatusCode, fields: HeaderMap) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    response
 }

@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-use super::connection::{Unanswered, explain, refuse, response};
+use super::answer::{Unanswered, explain, refuse, response};
 use crate::demo::http::HttpAction;
 use crate::demo::pattern::Pattern;
 use crate::page::Page;

@@ -3,7 +3,7 @@
 use aqueduct_tokio::ServerRequest;
 use http::Request;
 
-use super::connection::{Unanswered, response};
+use super::answer::{Unanswered, response};
 use crate::chunks::Source;
 use crate::files::{Body, Root};
 

@@ -1,5 +1,6 @@
 //! `aqueduct serve`: files and demonstrations over HTTP/3 and WebTransport.
 
+mod answer;
 mod connection;
 mod demo;
 mod events;

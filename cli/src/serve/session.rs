@@ -12,7 +12,7 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 
 use super::Site;
-use super::connection::Unanswered;
+use super::answer::Unanswered;
 use super::events::Events;
 use crate::demo::pattern::CHUNK;
 use crate::demo::webtransport::{WtAction, route};

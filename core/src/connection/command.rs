@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use thiserror::Error;
 
-use super::access::Access;
 use crate::code::Code;
 use crate::error::{
     DatagramError, Gone, ReadError, RequestError, ResetError, SendError, WriteError,
@@ -16,27 +15,27 @@ use crate::error::{
 use crate::fault::Fault;
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, SessionKey, StreamKey};
-use crate::transport::{Read, Transport};
+use crate::transport::Read;
 use crate::webtransport::{
     AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
     SessionError,
 };
 use crate::wire::priority::Priority;
 
-/// One thing to do on a connection: each variant is the [`Access`] method of
+/// One thing to do on a connection: each variant is the [`Access`](super::Access) method of
 /// the same name.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// [`Access::request`]; replies [`Reply::Stream`].
+    /// [`Access::request`](super::Access::request); replies [`Reply::Stream`].
     Request(Box<RequestHead>, End),
-    /// [`Access::respond`].
+    /// [`Access::respond`](super::Access::respond).
     Respond(StreamKey, Box<ResponseHead>, End),
-    /// [`Access::trailers`].
+    /// [`Access::trailers`](super::Access::trailers).
     Trailers(StreamKey, Box<HeaderMap>),
-    /// [`Access::set_priority`].
+    /// [`Access::set_priority`](super::Access::set_priority).
     SetPriority(StreamKey, Priority),
-    /// [`Access::open_session`]; replies [`Reply::Session`].
+    /// [`Access::open_session`](super::Access::open_session); replies [`Reply::Session`].
     OpenSession(Box<ConnectRequest>),
     /// [`WebTransport::accept`](super::WebTransport::accept).
     AcceptSession(SessionKey, Box<ConnectAnswer>),
@@ -48,7 +47,7 @@ pub enum Command {
     CloseSession(SessionKey, u32, String),
     /// [`WebTransport::open_stream`](super::WebTransport::open_stream); replies [`Reply::Stream`].
     OpenStream(SessionKey, Dir),
-    /// [`Access::enable_datagrams`].
+    /// [`Access::enable_datagrams`](super::Access::enable_datagrams).
     EnableDatagrams(StreamKey),
     /// `finish` of the sending half.
     Finish(StreamKey),
@@ -60,9 +59,9 @@ pub enum Command {
     SetSendOrder(StreamKey, i32),
     /// `set_send_group` of the sending half.
     SetSendGroup(StreamKey, u32),
-    /// [`Access::drain`].
+    /// [`Access::drain`](super::Access::drain).
     Drain(Instant),
-    /// [`Access::close`].
+    /// [`Access::close`](super::Access::close).
     Close(Code, Bytes),
 }
 
@@ -120,42 +119,6 @@ impl From<Gone> for CommandError {
     }
 }
 
-impl Command {
-    /// Does it.
-    ///
-    /// # Errors
-    /// [`CommandError`], with the error of the method the command stands for.
-    pub fn apply<T: Transport>(self, to: &mut Access<'_, T>) -> Result<Reply, CommandError> {
-        match self {
-            Self::Request(head, end) => return Ok(Reply::Stream(to.request(&head, end)?)),
-            Self::OpenSession(request) => return Ok(Reply::Session(to.open_session(&request)?)),
-            Self::OpenStream(session, dir) => {
-                return Ok(Reply::Stream(to.webtransport(session).open_stream(dir)?));
-            }
-            Self::Respond(stream, head, end) => to.respond(stream, &head, end)?,
-            Self::Trailers(stream, trailers) => to.trailers(stream, &trailers)?,
-            Self::SetPriority(stream, priority) => to.set_priority(stream, priority)?,
-            Self::AcceptSession(session, answer) => to.webtransport(session).accept(&answer)?,
-            Self::RejectSession(session, head, content) => {
-                to.webtransport(session).reject_with(&head, content)?;
-            }
-            Self::DrainSession(session) => to.webtransport(session).drain()?,
-            Self::CloseSession(session, code, reason) => {
-                to.webtransport(session).close(code, &reason)?;
-            }
-            Self::EnableDatagrams(stream) => to.enable_datagrams(stream)?,
-            Self::Finish(stream) => to.send(stream)?.finish()?,
-            Self::Reset(stream, code) => to.send(stream)?.reset(code)?,
-            Self::Stop(stream, code) => to.recv(stream)?.stop(code)?,
-            Self::SetSendOrder(stream, order) => to.send(stream)?.set_send_order(order),
-            Self::SetSendGroup(stream, group) => to.send(stream)?.set_send_group(group),
-            Self::Drain(until) => to.drain(until),
-            Self::Close(code, reason) => to.close(code, reason),
-        }
-        Ok(Reply::Done)
-    }
-}
-
 /// One call of an application.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -166,9 +129,9 @@ pub enum Call {
     Write(StreamKey, Vec<Bytes>),
     /// `read` of the receiving half: most bytes, and most chunks.
     Read(StreamKey, usize, usize),
-    /// [`Access::send_datagram`].
+    /// [`Access::send_datagram`](super::Access::send_datagram).
     SendDatagram(StreamKey, Bytes),
-    /// [`Access::recv_datagram`].
+    /// [`Access::recv_datagram`](super::Access::recv_datagram).
     RecvDatagram(StreamKey),
 }
 
@@ -194,7 +157,7 @@ pub enum Outcome {
     RecvDatagram(Option<usize>),
 }
 
-/// What the methods of [`Access`] give, as an [`Observer`](crate::connection::Observer)
+/// What the methods of [`Access`](super::Access) give, as an [`Observer`](crate::connection::Observer)
 /// is told.
 pub(crate) trait ToOutcome {
     fn outcome(&self) -> Outcome;

@@ -16,6 +16,7 @@
 //! ```
 
 mod access;
+mod apply;
 mod command;
 mod observer;
 mod peek;

@@ -1,0 +1,49 @@
+//! What the answers to requests are made of.
+
+use aqueduct_tokio::ServerRequest;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+/// Why an answer came to no good end.
+pub(super) type Unanswered = Box<dyn std::error::Error + Send + Sync>;
+
+/// An answer that is its status in words.
+pub(super) async fn refuse(
+    stream: ServerRequest,
+    method: &Method,
+    status: StatusCode,
+) -> Result<(), Unanswered> {
+    explain(stream, method, status, &format!("{status}"), None).await
+}
+
+/// An answer of one line of text.
+pub(super) async fn explain(
+    mut stream: ServerRequest,
+    method: &Method,
+    status: StatusCode,
+    text: &str,
+    allow: Option<&'static str>,
+) -> Result<(), Unanswered> {
+    let text = bytes::Bytes::from(format!("{text}\n"));
+    let mut fields = HeaderMap::new();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    fields.insert(header::CONTENT_TYPE, plain);
+    fields.insert(header::CONTENT_LENGTH, text.len().into());
+    if let Some(allow) = allow {
+        fields.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    let head = response(status, fields);
+    if method == Method::HEAD {
+        return Ok(stream.send.send_empty(head)?);
+    }
+    stream.send_response(head)?;
+    stream.send_data(text).await?;
+    Ok(stream.finish()?)
+}
+
+/// A response head.
+pub(super) fn response(status: StatusCode, fields: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
+    response
+}
