@@ -212,6 +212,7 @@ impl<'a> Replay<'a> {
         block: &[Numbered<'a>],
     ) -> Result<Duration, ReplayError> {
         self.answers.begin();
+        self.budget.begin();
         for line in block.iter().filter(|line| line.tag == "<") {
             let added = self.answers.add(*line);
             added.map_err(|malformed| wrong(line.at, malformed))?;
@@ -262,7 +263,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ReplayError> {
         let told: String = self.lines.try_iter().collect();
         // They are taken now, so that they cannot pile up unseen.
-        while self.connection.poll_event().is_some() {
+        while !self.budget.is_exceeded() && self.connection.poll_event().is_some() {
             let event: String = self.lines.try_iter().collect();
             self.budget.take(event.len() as u64);
             self.events.push_back(event);

@@ -374,6 +374,7 @@ impl Observer for Tape {
             (Some(contents), ..) => contents.seen(self.record.number, stream, what),
             // It is passed on.
             (None, Some(budget), Seen::Payload(len)) => budget.give(len as u64),
+            (None, Some(budget), Seen::Decoded(len)) => budget.decoded(len),
             _ => {}
         }
     }
