@@ -177,3 +177,39 @@ fn runs_that_are_never_read_are_counted() {
         assert!(peak < lines.len() * PER_BYTE + (16 << 20), "{run}: {peak}");
     }
 }
+
+/// What costs a file least for each thing that a connection keeps.
+#[test]
+fn many_small_things_are_counted() {
+    let begin = "0 new server 1 masked events session-datagrams 99999999 \
+                 session-datagram-bytes 99999999999 early-streams 9999999 early-datagrams 999999 \
+                 early-datagram-bytes 99999999 early-priorities 999999\n0 in 0 connected none\n";
+    let one = |what: &str, n: u64| match what {
+        "streams" => format!("0 < accept bi {}\n", n * 4),
+        "frames" => format!(
+            "0 < accept bi {0}\n0 < read {0} 3 open\n0 bytes {0} 0108ff\n",
+            n * 4
+        ),
+        "requests" => format!(
+            "0 < accept bi {0}\n0 < read {0} 10 open\n0 bytes {0} 01080000d1d7c1500161\n",
+            n * 4
+        ),
+        "held" => format!(
+            "0 < accept uni {0}\n0 < read {0} 3 open\n0 bytes {0} 405400\n",
+            n * 4 + 2
+        ),
+        _ => "0 < recv-datagram 00\n".to_owned(),
+    };
+    for (what, told) in [
+        ("streams", "opened bi"),
+        ("frames", "opened bi"),
+        ("requests", "opened bi"),
+        ("held", "opened uni"),
+        ("datagrams", "datagrams"),
+    ] {
+        let things: String = (0..20_000).map(|n| one(what, n)).collect();
+        let lines = format!("{begin}0 in 0 {told}\n{things}");
+        let (_, peak) = replay(&lines);
+        assert!(peak < lines.len() * PER_BYTE, "{what}: {peak}");
+    }
+}

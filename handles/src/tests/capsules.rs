@@ -14,7 +14,7 @@ const MINE: CapsuleType = CapsuleType(0x1234);
 const UNKNOWN: CapsuleType = CapsuleType(0x17);
 
 /// Both ends of an accepted tunnel.
-fn pair(net: &mut Net) -> (CapsuleStream, CapsuleStream) {
+pub(super) fn pair(net: &mut Net) -> (CapsuleStream, CapsuleStream) {
     let (client, server) = answered(net);
     (client.into_capsules(), server.into_capsules())
 }
@@ -26,7 +26,7 @@ fn answered(net: &mut Net) -> (RequestStream, ServerRequest) {
     (client, server)
 }
 
-fn pattern(len: usize) -> Bytes {
+pub(super) fn pattern(len: usize) -> Bytes {
     (0..len).map(|i| (i * 7 + (i >> 8)) as u8).collect()
 }
 
