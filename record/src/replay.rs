@@ -48,7 +48,8 @@ pub struct Replayed {
 pub struct Divergence {
     /// The line of the recording, from 1.
     pub line: usize,
-    /// What the recording says there; `None` for nothing more.
+    /// What the recording says there, what is not visible ASCII escaped; `None` for
+    /// nothing more.
     pub recorded: Option<String>,
     /// What the replay did; `None` for nothing more.
     pub replayed: Option<String>,
@@ -321,11 +322,24 @@ impl<'a> Replay<'a> {
     ) -> ReplayError {
         ReplayError::Divergence(Box::new(Divergence {
             line,
-            recorded: recorded.map(str::to_owned),
+            recorded: recorded.map(printable),
             replayed: replayed.map(str::to_owned),
             missing_bytes: self.answers.missing_bytes(),
         }))
     }
+}
+
+/// A line of a file that may be a stranger's, as it can be shown: no line that was
+/// recorded holds anything but visible ASCII and spaces.
+fn printable(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for char in line.chars() {
+        match char {
+            ' '..='~' => out.push(char),
+            _ => out.extend(char.escape_default()),
+        }
+    }
+    out
 }
 
 /// Puts bytes in the place of as many zeros.

@@ -137,7 +137,7 @@ impl Tape {
     /// For a replay: what came of things, and nothing else.
     pub(crate) fn again(record: &Record, sink: Sink, budget: Option<Budget>) -> Self {
         Self {
-            record: record.clone(),
+            record: *record,
             contents: None,
             budget,
             idle: BTreeMap::new(),

@@ -39,14 +39,14 @@ fn use_key(rng: &mut Rng, pair: &mut LoopbackPair, key: StreamKey) -> Option<Str
         10 => {
             _ = access
                 .send(key)
-                .map(|mut half| half.reset(1 << rng.below(64)))
+                .map(|mut half| half.reset(1 << rng.below(64)));
         }
         11 => _ = access.send(key).map(|mut half| half.set_send_order(5)),
         12 => _ = access.recv(key).map(|mut half| half.read(9, chunks)),
         13 => {
             _ = access
                 .recv(key)
-                .map(|mut half| half.stop(1 << rng.below(64)))
+                .map(|mut half| half.stop(1 << rng.below(64)));
         }
         14 => _ = access.webtransport(session).accept(&ConnectAnswer::new()),
         15 => _ = access.webtransport(session).reject(StatusCode::NOT_FOUND),
