@@ -4,7 +4,9 @@
 //! and its `headers`. A head that was received also remembers its field lines as
 //! they stood on the wire, for those who look at them; whoever changes a header
 //! and sends the head on sends the change. To keep the order of lines as well, a
-//! proxy asks for it: [`RequestHead::from_fields`], [`ResponseHead::from_fields`].
+//! proxy asks for it: [`RequestHead::from_fields`], [`ResponseHead::from_fields`]. That
+//! no table may hold a value is kept of the headers in any case, and of `:path` and its
+//! like by these alone: a target has no place for it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 

@@ -153,7 +153,8 @@ impl Datagrams {
     ///
     /// # Errors
     /// [`ReadError`]: how the receiving half of the request ended, after what had
-    /// arrived before. Its clean end counts when it is read, as [`ReadError::Closed`].
+    /// arrived before. Its clean end counts when it is read, as [`ReadError::Closed`];
+    /// if the sending half is over by then, what had arrived is dropped.
     pub async fn recv(&self) -> Result<Bytes, ReadError> {
         let half = &self.0;
         wait_for(&half.conn.shared, |locked| {

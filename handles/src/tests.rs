@@ -2,6 +2,7 @@
 //! between them, driven by the test itself.
 
 mod capsules;
+mod capsules_random;
 mod datagrams;
 mod errors;
 mod failed;

@@ -87,7 +87,7 @@ impl<'a> Answers<'a> {
     fn stream(&mut self, name: &'static str, dir: Dir, opener: Side) -> Option<StreamId> {
         let id = self.next(name, (dir == Dir::Uni).into())?.stream().ok()?;
         let number = self.streams.entry((opener, dir)).or_default();
-        if id != StreamId::new(opener, dir, *number) {
+        if id != StreamId::new(opener, dir, *number) || self.budget.is_exceeded() {
             return None;
         }
         *number += 1;

@@ -100,6 +100,8 @@ impl Contents {
                 held.take(len, |_| {});
                 lines.refused(number, id, len);
             }
+            // A replay decodes it again.
+            Seen::Decoded(_) => {}
             Seen::Ahead(len) => held.ahead = len,
             Seen::Over => self.over(number, id),
         }

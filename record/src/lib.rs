@@ -97,10 +97,10 @@
 //! # What a replay costs
 //!
 //! Time is linear in what is recorded. Memory is at most 64 times the length of the
-//! file and 80 MiB, whatever the file says: what a connection is given and does not pass
+//! file and 256 MiB, whatever the file says: what a connection is given and does not pass
 //! on, and the events that nobody takes, are counted against the length of its lines
 //! ([`ReplayError::TooMuchMemory`]), and a configuration that lets heads take more than
-//! 64 MiB at once is refused. So a file from a stranger ends with an answer.
+//! 32 MiB at once is refused. So a file from a stranger ends with an answer.
 #![forbid(unsafe_code)]
 
 mod answers;

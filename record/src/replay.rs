@@ -48,7 +48,8 @@ pub struct Replayed {
 pub struct Divergence {
     /// The line of the recording, from 1.
     pub line: usize,
-    /// What the recording says there; `None` for nothing more.
+    /// What the recording says there, what is not visible ASCII escaped; `None` for
+    /// nothing more.
     pub recorded: Option<String>,
     /// What the replay did; `None` for nothing more.
     pub replayed: Option<String>,
@@ -212,6 +213,7 @@ impl<'a> Replay<'a> {
         block: &[Numbered<'a>],
     ) -> Result<Duration, ReplayError> {
         self.answers.begin();
+        self.budget.begin();
         for line in block.iter().filter(|line| line.tag == "<") {
             let added = self.answers.add(*line);
             added.map_err(|malformed| wrong(line.at, malformed))?;
@@ -262,7 +264,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ReplayError> {
         let told: String = self.lines.try_iter().collect();
         // They are taken now, so that they cannot pile up unseen.
-        while self.connection.poll_event().is_some() {
+        while !self.budget.is_exceeded() && self.connection.poll_event().is_some() {
             let event: String = self.lines.try_iter().collect();
             self.budget.take(event.len() as u64);
             self.events.push_back(event);
@@ -320,11 +322,24 @@ impl<'a> Replay<'a> {
     ) -> ReplayError {
         ReplayError::Divergence(Box::new(Divergence {
             line,
-            recorded: recorded.map(str::to_owned),
+            recorded: recorded.map(printable),
             replayed: replayed.map(str::to_owned),
             missing_bytes: self.answers.missing_bytes(),
         }))
     }
+}
+
+/// A line of a file that may be a stranger's, as it can be shown: no line that was
+/// recorded holds anything but visible ASCII and spaces.
+fn printable(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for char in line.chars() {
+        match char {
+            ' '..='~' => out.push(char),
+            _ => out.extend(char.escape_default()),
+        }
+    }
+    out
 }
 
 /// Puts bytes in the place of as many zeros.

@@ -4,6 +4,7 @@ use aqueduct_core::config::Config;
 use aqueduct_core::webtransport::SessionFlow;
 use aqueduct_core::webtransport::dialect::{Dialect, Dialects};
 
+use crate::budget::HEADS;
 use crate::value::{Cx, Get, Put, named};
 use crate::words::{Line, Malformed, Words};
 
@@ -115,20 +116,21 @@ fields! {
     "extra-settings" extra_settings;
 }
 
-/// Most that a recording's configuration may allow a peer's heads to take in memory at
-/// once, in bytes.
-const MAX_HEADS: u64 = 64 << 20;
+/// Size in which interim responses are counted as nuisances.
+const INTERIM: u64 = 4096;
 
-/// Refuses a configuration that lets heads take much more memory than there is text.
+/// Refuses a configuration that lets the heads of one stream, and those that one
+/// insertion unblocks, take much more memory than there is text.
 fn check(config: &Config) -> Result<(), Malformed> {
     let limits = &config.limits;
     let sections = limits.field_section.max(limits.field_section_encoded);
     let heads = sections
         .saturating_mul(limits.qpack_blocked_streams.saturating_add(1))
-        .saturating_add(limits.qpack_table);
-    if heads > MAX_HEADS {
+        .saturating_add(limits.qpack_table)
+        .saturating_add(INTERIM * u64::from(limits.nuisance));
+    if heads > HEADS {
         return Err(Malformed(format!(
-            "its limits let heads take {heads} bytes, over {MAX_HEADS}"
+            "its limits let heads take {heads} bytes, over {HEADS}"
         )));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The writing side: one connection's lines, as they come about.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::time::Instant;
 
@@ -97,8 +98,9 @@ pub struct Tape {
     contents: Option<Contents>,
     /// What a replay may hold.
     budget: Option<Budget>,
-    /// What the transport answered since the last input and that leads to nothing.
-    idle: Vec<String>,
+    /// How often the transport's answer to a question has led to nothing since the
+    /// last input.
+    idle: BTreeMap<String, usize>,
     path: Option<Path>,
     /// What the application's call offers.
     offered: Vec<Bytes>,
@@ -138,7 +140,7 @@ impl Tape {
             record: *record,
             contents: None,
             budget,
-            idle: Vec::new(),
+            idle: BTreeMap::new(),
             path: None,
             offered: Vec::new(),
             lines: String::new(),
@@ -176,12 +178,10 @@ impl Tape {
         let mut answer = Line::default();
         put(&mut answer);
         if answer.0.is_empty() {
-            self.idle.push(question);
+            *self.idle.entry(question).or_default() += 1;
             return;
         }
-        let before = self.idle.len();
-        self.idle.retain(|asked| *asked != question);
-        for _ in self.idle.len()..before {
+        for _ in 0..self.idle.remove(&question).unwrap_or(0) {
             self.line("<", |line, _| _ = line.word(&question).word(idle));
         }
         self.line("<", |line, _| _ = line.word(&question).word(&answer.0));
@@ -374,6 +374,7 @@ impl Observer for Tape {
             (Some(contents), ..) => contents.seen(self.record.number, stream, what),
             // It is passed on.
             (None, Some(budget), Seen::Payload(len)) => budget.give(len as u64),
+            (None, Some(budget), Seen::Decoded(len)) => budget.decoded(len),
             _ => {}
         }
     }

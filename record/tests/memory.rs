@@ -9,7 +9,7 @@ use aqueduct_record::{HEADER, Recording, ReplayError};
 
 /// What the crate's page says: for each byte of the file, and besides.
 const PER_BYTE: usize = 64;
-const BASE: usize = 80 << 20;
+const BASE: usize = 256 << 20;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
@@ -57,13 +57,13 @@ fn replay(lines: &str) -> (Result<(), ReplayError>, usize) {
 #[test]
 fn zeros_that_are_kept_are_counted() {
     let mut lines = String::from(
-        "0 new server 1 masked events field-section-encoded 60000000 \
+        "0 new server 1 masked events field-section-encoded 29000000 \
          qpack-blocked-streams 0\n0 in 0 connected none\n",
     );
     for n in 0..100 {
         let id = n * 4;
-        // HEADERS of 50,000,000 bytes.
-        writeln!(lines, "0 bytes {id} 0182faf080*60000000.").expect("a string");
+        // HEADERS of 2^24 bytes.
+        writeln!(lines, "0 bytes {id} 0181000000*60000000.").expect("a string");
         writeln!(
             lines,
             "0 in 0 opened bi\n0 < accept bi {id}\n0 < read {id} 60000 open"
@@ -111,5 +111,105 @@ fn calls_cost_what_they_say() {
         let lines = format!("0 new client 1 masked events\n0 in 0 connected none\n0 do 0 {call}\n");
         let (_, peak) = replay(&lines);
         assert!(peak < 2 << 20, "{call}: {peak}");
+    }
+}
+
+/// Heads that are made of a few references to one long entry of the dynamic table, of
+/// many streams at once.
+#[test]
+fn heads_that_grow_when_decoded_are_counted() {
+    for streams in [1, 100] {
+        let mut lines = String::from(
+            "0 new server 1 masked events field-section 29000000 \
+             field-section-encoded 29000000 qpack-blocked-streams 0\n0 in 0 connected none\n",
+        );
+        // The peer's encoder stream: an entry whose name is 4,000 bytes long.
+        let name = "78".repeat(4_000);
+        writeln!(lines, "0 bytes 2 023fe11f5f811f{name}00").expect("a string");
+        lines.push_str("0 in 0 opened uni\n0 < accept uni 2\n0 < read 2 4008 open\n");
+        lines.push_str("0 in 0 opened bi\n");
+        for n in 0..streams {
+            let id = n * 4;
+            // Two zeros name the entry and give it an empty value.
+            writeln!(lines, "0 < accept bi {id}\n0 < read {id} 14397 open").expect("a string");
+            writeln!(lines, "0 bytes {id} 01800038380280d1d7c1500161*14384.").expect("a string");
+        }
+        let (ended, peak) = replay(&lines);
+        let refused = matches!(ended, Err(ReplayError::TooMuchMemory { .. }));
+        assert!(refused, "{ended:?}");
+        assert!(peak > 20 << 20, "{peak}: nothing was held at all");
+    }
+}
+
+/// The same in interim responses, which all come of one chunk.
+#[test]
+fn interim_heads_that_grow_are_counted() {
+    let mut lines = String::from("0 new client 1 masked events\n0 in 0 connected none\n");
+    lines.push_str("0 do 0 request parts GET https://a/ 0 0 fin\n0 < open bi 0\n0 = stream 0/0\n");
+    let name = "78".repeat(4_000);
+    writeln!(lines, "0 bytes 3 023fe11f5f811f{name}00").expect("a string");
+    lines.push_str("0 in 0 opened uni\n0 < accept uni 3\n0 < read 3 4008 open\n");
+    // Status 103, and the entry fifteen times.
+    let interim = "01210280d8*30.".repeat(1_000);
+    writeln!(lines, "0 bytes 0 {interim}\n0 in 0 readable 0").expect("a string");
+    lines.push_str("0 < read 0 35000 open\n");
+    let (ended, peak) = replay(&lines);
+    assert!(peak > 1 << 20, "{peak}: nothing was held at all, {ended:?}");
+    assert!(peak < 64 << 20, "{peak}");
+}
+
+/// A file of the shortest runs for streams that are never read, beside a connection
+/// that takes what it may.
+#[test]
+fn runs_that_are_never_read_are_counted() {
+    for run in ["*1.", "ff*1.", "ffff*0."] {
+        let runs = run.repeat(1 << 19);
+        let mut lines = String::from(
+            "0 new server 1 masked events session-datagrams 99999999 \
+             session-datagram-bytes 9999999999999\n0 in 0 connected none\n",
+        );
+        writeln!(lines, "0 bytes 400 {runs}\n0 bytes 400 *1.").expect("a string");
+        for _ in 0..4_000 {
+            lines.push_str("0 in 0 datagrams\n");
+            lines.push_str("0 < recv-datagram 00*60000.\n");
+        }
+        let (_, peak) = replay(&lines);
+        assert!(peak < lines.len() * PER_BYTE + (16 << 20), "{run}: {peak}");
+    }
+}
+
+/// What costs a file least for each thing that a connection keeps.
+#[test]
+fn many_small_things_are_counted() {
+    let begin = "0 new server 1 masked events session-datagrams 99999999 \
+                 session-datagram-bytes 99999999999 early-streams 9999999 early-datagrams 999999 \
+                 early-datagram-bytes 99999999 early-priorities 999999\n0 in 0 connected none\n";
+    let one = |what: &str, n: u64| match what {
+        "streams" => format!("0 < accept bi {}\n", n * 4),
+        "frames" => format!(
+            "0 < accept bi {0}\n0 < read {0} 3 open\n0 bytes {0} 0108ff\n",
+            n * 4
+        ),
+        "requests" => format!(
+            "0 < accept bi {0}\n0 < read {0} 10 open\n0 bytes {0} 01080000d1d7c1500161\n",
+            n * 4
+        ),
+        "held" => format!(
+            "0 < accept uni {0}\n0 < read {0} 3 open\n0 bytes {0} 405400\n",
+            n * 4 + 2
+        ),
+        _ => "0 < recv-datagram 00\n".to_owned(),
+    };
+    for (what, told) in [
+        ("streams", "opened bi"),
+        ("frames", "opened bi"),
+        ("requests", "opened bi"),
+        ("held", "opened uni"),
+        ("datagrams", "datagrams"),
+    ] {
+        let things: String = (0..20_000).map(|n| one(what, n)).collect();
+        let lines = format!("{begin}0 in 0 {told}\n{things}");
+        let (_, peak) = replay(&lines);
+        assert!(peak < lines.len() * PER_BYTE, "{what}: {peak}");
     }
 }

@@ -2,6 +2,8 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
+use aqueduct_core::head::End;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
@@ -45,7 +47,7 @@ fn empty_data_frames() {
     let id = peer.request(&raw::get());
     let mut out = [const { bytes::Bytes::new() }; 4];
     let stream = aqueduct_core::expect_event!(
-        peer, Side::Server, aqueduct_core::event::Event::Request { stream, .. } => stream
+        peer, Side::Server, Event::Request { stream, .. } => stream
     );
     let times = tolerated(&mut peer, |peer| {
         peer.write(id, &data(b""));
@@ -84,7 +86,7 @@ fn useful_work_pays_for_it() {
     let mut out = [const { bytes::Bytes::new() }; 4];
     let id = peer.request(&raw::get());
     let stream = aqueduct_core::expect_event!(
-        peer, Side::Server, aqueduct_core::event::Event::Request { stream, .. } => stream
+        peer, Side::Server, Event::Request { stream, .. } => stream
     );
     for _ in 0..3_000 {
         peer.write(id, &frame(0x21, b""));
@@ -94,4 +96,28 @@ fn useful_work_pays_for_it() {
         recv.read(usize::MAX, &mut out).expect("content");
     }
     assert_eq!(peer.closed(), None);
+}
+
+/// Interim responses of a few bytes that are long once decoded, all in one chunk: they
+/// wait for the application together, so their size counts.
+#[test]
+fn interim_responses_that_grow() {
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    let mut entry = vec![0x02, 0x3f, 0xe1, 0x1f, 0x5f, 0x81, 0x1f];
+    entry.extend([b'x'; 4_000]);
+    entry.push(0);
+    peer.uni(&entry);
+    let stream = peer.access().request(&aqueduct_tests::get(), End::Fin);
+    let id = stream.expect("a request").id();
+    peer.drive();
+    // Status 103, and fifteen times that entry, without a value.
+    let interim = [&[0x02, 0x80, 0xd8][..], &[0; 30]].concat();
+    peer.write(id, &frame(0x01, &interim).repeat(1_000));
+    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
+    let sizes = peer.events().into_iter().filter_map(|event| match event {
+        Event::Interim { head, .. } => Some(head.fields().size()),
+        _ => None,
+    });
+    let sizes: Vec<u64> = sizes.collect();
+    assert!(sizes.iter().sum::<u64>() < 5 << 20, "{}", sizes.len());
 }

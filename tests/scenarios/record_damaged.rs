@@ -124,6 +124,19 @@ fn a_file_asks_for_memory_in_proportion() {
     assert_eq!(before.count(), 9);
 }
 
+/// What is told of a file is fit for a terminal.
+#[test]
+fn a_difference_is_shown_and_not_obeyed() {
+    let lines = "0 new server 1 masked events\n0 in 0 connected none\n0 do 0 close 0 %\n";
+    let results = replays(&format!("{HEADER}{lines}0 = \u{1b}[31mred\u{202e}\u{7}\n"));
+    let [Err(error)] = &results.expect("a recording")[..] else {
+        panic!("it differs");
+    };
+    let told = error.to_string();
+    assert!(told.contains(r"0 = \u{1b}[31mred\u{202e}\u{7}"), "{told}");
+    assert!(told.chars().all(|c| matches!(c, ' '..='~' | '\n')));
+}
+
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
     let read = |text: &str| Recording::read(text).expect_err("no recording");

@@ -385,7 +385,10 @@ fn join_cookies(headers: &mut HeaderMap) {
         joined.extend_from_slice(b"; ");
         joined.extend_from_slice(crumb.as_bytes());
     }
-    let sensitive = first.is_sensitive();
+    //= https://www.rfc-editor.org/rfc/rfc9204#section-7.1.3
+    // One crumb that no table may hold makes the whole such a field.
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    let sensitive = crumbs.any(HeaderValue::is_sensitive);
     if let Ok(mut value) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
         value.set_sensitive(sensitive);
         headers.insert(header::COOKIE, value);

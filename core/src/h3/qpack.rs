@@ -95,6 +95,7 @@ impl H3 {
                 self.on_section_too_large(t, key)
             }
             Decoded::Section(fields) => {
+                t.seen(key.id, Seen::Decoded(fields.size()));
                 self.flush_local(t);
                 self.on_fields(t, key, fields)
             }

@@ -36,6 +36,13 @@ impl From<FrameError> for Violation {
     }
 }
 
+/// What an interim response of so many bytes counts as useless work. All that have
+/// arrived are decoded at once and wait for the application, and references to one
+/// long entry of the QPACK table are short: the limit holds for their size, too.
+fn interim_cost(size: u64) -> u32 {
+    u32::try_from(size / 4096).map_or(u32::MAX, |more| more.saturating_add(1))
+}
+
 impl H3 {
     /// Reads an exchange up to its next content, its end, or as far as it goes.
     pub(crate) fn pump<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
@@ -237,9 +244,10 @@ impl H3 {
             return Ok(());
         };
         if head.status.is_informational() {
+            let cost = interim_cost(head.fields().size());
             self.events
                 .push_back(H3Event::On(key, Fact::Interim(Box::new(head))));
-            return self.nuisance(1);
+            return self.nuisance(cost);
         }
         if exchange.connect && head.status.is_success() {
             exchange.recv = Part::Tunnel;

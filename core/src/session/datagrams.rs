@@ -173,9 +173,9 @@ impl Sessions {
         t: &T,
         stream: StreamKey,
     ) -> Option<usize> {
-        h3.table
-            .get(stream)
-            .filter(|slot| slot.send == Send::Open)?;
+        let slot = h3.table.get(stream)?;
+        // A session's data streams have none of their own.
+        slot.exchange_ref().filter(|_| slot.send == Send::Open)?;
         let prefix = datagram::prefix(stream.id()).len();
         let max = t.max_datagram_size().filter(|_| h3.datagrams_enabled())?;
         max.checked_sub(prefix)

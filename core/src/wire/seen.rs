@@ -26,6 +26,9 @@ pub enum Seen<'a> {
         /// Its value.
         value: Text<'a>,
     },
+    /// The lines that were told make a field section of so many bytes, as limits
+    /// count them. It may be much more than came.
+    Decoded(u64),
     /// What the peer's decoder says about our encoder.
     Acks(usize),
     /// What makes no sense where it stands.
@@ -47,7 +50,7 @@ impl Seen<'_> {
             | Self::Acks(len)
             | Self::Refused(len) => *len,
             Self::Field { head, value, .. } => head + value.wire().len(),
-            Self::Ahead(_) | Self::Over => 0,
+            Self::Decoded(_) | Self::Ahead(_) | Self::Over => 0,
         }
     }
 }

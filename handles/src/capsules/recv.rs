@@ -228,6 +228,11 @@ impl CapsuleReceiver {
     /// # Errors
     /// [`ResetError`].
     pub fn stop(&mut self, code: Code) -> Result<(), ResetError> {
-        self.body.stop(code)
+        self.body.stop(code)?;
+        self.input.clear();
+        if let Some(begun) = &mut self.begun {
+            begun.value.clear();
+        }
+        Ok(())
     }
 }

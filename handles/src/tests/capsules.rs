@@ -14,7 +14,7 @@ const MINE: CapsuleType = CapsuleType(0x1234);
 const UNKNOWN: CapsuleType = CapsuleType(0x17);
 
 /// Both ends of an accepted tunnel.
-fn pair(net: &mut Net) -> (CapsuleStream, CapsuleStream) {
+pub(super) fn pair(net: &mut Net) -> (CapsuleStream, CapsuleStream) {
     let (client, server) = answered(net);
     (client.into_capsules(), server.into_capsules())
 }
@@ -26,7 +26,7 @@ fn answered(net: &mut Net) -> (RequestStream, ServerRequest) {
     (client, server)
 }
 
-fn pattern(len: usize) -> Bytes {
+pub(super) fn pattern(len: usize) -> Bytes {
     (0..len).map(|i| (i * 7 + (i >> 8)) as u8).collect()
 }
 
@@ -193,4 +193,20 @@ fn a_header_may_come_in_any_number_of_pieces() {
         net.settle();
     }
     assert_eq!(net.run(recv.recv(5)), Ok(Some(capsule)));
+}
+
+/// What is not wanted any more is not given either, though it had been taken in.
+#[test]
+fn a_stop_discards_what_was_taken_in() {
+    let mut net = Net::new();
+    let (mut client, server) = answered(&mut net);
+    let mut server = server.into_capsules();
+    let capsules: Bytes = b"\x17\x02hi".repeat(3).into();
+    net.run(client.send_data(capsules)).expect("taken");
+    let first = net.run(server.recv(10)).expect("whole").expect("one");
+    assert_eq!(first.value, "hi");
+    net.run(server.recv_header()).expect("whole").expect("one");
+    server.recv.stop(Code::H3_NO_ERROR).expect("not stopped");
+    assert_eq!(net.run(server.recv_piece()), Err(ReadError::Closed));
+    assert_eq!(net.run(server.recv(10)), Err(ReadError::Closed));
 }

@@ -212,3 +212,30 @@ fn a_dropped_future_leaves_nothing_and_a_handle_no_entry() {
     net.settle();
     assert_eq!(table(&connection, |conn| conn.streams.len()), 0);
 }
+
+/// What had arrived is told after a reset and a close, but goes with a request of which
+/// nothing is left.
+#[test]
+fn what_had_arrived_outlives_one_half() {
+    let mut net = Net::new();
+    for end in ["reset", "close", "both halves"] {
+        let (mut client, mut server, ours, theirs) = pair(&mut net);
+        server.send_response(Response::new(())).expect("not sent");
+        server.finish().expect("not finished");
+        ours.send(b"first").expect("room");
+        net.settle();
+        match end {
+            "reset" => drop(client),
+            "close" => client.connection().close(Code::H3_NO_ERROR, "bye"),
+            _ => {
+                client.finish().expect("not finished");
+                assert_eq!(net.run(server.recv_data()), Ok(None));
+            }
+        }
+        net.settle();
+        if end != "both halves" {
+            assert_eq!(net.run(theirs.recv()), Ok("first".into()), "{end}");
+        }
+        assert!(net.run(theirs.recv()).is_err(), "{end}");
+    }
+}

@@ -28,6 +28,27 @@ fn get_without(drop: &[&str], add: &[(&str, &str)]) -> Checked<RequestHead> {
     request(section(&lines), true)
 }
 
+/// RFC 9204 section 7.1.3: whichever crumb of a cookie must not be indexed.
+#[test]
+fn one_secret_crumb_makes_a_secret_cookie() {
+    for secret in [None, Some(0), Some(1), Some(2)] {
+        let mut fields = section(&GET);
+        for crumb in 0..3 {
+            match secret == Some(crumb) {
+                true => fields.push_never_indexed(b"cookie", b"a=b"),
+                false => fields.push(b"cookie", b"a=b"),
+            }
+        }
+        let head = request(fields, false).expect("valid");
+        let cookie = &head.headers["cookie"];
+        assert_eq!(cookie, "a=b; a=b; a=b");
+        assert_eq!(cookie.is_sensitive(), secret.is_some(), "{secret:?}");
+        let sent = build_request(&head).expect("valid");
+        let line = sent.iter().find(|line| line.name == b"cookie");
+        assert_eq!(line.expect("sent").never_indexed, secret.is_some());
+    }
+}
+
 #[test]
 fn a_plain_request_becomes_a_head() {
     let head = get_without(&[], &[("accept", "*/*"), ("x", "1"), ("x", "2")]).unwrap();
