@@ -39,7 +39,7 @@ impl Recording {
         Ok(Self(Some(Shared {
             file: Arc::new(Mutex::new(BufWriter::new(file))),
             endpoints: Arc::default(),
-            options: Options::new()
+            options: Options::default()
                 .secrets(options.record_secrets)
                 .transport(options.record_transport),
         })))

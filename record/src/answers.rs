@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use crate::budget::Budget;
 use crate::call::{MAX_DATAGRAM, MAX_WRITE, SHORT, read_payload, short_zeros};
 use crate::file::Numbered;
+use crate::value::{Cx, Get as _};
 use crate::words::{Malformed, Run, Words};
 
 /// The answers to one input's calls, and the bytes of all streams.
@@ -24,7 +25,8 @@ pub(crate) struct Answers<'a> {
     bytes: BTreeMap<StreamId, VecDeque<Run>>,
     /// How many streams of each kind there have been.
     streams: BTreeMap<(Side, Dir), u64>,
-    missing_bytes: bool,
+    /// Whether bytes were read that the recording does not have.
+    pub(crate) missing_bytes: bool,
     budget: Budget,
 }
 
@@ -43,11 +45,6 @@ impl<'a> Answers<'a> {
             missing_bytes: false,
             budget,
         }
-    }
-
-    /// Whether bytes were read that the recording does not have.
-    pub(crate) fn missing_bytes(&self) -> bool {
-        self.missing_bytes
     }
 
     /// Another input begins.
@@ -142,15 +139,9 @@ impl<'a> Answers<'a> {
         let Ok(lens) = ahead.list() else {
             return Err(gone(words));
         };
-        let bytes = lens
-            .iter()
-            .fold(0_usize, |sum, len| sum.saturating_add(*len));
-        let state = match ahead.word() {
-            Ok("open") => ReadState::Open,
-            Ok("blocked") => ReadState::Blocked,
-            Ok("finished") => ReadState::Finished,
-            _ => return Err(StreamGone::Unknown),
-        };
+        let add = |sum: usize, len: &usize| sum.saturating_add(*len);
+        let bytes = lens.iter().fold(0, add);
+        let state = ReadState::get(&mut ahead, Cx::PLAIN).map_err(|_| StreamGone::Unknown)?;
         let fits = lens.len() <= out.len() && bytes <= max.min(MAX_WRITE);
         if !fits || !self.budget.take(bytes as u64) {
             return Err(StreamGone::Unknown);
@@ -164,17 +155,7 @@ impl<'a> Answers<'a> {
 
 /// How a stream ended, as a recording tells it.
 fn gone(words: &mut Words<'_>) -> StreamGone {
-    let mut read = || {
-        Ok::<_, Malformed>(match words.word()? {
-            "reset" => StreamGone::Reset {
-                code: words.number()?,
-                final_size: words.option()?,
-            },
-            "stopped" => StreamGone::Stopped(words.number()?),
-            _ => StreamGone::Unknown,
-        })
-    };
-    read().unwrap_or(StreamGone::Unknown)
+    StreamGone::get(words, Cx::PLAIN).unwrap_or(StreamGone::Unknown)
 }
 
 impl Transport for Answers<'_> {

@@ -106,11 +106,8 @@ impl EndpointObserver for Recorder {
         if !self.to.with(|_| Ok(())) {
             return None;
         }
-        let record = Record {
-            number: self.next,
-            epoch: *self.epoch.get_or_insert(now),
-            options: self.options,
-        };
+        let epoch = *self.epoch.get_or_insert(now);
+        let record = Record::new(self.next, epoch, self.options);
         self.next += 1;
         let to = Arc::clone(&self.to);
         let sink = Box::new(move |lines: &str| to.write(lines));
@@ -119,10 +116,7 @@ impl EndpointObserver for Recorder {
 
     fn datagram(&mut self, now: Instant, way: Way, len: usize) {
         let nanos = nanos(*self.epoch.get_or_insert(now), now);
-        let way = match way {
-            Way::In => "in",
-            Way::Out => "out",
-        };
+        let way = if way == Way::In { "in" } else { "out" };
         self.to.write(&format!("- udp {nanos} {way} {len}\n"));
     }
 }

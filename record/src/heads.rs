@@ -5,8 +5,7 @@ use std::fmt::Display;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use aqueduct_core::head::{End, Protocol, RequestHead, ResponseHead};
-use aqueduct_core::head::{Field, FieldSection};
+use aqueduct_core::head::{End, Field, FieldSection, Protocol, RequestHead, ResponseHead};
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest};
 
 use crate::value::{Cx, Get, Put, named};

@@ -23,6 +23,10 @@ const READ_BY_CORE: &str = ":method :protocol :scheme :status capsule-protocol c
     sec-webtransport-http3-draft02 te transfer-encoding upgrade wt-available-protocols wt-protocol";
 
 impl Masking {
+    pub(crate) fn unless(secrets: bool) -> Self {
+        if secrets { Self::Off } else { Self::On }
+    }
+
     /// The value of a field.
     pub(crate) fn field<'a>(self, name: &[u8], value: &'a [u8]) -> Cow<'a, [u8]> {
         let (secret, rest) = value.split_at(secret(name, value));

@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use aqueduct_core::connection::Access;
-use aqueduct_core::connection::Connection;
-use aqueduct_core::connection::{Call, Command};
+use aqueduct_core::connection::{Access, Call, Command, Connection};
 use aqueduct_core::transport::Transport;
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -146,7 +144,7 @@ impl RecordedConnection<'_> {
                 _ => {
                     let at = replay.input(*head, block)?;
                     // The last block of what was cut off may have lost lines.
-                    if !self.ended && replay.answers.missing_bytes() {
+                    if !self.ended && replay.answers.missing_bytes {
                         return Ok(replayed);
                     }
                     let cut_off = !self.ended && lines.is_empty();
@@ -187,11 +185,8 @@ impl<'a> Replay<'a> {
         let (sender, lines) = mpsc::channel();
         // It lives as long as the connection.
         let sink = Box::new(move |text: &str| _ = sender.send(text.to_owned()));
-        let record = Record {
-            number: recorded.number,
-            epoch,
-            options: Options { secrets, transport },
-        };
+        let options = Options { secrets, transport };
+        let record = Record::new(recorded.number, epoch, options);
         let observer = Box::new(Tape::again(&record, sink, Some(budget.clone())));
         let (side, seed) = (recorded.side, recorded.seed);
         Self {
@@ -251,8 +246,7 @@ impl<'a> Replay<'a> {
             }
             Ok::<_, Malformed>(Duration::from_nanos(nanos(self.epoch, time)))
         })();
-        let since = done.map_err(|malformed| wrong(head.at, malformed))?;
-        Ok(since)
+        Ok(done.map_err(|malformed| wrong(head.at, malformed))?)
     }
 
     /// Compares what followed from an input, and takes its events.
@@ -324,7 +318,7 @@ impl<'a> Replay<'a> {
             line,
             recorded: recorded.map(printable),
             replayed: replayed.map(str::to_owned),
-            missing_bytes: self.answers.missing_bytes(),
+            missing_bytes: self.answers.missing_bytes,
         }))
     }
 }
@@ -356,19 +350,15 @@ fn put_in_front(chunks: &mut Vec<Bytes>, bytes: Vec<Bytes>) {
 /// Makes a call of the application again. What it gives is told to the observer.
 fn make<T: Transport>(call: Call, to: &mut Access<'_, T>) {
     match call {
-        Call::Command(command) => {
-            let _ = command.apply(to);
-        }
+        Call::Command(command) => _ = command.apply(to),
         Call::Write(stream, mut chunks) => {
-            let _ = to.send(stream).map(|mut half| half.write(&mut chunks));
+            _ = to.send(stream).map(|mut half| half.write(&mut chunks));
         }
         Call::Read(stream, max, slots) => {
             let mut out = vec![Bytes::new(); slots];
-            let _ = to.recv(stream).map(|mut half| half.read(max, &mut out));
+            _ = to.recv(stream).map(|mut half| half.read(max, &mut out));
         }
-        Call::SendDatagram(stream, payload) => {
-            let _ = to.send_datagram(stream, &payload);
-        }
+        Call::SendDatagram(stream, payload) => _ = to.send_datagram(stream, &payload),
         Call::RecvDatagram(stream) => drop(to.recv_datagram(stream)),
         _ => {}
     }

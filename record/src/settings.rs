@@ -42,11 +42,8 @@ impl Get for Option<SessionFlow> {
         let Some(data) = words.option()? else {
             return Ok(None);
         };
-        Ok(Some(SessionFlow::new(
-            data,
-            words.number()?,
-            words.number()?,
-        )))
+        let (bidi, uni) = (words.number()?, words.number()?);
+        Ok(Some(SessionFlow::new(data, bidi, uni)))
     }
 }
 

@@ -5,8 +5,7 @@ use std::fmt::{self, Debug};
 use std::time::Instant;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::connection::{Answer, Input, Observer, Path, Seen};
-use aqueduct_core::connection::{Call, Outcome};
+use aqueduct_core::connection::{Answer, Call, Input, Observer, Outcome, Path, Seen};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::transport::{DatagramRefused, Read, ReadState, StreamGone};
@@ -57,15 +56,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// What shows least: no secrets, no calls of the transport.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            secrets: false,
-            transport: false,
-        }
-    }
-
     /// The same with secrets or without.
     #[must_use]
     pub const fn secrets(mut self, keep: bool) -> Self {
@@ -78,13 +68,6 @@ impl Options {
     pub const fn transport(mut self, keep: bool) -> Self {
         self.transport = keep;
         self
-    }
-
-    pub(crate) const fn masking(self) -> Masking {
-        match self.secrets {
-            true => Masking::Off,
-            false => Masking::On,
-        }
     }
 }
 
@@ -151,7 +134,7 @@ impl Tape {
     fn line(&mut self, tag: &str, put: impl FnOnce(&mut Line, Cx)) {
         let cx = Cx {
             epoch: Some(self.record.epoch),
-            mask: self.record.options.masking(),
+            mask: Masking::unless(self.record.options.secrets),
             slots: tag != "ev",
         };
         let mut line = Line(std::mem::take(&mut self.lines));
@@ -200,19 +183,16 @@ impl Tape {
     }
 
     fn keep(&mut self, answer: &Answer<'_>) {
-        let masking = self.record.options.masking();
+        let masking = Masking::unless(self.record.options.secrets);
         match answer {
             Answer::Open(way, id) => self.line("<", |line, cx| {
                 way.put(line.word("open"), cx);
                 line.option(*id);
             }),
             Answer::Accept(way, id) => {
-                let question = match way {
-                    Dir::Bi => "accept bi",
-                    Dir::Uni => "accept uni",
-                };
+                let way = if *way == Dir::Bi { "bi" } else { "uni" };
                 let put = |line: &mut Line| id.iter().for_each(|id| _ = line.show(id));
-                self.answered(question.to_owned(), "-", put);
+                self.answered(format!("accept {way}"), "-", put);
             }
             Answer::Read(id, _, result, chunks) => {
                 let put = |line: &mut Line| put_read(line, result, chunks);
@@ -229,7 +209,7 @@ impl Tape {
                         0 => {}
                         left => _ = line.show(left),
                     },
-                    Err(gone) => put_gone(line, *gone),
+                    Err(gone) => gone.put(line, Cx::PLAIN),
                 };
                 self.answered(format!("write {id}"), "0", put);
             }
@@ -298,28 +278,14 @@ fn front(chunks: &[Bytes], len: usize) -> Vec<u8> {
 
 /// Nothing if there was nothing to read, yet.
 fn put_read(line: &mut Line, result: &Result<Read, StreamGone>, chunks: &[Bytes]) {
-    let state = |state| match state {
-        ReadState::Open => "open",
-        ReadState::Blocked => "blocked",
-        ReadState::Finished => "finished",
-    };
     match result {
         Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked => {}
         Ok(read) => {
             line.list(chunks.iter().map(Bytes::len));
-            line.word(state(read.state));
+            read.state.put(line, Cx::PLAIN);
         }
-        Err(gone) => put_gone(line, *gone),
+        Err(gone) => gone.put(line, Cx::PLAIN),
     }
-}
-
-fn put_gone(line: &mut Line, gone: StreamGone) {
-    match gone {
-        StreamGone::Reset { code, final_size } => line.word("reset").show(code).option(final_size),
-        StreamGone::Stopped(code) => line.word("stopped").show(code),
-        StreamGone::Unknown => line.word("unknown"),
-        _ => line.word(OTHER),
-    };
 }
 
 /// A received datagram. What it is for stays: the first varint.

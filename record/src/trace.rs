@@ -5,7 +5,7 @@
 use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::settings::Settings;
-use aqueduct_core::transport::{EarlyData, ReadState, TransportEvent};
+use aqueduct_core::transport::{EarlyData, ReadState, StreamGone, TransportEvent};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::mask::Masking;
@@ -15,6 +15,12 @@ use crate::words::Line;
 named! {
     ReadState { "open" Open "blocked" Blocked "finished" Finished }
     EarlyData { "none" None "accepted" Accepted "rejected" Rejected }
+}
+
+both! {
+    put_gone get_gone StreamGone as Put {
+        "reset" Reset { code, final_size };  "stopped" Stopped(code);  "unknown" Unknown;
+    }
 }
 
 both! {

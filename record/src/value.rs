@@ -213,6 +213,18 @@ impl<T: Get> Get for Box<T> {
     }
 }
 
+impl Put for Option<u64> {
+    fn put(&self, line: &mut Line, _: Cx) {
+        line.option(*self);
+    }
+}
+
+impl Get for Option<u64> {
+    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
+        words.option()
+    }
+}
+
 impl Put for PeerCode {
     fn put(&self, line: &mut Line, cx: Cx) {
         self.wire.put(line, cx);

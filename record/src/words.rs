@@ -10,6 +10,8 @@ use std::str::SplitAsciiWhitespace;
 
 use aqueduct_core::id::StreamId;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
 /// Shortest run of zero bytes that is written as its length.
 const RUN: usize = 4;
@@ -102,28 +104,21 @@ impl Line {
     }
 }
 
+/// What text is not written as: everything else is visible ASCII.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'!');
+
 /// `%` alone is the empty text, so that a word is never empty; `-` alone is never
 /// text.
 pub(crate) fn put_text(out: &mut String, text: &[u8]) {
-    if text.is_empty() {
-        out.push('%');
-    }
-    for byte in text {
-        match byte {
-            0x21..=0x7e if !matches!(byte, b'%' | b'!') && text != b"-" => {
-                out.push(char::from(*byte));
-            }
-            _ => {
-                // Writing to a string does not fail.
-                let _ = write!(out, "%{byte:02x}");
-            }
-        }
+    match text {
+        b"" => out.push('%'),
+        b"-" => out.push_str("%2D"),
+        _ => out.extend(percent_encode(text, ESCAPED)),
     }
 }
 
 /// Hexadecimal; runs of zeros by their length.
 pub(crate) fn put_bytes(out: &mut String, mut bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     if bytes.is_empty() {
         out.push('-');
     }
@@ -137,11 +132,7 @@ pub(crate) fn put_bytes(out: &mut String, mut bytes: &[u8]) {
         // Up to where the next zeros may be a run.
         let plain = bytes.iter().skip(zeros).take_while(|byte| **byte != 0);
         let (head, tail) = bytes.split_at(zeros + plain.count());
-        for byte in head {
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from(DIGITS[usize::from(digit)]));
-            }
-        }
+        HEXLOWER.encode_append(head, out);
         bytes = tail;
     }
 }
@@ -249,25 +240,18 @@ pub(crate) fn utf8(text: Vec<u8>) -> Result<String, Malformed> {
     String::from_utf8(text).map_err(|_| Malformed::new("text that is not UTF-8"))
 }
 
+/// Only what [`put_text`] writes.
 pub(crate) fn read_text(word: &str) -> Result<Vec<u8>, Malformed> {
-    if word == "%" {
-        return Ok(Vec::new());
+    let text = match word {
+        "%" => Vec::new(),
+        _ => percent_decode_str(word).collect(),
+    };
+    let mut written = String::with_capacity(word.len());
+    put_text(&mut written, &text);
+    match written == word {
+        true => Ok(text),
+        false => Err(Malformed::new("text that is escaped otherwise")),
     }
-    let mut out = Vec::with_capacity(word.len());
-    let mut rest = word.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            out.push(*first);
-            continue;
-        }
-        let (code, tail) = rest
-            .split_at_checked(2)
-            .ok_or_else(|| Malformed::new("an escape that is cut off"))?;
-        out.push(hex(code)?);
-        rest = tail;
-    }
-    Ok(out)
 }
 
 fn read_runs(word: &str) -> Result<Vec<Run>, Malformed> {
@@ -287,20 +271,12 @@ fn read_runs(word: &str) -> Result<Vec<Run>, Malformed> {
         }
         let len = rest.find('*').unwrap_or(rest.len());
         let (digits, tail) = rest.split_at(len);
-        let pairs = digits.as_bytes().chunks(2).map(hex);
-        let bytes = pairs.collect::<Result<Vec<u8>, _>>()?;
+        let bytes = HEXLOWER.decode(digits.as_bytes());
+        let bytes = bytes.map_err(|error| Malformed(format!("not bytes: {error}")))?;
         runs.push(Run::Bytes(bytes.into()));
         rest = tail;
     }
     Ok(runs)
-}
-
-fn hex(pair: &[u8]) -> Result<u8, Malformed> {
-    let digits = std::str::from_utf8(pair).ok();
-    digits
-        .filter(|digits| digits.len() == 2 && digits.bytes().all(|d| d.is_ascii_hexdigit()))
-        .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-        .ok_or_else(|| Malformed::new("not a hexadecimal byte"))
 }
 
 #[cfg(test)]
@@ -324,7 +300,7 @@ mod tests {
         line.word("do").show(7).option(None::<u64>).text(b"a b%!");
         line.text(b"").bytes(&[0, 1, 0, 0, 0, 0, 0, 2]).bytes(&[]);
         line.list([1, 20]).list([]).text(b"-");
-        assert_eq!(line.0, "do 7 - a%20b%25%21 % 0001*5.02 - 1,20 - %2d");
+        assert_eq!(line.0, "do 7 - a%20b%25%21 % 0001*5.02 - 1,20 - %2D");
         let mut words = Words::new(&line.0);
         assert_eq!(words.word(), Ok("do"));
         assert_eq!(words.number(), Ok(7_u32));

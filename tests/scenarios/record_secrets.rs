@@ -112,7 +112,7 @@ fn a_masked_recording_has_none() {
 #[test]
 fn they_can_be_asked_for() {
     let mut net = Loopback::new(Knobs::default());
-    let options = Options::new().secrets(true).transport(true);
+    let options = Options::default().secrets(true).transport(true);
     let record = Record::new(5, testing::epoch(), options);
     let config = Arc::new(Config::default());
     let (sender, lines) = std::sync::mpsc::channel();

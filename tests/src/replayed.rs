@@ -15,7 +15,9 @@ use aqueduct_record::{HEADER, Options, Record, Recording, ReplayError, Tape};
 const LONG: usize = 1 << 20;
 
 /// Everything is kept.
-const WHOLE: Options = Options::new().secrets(true).transport(true);
+fn whole() -> Options {
+    Options::default().secrets(true).transport(true)
+}
 
 /// From here on, each connection of a harness of this process is recorded, and replayed
 /// when its harness is dropped.
@@ -56,7 +58,7 @@ impl Watch for Kept {
     fn connection(&mut self, side: Side, config: &Config, seed: u64) -> Box<dyn Observer> {
         Box::new(Both {
             masked: self.masked.tape(side, config, seed, Options::default()),
-            whole: Some(self.whole.tape(side, config, seed, WHOLE)),
+            whole: Some(self.whole.tape(side, config, seed, whole())),
             lines: self.whole.clone(),
         })
     }

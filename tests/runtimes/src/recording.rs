@@ -19,7 +19,7 @@ impl Tape {
     #[must_use]
     pub fn of(&self, config: EndpointConfig) -> EndpointConfig {
         let tape = self.clone();
-        let options = Options::new().secrets(true).transport(true);
+        let options = Options::default().secrets(true).transport(true);
         config.observe(recorder(options, move || {
             Some(RecordSink::new(tape.clone()))
         }))
