@@ -56,8 +56,9 @@ pub struct Limits {
     /// each; the oldest is dropped beyond it. Default 64.
     pub early_priorities: usize,
     /// Useless things tolerated beyond the useful ones: unknown frames, streams
-    /// and capsules, empty DATA frames, streams reset before use. Useful work, not
-    /// time, wins it back. Default 1,000.
+    /// and capsules, empty DATA frames, streams reset before use, interim responses,
+    /// which count once more for each 4 KiB. Useful work, not time, wins it back.
+    /// Default 1,000.
     pub nuisance: u32,
 }
 

@@ -268,12 +268,21 @@ pub enum TransportFailure {
     CidsExhausted,
 }
 
-/// What the other side said, after a colon; nothing if it said nothing.
+/// What the other side said, after a colon; nothing if it said nothing. It goes to logs
+/// and terminals, so what is no visible text is escaped: no reason begins a line of its
+/// own, or moves a cursor.
 pub(crate) fn said(reason: &[u8]) -> String {
-    if reason.is_empty() {
-        return String::new();
+    let mut out = String::new();
+    if !reason.is_empty() {
+        out.push_str(": ");
     }
-    format!(": {}", String::from_utf8_lossy(reason))
+    for char in String::from_utf8_lossy(reason).chars() {
+        match char {
+            '"' | '\'' | '\\' => out.push(char),
+            _ => out.extend(char.escape_debug()),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -295,6 +304,9 @@ mod tests {
             remote.to_string(),
             "closed by the peer: H3_NO_ERROR (0x100): so \u{fffd}"
         );
+        assert_eq!(said("\"Zo\u{eb}\\'".as_bytes()), ": \"Zo\u{eb}\\'");
+        let hostile = "a\nb\u{1b}[31m\u{202e}\u{9b}";
+        assert_eq!(said(hostile.as_bytes()), r": a\nb\u{1b}[31m\u{202e}\u{9b}");
         let failure = TransportFailure::ClosedByPeer {
             code: 0x12e,
             reason: Bytes::new(),

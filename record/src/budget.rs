@@ -1,7 +1,7 @@
 //! How much memory a file may ask for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Bytes that a replay may hold for each byte of the recording. The recording itself,
 /// read, takes up to 45.
@@ -17,10 +17,10 @@ pub(crate) const HEADS: u64 = 32 << 20;
 
 /// Counts what a replay's connection was given and has not passed on: what it may
 /// still be given, and whether it wanted more. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Budget(Arc<Counts>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counts {
     left: AtomicU64,
     /// Of [`HEADS`], for the input at hand.
@@ -31,17 +31,14 @@ struct Counts {
 impl Budget {
     /// For a recording of this many bytes.
     pub(crate) fn new(size: u64) -> Self {
-        let most = size.saturating_mul(PER_BYTE).saturating_add(BASE);
-        Self(Arc::new(Counts {
-            left: most.into(),
-            heads: HEADS.into(),
-            exceeded: false.into(),
-        }))
+        let budget = Self::default();
+        budget.give(size.saturating_mul(PER_BYTE).saturating_add(BASE));
+        budget
     }
 
     /// Another input begins; what the one before led to was taken.
     pub(crate) fn begin(&self) {
-        self.0.heads.store(HEADS, Ordering::Relaxed);
+        self.0.heads.store(HEADS, Relaxed);
     }
 
     /// Takes so many bytes, if there are as many and there always were.
@@ -55,22 +52,19 @@ impl Budget {
     }
 
     fn take_of(&self, left: &AtomicU64, bytes: u64) -> bool {
-        match left.load(Ordering::Relaxed).checked_sub(bytes) {
-            Some(rest) => left.store(rest, Ordering::Relaxed),
-            None => self.0.exceeded.store(true, Ordering::Relaxed),
-        }
+        let taken = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes));
+        self.0.exceeded.fetch_or(taken.is_err(), Relaxed);
         !self.is_exceeded()
     }
 
     /// Gives back what is held no longer.
     pub(crate) fn give(&self, bytes: u64) {
-        let left = self.0.left.load(Ordering::Relaxed);
-        let more = left.saturating_add(bytes);
-        self.0.left.store(more, Ordering::Relaxed);
+        let more = |left: u64| Some(left.saturating_add(bytes));
+        _ = self.0.left.fetch_update(Relaxed, Relaxed, more);
     }
 
     /// Whether more was asked for than there was.
     pub(crate) fn is_exceeded(&self) -> bool {
-        self.0.exceeded.load(Ordering::Relaxed)
+        self.0.exceeded.load(Relaxed)
     }
 }

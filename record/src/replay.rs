@@ -326,14 +326,11 @@ impl<'a> Replay<'a> {
 /// A line of a file that may be a stranger's, as it can be shown: no line that was
 /// recorded holds anything but visible ASCII and spaces.
 fn printable(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    for char in line.chars() {
-        match char {
-            ' '..='~' => out.push(char),
-            _ => out.extend(char.escape_default()),
-        }
-    }
-    out
+    let shown = |char: char| match char {
+        ' '..='~' => char.to_string(),
+        _ => char.escape_default().to_string(),
+    };
+    line.chars().map(shown).collect()
 }
 
 /// Puts bytes in the place of as many zeros.

@@ -68,7 +68,8 @@ impl Pending {
         self.datagrams.push_back(Early {
             session,
             until: after(now, limits.early_timeout),
-            what: payload,
+            // It arrived in a block with others, which is not kept for its sake.
+            what: Bytes::copy_from_slice(&payload),
         });
         true
     }

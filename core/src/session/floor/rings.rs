@@ -19,6 +19,10 @@ use crate::wire::datagram::{self, ContextId};
 /// Size of the buffer that outgoing datagrams are cut from.
 const ARENA: usize = 64 * 1024;
 
+/// Datagrams of a ring that may keep the block of memory in which they arrived. Others
+/// share it, of which nothing is left but this; those that wait behind have their own.
+const BORROWED: usize = 16;
+
 /// Datagrams of one session or request that the application has not taken.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -58,6 +62,10 @@ impl Ring {
     /// Adds a datagram; the oldest go when it is full.
     pub(crate) fn push(&mut self, payload: Bytes) -> Pushed {
         self.bytes += payload.len();
+        let payload = match self.queue.len() {
+            0..BORROWED => payload,
+            _ => Bytes::copy_from_slice(&payload),
+        };
         self.queue.push_back(payload);
         let mut dropped = 0;
         while self.queue.len() > self.max || (self.bytes > self.max_bytes && self.queue.len() > 1) {
@@ -190,5 +198,25 @@ impl Outbox {
             Err(DatagramRefused::TooLarge) => Err(DatagramError::TooLargeForPath),
             Err(DatagramRefused::Disabled) => Err(DatagramError::Disabled),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A byte that waits does not hold the 64 KiB it arrived in: the limit in bytes
+    /// would be one in name only.
+    #[test]
+    fn what_waits_keeps_few_blocks() {
+        let mut ring = Ring::new(&Limits::default());
+        let blocks: Vec<_> = (0..200).map(|_| Bytes::from(vec![7; ARENA])).collect();
+        for block in &blocks {
+            assert_eq!(ring.push(block.slice(5..6)).dropped, 0);
+        }
+        let kept = blocks.iter().filter(|block| !block.is_unique());
+        assert_eq!(kept.count(), BORROWED);
+        let taken: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
+        assert_eq!(taken, vec![Bytes::from_static(&[7]); 200]);
     }
 }

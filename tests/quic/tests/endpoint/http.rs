@@ -259,3 +259,46 @@ fn a_blocked_writer_is_told_when_there_is_room() {
     }));
     assert!(arrived <= taken, "{arrived} of {taken}");
 }
+
+/// Whatever is looked at and taken by a peek, nothing is to be polled for afterwards,
+/// and nothing that was is lost.
+#[test]
+fn a_peek_schedules_nothing() {
+    let (mut pair, client, server) = Pair::connected(Options::default());
+    let head = RequestHead::new(Method::POST, Uri::from_static(URL));
+    let opened = pair.client(client).access().request(&head, End::More);
+    let stream = opened.expect("opens");
+    pair.drive();
+    let asked = requested(&pair.server.events).expect("a request");
+    let mut connection = pair.server(server);
+    let enabled = connection.access().enable_datagrams(asked);
+    enabled.expect("a request");
+    let enabled = pair.client(client).access().enable_datagrams(stream);
+    enabled.expect("a request");
+    for payload in [b"one", b"two"] {
+        let sent = pair.client(client).access().send_datagram(stream, payload);
+        sent.expect("sends");
+    }
+    pair.drive();
+    pair.server.events.clear();
+    let (now, endpoint) = (pair.now, &mut pair.server.endpoint);
+    let due = endpoint.poll_timeout().map(|due| due.at);
+    for expected in [Some(&b"one"[..]), Some(b"two"), None, None] {
+        let mut connection = endpoint.peek(server).expect("a connection");
+        let mut peek = connection.peek();
+        assert_eq!(peek.recv_datagram(asked).as_deref(), expected);
+        assert!(peek.max_datagram_size(asked).is_some());
+        assert_eq!(peek.datagrams_overflowed(asked), 0);
+        assert!(peek.may_open_session().is_err(), "a server opens none");
+        let _ = (peek.negotiated(), peek.peer_settings(), peek.stats());
+        assert!(endpoint.poll_event().is_none());
+        assert!(endpoint.poll_transmit(now, 1, &mut Vec::new()).is_none());
+        assert_eq!(endpoint.poll_timeout().map(|due| due.at), due);
+    }
+    // The ring was found empty: the next one is told again.
+    let sent = pair.client(client).access().send_datagram(stream, b"three");
+    sent.expect("sends");
+    pair.drive();
+    let told = Event::Stream(asked, StreamEvent::Datagrams);
+    assert!(pair.server.events.iter().any(|(_, event)| *event == told));
+}
