@@ -40,7 +40,7 @@ pub struct Replayed {
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[error(
     "line {line}: the recording has\n  {}\nand the replay\n  {}{}",
-    .recorded.as_deref().unwrap_or("nothing"),
+    .recorded.as_deref().map_or("nothing".to_owned(), printable),
     .replayed.as_deref().unwrap_or("nothing"),
     if *.missing_bytes { "\n(bytes that were read are missing from the recording)" } else { "" },
 )]
@@ -48,8 +48,8 @@ pub struct Replayed {
 pub struct Divergence {
     /// The line of the recording, from 1.
     pub line: usize,
-    /// What the recording says there, what is not visible ASCII escaped; `None` for
-    /// nothing more.
+    /// What the recording says there, as it stands; `None` for nothing more. What is
+    /// displayed is escaped where it is not visible ASCII.
     pub recorded: Option<String>,
     /// What the replay did; `None` for nothing more.
     pub replayed: Option<String>,
@@ -322,7 +322,7 @@ impl<'a> Replay<'a> {
     ) -> ReplayError {
         ReplayError::Divergence(Box::new(Divergence {
             line,
-            recorded: recorded.map(printable),
+            recorded: recorded.map(str::to_owned),
             replayed: replayed.map(str::to_owned),
             missing_bytes: self.answers.missing_bytes(),
         }))
