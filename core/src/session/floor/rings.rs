@@ -19,9 +19,12 @@ use crate::wire::datagram::{self, ContextId};
 /// Size of the buffer that outgoing datagrams are cut from.
 const ARENA: usize = 64 * 1024;
 
-/// Datagrams of a ring that may keep the block of memory in which they arrived. Others
-/// share it, of which nothing is left but this; those that wait behind have their own.
-const BORROWED: usize = 16;
+/// Size of the blocks of memory in which datagrams arrive. A datagram is a slice of one,
+/// and holds all of it.
+const BLOCK: usize = 64 * 1024;
+
+/// Blocks that the datagrams of a ring may hold; those that come in others are copied.
+const BLOCKS: usize = 16;
 
 /// Datagrams of one session or request that the application has not taken.
 #[derive(Debug)]
@@ -35,6 +38,10 @@ pub(crate) struct Ring {
     /// A send was refused for lack of room.
     wants_room: bool,
     overflowed: u64,
+    /// Blocks held since the ring was empty, and where in the last of them the first
+    /// datagram is.
+    blocks: usize,
+    last_block: usize,
 }
 
 /// What became of a datagram that was put into a ring.
@@ -56,16 +63,15 @@ impl Ring {
             told: false,
             wants_room: false,
             overflowed: 0,
+            blocks: 0,
+            last_block: 0,
         }
     }
 
     /// Adds a datagram; the oldest go when it is full.
     pub(crate) fn push(&mut self, payload: Bytes) -> Pushed {
         self.bytes += payload.len();
-        let payload = match self.queue.len() {
-            0..BORROWED => payload,
-            _ => Bytes::copy_from_slice(&payload),
-        };
+        let payload = self.within_blocks(payload);
         self.queue.push_back(payload);
         let mut dropped = 0;
         while self.queue.len() > self.max || (self.bytes > self.max_bytes && self.queue.len() > 1) {
@@ -80,6 +86,26 @@ impl Ring {
             dropped,
             tell: !std::mem::replace(&mut self.told, true),
         }
+    }
+
+    /// The datagram as it arrived, or a copy if it would hold a block too many. What has
+    /// come in one block lies close together; a block whose datagrams take turns with
+    /// another's is counted each time.
+    #[inline]
+    fn within_blocks(&mut self, payload: Bytes) -> Bytes {
+        if self.queue.is_empty() {
+            self.blocks = 0;
+        }
+        let at = payload.as_ptr().addr();
+        if self.blocks > 0 && at.wrapping_sub(self.last_block) < BLOCK {
+            return payload;
+        }
+        if self.blocks == BLOCKS {
+            return Bytes::copy_from_slice(&payload);
+        }
+        self.blocks += 1;
+        self.last_block = at;
+        payload
     }
 
     /// Takes the oldest datagram.
@@ -215,8 +241,21 @@ mod tests {
             assert_eq!(ring.push(block.slice(5..6)).dropped, 0);
         }
         let kept = blocks.iter().filter(|block| !block.is_unique());
-        assert_eq!(kept.count(), BORROWED);
+        assert_eq!(kept.count(), BLOCKS);
         let taken: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
         assert_eq!(taken, vec![Bytes::from_static(&[7]); 200]);
+    }
+
+    #[test]
+    fn what_came_together_is_not_copied() {
+        let mut ring = Ring::new(&Limits::default());
+        let block = Bytes::from(vec![7; BLOCK]);
+        for at in 0..200 {
+            ring.push(block.slice(at * 100..at * 100 + 5));
+        }
+        for at in 0..200 {
+            let taken = ring.pop().expect("it waits");
+            assert_eq!(taken.as_ptr(), block.slice(at * 100..).as_ptr());
+        }
     }
 }
