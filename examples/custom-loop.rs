@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, QuinnTransport, tls};
+use aqueduct_core::endpoint::{Endpoint, EndpointConfig, QuinnTransport, tls};
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{ConnKey, StreamKey};
@@ -56,8 +56,7 @@ fn main() -> Result<()> {
         // Zero would mean to wait forever.
         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
         if let Ok((len, remote)) = socket.recv_from(&mut datagram) {
-            let (from, data) = (Arrival::new(remote), datagram[..len].into());
-            endpoint.handle_datagram(Instant::now(), from, data);
+            endpoint.handle_datagram(Instant::now(), remote.into(), datagram[..len].into());
         }
         endpoint.handle_timeout(Instant::now());
     }
@@ -75,9 +74,7 @@ fn on_event(core: &mut Endpoint, key: ConnKey, event: Event, echoes: &mut Echoes
             access.respond(stream, &ResponseHead::new(StatusCode::OK), End::More)?;
         }
         Event::WebTransport(session, SessionEvent::Requested(_)) => {
-            access
-                .webtransport(session)
-                .accept(&ConnectAnswer::default())?;
+            access.webtransport(session).accept(&ConnectAnswer::new())?;
         }
         Event::WebTransport(session, SessionEvent::Datagrams) => {
             while let Some(datagram) = access.recv_datagram(session) {
