@@ -19,8 +19,7 @@ use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport, tls};
 use aqueduct_mio::protocol::event::{Event, StreamEvent};
 use aqueduct_mio::protocol::head::{End, ResponseHead};
 use aqueduct_mio::protocol::id::{ConnKey, StreamKey};
-use aqueduct_mio::protocol::webtransport::ConnectAnswer;
-use aqueduct_mio::protocol::webtransport::SessionEvent;
+use aqueduct_mio::protocol::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_mio::protocol::{config::Config, connection, transport::ReadState};
 use aqueduct_mio::{App, PortKey, Ports, run};
 use bytes::Bytes;
@@ -104,9 +103,7 @@ impl Server {
                 access.respond(stream, &ResponseHead::new(StatusCode::OK), End::More)?;
             }
             Event::WebTransport(session, SessionEvent::Requested(_)) => {
-                access
-                    .webtransport(session)
-                    .accept(&ConnectAnswer::default())?;
+                access.webtransport(session).accept(&ConnectAnswer::new())?;
             }
             Event::WebTransport(session, SessionEvent::Datagrams) => {
                 while let Some(datagram) = access.recv_datagram(session) {
