@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
+use aqueduct_core::error::{CloseReason, PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::StreamKey;
 use aqueduct_core::priority::Priority;
+use aqueduct_core::webtransport::SessionClose;
 
 use crate::connection::ConnHandle;
 use crate::error::{ReadError, SendError, WriteError};
@@ -147,26 +148,36 @@ impl Half {
         locked.wake_stream(self.at);
     }
 
+    /// How the whole stream ended, if it has, in the words of one half.
+    fn end<E: From<SessionClose>>(
+        &self,
+        locked: &mut Locked<'_>,
+        malformed: impl FnOnce(Violation) -> E,
+        unprocessed: E,
+        connection: impl FnOnce(CloseReason) -> E,
+    ) -> Option<E> {
+        let stream = locked.stream(self.at);
+        if let Some(why) = stream.malformed {
+            return Some(malformed(why));
+        }
+        if stream.unprocessed {
+            return Some(unprocessed);
+        }
+        if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
+            return Some(close.clone().into());
+        }
+        let conn = locked.conn(self.at.conn);
+        conn.closed.clone().map(connection)
+    }
+
     /// How the sending half ended from the peer's side, if it has.
     fn write_end(&self, locked: &mut Locked<'_>) -> Option<WriteError> {
         let stream = locked.stream(self.at);
         if let Some(code) = stream.stopped {
             return Some(WriteError::Stopped(code));
         }
-        if let Some(why) = stream.malformed {
-            return Some(WriteError::Malformed(why));
-        }
-        if stream.unprocessed {
-            return Some(WriteError::Unprocessed);
-        }
-        if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-            return Some(close.clone().into());
-        }
-        locked
-            .conn(self.at.conn)
-            .closed
-            .clone()
-            .map(WriteError::Connection)
+        let (malformed, connection) = (WriteError::Malformed, WriteError::Connection);
+        self.end(locked, malformed, WriteError::Unprocessed, connection)
     }
 
     /// How the receiving half ended from the peer's side, if it has.
@@ -175,20 +186,8 @@ impl Half {
         if let Some(code) = stream.reset {
             return Some(ReadError::Reset(code));
         }
-        if let Some(why) = stream.malformed {
-            return Some(ReadError::Malformed(why));
-        }
-        if stream.unprocessed {
-            return Some(ReadError::Unprocessed);
-        }
-        if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-            return Some(close.clone().into());
-        }
-        locked
-            .conn(self.at.conn)
-            .closed
-            .clone()
-            .map(ReadError::Connection)
+        let (malformed, connection) = (ReadError::Malformed, ReadError::Connection);
+        self.end(locked, malformed, ReadError::Unprocessed, connection)
     }
 
     /// The error of a core write, in the words of whoever ended the stream.
