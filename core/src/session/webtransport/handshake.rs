@@ -147,16 +147,14 @@ impl WebTransport {
         Ok(())
     }
 
-    /// Whether a session could be opened beside `live` others now (client).
+    /// Whether a session could be opened beside `live` others now, where a request could
+    /// ([`H3::may_request`]).
     pub(crate) fn may_open<T: Transport>(
         &self,
         h3: &H3,
         t: &T,
         live: usize,
     ) -> Result<(), OpenSessionError> {
-        if h3.side == Side::Server {
-            return Err(RequestError::WrongSide.into());
-        }
         if !h3.config.webtransport.enabled {
             return Err(OpenSessionError::WebTransportNotEnabled);
         }
