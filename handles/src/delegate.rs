@@ -79,6 +79,12 @@ macro_rules! endpoint_methods {
             pub fn open_connections(&self) -> usize {
                 self.inner.open_connections()
             }
+
+            /// What the endpoint has taken, refused and lost.
+            #[must_use]
+            pub fn stats(&self) -> $crate::protocol::endpoint::EndpointStats {
+                self.inner.stats()
+            }
         }
     };
 }

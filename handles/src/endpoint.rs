@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::{Driver, IoLimits, open};
-use aqueduct_core::endpoint::{ConnectError, Endpoint as Core, EndpointConfig, Target};
+use aqueduct_core::endpoint::{
+    ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, Target,
+};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
 use aqueduct_core::time::after;
@@ -172,6 +174,12 @@ impl Endpoint {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.shared.lock().state().endpoint.open_connections()
+    }
+
+    /// What the endpoint has taken, refused and lost.
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        self.shared.lock().state().endpoint.stats()
     }
 }
 

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::Driver;
-use aqueduct_core::endpoint::Endpoint as Core;
 use aqueduct_core::endpoint::cid::Owners;
+use aqueduct_core::endpoint::{Endpoint as Core, EndpointStats};
 use bytes::Bytes;
 
 use crate::connection::Connection;
@@ -56,6 +56,8 @@ pub struct GroupStats {
     /// Datagrams that were to be handed to it and were lost, because too many
     /// waited or it is gone.
     pub dropped: u64,
+    /// What it has taken, refused and lost.
+    pub endpoint: EndpointStats,
 }
 
 impl Group {
@@ -156,6 +158,7 @@ impl Group {
             open_connections: endpoint.open_connections(),
             forwarded,
             dropped,
+            endpoint: endpoint.stats(),
         })
         .collect()
     }

@@ -55,6 +55,7 @@ compile_error!(
     "feature `quinn` of aqueduct-core needs TLS: enable feature `ring` or feature `aws-lc-rs`"
 );
 
+mod admit;
 #[cfg(feature = "quic-lb")]
 pub mod cid;
 mod config;
@@ -66,17 +67,17 @@ mod packet;
 mod quic;
 mod seed;
 mod settings;
+mod stats;
 mod target;
 pub mod tls;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
+use quinn_proto::{ConnectionHandle, DatagramEvent, TokenMemoryCache};
 
 use crate::code::Code;
 use crate::config::Config;
@@ -100,11 +101,11 @@ pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, Transmit};
 pub use quic::QuinnTransport;
 pub use settings::{Congestion, TransportSettings};
+pub use stats::EndpointStats;
 pub use target::Target;
 
 use config::Trace;
 use connection::State;
-use incoming::{Load, Verdict};
 use packet::{from_transmit, to_ecn};
 
 /// Answers that belong to no connection (refusals, retries, version
@@ -136,6 +137,7 @@ pub struct Endpoint {
     open: usize,
     closing: usize,
     handshakes: usize,
+    stats: EndpointStats,
     /// Last, so that it goes after the connections.
     observer: Option<Box<dyn EndpointObserver>>,
 }
@@ -188,6 +190,7 @@ impl Endpoint {
             open: 0,
             closing: 0,
             handshakes: 0,
+            stats: EndpointStats::default(),
         })
     }
 
@@ -377,6 +380,12 @@ impl Endpoint {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.open
+    }
+
+    /// What the endpoint has taken, refused and lost. O(1).
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        self.stats
     }
 
     /// Whether no connection is left, not even one that still answers its peer's
@@ -586,101 +595,6 @@ impl Endpoint {
             touched(&mut self.dirty, state, connection::key(handle, generation));
         }
         connection::key(handle, generation)
-    }
-
-    /// Decides about a connection attempt.
-    fn judge(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
-        let load = Load {
-            open: self.open,
-            closing: self.closing,
-            handshakes: self.handshakes,
-        };
-        let (valid, may_retry) = (incoming.remote_address_validated(), incoming.may_retry());
-        let verdict = match self.accepting {
-            true => self.config.incoming.judge(load, valid, may_retry),
-            false => Verdict::Refuse,
-        };
-        match verdict {
-            Verdict::Accept => self.accept(now, incoming, response),
-            Verdict::Refuse => {
-                tracing::debug!(remote = %incoming.remote_address(), "connection refused");
-                let transmit = self.quinn.refuse(incoming, &mut response);
-                self.respond(&transmit, response);
-            }
-            Verdict::Retry => match self.quinn.retry(incoming, &mut response) {
-                Ok(transmit) => self.respond(&transmit, response),
-                // Not reached: the verdict is given only where a retry may be sent.
-                Err(error) => self.quinn.ignore(error.into_incoming()),
-            },
-        }
-    }
-
-    fn accept(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
-        let http = match &self.config.server {
-            Some(parts) => Arc::clone(&parts.http),
-            None => return self.quinn.ignore(incoming),
-        };
-        let remote = incoming.remote_address();
-        let config = self.traced_server(now, remote, http.datagrams);
-        match self.quinn.accept(incoming, now, &mut response, config) {
-            Ok((handle, quic)) => {
-                self.spare.push(response);
-                let http = self.http(now, Side::Server, http);
-                self.insert(handle, State::new(quic, Side::Server, http, None));
-            }
-            Err(error) => {
-                tracing::debug!(%remote, cause = %error.cause, "connection attempt failed");
-                match error.response {
-                    Some(transmit) => self.respond(&transmit, response),
-                    None => self.spare.push(response),
-                }
-            }
-        }
-    }
-
-    /// The server's configuration with a trace of its own, when traces are wanted.
-    #[cfg(feature = "qlog")]
-    fn traced_server(
-        &self,
-        now: Instant,
-        remote: SocketAddr,
-        datagrams: bool,
-    ) -> Option<Arc<quinn_proto::ServerConfig>> {
-        self.config.qlog.as_ref()?;
-        let trace = Trace {
-            side: Side::Server,
-            remote,
-            now,
-        };
-        let transport = self
-            .config
-            .transport_for(&self.config.transport, datagrams, trace)
-            .ok()?;
-        let mut server = quinn_proto::ServerConfig::clone(self.server.as_ref()?);
-        server.transport_config(transport);
-        Some(Arc::new(server))
-    }
-
-    #[cfg(not(feature = "qlog"))]
-    fn traced_server(
-        &self,
-        _now: Instant,
-        _remote: SocketAddr,
-        _datagrams: bool,
-    ) -> Option<Arc<quinn_proto::ServerConfig>> {
-        self.server.clone()
-    }
-
-    /// Queues an answer that belongs to no connection.
-    fn respond(&mut self, transmit: &quinn_proto::Transmit, mut response: Vec<u8>) {
-        if self.responses.len() >= MAX_RESPONSES {
-            tracing::debug!(remote = %transmit.destination, "stateless response dropped");
-            self.spare.push(response);
-            return;
-        }
-        response.truncate(transmit.size);
-        self.responses
-            .push_back((from_transmit(transmit), response));
     }
 }
 

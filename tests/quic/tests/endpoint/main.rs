@@ -203,6 +203,8 @@ fn more_connections_than_allowed_are_refused() {
         "{refused:?}"
     );
     assert!(pair.client.endpoint.connection(pair.now, first).is_some());
+    let stats = pair.server.endpoint.stats();
+    assert_eq!((stats.accepted, stats.refused_full), (1, 1));
 }
 
 #[test]

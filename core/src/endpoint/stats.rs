@@ -1,0 +1,26 @@
+//! Counters of an endpoint.
+
+/// What an endpoint has taken, refused and lost; all counts are cumulative.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Connection attempts of clients that were taken.
+    pub accepted: u64,
+    /// Attempts refused because the endpoint was full, or shutting down.
+    pub refused_full: u64,
+    /// Attempts refused because their address or its network had its share.
+    pub refused_share: u64,
+    /// Attempts that were asked to show that their address is their own.
+    pub retried: u64,
+    /// Idle connections closed to make place for one of a smaller holder.
+    pub evicted_idle: u64,
+    /// Handshakes that did not end in time.
+    pub handshakes_timed_out: u64,
+    /// Answers outside of connections (refusals, retries, version negotiation,
+    /// stateless resets) that were dropped because too many waited.
+    pub responses_dropped: u64,
+    /// Receive calls that failed, by the socket's own account.
+    pub recv_errors: u64,
+    /// Datagrams that the system did not take to send.
+    pub send_errors: u64,
+}
