@@ -60,6 +60,7 @@
 
 pub use aqueduct_core as protocol;
 
+mod cancelled;
 mod capsules;
 mod clock;
 mod connection;
@@ -93,6 +94,7 @@ mod waiters;
 pub mod web_transport;
 mod worker;
 
+pub use crate::cancelled::Cancelled;
 pub use crate::capsules::{CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream};
 pub use crate::connection::Connection;
 pub use crate::datagrams::{DatagramStats, Datagrams};

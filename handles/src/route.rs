@@ -108,11 +108,13 @@ impl Conn {
             StreamEvent::Writable => return stream.wake_write(wakes),
             StreamEvent::Delivered => {
                 stream.delivered = true;
+                stream.wake_message(MessageTopic::Cancelled, wakes);
                 return stream.watchers.wake(wakes);
             }
             StreamEvent::Stopped(code) => {
                 stream.stopped.get_or_insert(code);
                 stream.wake_message(MessageTopic::Unblocked, wakes);
+                stream.wake_message(MessageTopic::Cancelled, wakes);
                 return stream.wake_write(wakes);
             }
             StreamEvent::Datagrams => {

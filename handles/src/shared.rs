@@ -180,12 +180,14 @@ impl Locked<'_> {
     pub(crate) fn end_recv(&mut self, at: At, how: RecvOver) {
         self.stream(at).recv_over = Some(how);
         self.wake(Place::Message(at, MessageTopic::Datagrams));
+        self.wake(Place::Message(at, MessageTopic::Cancelled));
     }
 
     /// The sending half of a stream ends, and nothing more can be sent beside it.
     pub(crate) fn end_send(&mut self, at: At, how: SendOver) {
         self.stream(at).send_over = Some(how);
         self.wake(Place::Message(at, MessageTopic::Unblocked));
+        self.wake(Place::Message(at, MessageTopic::Cancelled));
     }
 
     /// One handle of a stream less.

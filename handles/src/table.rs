@@ -333,10 +333,12 @@ pub(crate) enum MessageTopic {
     Datagrams,
     /// Room to send them.
     Unblocked,
+    /// The end of whoever wanted the request.
+    Cancelled,
 }
 
 impl MessageTopic {
-    const COUNT: usize = 2;
+    const COUNT: usize = 3;
 }
 
 /// What a request's stream carries beyond a stream's state.
@@ -452,8 +454,12 @@ impl Stream {
     pub(crate) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
         self.wake_read(wakes);
         self.wake_write(wakes);
-        self.wake_message(MessageTopic::Datagrams, wakes);
-        self.wake_message(MessageTopic::Unblocked, wakes);
+        if let Some(message) = &mut self.message {
+            message
+                .waiters
+                .iter_mut()
+                .for_each(|waiters| waiters.wake(wakes));
+        }
         if let Some(session) = &mut self.session {
             session
                 .waiters

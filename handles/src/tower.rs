@@ -17,6 +17,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tower_service::Service;
 
+use crate::Cancelled;
 use crate::error::{ReadError, WriteError};
 use crate::http::{BodyReceiver, ServerRequest};
 
@@ -47,6 +48,12 @@ impl Body {
             length,
             part: Part::Data,
         }
+    }
+
+    /// See [`ServerRequest::cancelled`]: for work that goes on outside of the service's
+    /// future, which is dropped by itself.
+    pub fn cancelled(&self) -> impl Future<Output = Option<Cancelled>> + Send + 'static + use<> {
+        self.recv.cancelled()
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, ReadError>> {
@@ -110,7 +117,11 @@ pub enum AnswerError {
     /// The answer's body failed; the stream was reset with H3_INTERNAL_ERROR.
     #[error("the body of the answer failed")]
     Body(#[source] Box<dyn Error + Send + Sync>),
-    /// The client or the connection did not take the answer.
+    /// The client gave the request up, or the connection ended: what the service was
+    /// doing for it has been dropped.
+    #[error("the request was given up")]
+    Cancelled(#[source] Cancelled),
+    /// The answer cannot be sent as it is.
     #[error("the answer was not taken")]
     Write(#[from] WriteError),
 }
@@ -118,9 +129,40 @@ pub enum AnswerError {
 /// Answers one request with a service. Run it as a task, or among others: while
 /// it waits, nothing else does.
 ///
+/// What the service does for a request is dropped at once, at the place where it
+/// waits, when the client gives the request up ([`ServerRequest::cancelled`]): stops the
+/// answer, or resets its content while the service holds the body.
+///
 /// # Errors
 /// [`AnswerError`]; the client has been told.
 pub async fn answer<S, B>(
+    service: S,
+    request: Request<()>,
+    stream: ServerRequest,
+) -> Result<(), AnswerError>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: HttpBody,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut cancelled = pin!(stream.cancelled());
+    let mut answering = pin!(answer_all(service, request, stream));
+    let mut wanted = true;
+    poll_fn(|cx| {
+        if wanted && let Poll::Ready(why) = cancelled.as_mut().poll(cx) {
+            // Without a reason the answer has come to its end, and says how itself.
+            wanted = false;
+            if let Some(why) = why {
+                return Poll::Ready(Err(AnswerError::Cancelled(why)));
+            }
+        }
+        answering.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn answer_all<S, B>(
     mut service: S,
     request: Request<()>,
     stream: ServerRequest,

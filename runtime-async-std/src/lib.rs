@@ -82,6 +82,8 @@
 //!   the last handle and connection are gone; await
 //!   [`wait_idle`](Endpoint::wait_idle) before its executor ends.
 //! - **streams** are `futures_io::AsyncRead` and `AsyncWrite`.
+//! - **cancelled** work is told: a request that its client gives up by
+//!   [`cancelled`](ServerRequest::cancelled), a session by [`closed`](Session::closed).
 //! - **protocols of your own** go on extended CONNECT, with
 //!   [datagrams](RequestStream::datagrams) and [capsules](RequestStream::into_capsules).
 //! - **time** is the system's, by the reactor of async-io.
@@ -98,9 +100,10 @@ use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
 pub use aqueduct_handles::{
-    BodyReceiver, BodySender, CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream,
-    Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
+    BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
+    CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream,
+    ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error,
+    protocol,
 };
 
 #[cfg(feature = "tower")]

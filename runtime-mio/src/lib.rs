@@ -73,6 +73,10 @@
 //! - **Edges**: a source is registered once; a socket is asked until it would
 //!   block, one batch per round, so that your sources are served in between.
 //! - **Timers** of your own: take the shorter of their time and what `send` says.
+//! - **Cancelled** work is told: a request that its client gives up by `Stopped`, `Reset`
+//!   or `Malformed` among the [stream events](protocol::event::StreamEvent), a session by
+//!   [`Closed`](protocol::webtransport::SessionEvent::Closed), everything on a connection
+//!   by its [`Closed`](protocol::event::Event::Closed). Forget what was begun for it.
 //! - **Protocols of your own** go on extended CONNECT:
 //!   [`enable_datagrams`](protocol::connection::Access::enable_datagrams) for datagrams beside
 //!   the content, a [`Reader`](protocol::capsule::Reader) for content that is capsules.

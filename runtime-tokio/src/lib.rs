@@ -21,11 +21,21 @@
 //! async fn requests(connection: Connection) {
 //!     while let Some((request, mut stream)) = connection.accept_request().await {
 //!         tokio::spawn(async move {
+//!             // Work for a request that its client gives up ends at once.
+//!             let cancelled = stream.cancelled();
+//!             let answer = tokio::select! {
+//!                 answer = answer(&request) => answer,
+//!                 Some(_) = cancelled => return Ok(()),
+//!             };
 //!             stream.send_response(http::Response::new(()))?;
-//!             stream.send_data(format!("you asked for {}", request.uri()).into()).await?;
+//!             stream.send_data(answer.into()).await?;
 //!             stream.finish()
 //!         });
 //!     }
+//! }
+//!
+//! async fn answer(request: &http::Request<()>) -> String {
+//!     format!("you asked for {}", request.uri())
 //! }
 //!
 //! async fn sessions(connection: Connection) {
@@ -74,6 +84,9 @@
 //!   copy each; their own methods take and give [`Bytes`](bytes::Bytes) without any.
 //! - **Waiting** is what backpressure looks like: writes wait while the peer does
 //!   not read, `open_*` while it grants no streams.
+//! - **Cancelled** work is told: a request that its client gives up by
+//!   [`cancelled`](ServerRequest::cancelled), a session by [`closed`](Session::closed),
+//!   and reads and writes fail. What is not waiting for any of them goes on.
 //! - **Dropping** a handle tells the peer, with a code the
 //!   [table](aqueduct_handles#dropping) names. Finish what is to arrive, and await
 //!   [`wait_idle`](Endpoint::wait_idle) before the runtime ends.
@@ -109,9 +122,10 @@ use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
-    BodyReceiver, BodySender, CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream,
-    Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol,
+    BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
+    CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream,
+    ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error,
+    protocol,
 };
 
 #[cfg(feature = "quic-lb")]

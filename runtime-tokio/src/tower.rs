@@ -12,6 +12,9 @@ use tower_service::Service;
 /// of its own, until the connection accepts no more. Sessions are not touched:
 /// [`Connection::accept_session`] goes on beside it.
 ///
+/// When a client gives a request up, what its service is doing is dropped at the place
+/// where it waits, as when a connection to an HTTP/1.1 server is lost.
+///
 /// Dropping the future ends the accepting; requests that were accepted go on.
 pub async fn serve<S, B>(connection: Connection, service: S)
 where

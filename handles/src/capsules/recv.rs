@@ -24,7 +24,7 @@ use crate::http::BodyReceiver;
 /// Dropping it before the end is dropping a [`BodyReceiver`] then.
 #[derive(Debug)]
 pub struct CapsuleReceiver {
-    body: BodyReceiver,
+    pub(crate) body: BodyReceiver,
     reader: Reader,
     /// Content that was taken from QUIC and not read.
     input: Bytes,

@@ -17,7 +17,7 @@ use crate::http::BodySender;
 /// half before [`finish`](Self::finish) resets the stream with H3_REQUEST_CANCELLED.
 #[derive(Debug)]
 pub struct CapsuleSender {
-    body: BodySender,
+    pub(crate) body: BodySender,
     /// What goes out before anything else: a header, then a value or a piece of one.
     unsent: [Bytes; 2],
     /// Bytes that are still to be given for the capsule whose header was.

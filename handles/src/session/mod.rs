@@ -69,22 +69,23 @@ impl SessionHandle {
         Place::Session(self.half.at, topic)
     }
 
-    /// How the session ended, if it has.
     fn end(&self, locked: &mut Locked<'_>) -> Option<SessionClose> {
-        if let Some(close) = locked
-            .stream(self.half.at)
-            .end
-            .as_ref()
-            .and_then(|end| end.get())
-        {
-            return Some(close.clone());
-        }
-        locked
-            .conn(self.half.at.conn)
-            .closed
-            .clone()
-            .map(SessionClose::Connection)
+        session_end(&self.half, locked)
     }
+}
+
+/// How a session ended, if it has.
+fn session_end(half: &Half, locked: &mut Locked<'_>) -> Option<SessionClose> {
+    if let Some(close) = locked
+        .stream(half.at)
+        .end
+        .as_ref()
+        .and_then(|end| end.get())
+    {
+        return Some(close.clone());
+    }
+    let conn = locked.conn(half.at.conn);
+    conn.closed.clone().map(SessionClose::Connection)
 }
 
 impl Session {
@@ -356,7 +357,8 @@ impl Session {
         self.0.close(code, reason)
     }
 
-    /// Waits for the end of the session and tells how and by whom it ended.
+    /// Waits for the end of the session, or of the connection, and tells how and by
+    /// whom it ended: what is done for the session beside its streams listens here.
     /// Cancel safe; any number of tasks may wait.
     pub async fn closed(&self) -> SessionClose {
         let half = &self.0.half;

@@ -6,11 +6,11 @@ use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::head::ResponseHead;
 use aqueduct_core::id::{SessionKey, Side};
-use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionClose};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 
-use super::{Session, SessionHandle};
+use super::{Session, SessionHandle, session_end};
 use crate::connection::{ConnHandle, Connection};
 use crate::error::{AcceptError, OpenSessionError, RejectError};
 use crate::half::Half;
@@ -71,6 +71,31 @@ impl SessionRequest {
     #[must_use]
     pub fn connection(&self) -> Connection {
         Connection(self.pending.half().conn.clone())
+    }
+
+    /// Waits until the client gives the request up, or the connection ends, and tells
+    /// how; `None` once it was rejected. When it was accepted, that is how the session
+    /// ends, as [`Session::closed`] tells it.
+    ///
+    /// Borrows nothing, so that it goes beside other work in a `select!`, and any
+    /// number of tasks may wait. Until it is ready or dropped it counts as a handle of
+    /// the session. Cancel safe.
+    pub fn cancelled(&self) -> impl Future<Output = Option<SessionClose>> + Send + 'static + use<> {
+        let half = self.pending.half();
+        let half = half.again(&mut half.conn.lock());
+        async move {
+            wait_for(&half.conn.shared, |locked| {
+                if let Some(close) = session_end(&half, locked) {
+                    return Step::Done(Some(close));
+                }
+                let session = &locked.stream(half.at).session;
+                if session.as_ref().is_some_and(|session| session.over) {
+                    return Step::Done(None);
+                }
+                Step::Wait(Place::Session(half.at, SessionTopic::State))
+            })
+            .await
+        }
     }
 
     /// Accepts with status 200 and no further fields. Streams and datagrams that
@@ -225,6 +250,7 @@ impl PendingSession {
         {
             session.over = true;
         }
+        locked.wake(Place::Session(half.at, SessionTopic::State));
         drop(locked);
         if done.is_ok() {
             self.half = None;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use aqueduct_tokio::error::{ReadError, WriteError};
+use aqueduct_tokio::Cancelled;
+use aqueduct_tokio::error::ReadError;
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::tower::{AnswerError, Body, answer, serve};
 use axum::Router;
@@ -226,11 +227,68 @@ async fn a_client_that_leaves_ends_the_answer() {
         client.recv_response().await.expect("arrives");
         client.recv.stop(Code::H3_REQUEST_CANCELLED).expect("open");
         let error = answering.await.expect("no panic").expect_err("not taken");
-        let stopped = WriteError::Stopped(http(Code::H3_REQUEST_CANCELLED));
+        let stopped = Cancelled::Stopped(http(Code::H3_REQUEST_CANCELLED));
         assert!(
-            matches!(&error, AnswerError::Write(why) if *why == stopped),
+            matches!(&error, AnswerError::Cancelled(why) if *why == stopped),
             "{error:?}"
         );
     })
     .await;
+}
+
+/// Tells when it is dropped.
+struct Guard(Option<tokio::sync::oneshot::Sender<()>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|sender| sender.send(()));
+    }
+}
+
+/// A service that would work for an hour, and what tells that it began, and that it
+/// was dropped.
+fn slow() -> (
+    Router,
+    tokio::sync::oneshot::Receiver<()>,
+    tokio::sync::oneshot::Receiver<()>,
+) {
+    let (began, has_begun) = tokio::sync::oneshot::channel();
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    let once = Arc::new(std::sync::Mutex::new(Some((began, Guard(Some(ended))))));
+    let work = move |request: Request| {
+        let once = once.clone();
+        async move {
+            let (began, guard) = once.lock().expect("no panic").take().expect("asked once");
+            began.send(()).expect("is awaited");
+            tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+            drop((request, guard));
+            "done"
+        }
+    };
+    (
+        Router::new().route("/", axum::routing::any(work)),
+        has_begun,
+        has_ended,
+    )
+}
+
+#[tokio::test]
+async fn a_slow_service_is_dropped_when_its_request_is() {
+    for variant in ["stop", "reset", "drop", "close"] {
+        within(async {
+            let pair = Pair::new().await;
+            let (app, has_begun, has_ended) = slow();
+            tokio::spawn(serve(pair.server.clone(), app));
+            let mut stream = pair.client.request(at("POST", "/")).await.expect("is sent");
+            has_begun.await.expect("it begins");
+            match variant {
+                "stop" => stream.recv.stop(Code::H3_REQUEST_CANCELLED).expect("open"),
+                "reset" => stream.send.reset(Code::H3_REQUEST_CANCELLED).expect("open"),
+                "drop" => drop(stream),
+                _ => pair.client.close(Code::H3_NO_ERROR, ""),
+            }
+            has_ended.await.expect("it is dropped");
+        })
+        .await;
+    }
 }
