@@ -31,6 +31,12 @@ pub struct Limits {
     pub frame_payload: usize,
     /// Sessions per connection. Default 16.
     pub sessions: usize,
+    /// Requests of one connection, sessions included, that are under way: from a
+    /// request's first byte until it is over and the application has let go of it, see
+    /// [`Access::hold`](crate::connection::Access::hold). Further ones are refused
+    /// unread with H3_REQUEST_REJECTED (server). Default 100, as many as QUIC allows at
+    /// once.
+    pub open_requests: usize,
     /// Streams held for sessions that are not open yet, all together. Default 64.
     pub early_streams: usize,
     /// Datagrams held for sessions that are not open yet, and for CONNECT requests whose
@@ -55,11 +61,18 @@ pub struct Limits {
     /// PRIORITY_UPDATE frames held for requests that have not arrived, the latest of
     /// each; the oldest is dropped beyond it. Default 64.
     pub early_priorities: usize,
-    /// Useless things tolerated beyond the useful ones: unknown frames, streams
-    /// and capsules, empty DATA frames, streams reset before use, interim responses,
-    /// which count once more for each 4 KiB. Useful work, not time, wins it back.
-    /// Default 1,000.
+    /// Useless things tolerated: unknown frames, streams and capsules, empty DATA
+    /// frames, streams that are reset or stopped, twice for requests, interim responses,
+    /// which count once more for each 4 KiB; and small things, of which 64 count as one:
+    /// instructions of QPACK, datagrams and capsules of less than 16 bytes. Each 1,000
+    /// bytes of content or datagrams win one back, each request that goes through two,
+    /// and each second the hundredth part of the limit. Beyond it the connection closes
+    /// with H3_EXCESSIVE_LOAD. Default 1,000.
     pub nuisance: u32,
+    /// Frames, capsules, datagrams and instructions of QPACK that are dealt with in one
+    /// turn of a connection, that is for one `now`; the rest waits for the next turn,
+    /// which is due at once, datagrams are dropped. At least 1. Default 2,048.
+    pub work: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +87,7 @@ impl Default for Limits {
             qpack_blocked_streams: 16,
             frame_payload: 64 * 1024,
             sessions: 16,
+            open_requests: 100,
             early_streams: 64,
             early_datagrams: 64,
             early_datagram_bytes: 64 * 1024,
@@ -84,6 +98,7 @@ impl Default for Limits {
             datagram_capsule: 64 * 1024,
             early_priorities: 64,
             nuisance: 1000,
+            work: 2048,
         }
     }
 }

@@ -6,6 +6,12 @@
 pub struct Stats {
     /// Requests received or sent, sessions included.
     pub requests: u64,
+    /// Requests refused because too many were under way.
+    pub requests_rejected: u64,
+    /// Useless things the peer has sent, in 64ths, whatever has paid for them.
+    pub nuisances: u64,
+    /// How often a stream's input had to wait for the connection's next turn.
+    pub turns_cut_short: u64,
     /// Sessions established.
     pub sessions: u64,
     /// Frames of unknown type skipped.

@@ -34,6 +34,7 @@ both! {
         "drain-session" DrainSession(session);
         "close-session" CloseSession(session, code, reason);
         "open-stream" OpenStream(session, way);  "enable-datagrams" EnableDatagrams(stream);
+        "hold" Hold(stream);  "release" Release(stream);
         "finish" Finish(stream);  "reset" Reset(stream, code);  "stop" Stop(stream, code);
         "set-order" SetSendOrder(stream, order);  "set-group" SetSendGroup(stream, group);
         "drain" Drain(until);  "close" Close(code, reason);

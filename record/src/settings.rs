@@ -100,12 +100,12 @@ fields! {
     "control-frame" limits.control_frame;  "settings" limits.settings;
     "qpack-table" limits.qpack_table;  "qpack-encoder-table" limits.qpack_encoder_table;
     "qpack-blocked-streams" limits.qpack_blocked_streams;  "frame-payload" limits.frame_payload;
-    "sessions" limits.sessions;  "early-streams" limits.early_streams;
+    "open-requests" limits.open_requests;  "sessions" limits.sessions;  "early-streams" limits.early_streams;
     "early-datagrams" limits.early_datagrams;
     "early-datagram-bytes" limits.early_datagram_bytes;  "early-timeout" limits.early_timeout;
     "close-timeout" limits.close_timeout;  "session-datagrams" limits.datagrams;
     "session-datagram-bytes" limits.datagram_bytes;  "datagram-capsule" limits.datagram_capsule;
-    "early-priorities" limits.early_priorities;  "nuisance" limits.nuisance;
+    "early-priorities" limits.early_priorities;  "nuisance" limits.nuisance;  "work" limits.work;
     "datagrams" datagrams;  "connect-protocol" connect_protocol;  "webtransport" webtransport.enabled;
     "dialects" webtransport.dialects;  "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;
     "session-flow" webtransport.flow;  "strict-draining" webtransport.strict_draining;

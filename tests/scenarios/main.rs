@@ -21,6 +21,7 @@ mod interim_and_trailers;
 mod malformed_messages;
 mod misuse;
 mod nuisance;
+mod open_requests;
 mod priority;
 mod qpack;
 mod random_operations;

@@ -11,7 +11,12 @@ use aqueduct_tests::config;
 /// Row B12, cap `sessions`: a thousand sessions echo datagrams, each its own.
 #[test]
 fn a_thousand_sessions_echo() {
-    let many = || config(|c: &mut Config| c.limits.sessions = 1_000);
+    let many = || {
+        config(|c: &mut Config| {
+            c.limits.sessions = 1_000;
+            c.limits.open_requests = 1_000;
+        })
+    };
     let knobs = Knobs {
         bi_streams: 1_001,
         ..Knobs::default()

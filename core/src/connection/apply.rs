@@ -28,6 +28,8 @@ impl Command {
                 to.webtransport(session).close(code, &reason)?;
             }
             Self::EnableDatagrams(stream) => to.enable_datagrams(stream)?,
+            Self::Hold(stream) => to.hold(stream),
+            Self::Release(stream) => to.release(stream),
             Self::Finish(stream) => to.send(stream)?.finish()?,
             Self::Reset(stream, code) => to.send(stream)?.reset(code)?,
             Self::Stop(stream, code) => to.recv(stream)?.stop(code)?,

@@ -49,6 +49,10 @@ pub enum Command {
     OpenStream(SessionKey, Dir),
     /// [`Access::enable_datagrams`](super::Access::enable_datagrams).
     EnableDatagrams(StreamKey),
+    /// [`Access::hold`](super::Access::hold).
+    Hold(StreamKey),
+    /// [`Access::release`](super::Access::release).
+    Release(StreamKey),
     /// `finish` of the sending half.
     Finish(StreamKey),
     /// `reset` of the sending half.

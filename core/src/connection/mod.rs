@@ -130,7 +130,7 @@ impl Connection {
     /// What the connection has counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.h3().stats
+        self.0.h3().stats()
     }
 
     /// Streams of every kind that are in the tables at present.

@@ -81,7 +81,7 @@ impl<'a, T: Transport> Peek<'a, T> {
     /// What the connection has counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shell.h3().stats
+        self.shell.h3().stats()
     }
 
     /// Streams of every kind that are in the tables at present.

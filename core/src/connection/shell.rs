@@ -66,7 +66,7 @@ impl Shell {
         if let (Some(observer), Some(event)) = (&mut self.observer, self.state.events.front()) {
             observer.event(event);
         }
-        self.state.events.pop_front()
+        self.state.poll_event()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

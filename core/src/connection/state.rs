@@ -17,7 +17,7 @@ use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::{Transport, TransportEvent};
-use crate::webtransport::OpenSessionError;
+use crate::webtransport::{OpenSessionError, SessionEvent};
 
 /// How long a server that has wound a connection down waits before it closes it. Everything was
 /// acknowledged by then, but acknowledged is not read: what a client's application has not taken
@@ -57,6 +57,7 @@ impl State {
 
     /// The event is not moved: copying it costs more than handling a datagram.
     pub(super) fn handle<T: Transport>(&mut self, t: &mut T, now: Instant, event: &TransportEvent) {
+        self.h3.at(now);
         match event {
             TransportEvent::Datagrams => {
                 let (sessions, mut cx) = self.split(t, now);
@@ -92,6 +93,19 @@ impl State {
         self.settle(t, now);
     }
 
+    /// The next event for the application, which knows what it tells from here on.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        match &event {
+            Event::Request { stream, .. } => self.h3.note_taken(*stream),
+            Event::WebTransport(session, SessionEvent::Requested(_)) => {
+                self.h3.note_taken(session.stream());
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
     /// The session storey, and what it works on.
     #[inline]
     fn split<'a, T>(&'a mut self, t: &'a mut T, now: Instant) -> (&'a mut Sessions, Cx<'a, T>) {
@@ -105,6 +119,7 @@ impl State {
     }
 
     pub(super) fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        self.h3.resume(t, now);
         let (sessions, mut cx) = self.split(t, now);
         let result = sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
@@ -123,7 +138,7 @@ impl State {
             at,
             why: Why::Drain,
         });
-        earliest(sessions, drain)
+        earliest(self.h3.turn_due(), earliest(sessions, drain))
     }
 
     /// Turns what the layers have to tell into events, until they are silent.
@@ -175,6 +190,7 @@ impl State {
         now: Instant,
         work: impl FnOnce(&mut Sessions, &mut Cx<'_, T>) -> R,
     ) -> R {
+        self.h3.at(now);
         let (told, over) = (self.events.len(), self.life == Life::Closed);
         let (sessions, mut cx) = self.split(t, now);
         let result = work(sessions, &mut cx);
@@ -189,6 +205,7 @@ impl State {
         now: Instant,
         work: impl FnOnce(&mut H3, &mut T) -> R,
     ) -> R {
+        self.h3.at(now);
         let (told, over) = (self.events.len(), self.life == Life::Closed);
         let result = work(&mut self.h3, t);
         self.follow(t, now, told, over);

@@ -18,7 +18,7 @@ pub struct TransportSettings {
     /// Silence after which a PING is sent to keep the connection. Default none.
     pub keep_alive: Option<Duration>,
     /// Bidirectional streams the peer may have open at once, at most 2^60.
-    /// Default 128.
+    /// Default 100.
     pub max_streams_bidi: u64,
     /// Unidirectional streams the peer may have open at once, at most 2^60; HTTP/3
     /// itself takes 3. Default 128.
@@ -66,7 +66,7 @@ impl Default for TransportSettings {
         Self {
             idle_timeout: Some(Duration::from_secs(30)),
             keep_alive: None,
-            max_streams_bidi: 128,
+            max_streams_bidi: 100,
             max_streams_uni: 128,
             stream_receive_window: 1 << 20,
             receive_window: 16 << 20,

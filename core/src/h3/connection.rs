@@ -1,16 +1,16 @@
-//! The HTTP/3 connection: dispatch of transport events, the budget for useless
-//! work, and the one place where faults become closes and resets.
+//! The HTTP/3 connection: dispatch of transport events, and the one place where faults become closes and resets.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::budget::Budget;
 use super::local::LocalStream;
 use super::streams::{Kind, Recv, Send, StreamTable};
 use super::{Claims, Fact, H3Event};
 use crate::config::Config;
-use crate::fault::{Fault, Violation};
+use crate::fault::Fault;
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::stats::Stats;
 use crate::transport::Transport;
@@ -63,8 +63,10 @@ pub(crate) struct H3 {
     pub(super) peer_max_push_id: Option<u64>,
     /// Requests and tunnels in the table.
     pub(crate) exchanges: usize,
+    /// Requests that are over and that the application has not let go of.
+    pub(super) outliving: BTreeSet<StreamId>,
     pub(super) early_priorities: VecDeque<(StreamId, Priority)>,
-    nuisances: u32,
+    pub(super) budget: Budget,
     pub(crate) stats: Stats,
     closed: bool,
 }
@@ -96,8 +98,9 @@ impl H3 {
             goaway_received: None,
             peer_max_push_id: None,
             exchanges: 0,
+            outliving: BTreeSet::new(),
             early_priorities: VecDeque::new(),
-            nuisances: 0,
+            budget: Budget::new(limits.work),
             stats: Stats::default(),
             closed: false,
             config,
@@ -160,13 +163,11 @@ impl H3 {
 
     /// The peer sent STOP_SENDING.
     pub(crate) fn on_stopped<T: Transport>(&mut self, t: &mut T, id: StreamId, code: u64) {
-        match self.table.find(id) {
+        let result = match self.table.find(id) {
             Some(key) => self.answer_stop(t, key, code),
-            None => {
-                let result = self.on_local_stopped(id);
-                self.fail(t, result);
-            }
-        }
+            None => self.on_local_stopped(id),
+        };
+        self.fail(t, result);
     }
 
     /// Whether there is anything to tell the layer above.
@@ -219,15 +220,6 @@ impl H3 {
         }
     }
 
-    /// Forgets a stream. The layer above has let go of it.
-    pub(crate) fn remove(&mut self, key: StreamKey) {
-        if let Some(slot) = self.table.remove(key)
-            && matches!(slot.kind, Kind::Exchange(_))
-        {
-            self.exchanges = self.exchanges.saturating_sub(1);
-        }
-    }
-
     /// What frames may look like on a request stream.
     pub(super) fn rules(&self) -> FrameRules {
         FrameRules {
@@ -236,21 +228,6 @@ impl H3 {
             max_section: self.config.limits.field_section_encoded,
             max_control: self.config.limits.control_frame,
         }
-    }
-
-    /// Counts useless work. A peer that makes more of it than of useful work, by
-    /// more than the limit, is shown out.
-    pub(crate) fn nuisance(&mut self, cost: u32) -> Result<(), Fault> {
-        self.nuisances = self.nuisances.saturating_add(cost);
-        if self.nuisances > self.config.limits.nuisance {
-            return Err(Fault::Connection(Violation::Nuisance));
-        }
-        Ok(())
-    }
-
-    /// Counts useful work.
-    pub(crate) fn useful(&mut self, worth: u32) {
-        self.nuisances = self.nuisances.saturating_sub(worth);
     }
 
     /// Deals with a fault of one stream and passes on any other.

@@ -28,6 +28,9 @@ impl From<SettingsError> for Violation {
     }
 }
 
+/// Bytes of a critical stream that are dealt with between two looks at the budget.
+const PIECE: usize = 1024;
+
 impl H3 {
     /// Opens our critical streams and says SETTINGS.
     pub(crate) fn begin<T: Transport>(&mut self, t: &mut T) {
@@ -126,12 +129,20 @@ impl H3 {
             let Some(slot) = self.table.get_mut(key) else {
                 return Ok(());
             };
-            let mut chunk = std::mem::take(&mut slot.held);
-            match slot.kind {
-                Kind::Control => self.on_control_bytes(t, key.id, &mut chunk)?,
-                Kind::QpackEncoder => self.on_encoder_bytes(t, key.id, &chunk)?,
-                Kind::QpackDecoder => self.on_decoder_bytes(t, key.id, &chunk)?,
-                _ => return Ok(()),
+            if !slot.held.is_empty() {
+                // What comes after the end is of no use, and the end is an error.
+                if !ended && !self.budget.spend(1) {
+                    self.budget.defer(key, &mut slot.deferred);
+                    return Ok(());
+                }
+                let mut piece = slot.held.split_to(slot.held.len().min(PIECE));
+                match slot.kind {
+                    Kind::Control => self.on_control_bytes(t, key.id, &mut piece)?,
+                    Kind::QpackEncoder => self.on_encoder_bytes(t, key.id, &piece)?,
+                    Kind::QpackDecoder => self.on_decoder_bytes(t, key.id, &piece)?,
+                    _ => return Ok(()),
+                }
+                continue;
             }
             //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.1
             // These streams live as long as the connection.

@@ -29,6 +29,17 @@ pub(crate) enum Part {
     Tunnel,
 }
 
+/// What the application has to do with a request of the peer's.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Interest {
+    /// It has not been told, or need not do anything about it.
+    None,
+    /// The event of the request waits to be taken.
+    Waiting,
+    /// It works on it, also when the stream is over, until it says otherwise.
+    Held,
+}
+
 /// The state of one exchange.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -43,6 +54,7 @@ pub(crate) struct Exchange {
     pub(super) blocked: Option<Bytes>,
     /// The application knows the stream.
     pub(crate) told: bool,
+    pub(crate) interest: Interest,
     pub(super) connect: bool,
     pub(super) head_request: bool,
     /// The response never has content, whatever content-length says.
@@ -64,6 +76,7 @@ impl Exchange {
             fin: false,
             blocked: None,
             told: false,
+            interest: Interest::None,
             connect: false,
             head_request: false,
             no_content: false,

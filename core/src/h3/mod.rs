@@ -4,6 +4,8 @@
 //!  TransportEvent ──▶ connection.rs ──┬─▶ uni.rs      what is this stream?
 //!                                     ├─▶ control.rs  SETTINGS, GOAWAY, PRIORITY_UPDATE
 //!                                     ├─▶ qpack.rs    table instructions, blocked sections
+//!                                     ├─▶ admission.rs  how many requests at once
+//!                                     ├─▶ budget.rs     what the peer may cost
 //!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
 //!  application, sessions ──▶ send.rs (heads, content)   read.rs (content, bytes)
 //!  what control.rs and qpack.rs owe the peer ──▶ local.rs
@@ -20,6 +22,8 @@
 //! - every `Result` carries a [`Fault`](crate::fault::Fault), which it passes to
 //!   `fail`, the one place that closes and resets because of the peer.
 
+mod admission;
+mod budget;
 pub(crate) mod connection;
 mod control;
 mod exchange;
@@ -32,6 +36,7 @@ mod send;
 pub(crate) mod streams;
 mod uni;
 
+pub(crate) use self::budget::{NOTICE, PARTS};
 pub(crate) use self::control::{MAX_RANK, tunnel_priority};
 
 use crate::fault::Violation;

@@ -34,6 +34,9 @@ impl H3 {
     ) -> Result<(), Fault> {
         self.decoder
             .handle_encoder_stream_seen(bytes, &mut |seen| t.seen(id, seen))?;
+        let work = self.decoder.take_work();
+        self.spend(work);
+        self.charge(work)?;
         while let Some(id) = self.decoder.poll_unblocked() {
             let Some(key) = StreamId::from_wire(id).and_then(|id| self.table.find(id)) else {
                 continue;
@@ -64,7 +67,9 @@ impl H3 {
             t.seen(id, Seen::Payload(bytes.len()));
         })?;
         t.seen(id, Seen::Acks(bytes.len()));
-        Ok(())
+        let work = self.encoder.take_work();
+        self.spend(work);
+        self.charge(work)
     }
 
     /// Decodes a section of a stream, or keeps it until it can be.
@@ -96,6 +101,7 @@ impl H3 {
             }
             Decoded::Section(fields) => {
                 t.seen(key.id, Seen::Decoded(fields.size()));
+                self.spend(u32::try_from(fields.len()).unwrap_or(u32::MAX));
                 self.flush_local(t);
                 self.on_fields(t, key, fields)
             }

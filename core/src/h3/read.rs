@@ -74,6 +74,7 @@ impl H3 {
                 read.chunks += 1;
                 read.bytes += take;
                 if opaque {
+                    self.took(take);
                     t.seen(key.id, Seen::Payload(take));
                 }
                 continue;
@@ -174,10 +175,13 @@ impl H3 {
                     {
                         slot.recv = Recv::Reset(code, lost);
                         t.seen(key.id, Seen::Payload(read.bytes));
+                        self.took(read.bytes);
+                        self.count_reset(t);
                         return Ok(read);
                     }
                     self.close_recv(key);
                     self.settle(key);
+                    self.count_reset(t);
                     return Err(lost);
                 }
             }
@@ -187,11 +191,19 @@ impl H3 {
             ReadState::Open => {}
             ReadState::Blocked => slot.readable_told = false,
             ReadState::Finished => {
+                self.finished_stream();
                 self.close_recv(key);
                 self.settle(key);
             }
         }
+        self.took(read.bytes);
         Ok(read)
+    }
+
+    /// A stream of a session that the peer has taken back costs as other useless things.
+    fn count_reset<T: Transport>(&mut self, t: &mut T) {
+        let result = self.nuisance(1);
+        self.fail(t, result);
     }
 
     /// Gives up what the peer still sends.

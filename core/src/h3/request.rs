@@ -67,6 +67,10 @@ impl H3 {
             // While a section waits for insertions, one chunk is read ahead: a reset
             // is told by reading alone, and cancels the section.
             if !slot.held.is_empty() {
+                if !self.budget.spend(1) {
+                    self.budget.defer(key, &mut slot.deferred);
+                    return Ok(());
+                }
                 let event = exchange
                     .reader
                     .read_seen(&mut slot.held, &rules, &mut |seen| t.seen(key.id, seen))
@@ -128,7 +132,6 @@ impl H3 {
             }
             FrameEvent::Data(content) => {
                 exchange.content = content;
-                self.useful(1);
                 Ok(())
             }
             FrameEvent::Headers(section) => {
@@ -230,7 +233,6 @@ impl H3 {
             None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
         }
         self.stats.requests += 1;
-        self.useful(1);
         self.events
             .push_back(H3Event::On(key, Fact::Request(Box::new(head))));
         self.tell_stopped(key);
@@ -260,7 +262,6 @@ impl H3 {
                 || head.status == StatusCode::NOT_MODIFIED
                 || head.status == StatusCode::NO_CONTENT;
         }
-        self.useful(1);
         self.events
             .push_back(H3Event::On(key, Fact::Response(Box::new(head))));
         Ok(())
@@ -322,7 +323,9 @@ impl H3 {
             return Err(Fault::Stream(key, Violation::ContentLength));
         }
         slot.recv = Recv::Finished;
-        self.useful(1);
+        if self.side == Side::Client {
+            self.finished_request();
+        }
         Ok(())
     }
 

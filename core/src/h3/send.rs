@@ -16,6 +16,7 @@ use super::streams::{Kind, Send, Slot};
 use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
+use crate::fault::Fault;
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, Side, StreamKey};
 use crate::transport::{StreamGone, Transport};
@@ -437,18 +438,29 @@ impl H3 {
             && slot.send == Send::Finished
         {
             slot.send = Send::Closed;
+            let raw = matches!(slot.kind, Kind::Raw);
             self.events.push_back(H3Event::On(key, Fact::Delivered));
             self.settle(key);
+            match (raw, self.side) {
+                (true, _) => self.finished_stream(),
+                (false, Side::Server) => self.finished_request(),
+                (false, Side::Client) => {}
+            }
         }
     }
 
     /// The peer does not want what we send.
-    pub(super) fn answer_stop<T: Transport>(&mut self, t: &mut T, key: StreamKey, code: u64) {
+    pub(super) fn answer_stop<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        code: u64,
+    ) -> Result<(), Fault> {
         let Some(slot) = self.table.get_mut(key) else {
-            return;
+            return Ok(());
         };
         if matches!(slot.send, Send::Closed | Send::Stopped(_)) {
-            return;
+            return Ok(());
         }
         //= https://www.rfc-editor.org/rfc/rfc9000#section-3.5
         // STOP_SENDING is answered with a reset that repeats its code.
@@ -462,7 +474,17 @@ impl H3 {
         if !matches!(before, Send::Resetting(_)) {
             self.events.push_back(H3Event::On(key, Fact::Stopped(code)));
         }
+        let raw = matches!(slot.kind, Kind::Raw);
         self.settle(key);
+        match (raw, self.side) {
+            (true, _) => self.nuisance(1),
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-10.5
+            // A response that is not wanted any more costs as much as a request that
+            // is taken back.
+            (false, Side::Server) => self.nuisance(2),
+            // A server may have all it needs of a request.
+            (false, Side::Client) => Ok(()),
+        }
     }
 
     /// Tells a stop that came before the stream was introduced.

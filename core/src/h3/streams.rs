@@ -115,6 +115,8 @@ pub(crate) struct Slot {
     pub(crate) readable_told: bool,
     /// A write took less than offered: a writable event is due.
     pub(crate) wants_writable: bool,
+    /// Its input waits for the next turn.
+    pub(crate) deferred: bool,
     /// The end of both halves has been told.
     pub(crate) over_told: bool,
     /// A word of the layer above, which alone knows its meaning; `NONE` at first.
@@ -141,6 +143,7 @@ impl Slot {
             read: 0,
             readable_told: false,
             wants_writable: false,
+            deferred: false,
             over_told: false,
             owner: NONE,
         }

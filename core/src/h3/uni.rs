@@ -206,6 +206,12 @@ impl H3 {
             self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
             return Ok(());
         }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+        // Refused before any work was done for it, so it may be sent again.
+        if self.open_requests() >= self.config.limits.open_requests {
+            self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
+            return self.one_too_many(key);
+        }
         let exchange = Exchange::received(frame_type, &self.rules(), ended)
             .map_err(|error| Fault::Connection(error.into()))?;
         if let Some(slot) = self.table.get_mut(key) {

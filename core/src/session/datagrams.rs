@@ -28,9 +28,18 @@ impl From<datagram::DatagramError> for Violation {
 impl Sessions {
     /// Takes in every datagram that has arrived.
     pub(crate) fn on_datagrams<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
+        let mut budget = cx.h3.config.limits.work.max(1);
         while let Some(datagram) = cx.t.recv_datagram() {
+            budget = budget.saturating_sub(1);
+            if budget == 0 {
+                // They may be lost; what they would have to wait in has no limit in number.
+                cx.h3.stats.datagrams_overflowed += 1;
+                continue;
+            }
             let (id, payload) =
                 datagram::decode(datagram).map_err(|error| Fault::Connection(error.into()))?;
+            cx.h3.took(payload.len());
+            cx.h3.small(payload.len())?;
             self.on_datagram(cx, id, payload)?;
         }
         Ok(())
@@ -259,7 +268,6 @@ fn deliver<T>(
     let pushed = ring.push(payload);
     cx.h3.stats.datagrams_overflowed += pushed.dropped;
     cx.h3.stats.datagrams_received += 1;
-    cx.h3.useful(1);
     if pushed.tell {
         cx.out.push_back(match owner {
             Owner::Connect(_) => Event::WebTransport(SessionKey(stream), SessionEvent::Datagrams),

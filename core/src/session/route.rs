@@ -122,6 +122,7 @@ impl Sessions {
                 head,
                 early,
             };
+            cx.h3.note_asked(stream);
             cx.out.push_back(event);
             return Ok(());
         }

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::id::{SessionKey, Side, StreamKey};
 use crate::testing::loopback::{End, Knobs, Loopback};
 use crate::testing::watch::{Watch, watch};
+use crate::time::Why;
 use crate::transport::{ReadState, TransportEvent};
 use crate::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 
@@ -191,6 +192,21 @@ impl LoopbackPair {
         let moved = self.net.step(&mut scratch);
         self.hear(&mut scratch);
         self.scratch = scratch;
+        moved || self.next_turn()
+    }
+
+    /// Goes on with what a connection left for its next turn; false if neither did.
+    fn next_turn(&mut self) -> bool {
+        let now = self.now;
+        let mut moved = false;
+        for side in [Side::Client, Side::Server] {
+            let (conn, end) = self.connection(side);
+            if conn.poll_timeout().is_some_and(|due| due.why == Why::Work) {
+                conn.handle_timeout(end, now);
+                moved = true;
+            }
+        }
+        self.collect();
         moved
     }
 

@@ -20,6 +20,7 @@ use crate::id::{Dir, Side, StreamId};
 use crate::testing::loopback::{End, Knobs, Loopback};
 use crate::testing::loopback_pair::take_from;
 use crate::testing::watch::{Watch, watch};
+use crate::time::Why;
 use crate::transport::{ReadState, StreamGone, Transport, TransportEvent};
 use crate::wire::settings::Settings;
 
@@ -158,6 +159,8 @@ pub struct RawPeer {
     closed: Option<CloseReason>,
     /// False: nothing our side sends is read, so that it runs out of credit.
     pub reading: bool,
+    /// False: our application takes no events.
+    pub taking: bool,
     watch: Option<Box<dyn Watch>>,
 }
 
@@ -212,6 +215,7 @@ impl RawPeer {
             datagrams: Vec::new(),
             closed: None,
             reading: true,
+            taking: true,
             watch,
         };
         peer.drive();
@@ -349,10 +353,15 @@ impl RawPeer {
                     self.observe(event);
                 }
             }
-            if !moved && !self.read_all() {
+            if moved || self.read_all() {
+                continue;
+            }
+            let due = self.conn.poll_timeout().filter(|due| due.why == Why::Work);
+            if due.is_none() {
                 self.collect();
                 return;
             }
+            self.conn.handle_timeout(self.net.end(self.ours), self.now);
         }
         panic!("does not come to rest: {:#?}", self.events);
     }
@@ -464,8 +473,10 @@ impl RawPeer {
     }
 
     fn collect(&mut self) {
-        self.events
-            .extend(std::iter::from_fn(|| self.conn.poll_event()));
+        if self.taking {
+            let events = std::iter::from_fn(|| self.conn.poll_event());
+            self.events.extend(events);
+        }
     }
 
     fn observe(&mut self, event: TransportEvent) {

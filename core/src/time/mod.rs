@@ -19,6 +19,8 @@ pub struct Deadline {
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 #[non_exhaustive]
 pub enum Why {
+    /// More has come than is dealt with in one turn.
+    Work,
     /// QUIC: loss detection, idle timeout, pacing and the like.
     Quic,
     /// A stream or datagram has waited long enough for its session.

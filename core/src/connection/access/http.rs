@@ -48,6 +48,34 @@ impl<T: Transport> Access<'_, T> {
         self.run_http(call, |h3, t| h3.respond(t, stream, head, end))
     }
 
+    /// Goes on counting a request of the peer's, or a session's, until [`Self::release`],
+    /// also when its stream is over by then (server). The peer can end a stream whenever
+    /// it likes, and QUIC then lets it open another; whoever still works for the first
+    /// one calls this when it begins, and
+    /// [`Limits::open_requests`](crate::config::Limits::open_requests) bounds its work.
+    /// Without it a request counts until its stream is over and its event was taken,
+    /// which suits who ends the work when an event tells that the stream ends. No effect
+    /// on the client.
+    pub fn hold(&mut self, stream: StreamKey) {
+        let call = self.shell.noted(|| Command::Hold(stream));
+        self.run_http(call, |h3, _| h3.hold(stream));
+    }
+
+    /// The work on a request, or in a session, is done: it no longer counts once its
+    /// stream is over. Does not end the stream.
+    pub fn release(&mut self, stream: StreamKey) {
+        let call = self.shell.noted(|| Command::Release(stream));
+        self.run_http(call, |h3, _| h3.release(stream));
+    }
+
+    /// Requests of the peer's that count against
+    /// [`Limits::open_requests`](crate::config::Limits::open_requests) at present; 0 on
+    /// the client.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.h3().open_requests()
+    }
+
     /// Sends trailers and ends the message.
     ///
     /// # Errors

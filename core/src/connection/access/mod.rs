@@ -62,7 +62,7 @@ impl<T: Transport> Access<'_, T> {
     /// What the connection has counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.h3().stats
+        self.h3().stats()
     }
 
     /// Streams of every kind that are in the tables at present.

@@ -84,11 +84,21 @@ pub(crate) trait Carrier {
     /// What the connection counts.
     fn stats(&mut self) -> &mut Stats;
 
-    /// Charges the peer for useless work, which an excess of ends the connection.
-    fn charge(&mut self, cost: u32) -> Result<(), Fault>;
+    /// Charges the peer for useless work by [`PARTS`](crate::h3::PARTS) of a nuisance.
+    /// An excess of it ends the connection.
+    fn charge(&mut self, parts: u32) -> Result<(), Fault>;
 
-    /// Credits the peer with useful work.
-    fn credit(&mut self, worth: u32);
+    /// Pays for so many parts.
+    fn pay(&mut self, parts: u32);
+
+    /// The peer sent a datagram of so many bytes.
+    fn datagram(&mut self, len: usize) -> Result<(), Fault>;
+
+    /// Uses up some of the budget of this turn; false when it was used up before.
+    fn spend(&mut self, work: u32) -> bool;
+
+    /// Keeps capsules that were not read, for the next turn.
+    fn put_back(&mut self, content: Bytes);
 
     /// What the next bytes of the control capsules are, for whoever looks on.
     fn seen(&mut self, _: Seen<'_>) {}

@@ -299,6 +299,7 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         }
         *self.life = Life::Requested;
         if let Some(request) = self.session.request.take() {
+            self.carrier.h3.note_asked(self.key.stream());
             self.tell(SessionEvent::Requested(request));
         }
         Ok(())
@@ -444,7 +445,6 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
     fn begin(&mut self) {
         let h3 = &mut self.carrier.h3;
         h3.stats.sessions += 1;
-        h3.useful(1);
         *self.ring = Some(Ring::new(&h3.config.limits));
         let ours = h3.config.webtransport.flow;
         if let Some(settings) = h3.peer_settings.clone() {
@@ -460,6 +460,10 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
                 //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
                 // Nothing is a capsule before the 2xx; it stays where it is.
                 Life::Waiting | Life::Requested | Life::Asked => return Ok(()),
+            }
+            if !self.carrier.spend(1) {
+                self.carrier.put_back(Bytes::new());
+                return Ok(());
             }
             let mut out = [Bytes::new()];
             let OverH3 { h3, t, connect } = &mut self.carrier;

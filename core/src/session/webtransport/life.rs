@@ -7,6 +7,7 @@ use super::carrier::Carrier;
 use crate::code::Code;
 use crate::event::StreamEvent;
 use crate::fault::{Fault, Violation};
+use crate::h3::PARTS;
 use crate::session::floor::registry::Life;
 use crate::webtransport::{SessionClose, SessionError, SessionEvent};
 use crate::wire::capsule::{self, Capsule};
@@ -32,6 +33,10 @@ impl<C: Carrier> SessionMut<'_, C> {
                 Life::Over { by_peer: false } => break,
                 _ => {}
             }
+            if !self.carrier.spend(1) {
+                self.carrier.put_back(content);
+                return Ok(());
+            }
             let carrier = &mut self.carrier;
             let read = (self.capsules).read(&mut content, &rules, &mut |seen| carrier.seen(seen));
             match read.map_err(|why| Fault::Stream(self.key.stream(), why))? {
@@ -39,11 +44,11 @@ impl<C: Carrier> SessionMut<'_, C> {
                 Some(CapsuleEvent::Capsule(capsule)) => self.on_capsule(capsule)?,
                 Some(CapsuleEvent::Skipped { .. }) => {
                     self.carrier.stats().unknown_capsules += 1;
-                    self.carrier.charge(1)?;
+                    self.carrier.charge(PARTS)?;
                 }
                 Some(CapsuleEvent::DatagramDropped { .. }) => {
                     self.carrier.stats().datagrams_overflowed += 1;
-                    self.carrier.charge(1)?;
+                    self.carrier.charge(PARTS)?;
                 }
             }
         }
@@ -65,12 +70,9 @@ impl<C: Carrier> SessionMut<'_, C> {
             }
             Capsule::DrainSession => {
                 self.tell_draining();
-                self.carrier.charge(1)
+                self.carrier.charge(PARTS)
             }
-            Capsule::Datagram(payload) => {
-                self.deliver(payload);
-                Ok(())
-            }
+            Capsule::Datagram(payload) => self.deliver(payload),
             Capsule::MaxData(limit) => self.on_max_data(limit),
             Capsule::MaxStreams(dir, limit) => self.on_max_streams(dir, limit),
             Capsule::DataBlocked(limit) => self.on_data_blocked(limit),
@@ -102,18 +104,19 @@ impl<C: Carrier> SessionMut<'_, C> {
     }
 
     /// Puts a received datagram into the ring, if the session takes any.
-    pub(crate) fn deliver(&mut self, payload: Bytes) {
+    fn deliver(&mut self, payload: Bytes) -> Result<(), Fault> {
+        self.carrier.datagram(payload.len())?;
         let Some(ring) = self.ring else {
-            return;
+            return Ok(());
         };
         let pushed = ring.push(payload);
         let stats = self.carrier.stats();
         stats.datagrams_overflowed += pushed.dropped;
         stats.datagrams_received += 1;
-        self.carrier.credit(1);
         if pushed.tell {
             self.tell(SessionEvent::Datagrams);
         }
+        Ok(())
     }
 
     /// Ends the session: its streams are reset and stopped, and it is told once. No

@@ -156,11 +156,24 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
         &mut self.h3.stats
     }
 
-    fn charge(&mut self, cost: u32) -> Result<(), Fault> {
-        self.h3.nuisance(cost)
+    fn charge(&mut self, parts: u32) -> Result<(), Fault> {
+        self.h3.charge(parts)
     }
 
-    fn credit(&mut self, worth: u32) {
-        self.h3.useful(worth);
+    fn pay(&mut self, parts: u32) {
+        self.h3.pay(parts);
+    }
+
+    fn datagram(&mut self, len: usize) -> Result<(), Fault> {
+        self.h3.took(len);
+        self.h3.small(len)
+    }
+
+    fn spend(&mut self, work: u32) -> bool {
+        self.h3.spend(work)
+    }
+
+    fn put_back(&mut self, content: Bytes) {
+        self.h3.put_back(self.connect.stream(), content);
     }
 }

@@ -15,6 +15,7 @@ use super::table::Member;
 use crate::error::{ReadError, ResetError, SendError, WriteError};
 use crate::event::StreamEvent;
 use crate::fault::{Fault, Violation};
+use crate::h3::NOTICE;
 use crate::h3::streams::NONE;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::session::floor::registry::Life;
@@ -79,7 +80,6 @@ impl<C: Carrier> SessionMut<'_, C> {
             Dir::Uni => self.session.stats.accepted_uni += 1,
         }
         self.rank_joined(place);
-        self.carrier.credit(1);
         self.tell(SessionEvent::Opened { stream, dir });
         // Bytes may have come with the header; a read tells.
         let (readable, stopped) = self.carrier.introduce(stream);
@@ -209,7 +209,7 @@ impl<C: Carrier> SessionMut<'_, C> {
             if flow.recv_data.release(done).is_some() {
                 flow.tell(Tell::MaxData);
                 // Each limit may have been answered by one notice of being blocked.
-                self.carrier.credit(1);
+                self.carrier.pay(NOTICE);
                 self.tell_limits();
             }
             if !matches!(read, Ok(read) if read.state == ReadState::Open) {
@@ -353,7 +353,6 @@ impl<C: Carrier> SessionMut<'_, C> {
         };
         let raised = flow.send_data.raise(limit);
         if raised.map_err(|_| over_limit(self.key))? {
-            self.carrier.credit(1);
             let mut next = self.streams.next(self.session.list, NONE);
             while let Some(member) = self.streams.get_mut(next) {
                 let stream = member.stream;
@@ -380,7 +379,6 @@ impl<C: Carrier> SessionMut<'_, C> {
         let was_empty = credit.available() == 0;
         let raised = credit.raise(limit);
         if raised.map_err(|_| over_limit(self.key))? {
-            self.carrier.credit(1);
             if was_empty {
                 self.tell(SessionEvent::StreamsAvailable(dir));
             }
@@ -413,7 +411,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     /// The session's limits; `None` when there are none, and then a capsule about
     /// them means nothing and costs its sender.
     fn flow_mut(&mut self) -> Result<Option<&mut Flow>, Fault> {
-        self.carrier.charge(1)?;
+        self.carrier.charge(NOTICE)?;
         Ok(self.session.flow.as_mut())
     }
 }

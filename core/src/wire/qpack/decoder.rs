@@ -57,6 +57,8 @@ pub struct Decoder {
     /// Inserts the peer knows we have, once it has read `output`.
     reported: u64,
     output: BytesMut,
+    /// Instructions read.
+    work: u32,
 }
 
 impl Decoder {
@@ -75,7 +77,13 @@ impl Decoder {
             ready: BTreeSet::new(),
             reported: 0,
             output: BytesMut::new(),
+            work: 0,
         }
+    }
+
+    /// Instructions that were read since the last call.
+    pub(crate) fn take_work(&mut self) -> u32 {
+        std::mem::take(&mut self.work)
     }
 
     /// Takes bytes of the peer's encoder stream, in any chunking. Linear in
@@ -107,6 +115,7 @@ impl Decoder {
                 // The first byte says what it was to be.
                 Err(_) => seen(Seen::Structure(read.max(1))),
             }
+            self.work += 1;
             self.apply(instruction?).map_err(StepError::Apply)
         });
         self.partial = partial;

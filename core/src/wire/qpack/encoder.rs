@@ -58,6 +58,8 @@ pub struct Encoder {
     sent: u64,
     /// Lines of the section being encoded; empty between calls.
     lines: BytesMut,
+    /// Instructions read.
+    work: u32,
 }
 
 /// What the encoder keeps with an entry.
@@ -137,7 +139,13 @@ impl Encoder {
             output_limit: MAX_ENCODER_BACKLOG,
             sent: 0,
             lines: BytesMut::new(),
+            work: 0,
         }
+    }
+
+    /// Instructions that were read since the last call.
+    pub(crate) fn take_work(&mut self) -> u32 {
+        std::mem::take(&mut self.work)
     }
 
     /// Sets what the peer advertised as `SETTINGS_QPACK_MAX_TABLE_CAPACITY`
@@ -442,6 +450,7 @@ impl Encoder {
         let mut partial = std::mem::take(&mut self.partial);
         let result = partial.drive(bytes, |cursor: &mut Cursor<'_>| {
             let instruction = DecoderInstruction::read(cursor)?;
+            self.work += 1;
             self.apply(instruction).map_err(StepError::Apply)
         });
         self.partial = partial;

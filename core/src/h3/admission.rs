@@ -1,0 +1,75 @@
+//! How many requests are under way, and for how long a request is.
+//!
+//! QUIC gives a stream's credit back when both its halves are over, which the peer
+//! brings about whenever it likes. What the application began for it goes on, so a
+//! request counts here until the application has let go of it: one whose event was not
+//! taken yet does, and one that it holds.
+
+use super::connection::H3;
+use super::exchange::Interest;
+use super::streams::Kind;
+use crate::fault::Fault;
+use crate::id::{Side, StreamKey};
+
+impl H3 {
+    /// Requests of the peer's that are under way.
+    pub(crate) fn open_requests(&self) -> usize {
+        match self.side {
+            Side::Server => self.exchanges + self.outliving.len(),
+            Side::Client => 0,
+        }
+    }
+
+    /// Counts a request that was refused for being one too many.
+    pub(super) fn one_too_many(&mut self, key: StreamKey) -> Result<(), Fault> {
+        self.stats.requests_rejected += 1;
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
+        // Its field section is not read, and the peer's encoder must not wait for it.
+        self.decoder.cancel_stream(key.id.wire())?;
+        self.nuisance(1)
+    }
+
+    /// A request's event waits for the application.
+    pub(crate) fn note_asked(&mut self, key: StreamKey) {
+        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            exchange.interest = Interest::Waiting;
+        }
+    }
+
+    /// The application has taken a request's event.
+    pub(crate) fn note_taken(&mut self, key: StreamKey) {
+        self.set_interest(key, Interest::None);
+    }
+
+    /// The application works on a request of the peer's until [`Self::release`].
+    pub(crate) fn hold(&mut self, key: StreamKey) {
+        if self.side == Side::Server && key.id.is_request() && self.table.was_seen(key.id) {
+            self.set_interest(key, Interest::Held);
+        }
+    }
+
+    /// The application has let go of a request.
+    pub(crate) fn release(&mut self, key: StreamKey) {
+        self.set_interest(key, Interest::None);
+    }
+
+    fn set_interest(&mut self, key: StreamKey, interest: Interest) {
+        match self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            Some(exchange) => exchange.interest = interest,
+            None if interest == Interest::Held => _ = self.outliving.insert(key.id),
+            None => _ = self.outliving.remove(&key.id),
+        }
+    }
+
+    /// Forgets a stream. The layer above has let go of it; the application may not have.
+    pub(crate) fn remove(&mut self, key: StreamKey) {
+        if let Some(slot) = self.table.remove(key)
+            && let Kind::Exchange(exchange) = slot.kind
+        {
+            self.exchanges = self.exchanges.saturating_sub(1);
+            if exchange.interest != Interest::None {
+                self.outliving.insert(key.id);
+            }
+        }
+    }
+}

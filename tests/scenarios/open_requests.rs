@@ -1,0 +1,160 @@
+//! Limit `open_requests`: a request counts until the application has let go of it,
+//! however its stream ends.
+
+use aqueduct_core::code::Code;
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, ResponseHead};
+use aqueduct_core::id::{Side, StreamId, StreamKey};
+use aqueduct_core::testing::loopback::{Knobs, Loopback};
+use aqueduct_core::testing::raw::{self, RawPeer, data, join};
+use aqueduct_core::webtransport::SessionEvent;
+use aqueduct_tests::config;
+use http::StatusCode;
+
+const LIMIT: usize = 4;
+
+fn server() -> RawPeer {
+    let config = config(|c| c.limits.open_requests = LIMIT);
+    let knobs = Knobs {
+        bi_streams: 10_000,
+        ..Knobs::default()
+    };
+    let mut peer = RawPeer::over(Side::Server, config, Loopback::new(knobs));
+    peer.control(&raw::settings(raw::WEBTRANSPORT));
+    peer
+}
+
+/// The requests and sessions the application is told of now; it holds each.
+fn taken(peer: &mut RawPeer) -> Vec<StreamKey> {
+    let told: Vec<_> = peer.events().into_iter().filter_map(asked).collect();
+    for stream in &told {
+        peer.access().hold(*stream);
+    }
+    told
+}
+
+fn asked(event: Event) -> Option<StreamKey> {
+    match event {
+        Event::Request { stream, .. } => Some(stream),
+        Event::WebTransport(key, SessionEvent::Requested(_)) => Some(key.stream()),
+        _ => None,
+    }
+}
+
+/// The application has no use for what is left of a request.
+fn give_up_reading(peer: &mut RawPeer, stream: StreamKey) {
+    if let Ok(mut recv) = peer.access().recv(stream) {
+        recv.stop(0x10c).expect("it can be given up");
+    }
+    peer.drive();
+}
+
+fn is_rejected(peer: &mut RawPeer, id: StreamId) -> bool {
+    peer.drive();
+    peer.seen(id).reset == Some(Code::H3_REQUEST_REJECTED)
+}
+
+/// One way for a peer to give a request up.
+type GiveUp = fn(&mut RawPeer) -> StreamId;
+
+const WAYS: &[(&str, GiveUp)] = &[
+    ("stop", |peer| {
+        let id = peer.request(&raw::get());
+        peer.finish(id);
+        peer.drive();
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+        id
+    }),
+    ("stop and reset", |peer| {
+        let id = peer.request(&raw::get());
+        peer.drive();
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+        id
+    }),
+    ("malformed", |peer| {
+        let head = raw::headers(&[
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/"),
+            ("content-length", "1"),
+        ]);
+        peer.request(&join(&[&head, &data(b"too much")]))
+    }),
+    ("session", |peer| {
+        let id = peer.request(&raw::connect());
+        peer.drive();
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+        id
+    }),
+];
+
+#[test]
+fn what_the_application_holds_counts_when_its_stream_is_over() {
+    for (way, give_up) in WAYS {
+        let mut peer = server();
+        let mut held = Vec::new();
+        for _ in 0..LIMIT {
+            give_up(&mut peer);
+            peer.drive();
+            held.extend(taken(&mut peer));
+        }
+        assert_eq!(held.len(), LIMIT, "{way}");
+        assert_eq!(peer.access().open_requests(), LIMIT, "{way}");
+        let more = peer.request(&raw::get());
+        assert!(is_rejected(&mut peer, more), "{way}");
+        assert_eq!(taken(&mut peer), [], "{way}");
+
+        give_up_reading(&mut peer, held[0]);
+        let more = peer.request(&raw::get());
+        assert!(is_rejected(&mut peer, more), "{way}");
+        peer.access().release(held[0]);
+        let next = peer.request(&raw::get());
+        assert!(!is_rejected(&mut peer, next), "{way}");
+        assert_eq!(taken(&mut peer).len(), 1, "{way}");
+        assert_eq!(peer.access().stats().requests_rejected, 2, "{way}");
+    }
+}
+
+/// Events that nobody takes: the requests in them wait, and count.
+#[test]
+fn what_was_not_taken_counts() {
+    let mut peer = server();
+    peer.taking = false;
+    for _ in 0..LIMIT {
+        let id = peer.request(&raw::get());
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+    }
+    let more = peer.request(&raw::get());
+    assert!(is_rejected(&mut peer, more));
+    peer.taking = true;
+    let told: Vec<_> = peer.events().into_iter().filter_map(asked).collect();
+    assert_eq!(told.len(), LIMIT);
+    told.into_iter()
+        .for_each(|stream| give_up_reading(&mut peer, stream));
+    assert_eq!(peer.access().open_requests(), 0);
+}
+
+/// Who answers in the turn of the event never notices the limit.
+#[test]
+fn requests_that_are_answered_do_not_count() {
+    let mut peer = server();
+    for _ in 0..10 * LIMIT {
+        let id = peer.request(&raw::get());
+        peer.finish(id);
+        peer.drive();
+        let told: Vec<_> = peer.events().into_iter().filter_map(asked).collect();
+        let head = ResponseHead::new(StatusCode::NO_CONTENT);
+        let answered = peer.access().respond(told[0], &head, End::Fin);
+        answered.expect("it waits for an answer");
+        if let Ok(mut recv) = peer.access().recv(told[0]) {
+            recv.read(1, &mut [bytes::Bytes::new()]).expect("its end");
+        }
+        peer.drive();
+    }
+    assert_eq!(peer.access().open_requests(), 0);
+    assert_eq!(peer.access().stats().requests_rejected, 0);
+}
