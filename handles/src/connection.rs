@@ -202,6 +202,13 @@ impl Connection {
         self.0.lock().peek(self.0.key, |core| core.stats())
     }
 
+    /// Times the handles of this connection had taken in their share and so waited for
+    /// the driver to serve others: see the [limits](crate#limits).
+    #[must_use]
+    pub fn rests(&self) -> u64 {
+        self.0.lock().conn(self.0.at).rests
+    }
+
     /// Round-trip time as QUIC estimates it; `None` some time after the end.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {

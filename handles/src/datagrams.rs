@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::error::{DatagramError, ReadError};
 use crate::half::Half;
 use crate::place::Place;
+use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::table::MessageTopic;
 
@@ -157,9 +158,14 @@ impl Datagrams {
     /// if the sending half is over by then, what had arrived is dropped.
     pub async fn recv(&self) -> Result<Bytes, ReadError> {
         let half = &self.0;
+        let place = self.place(MessageTopic::Datagrams);
         wait_for(&half.conn.shared, |locked| {
+            if let Some(wait) = locked.rest_at(place) {
+                return wait;
+            }
             let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(half.key));
             if let Some(datagram) = waiting.flatten() {
+                locked.take_share(half.at.conn, PRICE);
                 return Step::Done(Ok(datagram));
             }
             if let Some(error) = half.read_end(locked) {
@@ -168,7 +174,7 @@ impl Datagrams {
             if locked.stream(half.at).recv_over.is_some() {
                 return Step::Done(Err(ReadError::Closed));
             }
-            Step::Wait(self.place(MessageTopic::Datagrams))
+            Step::Wait(place)
         })
         .await
     }

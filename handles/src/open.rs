@@ -11,6 +11,7 @@ use crate::error::{OpenSessionError, RequestError};
 use crate::http::{RequestStream, ServerRequest};
 use crate::place::Place;
 use crate::session::{PendingSession, Session, SessionRequest};
+use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::table::{ConnTopic, Stream};
 use crate::wait::open_with;
@@ -27,13 +28,18 @@ impl Connection {
     /// [session](Self::accept_session).
     pub async fn accept_request(&self) -> Option<(Request<()>, ServerRequest)> {
         let conn = &self.0;
+        let place = Place::Conn(conn.at, ConnTopic::Requests);
         wait_for(&conn.shared, |locked| {
+            if let Some(wait) = locked.rest_at(place) {
+                return wait;
+            }
             if let Some((at, head)) = locked.conn(conn.at).requests.pop_front() {
+                locked.take_share(conn.at, PRICE);
                 let method = head.method.clone();
                 let stream = ServerRequest::new(conn, locked, at, method);
                 return Step::Done(Some((head.into_http(), stream)));
             }
-            self.end_or_wait(locked, ConnTopic::Requests)
+            self.end_or_wait(locked, place)
         })
         .await
     }
@@ -42,20 +48,25 @@ impl Connection {
     /// over. Many tasks may wait at once; cancel safe.
     pub async fn accept_session(&self) -> Option<SessionRequest> {
         let conn = &self.0;
+        let place = Place::Conn(conn.at, ConnTopic::Sessions);
         wait_for(&conn.shared, |locked| {
+            if let Some(wait) = locked.rest_at(place) {
+                return wait;
+            }
             if let Some((key, at, request)) = locked.conn(conn.at).sessions.pop_front() {
+                locked.take_share(conn.at, PRICE);
                 return Step::Done(Some(SessionRequest::new(conn, locked, key, at, *request)));
             }
-            self.end_or_wait(locked, ConnTopic::Sessions)
+            self.end_or_wait(locked, place)
         })
         .await
     }
 
-    fn end_or_wait<T>(&self, locked: &mut Locked<'_>, topic: ConnTopic) -> Step<Option<T>> {
+    fn end_or_wait<T>(&self, locked: &mut Locked<'_>, place: Place) -> Step<Option<T>> {
         if locked.conn(self.0.at).closed.is_some() {
             Step::Done(None)
         } else {
-            Step::Wait(Place::Conn(self.0.at, topic))
+            Step::Wait(place)
         }
     }
 

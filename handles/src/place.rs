@@ -23,6 +23,17 @@ pub(crate) enum Place {
     SendEnd(At),
 }
 
+impl Place {
+    /// The connection it belongs to.
+    pub(crate) const fn conn(self) -> Option<usize> {
+        match self {
+            Self::Endpoint => None,
+            Self::Conn(conn, _) => Some(conn),
+            Self::Session(at, _) | Self::Message(at, _) | Self::SendEnd(at) => Some(at.conn),
+        }
+    }
+}
+
 /// Where to wait for the driver's or a connection's state.
 pub(crate) const fn state_of(conn: usize) -> Place {
     Place::Conn(conn, ConnTopic::State)

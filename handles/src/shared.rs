@@ -156,12 +156,29 @@ impl Locked<'_> {
     }
 
     /// Takes in what the core has to tell, so that an answer that depends on an
-    /// event caused by this very call is not a turn late.
+    /// event caused by this very call is not a turn late. It is never more than the
+    /// driver has left of what it fed in one turn.
     pub(crate) fn pump(&mut self) {
+        while !self.pump_some(usize::MAX) {}
+    }
+
+    /// Takes in at most so many events, one of each connection in turn, and tells
+    /// whether that was all.
+    pub(crate) fn pump_some(&mut self, events: usize) -> bool {
         let (state, wakes) = self.parts();
-        while let Some((key, event)) = state.endpoint.poll_event() {
+        for _ in 0..events {
+            let Some((key, event)) = state.endpoint.poll_event() else {
+                return true;
+            };
             state.route(key, event, wakes);
         }
+        false
+    }
+
+    /// The driver took a turn: whoever has waited for it goes on.
+    pub(crate) fn share_out(&mut self) {
+        let (state, wakes) = self.parts();
+        state.share_out(wakes);
     }
 
     /// Leaves the waker of a stream's reader.

@@ -26,6 +26,7 @@ use http::StatusCode;
 use slab::Slab;
 
 use crate::clock::now;
+use crate::share::Resting;
 use crate::waiters::Waiters;
 
 /// Interim responses kept per request until the application takes them; beyond
@@ -45,6 +46,8 @@ pub(crate) struct State {
     /// Connections that shook hands and wait for `accept`.
     pub(crate) accepted: VecDeque<usize>,
     pub(crate) waiters: Waiters,
+    /// Who waits for the driver's next turn: each once.
+    pub(crate) resting: Vec<Resting>,
     /// Live endpoint handles.
     pub(crate) handles: usize,
     /// `accept` gives no more.
@@ -66,6 +69,7 @@ impl State {
             by_index: Vec::new(),
             accepted: VecDeque::new(),
             waiters: Waiters::default(),
+            resting: Vec::new(),
             handles: 0,
             closing: false,
             failed: None,
@@ -172,6 +176,10 @@ pub(crate) struct Conn {
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
     pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
     pub(crate) waiters: [Waiters; ConnTopic::COUNT],
+    /// What its handles took in of their share since they last waited for the driver,
+    /// and how often they had to.
+    pub(crate) taken: u32,
+    pub(crate) rests: u64,
     pub(crate) streams: Slab<Stream>,
     by_slot: Vec<u32>,
 }
@@ -188,6 +196,8 @@ impl Conn {
             requests: VecDeque::new(),
             sessions: VecDeque::new(),
             waiters: Default::default(),
+            taken: 0,
+            rests: 0,
             streams: Slab::new(),
             by_slot: Vec::new(),
         }
@@ -360,6 +370,8 @@ pub(crate) struct Stream {
     /// Live handles; 0 while it waits to be accepted.
     pub(crate) refs: u32,
     pub(crate) read: Option<Waker>,
+    /// Its reader is among those who wait for the driver's next turn.
+    pub(crate) rests: bool,
     pub(crate) write: Option<Waker>,
     pub(crate) watchers: Waiters,
     pub(crate) reset: Option<PeerCode>,
@@ -396,6 +408,7 @@ impl Stream {
             key,
             refs: 0,
             read: None,
+            rests: false,
             write: None,
             watchers: Waiters::default(),
             reset: None,

@@ -7,6 +7,7 @@ mod capsules_random;
 mod datagrams;
 mod errors;
 mod failed;
+mod share;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};

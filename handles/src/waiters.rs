@@ -11,16 +11,20 @@ use slab::Slab;
 
 /// The tasks that wait for one kind of thing. An empty set owns no memory.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(Slab<Option<Waker>>);
+pub(crate) struct Waiters {
+    tasks: Slab<Option<Waker>>,
+    /// They are among those who wait for the driver's next turn.
+    pub(crate) rest: bool,
+}
 
 impl Waiters {
     /// Leaves `waker` at `place`, taking a place first when there is none. Gives
     /// back the waker it replaces.
     pub(crate) fn register(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
-        match place.and_then(|at| self.0.get_mut(at)) {
+        match place.and_then(|at| self.tasks.get_mut(at)) {
             Some(slot) => park(slot, waker),
             None => {
-                *place = Some(self.0.insert(Some(waker.clone())));
+                *place = Some(self.tasks.insert(Some(waker.clone())));
                 None
             }
         }
@@ -28,18 +32,18 @@ impl Waiters {
 
     /// Gives a place back, and the waker in it.
     pub(crate) fn leave(&mut self, place: usize) -> Option<Waker> {
-        self.0.try_remove(place).flatten()
+        self.tasks.try_remove(place).flatten()
     }
 
     /// Places that are taken.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.tasks.len()
     }
 
     /// Moves every waker to `wakes`. O(waiters).
     pub(crate) fn wake(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(self.0.iter_mut().filter_map(|(_, waker)| waker.take()));
+        wakes.extend(self.tasks.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
 }
 

@@ -14,6 +14,13 @@ use crate::shared::Shared;
 #[cfg(feature = "quic-lb")]
 use crate::switch::Member;
 
+/// Events handed out under one hold of the lock; connections take turns.
+const EVENTS: usize = 512;
+
+/// Times that the lock is taken for events in one turn. What is left waits for the
+/// next.
+const ROUNDS: usize = 16;
+
 /// What drives an endpoint: run by one task of a runtime, which makes the
 /// system calls and sleeps.
 ///
@@ -24,6 +31,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     driver: Driver,
     over: bool,
+    /// Events handed out under one hold of the lock.
+    pub(crate) events: usize,
     /// Its place among others on the same port.
     #[cfg(feature = "quic-lb")]
     member: Option<Member>,
@@ -35,6 +44,7 @@ impl Worker {
             shared,
             driver,
             over: false,
+            events: EVENTS,
             #[cfg(feature = "quic-lb")]
             member: None,
         }
@@ -58,6 +68,7 @@ impl Worker {
 
     fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
         self.driver.receive(io)?;
+        let behind;
         #[cfg(feature = "quic-lb")]
         if let Some(member) = &mut self.member {
             member.sort(&mut self.driver);
@@ -70,10 +81,19 @@ impl Worker {
                 member.feed(&mut locked.state().endpoint, now);
             }
             self.driver.feed(&mut locked.state().endpoint, now);
-            locked.pump();
+            for _ in 0..ROUNDS {
+                if locked.pump_some(self.events) {
+                    break;
+                }
+                // Whoever waits for the lock is let in, and whoever was woken goes on.
+                drop(locked);
+                locked = self.shared.lock();
+            }
             self.driver.collect(&mut locked.state().endpoint, now);
             // Sending may have made events.
-            locked.pump();
+            behind = !locked.pump_some(self.events);
+            // Last, so that those who had waited for events are woken before.
+            locked.share_out();
             let state = locked.state();
             let idle = state.endpoint.is_idle();
             self.over = idle && state.handles == 0;
@@ -81,7 +101,8 @@ impl Worker {
                 locked.wake(Place::Endpoint);
             }
         }
-        let turn = self.driver.flush(io);
+        let mut turn = self.driver.flush(io);
+        turn.more |= behind;
         Ok(if self.over && self.driver.queued() == 0 {
             None
         } else {

@@ -29,7 +29,12 @@ pub struct CapsuleReceiver {
     /// Content that was taken from QUIC and not read.
     input: Bytes,
     begun: Option<Begun>,
+    /// Parts that were read since they were last counted.
+    parts: u32,
 }
+
+/// Parts of capsules that are read before they are counted as work.
+const PARTS: u32 = 32;
 
 /// A capsule whose value has not been taken to its end.
 #[derive(Debug)]
@@ -62,6 +67,7 @@ impl BodyReceiver {
             reader: Reader::new(),
             input: Bytes::new(),
             begun: None,
+            parts: 0,
         }
     }
 }
@@ -192,6 +198,12 @@ impl CapsuleReceiver {
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, ReadError>> {
+        if self.parts == PARTS {
+            // Many of them come in few bytes.
+            ready!(self.body.0.poll_share(cx, PARTS));
+            self.parts = 0;
+        }
+        self.parts += 1;
         loop {
             let part = self.reader.read(&mut self.input);
             match part.map_err(|error| self.refuse(error))? {

@@ -9,15 +9,26 @@ use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::ReadError as CoreRead;
 use aqueduct_core::id::Side;
-use aqueduct_core::transport::ReadState;
+use aqueduct_core::transport::{Read, ReadState};
 use bytes::{Bytes, BytesMut};
 
 use super::Half;
 use crate::error::{ReadError, ResetError};
+use crate::share::price_of;
+use crate::shared::Locked;
 use crate::table::{RecvOver, SendOver};
 
 /// Chunks moved per lock when bytes are collected.
 const BATCH: usize = 16;
+
+/// Chunks of fewer bytes are joined with what comes behind them.
+const SMALL: usize = 512;
+
+/// Bytes that are joined to a small chunk at most, one copy.
+const JOINED: usize = 4096;
+
+/// Batches that are joined at most.
+const ROUNDS: usize = 16;
 
 /// Bytes that waiting for a stream's end reads ahead at most.
 const AHEAD: usize = 64 * 1024;
@@ -128,6 +139,16 @@ impl RecvHalf {
         }
     }
 
+    /// Ready when the connection's share allows as much more as `price`.
+    pub(crate) fn poll_share(&mut self, cx: &mut Context<'_>, price: u32) -> Poll<()> {
+        let mut locked = self.half.conn.lock();
+        if locked.rest_reader(self.half.at, cx) {
+            return Poll::Pending;
+        }
+        locked.take_share(self.half.at.conn, price);
+        Poll::Ready(())
+    }
+
     fn poll_unread(
         &mut self,
         cx: &mut Context<'_>,
@@ -140,26 +161,18 @@ impl RecvHalf {
             Some(RecvOver::Stopped) => return Poll::Ready(Err(ReadError::Closed)),
             None => {}
         }
-        let read = |core: &mut Access<'_, QuinnTransport<'_>>| match core.recv(self.half.key) {
-            Ok(mut recv) => recv.read(max, out),
-            Err(_) => Err(CoreRead::Gone),
-        };
-        // Only what moved something gives the driver work: credit, or, in a
-        // message, acknowledgements of field sections.
-        let read = locked
-            .quietly(self.half.conn.key, read)
-            .unwrap_or(Err(CoreRead::Gone));
-        let idle =
-            matches!(&read, Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked);
-        if !idle || locked.stream(self.half.at).message.is_some() {
-            locked.kick();
+        if locked.rest_reader(self.half.at, cx) {
+            return Poll::Pending;
         }
-        match read {
+        match self.read_now(&mut locked, max, out) {
             Ok(read) => {
-                if read.state == ReadState::Finished {
-                    locked.end_recv(self.half.at, RecvOver::Finished);
-                }
                 if read.chunks > 0 {
+                    if read.state == ReadState::Open
+                        && let Some(last) = out.get_mut(read.chunks - 1)
+                        && last.len() < SMALL
+                    {
+                        self.join(&mut locked, last, max - read.bytes);
+                    }
                     return Poll::Ready(Ok(Some(read.chunks)));
                 }
                 if read.state == ReadState::Finished {
@@ -180,6 +193,71 @@ impl RecvHalf {
         }
         locked.wait_read(self.half.at, cx);
         Poll::Pending
+    }
+
+    /// One read of the core's.
+    fn read_now(
+        &self,
+        locked: &mut Locked<'_>,
+        max: usize,
+        out: &mut [Bytes],
+    ) -> Result<Read, CoreRead> {
+        let read = |core: &mut Access<'_, QuinnTransport<'_>>| match core.recv(self.half.key) {
+            Ok(mut recv) => recv.read(max, out),
+            Err(_) => Err(CoreRead::Gone),
+        };
+        // Only what moved something gives the driver work: credit, or, in a
+        // message, acknowledgements of field sections.
+        let read = locked
+            .quietly(self.half.conn.key, read)
+            .unwrap_or(Err(CoreRead::Gone));
+        let idle =
+            matches!(&read, Ok(read) if read.chunks == 0 && read.state == ReadState::Blocked);
+        if !idle || locked.stream(self.half.at).message.is_some() {
+            locked.kick();
+        }
+        if let Ok(read) = &read {
+            if read.state == ReadState::Finished {
+                locked.end_recv(self.half.at, RecvOver::Finished);
+            }
+            if read.chunks > 0 {
+                let price = price_of(read.chunks, read.bytes);
+                locked.take_share(self.half.at.conn, price);
+            }
+        }
+        read
+    }
+
+    /// Joins to a small chunk what comes behind it: a peer that sends in small pieces
+    /// makes no more work for those who read than it sends bytes.
+    fn join(&self, locked: &mut Locked<'_>, last: &mut Bytes, room: usize) {
+        let mut joined = BytesMut::new();
+        let mut chunks = [const { Bytes::new() }; BATCH];
+        for _ in 0..ROUNDS {
+            let max = room.min(JOINED).saturating_sub(joined.len());
+            if max == 0 {
+                break;
+            }
+            let read = match self.read_now(locked, max, &mut chunks) {
+                Ok(read) => read,
+                Err(error) => {
+                    // What came before is given first; the next read tells it.
+                    if let CoreRead::Reset(code) = error {
+                        locked.stream(self.half.at).reset.get_or_insert(code);
+                    }
+                    break;
+                }
+            };
+            for chunk in chunks.iter_mut().take(read.chunks) {
+                joined.extend_from_slice(&std::mem::take(chunk));
+            }
+            if read.state != ReadState::Open {
+                break;
+            }
+        }
+        if !joined.is_empty() {
+            *last = [&last[..], &joined[..]].concat().into();
+        }
     }
 
     pub(crate) async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {

@@ -1,6 +1,7 @@
 //! The sending half of any stream.
 
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
 use aqueduct_core::connection::Access;
@@ -18,17 +19,45 @@ use crate::table::SendOver;
 #[derive(Debug)]
 pub(crate) struct SendHalf {
     pub(crate) half: Half,
+    /// Bytes that the next write from a borrowed buffer copies at most.
+    copies: usize,
 }
 
+/// Bounds of what one write from a borrowed buffer copies.
+const COPIES: RangeInclusive<usize> = 1024..=64 * 1024;
+
 impl SendHalf {
+    pub(crate) fn new(half: Half) -> Self {
+        Self {
+            half,
+            copies: *COPIES.end(),
+        }
+    }
+
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<Result<usize, WriteError>> {
-        // What one call copies: more than QUIC takes at once would be copied in vain.
-        let part = data.get(..data.len().min(64 * 1024)).unwrap_or_default();
-        self.poll_chunks(cx, &mut [Bytes::copy_from_slice(part)])
+        // More than is taken would be copied in vain, again and again where the peer
+        // takes little, and kept as long as the little that it took. So a write copies
+        // twice what the last one could place.
+        let part = data.get(..data.len().min(self.copies)).unwrap_or_default();
+        let polled = self.poll_chunks(cx, &mut [Bytes::copy_from_slice(part)]);
+        let taken = match &polled {
+            Poll::Ready(Ok(taken)) => *taken,
+            Poll::Ready(Err(_)) => return polled,
+            Poll::Pending => 0,
+        };
+        if taken < part.len() || taken == self.copies {
+            self.copies = (2 * taken).clamp(*COPIES.start(), *COPIES.end());
+        }
+        polled
+    }
+
+    #[cfg(test)]
+    pub(crate) fn copies(&self) -> usize {
+        self.copies
     }
 
     /// Ready when something was taken, or there was nothing to take.

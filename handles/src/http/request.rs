@@ -41,9 +41,7 @@ impl RequestStream {
             locked.conn(conn.at).streams[at].send_over = Some(SendOver::Finished);
         }
         Self {
-            send: BodySender(SendHalf {
-                half: Half::new(conn, locked, at, key),
-            }),
+            send: BodySender(SendHalf::new(Half::new(conn, locked, at, key))),
             recv: ResponseReceiver(BodyReceiver(RecvHalf::new(Half::new(
                 conn, locked, at, key,
             )))),

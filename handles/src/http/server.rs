@@ -43,9 +43,7 @@ impl ServerRequest {
         let key = locked.conn(conn.at).streams[at].key;
         Self {
             send: ResponseSender {
-                body: BodySender(SendHalf {
-                    half: Half::new(conn, locked, at, key),
-                }),
+                body: BodySender(SendHalf::new(Half::new(conn, locked, at, key))),
                 method,
             },
             recv: BodyReceiver(RecvHalf::new(Half::new(conn, locked, at, key))),

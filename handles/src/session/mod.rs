@@ -17,6 +17,7 @@ use crate::connection::{ConnHandle, Connection};
 use crate::error::{DatagramError, OpenStreamError, SessionError};
 use crate::half::{Half, RecvHalf, SendHalf};
 use crate::place::Place;
+use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::stream::{RecvStream, SendStream};
 use crate::table::{RecvOver, SendOver, SessionTopic, Stream};
@@ -144,9 +145,7 @@ impl Session {
     /// [`OpenStreamError`].
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), OpenStreamError> {
         self.open(Dir::Bi, |conn, locked, at, key| {
-            let send = SendHalf {
-                half: Half::new(conn, locked, at, key),
-            };
+            let send = SendHalf::new(Half::new(conn, locked, at, key));
             (
                 SendStream(send),
                 RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
@@ -161,9 +160,7 @@ impl Session {
     /// [`OpenStreamError`].
     pub async fn open_uni(&self) -> Result<SendStream, OpenStreamError> {
         self.open(Dir::Uni, |conn, locked, at, key| {
-            SendStream(SendHalf {
-                half: Half::new(conn, locked, at, key),
-            })
+            SendStream(SendHalf::new(Half::new(conn, locked, at, key)))
         })
         .await
     }
@@ -196,9 +193,7 @@ impl Session {
     /// How the session ended.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), SessionClose> {
         self.accept(Dir::Bi, |conn, locked, at, key| {
-            let send = SendHalf {
-                half: Half::new(conn, locked, at, key),
-            };
+            let send = SendHalf::new(Half::new(conn, locked, at, key));
             (
                 SendStream(send),
                 RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
@@ -225,15 +220,20 @@ impl Session {
         make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
     ) -> Result<T, SessionClose> {
         let half = &self.0.half;
+        let place = self.0.place(SessionTopic::accept(dir));
         wait_for(&half.conn.shared, |locked| {
+            if let Some(wait) = locked.rest_at(place) {
+                return wait;
+            }
             let session = locked.stream(half.at).session.as_mut();
             if let Some(at) = session.and_then(|state| state.incoming(dir).pop_front()) {
+                locked.take_share(half.at.conn, PRICE);
                 let key = locked.conn(half.at.conn).streams[at].key;
                 return Step::Done(Ok(make(&half.conn, locked, at, key)));
             }
             match self.0.end(locked) {
                 Some(close) => Step::Done(Err(close)),
-                None => Step::Wait(self.0.place(SessionTopic::accept(dir))),
+                None => Step::Wait(place),
             }
         })
         .await
@@ -292,14 +292,19 @@ impl Session {
     /// How the session ended.
     pub async fn recv_datagram(&self) -> Result<Bytes, SessionClose> {
         let half = &self.0.half;
+        let place = self.0.place(SessionTopic::Datagrams);
         wait_for(&half.conn.shared, |locked| {
+            if let Some(wait) = locked.rest_at(place) {
+                return wait;
+            }
             let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.0.key));
             if let Some(datagram) = waiting.flatten() {
+                locked.take_share(half.at.conn, PRICE);
                 return Step::Done(Ok(datagram));
             }
             match self.0.end(locked) {
                 Some(close) => Step::Done(Err(close)),
-                None => Step::Wait(self.0.place(SessionTopic::Datagrams)),
+                None => Step::Wait(place),
             }
         })
         .await
