@@ -1,0 +1,191 @@
+//! What every attack stands on: connections that are kept up, a clock, and luck.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::conn::Conn;
+use crate::net::Net;
+use crate::server::Kind;
+
+/// Where attackers come from.
+pub const HOSTILE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+
+/// One attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    /// Its name, for the command line.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub what: &'static str,
+    /// The servers it makes sense against; the short form takes the first.
+    pub on: &'static [Kind],
+    /// Hostile connections at once: what it may hold follows from it.
+    pub connections: u64,
+    /// Further arguments of the server.
+    pub args: &'static [&'static str],
+    /// Does it, until [`Attacker::on`] says no.
+    pub run: fn(&mut Attacker),
+}
+
+/// Every server.
+pub const ALL: &[Kind] = &[Kind::Tokio, Kind::Mio, Kind::Program];
+
+impl Attack {
+    /// An attack on every server by one connection; the rest is by functional update.
+    pub const fn new(name: &'static str, what: &'static str, run: fn(&mut Attacker)) -> Self {
+        Self {
+            name,
+            what,
+            on: ALL,
+            connections: 1,
+            args: &[],
+            run,
+        }
+    }
+
+    /// By so many connections at once.
+    #[must_use]
+    pub const fn by(mut self, connections: u64) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Against these servers only.
+    #[must_use]
+    pub const fn on(mut self, servers: &'static [Kind]) -> Self {
+        self.on = servers;
+        self
+    }
+
+    /// Against a server with these further arguments.
+    #[must_use]
+    pub const fn with(mut self, args: &'static [&'static str]) -> Self {
+        self.args = args;
+        self
+    }
+}
+
+/// What an attack has to work with.
+#[derive(Debug)]
+pub struct Attacker {
+    /// The socket and the connections.
+    pub net: Net,
+    /// The server under attack.
+    pub kind: Kind,
+    /// Its QUIC port.
+    pub server: SocketAddr,
+    /// Its page over HTTP/1.1.
+    pub page: Option<SocketAddr>,
+    /// How many connections the attack is to keep.
+    pub connections: u64,
+    /// Bytes a second not to be exceeded.
+    pub bytes_per_second: Option<u64>,
+    /// Luck; it follows from the seed.
+    pub luck: Luck,
+    /// Operations beyond those of connections.
+    pub ops: u64,
+    began: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+impl Attacker {
+    /// An attacker that goes on until `stop`.
+    ///
+    /// # Errors
+    /// No socket.
+    pub fn new(
+        kind: Kind,
+        server: SocketAddr,
+        page: Option<SocketAddr>,
+        connections: u64,
+        seed: u64,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            net: Net::new(server, HOSTILE)?,
+            kind,
+            server,
+            page,
+            connections,
+            bytes_per_second: None,
+            luck: Luck(seed | 1),
+            ops: 0,
+            began: Instant::now(),
+            stop,
+        })
+    }
+
+    /// Takes a turn of the network; false when the attack is to end.
+    pub fn on(&mut self) -> bool {
+        let mut busy = self.net.turn();
+        if let Some(rate) = self.bytes_per_second {
+            let allowed = self.began.elapsed().as_secs_f64() * rate as f64;
+            busy &= (self.net.sent as f64) < allowed;
+        }
+        if !busy {
+            thread::sleep(Duration::from_micros(100));
+        }
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Time since the attack began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Keeps the attack's connections up, and each turn calls `each` for each of them that
+    /// is open, with a state of its own. New ones are opened for those that end.
+    pub fn storm<S: Default>(&mut self, mut each: impl FnMut(&mut Conn, &mut S)) {
+        let mut states: BTreeMap<usize, S> = BTreeMap::new();
+        let mut last = Instant::now();
+        while self.on() {
+            let missing = self.connections.saturating_sub(self.net.conns.len() as u64);
+            // As fast as connections come, but not faster than handshakes are answered.
+            if missing > 0 && (last.elapsed() > Duration::from_millis(1) || missing > 1) {
+                last = Instant::now();
+                let number = self.net.connect();
+                states.remove(&number);
+            }
+            for (number, conn) in &mut self.net.conns {
+                if conn.is_open() {
+                    each(conn, states.entry(*number).or_default());
+                }
+            }
+        }
+    }
+
+    /// Leaves, saying so on every connection.
+    pub fn leave(&mut self) {
+        let now = Instant::now();
+        for conn in self.net.conns.values_mut() {
+            conn.close(now);
+        }
+        for _ in 0..10 {
+            self.net.turn();
+        }
+        for number in self.net.conns.keys().copied().collect::<Vec<_>>() {
+            self.net.forget(number);
+        }
+    }
+}
+
+/// Knuth's MMIX generator; its upper bits are good enough for churn.
+#[derive(Clone, Copy, Debug)]
+pub struct Luck(pub u64);
+
+impl Luck {
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}

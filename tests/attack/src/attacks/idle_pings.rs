@@ -1,0 +1,12 @@
+//! Connections that ask for nothing and ping.
+
+use std::time::Duration;
+
+use crate::attacker::{Attack, Attacker};
+
+pub(super) const ATTACK: Attack = Attack::new("idle_pings", "connections that only ping", run).by(200);
+
+fn run(a: &mut Attacker) {
+    a.net.options.keep_alive = Some(Duration::from_millis(500));
+    a.storm(|_, (): &mut ()| {});
+}

@@ -1,0 +1,283 @@
+//! What is measured, what is allowed, and how both are shown.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::attacker::Attack;
+use crate::honest::Seen;
+use crate::server::{Kind, Server};
+
+const MIB: u64 = 1 << 20;
+/// What one hostile connection may make a server hold.
+pub const PER_CONNECTION: u64 = 6 * MIB;
+/// Handlers that one hostile connection may keep at work.
+pub const HANDLERS: u64 = 100;
+/// How far from where it was allocated memory may be two seconds later: tables grow with use.
+pub const HELD_SLACK: u64 = MIB;
+/// How far from where it was resident memory may be: the allocator keeps fragments, and the
+/// code that was needed stays.
+pub const RESIDENT_SLACK: u64 = 8 * MIB;
+/// The honest client's p99 may be this times that under a plain load of the same bytes.
+pub const SLOWER: f64 = 3.0;
+
+/// What a server has at one time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// Resident bytes.
+    pub resident: u64,
+    /// Allocated bytes; 0 for the program, which does not count them.
+    pub held: u64,
+    /// Handlers at work; 0 for the program.
+    pub handlers: u64,
+    /// Handlers that began during the attack (only in a peak).
+    pub started: u64,
+}
+
+impl Memory {
+    /// What it has now.
+    #[must_use]
+    pub fn of(server: &Server) -> Self {
+        let counters = server.fresh_counters();
+        Self {
+            resident: server.resident(),
+            held: counters.held,
+            handlers: counters.handlers,
+            started: 0,
+        }
+    }
+
+    /// The most it had.
+    #[must_use]
+    pub fn peak_of(server: &Server) -> Self {
+        let counters = server.fresh_counters();
+        Self {
+            resident: server.resident_peak(),
+            held: counters.held_peak,
+            handlers: counters.handlers_peak,
+            started: 0,
+        }
+    }
+
+    /// Whether it is where it was.
+    #[must_use]
+    pub fn is_back_to(&self, before: &Self) -> bool {
+        self.resident <= before.resident + RESIDENT_SLACK
+            && self.held <= before.held + HELD_SLACK
+            && self.handlers <= before.handlers + 8
+    }
+}
+
+/// What came of one attack on one server.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The attack.
+    pub attack: Attack,
+    /// The server.
+    pub kind: Kind,
+    /// The attacker's operations per second.
+    pub ops_per_second: f64,
+    /// The attacker's bytes of UDP payload per second.
+    pub bytes_per_second: f64,
+    /// Before the attack.
+    pub before: Memory,
+    /// The most of it.
+    pub peak: Memory,
+    /// Two seconds after.
+    pub after: Memory,
+    /// The honest client before the attack.
+    pub alone: Seen,
+    /// The honest client under attack.
+    pub under: Seen,
+    /// The honest client under a plain load of the same bytes; empty when there was none.
+    pub plain: Seen,
+    /// How long somebody new waited for an answer in the middle of the attack.
+    pub newcomer: Option<Duration>,
+    /// How the attacker's connections ended.
+    pub ends: BTreeMap<String, u64>,
+    /// Whether the server lives.
+    pub alive: bool,
+    /// Whether somebody new is served afterwards.
+    pub served: bool,
+    /// Panics the server printed.
+    pub panics: u64,
+    /// How often the honest client lost its connection.
+    pub lost: usize,
+}
+
+impl Row {
+    /// What is not as it must be, without times.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut check = |good: bool, text: String| {
+            if !good {
+                faults.push(text);
+            }
+        };
+        check(self.alive, "the server died".into());
+        check(self.panics == 0, format!("{} panics", self.panics));
+        check(self.served, "nobody is served afterwards".into());
+        check(self.newcomer.is_some(), "newcomers are kept out".into());
+        check(self.lost == 0, "the honest client was cut off".into());
+        check(
+            self.under.answered > 0,
+            "the honest client got no answer".into(),
+        );
+        let connections = self.attack.connections;
+        let allowed = connections * HANDLERS + 64;
+        let handlers = self.peak.handlers;
+        check(
+            handlers <= allowed,
+            format!("{handlers} handlers, allowed {allowed}"),
+        );
+        let may_hold = connections * PER_CONNECTION;
+        let held = self.peak.held.saturating_sub(self.before.held);
+        check(
+            held <= may_hold + HELD_SLACK,
+            format!("{} MiB held", held / MIB),
+        );
+        let resident = self.peak.resident.saturating_sub(self.before.resident);
+        let resident_ok = resident <= may_hold + RESIDENT_SLACK;
+        check(resident_ok, format!("{} MiB resident", resident / MIB));
+        check(
+            self.after.is_back_to(&self.before),
+            format!(
+                "afterwards {:+} MiB held, {:+} MiB resident, {} handlers",
+                mib(self.after.held) - mib(self.before.held),
+                mib(self.after.resident) - mib(self.before.resident),
+                self.after.handlers,
+            ),
+        );
+        faults
+    }
+
+    /// The honest client's p99 by that before the attack.
+    #[must_use]
+    pub fn slower(&self) -> f64 {
+        self.under.p99.as_secs_f64() / self.alone.p99.as_secs_f64().max(1e-6)
+    }
+
+    /// The honest client's p99 by that under a plain load; `None` when there was none.
+    #[must_use]
+    pub fn slower_than_plain(&self) -> Option<f64> {
+        let plain = self.plain.p99.as_secs_f64();
+        (plain > 0.0).then(|| self.under.p99.as_secs_f64() / plain)
+    }
+
+    /// Whether the honest client is as fast as it must be.
+    #[must_use]
+    pub fn is_fair(&self) -> bool {
+        self.slower_than_plain().is_none_or(|times| times <= SLOWER)
+    }
+
+    fn ends(&self) -> String {
+        let ends = self.ends.iter().map(|(end, n)| format!("{end} x{n}"));
+        ends.collect::<Vec<_>>().join(", ")
+    }
+
+    /// As an object.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let memory = |it: &Memory| json!({ "resident": it.resident, "held": it.held, "handlers": it.handlers });
+        let seen = |it: &Seen| {
+            json!({
+                "answered": it.answered,
+                "unanswered": it.unanswered,
+                "p50_us": it.p50.as_micros() as u64,
+                "p99_us": it.p99.as_micros() as u64,
+                "seconds": it.lasted.as_secs_f64(),
+            })
+        };
+        json!({
+            "attack": self.attack.name,
+            "server": self.kind.name(),
+            "connections": self.attack.connections,
+            "ops_per_second": self.ops_per_second,
+            "bytes_per_second": self.bytes_per_second,
+            "before": memory(&self.before),
+            "peak": memory(&self.peak),
+            "after": memory(&self.after),
+            "handlers_started": self.peak.started,
+            "alone": seen(&self.alone),
+            "under_attack": seen(&self.under),
+            "plain_load": seen(&self.plain),
+            "slower_than_alone": self.slower(),
+            "slower_than_plain": self.slower_than_plain(),
+            "newcomer_us": self.newcomer.map(|it| it.as_micros() as u64),
+            "ends": self.ends,
+            "alive": self.alive,
+            "served": self.served,
+            "panics": self.panics,
+            "honest_lost": self.lost,
+            "faults": self.faults(),
+            "fair": self.is_fair(),
+        })
+    }
+
+    /// As a line of the table.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let mut line = String::new();
+        let three = |before: u64, peak: u64, after: u64| {
+            format!("{:.1}/{:.1}/{:.1}", mib(before), mib(peak), mib(after))
+        };
+        let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
+        let held = if self.kind == Kind::Program {
+            "-".into()
+        } else {
+            three(self.before.held, self.peak.held, self.after.held)
+        };
+        let plain = self.slower_than_plain();
+        let verdict = match (self.faults().is_empty(), self.is_fair()) {
+            (true, true) => "held".into(),
+            (true, false) => "UNFAIR".into(),
+            (false, _) => format!("FAILED: {}", self.faults().join("; ")),
+        };
+        // Writing to a string does not fail.
+        let _ = write!(
+            line,
+            "| {} | {} | {} | {:.0} | {:.2} | {} | {} | {}/{} | {}/{}/{} | {:.1} | {} | {:.0} | {} | {} | {} |",
+            self.attack.name,
+            self.kind.name(),
+            self.attack.connections,
+            self.ops_per_second,
+            self.bytes_per_second / 1e6,
+            three(
+                self.before.resident,
+                self.peak.resident,
+                self.after.resident
+            ),
+            held,
+            self.peak.handlers,
+            self.after.handlers,
+            ms(self.alone.p99),
+            ms(self.under.p99),
+            if self.plain.answered > 0 {
+                ms(self.plain.p99)
+            } else {
+                "-".into()
+            },
+            self.slower(),
+            plain.map_or_else(|| "-".into(), |it| format!("{it:.1}")),
+            self.under.answered as f64 / self.under.lasted.as_secs_f64().max(1e-3),
+            self.newcomer.map_or_else(|| "never".into(), ms),
+            self.ends(),
+            verdict,
+        );
+        line
+    }
+}
+
+/// The head of the table.
+pub const HEAD: &str = "\
+| attack | server | conns | ops/s | MB/s | resident MiB before/peak/after | held MiB before/peak/after \
+| handlers peak/after | honest p99 ms alone/attack/plain | by alone | by plain | honest answers/s \
+| newcomer ms | ends | verdict |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
+}
