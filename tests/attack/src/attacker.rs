@@ -26,6 +26,9 @@ pub struct Attack {
     pub on: &'static [Kind],
     /// Hostile connections at once: what it may hold follows from it.
     pub connections: u64,
+    /// It leaves without a word, or what it leaves behind is the application's: memory need
+    /// not be back two seconds later.
+    pub lasting: bool,
     /// Further arguments of the server.
     pub args: &'static [&'static str],
     /// Does it, until [`Attacker::on`] says no.
@@ -43,6 +46,7 @@ impl Attack {
             what,
             on: ALL,
             connections: 1,
+            lasting: false,
             args: &[],
             run,
         }
@@ -52,6 +56,13 @@ impl Attack {
     #[must_use]
     pub const fn by(mut self, connections: u64) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// What it leaves behind may stay for longer.
+    #[must_use]
+    pub const fn lasting(mut self) -> Self {
+        self.lasting = true;
         self
     }
 
@@ -89,6 +100,8 @@ pub struct Attacker {
     pub luck: Luck,
     /// Operations beyond those of connections.
     pub ops: u64,
+    /// Open no connection in place of one that has ended.
+    pub once: bool,
     began: Instant,
     stop: Arc<AtomicBool>,
 }
@@ -115,6 +128,7 @@ impl Attacker {
             bytes_per_second: None,
             luck: Luck(seed | 1),
             ops: 0,
+            once: false,
             began: Instant::now(),
             stop,
         })
@@ -143,12 +157,11 @@ impl Attacker {
     /// is open, with a state of its own. New ones are opened for those that end.
     pub fn storm<S: Default>(&mut self, mut each: impl FnMut(&mut Conn, &mut S)) {
         let mut states: BTreeMap<usize, S> = BTreeMap::new();
-        let mut last = Instant::now();
         while self.on() {
-            let missing = self.connections.saturating_sub(self.net.conns.len() as u64);
-            // As fast as connections come, but not faster than handshakes are answered.
-            if missing > 0 && (last.elapsed() > Duration::from_millis(1) || missing > 1) {
-                last = Instant::now();
+            let have = self.net.conns.len() as u64;
+            let again = !self.once || self.net.ends.is_empty();
+            // One a turn: handshakes are to be answered, too.
+            if have < self.connections && again {
                 let number = self.net.connect();
                 states.remove(&number);
             }

@@ -21,5 +21,6 @@ pub mod honest;
 pub mod net;
 pub mod report;
 pub mod server;
+pub mod soak;
 pub mod trial;
 pub mod wire;

@@ -3,7 +3,7 @@
 //! ```text
 //! attack short                     every attack on one server, bounds on memory and counters
 //! attack full [--json]             every attack on every server, with times
-//! attack soak [--seconds 600]      everything mixed
+//! attack soak [--seconds 600]      everything mixed, ten minutes on each server
 //! attack one NAME [--server tokio] [--seconds 5]
 //! attack list
 //! ```
@@ -12,10 +12,11 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aqueduct_attack::attacker::Attack;
+use aqueduct_attack::attacker::{ALL, Attack};
 use aqueduct_attack::attacks::LIST;
 use aqueduct_attack::report::HEAD;
 use aqueduct_attack::server::Kind;
+use aqueduct_attack::soak;
 use aqueduct_attack::trial::{self, Times};
 
 #[derive(Debug, Default)]
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         "short" => table(&options, Times::SHORT, false),
         "full" => table(&options, Times::FULL, true),
         "one" => table(&options, Times::FULL, false),
+        "soak" => soak(&options),
         _ => {
             eprintln!("attack short|full|one|soak|list; tests/attack/README.md tells more");
             return ExitCode::from(2);
@@ -66,6 +68,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Everything mixed, on one server or each in turn.
+fn soak(options: &Options) -> io::Result<bool> {
+    let time = Duration::from_secs_f64(options.seconds.unwrap_or(600.0));
+    let pause = Duration::from_secs(60).min(time / 4);
+    let mut all = true;
+    for kind in ALL
+        .iter()
+        .filter(|kind| options.server.is_none_or(|only| only == **kind))
+    {
+        all &= soak::run(*kind, time, pause, options.seed)?;
+    }
+    Ok(all)
 }
 
 /// Runs attacks one after the other and prints a line for each; whether all held.

