@@ -1,4 +1,5 @@
-//! A server on tokio whose handlers never finish, unless the path is `/` or `/sink`.
+//! A server on tokio whose handlers never finish by themselves, unless the path is `/` or
+//! `/sink`: they wait until nobody wants them any more, and for `/deaf` even longer.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -61,7 +62,11 @@ async fn answer(path: &str, mut stream: ServerRequest) -> Outcome {
                 stream.send_data(Bytes::from_static(&[0; 16_384])).await?;
             }
         }
-        _ => return std::future::pending().await,
+        "/deaf" => return std::future::pending().await,
+        _ => {
+            stream.cancelled().await;
+            return Ok(());
+        }
     }
     Ok(stream.finish()?)
 }
@@ -71,12 +76,12 @@ async fn sessions(connection: Connection) {
         tokio::spawn(async move {
             let _handler = Handler::start();
             match request.uri().path() {
-                "/hang" => std::future::pending::<()>().await,
+                "/hang" => drop(request.cancelled().await),
                 // Nothing of it is ever taken.
                 "/idle" => {
-                    let session = request.accept();
-                    std::future::pending::<()>().await;
-                    drop(session);
+                    if let Ok(session) = request.accept() {
+                        session.closed().await;
+                    }
                 }
                 _ => {
                     if let Ok(session) = request.accept() {
@@ -94,7 +99,6 @@ async fn take(session: Session) {
         tokio::select! {
             stream = session.accept_bi() => match stream {
                 Ok((mut send, mut recv)) => drop(tokio::spawn(async move {
-                    let _handler = Handler::start();
                     while let Ok(Some(_)) = recv.read_chunk(1 << 16).await {}
                     send.finish().ok();
                 })),
@@ -102,7 +106,6 @@ async fn take(session: Session) {
             },
             stream = session.accept_uni() => match stream {
                 Ok(mut recv) => drop(tokio::spawn(async move {
-                    let _handler = Handler::start();
                     while let Ok(Some(_)) = recv.read_chunk(1 << 16).await {}
                 })),
                 Err(_) => break,

@@ -173,17 +173,34 @@ impl Attacker {
         }
     }
 
-    /// Leaves, saying so on every connection.
+    /// Leaves, saying so on every connection. What is under way arrives first, and few at a
+    /// time are closed: a close that is lost would only be said again to whoever asks.
     pub fn leave(&mut self) {
-        let now = Instant::now();
-        for conn in self.net.conns.values_mut() {
-            conn.close(now);
+        self.turns(Duration::from_millis(100));
+        self.net.linger = true;
+        let mut numbers: Vec<usize> = self.net.conns.keys().copied().collect();
+        while !numbers.is_empty() {
+            for number in numbers.drain(..numbers.len().min(16)) {
+                if let Some(conn) = self.net.conns.get_mut(&number) {
+                    conn.close(Instant::now());
+                }
+            }
+            self.turns(Duration::from_millis(2));
         }
-        for _ in 0..10 {
-            self.net.turn();
-        }
+        self.turns(Duration::from_millis(200));
         for number in self.net.conns.keys().copied().collect::<Vec<_>>() {
             self.net.forget(number);
+        }
+    }
+}
+
+impl Attacker {
+    fn turns(&mut self, time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            if !self.net.turn() {
+                thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 }

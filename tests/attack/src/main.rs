@@ -3,13 +3,15 @@
 //! ```text
 //! attack short                     every attack on one server, bounds on memory and counters
 //! attack full [--json]             every attack on every server, with times
-//! attack soak [--seconds 600]      everything mixed, ten minutes on each server
-//! attack one NAME [--server tokio] [--seconds 5]
+//! attack soak [NAME] [--seconds 600]  everything mixed, or what is named, ten minutes on each server
+//! attack one NAME [--server tokio] [--seconds 5] [--after 2]
 //! attack list
 //! ```
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use aqueduct_attack::attacker::{ALL, Attack};
@@ -24,6 +26,7 @@ struct Options {
     names: Vec<String>,
     server: Option<Kind>,
     seconds: Option<f64>,
+    after: Option<f64>,
     seed: u64,
     json: bool,
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
             "--json" => options.json = true,
             "--server" => options.server = args.next().as_deref().and_then(Kind::named),
             "--seconds" => options.seconds = args.next().and_then(|it| it.parse().ok()),
+            "--after" => options.after = args.next().and_then(|it| it.parse().ok()),
             "--seed" => options.seed = args.next().and_then(|it| it.parse().ok()).unwrap_or(1),
             name => options.names.push(name.into()),
         }
@@ -51,9 +55,9 @@ fn main() -> ExitCode {
             }
             Ok(true)
         }
-        "short" => table(&options, Times::SHORT, false),
-        "full" => table(&options, Times::FULL, true),
-        "one" => table(&options, Times::FULL, false),
+        "short" => table(&options, Times::SHORT, false, 2),
+        "full" => table(&options, Times::FULL, true, 1),
+        "one" => table(&options, Times::FULL, false, 1),
         "soak" => soak(&options),
         _ => {
             eprintln!("attack short|full|one|soak|list; tests/attack/README.md tells more");
@@ -79,39 +83,60 @@ fn soak(options: &Options) -> io::Result<bool> {
         .iter()
         .filter(|kind| options.server.is_none_or(|only| only == **kind))
     {
-        all &= soak::run(*kind, time, pause, options.seed)?;
+        all &= soak::run(*kind, &options.names, time, pause, options.seed)?;
     }
     Ok(all)
 }
 
-/// Runs attacks one after the other and prints a line for each; whether all held.
-fn table(options: &Options, mut times: Times, every_server: bool) -> io::Result<bool> {
+/// Runs attacks, `at_once` of them, and prints a line for each; whether all held.
+fn table(
+    options: &Options,
+    mut times: Times,
+    every_server: bool,
+    at_once: usize,
+) -> io::Result<bool> {
     if let Some(seconds) = options.seconds {
         times.attack = Duration::from_secs_f64(seconds);
     }
-    let chosen = |attack: &&Attack| {
-        options.names.is_empty()
-            || options
-                .names
-                .iter()
-                .any(|name| attack.name.contains(name.as_str()))
+    if let Some(seconds) = options.after {
+        times.after = Duration::from_secs_f64(seconds);
+    }
+    let chosen = |attack: &Attack| {
+        let named = |name: &String| attack.name.contains(name.as_str());
+        options.names.is_empty() || options.names.iter().any(named)
     };
+    let mut trials = Vec::new();
+    for attack in LIST.iter().filter(|attack| chosen(attack)) {
+        let servers = attack.on.iter().copied();
+        let servers = servers.filter(|kind| options.server.is_none_or(|only| only == *kind));
+        let servers = servers.take(if every_server { usize::MAX } else { 1 });
+        trials.extend(servers.map(|kind| (*attack, kind)));
+    }
     if !options.json {
         println!("{HEAD}");
     }
-    let mut all = true;
-    for attack in LIST.iter().filter(chosen) {
-        let servers = attack.on.iter().copied();
-        let servers = servers.filter(|kind| options.server.is_none_or(|only| only == *kind));
-        for kind in servers.take(if every_server { 3 } else { 1 }) {
-            let row = trial::run(*attack, kind, times, options.seed)?;
+    let next = AtomicUsize::new(0);
+    let work = || -> io::Result<bool> {
+        let mut all = true;
+        while let Some((attack, kind)) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let row = trial::run(*attack, *kind, times, options.seed)?;
             all &= row.faults().is_empty() && row.is_fair();
-            if options.json {
-                println!("{}", row.to_json());
+            let line = if options.json {
+                row.to_json().to_string()
             } else {
-                println!("{}", row.to_line());
-            }
+                row.to_line()
+            };
+            println!("{line}");
         }
-    }
-    Ok(all)
+        Ok(all)
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        let mut all = true;
+        for worker in workers {
+            let over = worker.join();
+            all &= over.map_err(|_| io::Error::other("a trial panicked"))??;
+        }
+        Ok(all)
+    })
 }

@@ -56,6 +56,8 @@ pub struct Net {
     pub past_ops: u64,
     /// How connections ended, and how many of each.
     pub ends: BTreeMap<String, u64>,
+    /// Connections that were closed here stay, to say so again to whoever did not hear it.
+    pub linger: bool,
     server: SocketAddr,
     local: IpAddr,
     socket: UdpSocket,
@@ -77,6 +79,7 @@ impl Net {
             sent: 0,
             past_ops: 0,
             ends: BTreeMap::new(),
+            linger: false,
             server,
             local,
             socket: bind(local)?,
@@ -161,6 +164,9 @@ impl Net {
                 let _ = self
                     .socket
                     .send_to(&self.outgoing[..transmit.size], transmit.destination);
+            }
+            if !self.linger && conn.end.is_none() && conn.quic.is_closed() {
+                conn.end = Some("left".into());
             }
             if conn.end.is_some() {
                 over.push(*number);

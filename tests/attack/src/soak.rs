@@ -18,19 +18,34 @@ const AT_ONCE: u64 = 3;
 /// Bytes by which what is held may differ between two pauses: tables grow with use.
 const GROWTH: u64 = 2 << 20;
 
-/// Attacks a server for `time`, with a pause every `pause`; whether it held.
+/// Attacks a server for `time`, with a pause every `pause`, by all attacks that fit or by
+/// those that are named; whether it held.
 ///
 /// # Errors
 /// The server cannot be started, or an attack panicked.
-pub fn run(kind: Kind, time: Duration, pause: Duration, seed: u64) -> io::Result<bool> {
+pub fn run(
+    kind: Kind,
+    names: &[String],
+    time: Duration,
+    pause: Duration,
+    seed: u64,
+) -> io::Result<bool> {
     println!("soak of {} with seed {seed}", kind.name());
     let mut server = Server::start(kind, &[])?;
     let mut honest = Honest::start(kind, server.address)?;
     let fit = |attack: &&Attack| {
         let usual = attack.args.is_empty() && !attack.lasting;
-        usual && attack.on.contains(&kind) && attack.connections <= 64
+        let chosen = match names {
+            [] => usual && attack.connections <= 64,
+            names => names.iter().any(|name| attack.name.contains(name.as_str())),
+        };
+        chosen && attack.on.contains(&kind)
     };
     let attacks: Vec<Attack> = LIST.iter().filter(fit).copied().collect();
+    if attacks.is_empty() {
+        println!("no attack fits");
+        return Ok(true);
+    }
     let (began, mut first) = (Instant::now(), None);
     let mut luck = Luck(seed);
     while began.elapsed() < time {
