@@ -202,6 +202,13 @@ impl Connection {
         self.0.lock().peek(self.0.key, |core| core.stats())
     }
 
+    /// Requests and sessions of the client's that wait to be accepted or have handles
+    /// (server); `None` some time after the end. See the [limits](crate#limits).
+    #[must_use]
+    pub fn open_requests(&self) -> Option<usize> {
+        self.0.lock().peek(self.0.key, |core| core.open_requests())
+    }
+
     /// Times the handles of this connection had taken in their share and so waited for
     /// the driver to serve others: see the [limits](crate#limits).
     #[must_use]

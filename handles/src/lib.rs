@@ -51,10 +51,17 @@
 //!
 //! # Limits
 //!
-//! Whatever waits to be accepted is bounded by what the peer may have open: QUIC's
-//! stream limits for requests and streams, the configured limits for sessions,
-//! datagrams and connections. A request that is cancelled before it is accepted
-//! is forgotten; a stream that is reset counts until it is accepted and read. Of
+//! Requests and sessions that wait to be accepted or have a handle, of whatever kind, are
+//! bounded by [`open_requests`](protocol::config::Limits::open_requests) of each
+//! connection: the client may end their streams and open others, but what is done for
+//! them counts until the last handle is dropped
+//! ([`open_requests`](Connection::open_requests) tells how many do). A request that is
+//! cancelled before it is accepted is forgotten; one that is cancelled later is told to
+//! whoever listens ([`ServerRequest::cancelled`], [`Session::closed`]).
+//!
+//! What else waits is bounded by what the peer may have open: QUIC's stream limits for
+//! streams of sessions, where one that is reset counts until it is accepted and read; the
+//! configured limits for datagrams and connections. Of
 //! interim responses that nobody takes the last 16 are kept.
 //!
 //! No connection has the lock or a runtime's thread to itself. What its handles take in

@@ -20,8 +20,12 @@ impl Connection {
     /// The next request (server); `None` when the connection is over or draining
     /// has come to its end. Many tasks may wait at once; cancel safe.
     ///
-    /// Requests that wait to be accepted are bounded by the QUIC limit on
-    /// bidirectional streams. A request that is never accepted delays no other.
+    /// Requests that wait to be accepted and those that have handles, sessions included,
+    /// are bounded by
+    /// [`Limits::open_requests`](aqueduct_core::config::Limits::open_requests), whatever
+    /// the client does with their streams; further ones are refused with
+    /// H3_REQUEST_REJECTED. A request that is never accepted delays no other, and one that
+    /// is cancelled before it is accepted is forgotten.
     ///
     /// The [`Protocol`](aqueduct_core::head::Protocol) of an extended CONNECT is among
     /// the request's extensions; one for WebTransport is no request but a
@@ -45,7 +49,9 @@ impl Connection {
     }
 
     /// The next request for a session (server); `None` when the connection is
-    /// over. Many tasks may wait at once; cancel safe.
+    /// over. Many tasks may wait at once; cancel safe. Bounded as
+    /// [requests](Self::accept_request) are, and by
+    /// [`Limits::sessions`](aqueduct_core::config::Limits::sessions).
     pub async fn accept_session(&self) -> Option<SessionRequest> {
         let conn = &self.0;
         let place = Place::Conn(conn.at, ConnTopic::Sessions);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use aqueduct_core::code::Code;
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
+use crate::clock::now;
 use crate::table::{Answer, Conn, ConnTopic, INTERIMS, MessageTopic, SessionTopic, State, Stream};
 
 impl State {
@@ -39,7 +41,56 @@ impl State {
                 }
                 self.waiters.wake(wakes);
             }
-            event => conn.route(event, wakes),
+            event => {
+                let began = match &event {
+                    Event::Request { stream, .. } => Some(*stream),
+                    Event::WebTransport(key, SessionEvent::Requested(_)) => Some(key.stream()),
+                    _ => None,
+                };
+                if let Some(stream) = began
+                    && let Some(mut core) = self.endpoint.connection(now(), key)
+                {
+                    core.access().hold(stream);
+                }
+                conn.route(event, wakes);
+                if let Some(forgotten) = conn.forgotten.take() {
+                    self.reject(key, forgotten);
+                }
+                self.let_go(at);
+            }
+        }
+    }
+
+    /// Ends a request that nobody has seen.
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+    // Nothing was done for it, so that it is rejected rather than cancelled.
+    fn reject(&mut self, conn: ConnKey, stream: StreamKey) {
+        let code = Code::H3_REQUEST_REJECTED.value();
+        if let Some(mut core) = self.endpoint.connection(now(), conn) {
+            let mut core = core.access();
+            // What is over already need not end.
+            if let Ok(mut send) = core.send(stream) {
+                let _ = send.reset(code);
+            }
+            if let Ok(mut recv) = core.recv(stream) {
+                let _ = recv.stop(code);
+            }
+            self.owed = true;
+        }
+    }
+
+    /// Tells the core that nobody works for these requests and sessions any more.
+    pub(crate) fn let_go(&mut self, at: usize) {
+        let Some(conn) = self.conns.get_mut(at) else {
+            return;
+        };
+        if !conn.let_go.is_empty()
+            && let Some(mut core) = self.endpoint.connection(now(), conn.key)
+        {
+            let mut core = core.access();
+            conn.let_go
+                .drain(..)
+                .for_each(|stream| core.release(stream));
         }
     }
 }
@@ -57,7 +108,7 @@ impl Conn {
             }
             Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
             Event::Request { stream, head, .. } => {
-                let at = self.insert_stream(Stream::message(stream));
+                let at = self.insert_stream(Stream::message(stream).held());
                 self.requests.push_back((at, head));
                 self.wake(ConnTopic::Requests, wakes);
             }
@@ -113,9 +164,11 @@ impl Conn {
             }
             StreamEvent::Stopped(code) => {
                 stream.stopped.get_or_insert(code);
-                stream.wake_message(MessageTopic::Unblocked, wakes);
-                stream.wake_message(MessageTopic::Cancelled, wakes);
-                return stream.wake_write(wakes);
+                if stream.refs > 0 {
+                    stream.wake_message(MessageTopic::Unblocked, wakes);
+                    stream.wake_message(MessageTopic::Cancelled, wakes);
+                    return stream.wake_write(wakes);
+                }
             }
             StreamEvent::Datagrams => {
                 return stream.wake_message(MessageTopic::Datagrams, wakes);
@@ -142,21 +195,22 @@ impl Conn {
         }
     }
 
-    /// A request that was cancelled before anybody saw it needs no answer, and no
-    /// longer counts against QUIC's stream limit. O(waiting requests).
+    /// A request that was cancelled before anybody saw it needs no answer.
+    /// O(waiting requests).
     fn forget_request(&mut self, key: StreamKey, wakes: &mut Vec<Waker>) {
         let Some(at) = self.find_stream(key) else {
             return;
         };
         if let Some(queued) = self.requests.iter().position(|(waiting, _)| *waiting == at) {
             self.requests.remove(queued);
+            self.forgotten = Some(key);
             self.remove_stream(at, wakes);
         }
     }
 
     fn session_event(&mut self, key: SessionKey, event: SessionEvent, wakes: &mut Vec<Waker>) {
         if let SessionEvent::Requested(request) = event {
-            let at = self.insert_stream(Stream::session(key));
+            let at = self.insert_stream(Stream::session(key).held());
             self.sessions.push_back((key, at, request));
             return self.wake(ConnTopic::Sessions, wakes);
         }

@@ -214,6 +214,7 @@ impl Locked<'_> {
             .as_mut()
             .expect("the guard is taken on drop only");
         state.conns[at.conn].release_stream(at.stream, &mut self.retired);
+        state.let_go(at.conn);
     }
 
     /// Ends everything because nobody will drive the endpoint any more.
@@ -242,7 +243,8 @@ impl Drop for Locked<'_> {
         let Some(mut state) = self.state.take() else {
             return;
         };
-        let driver = if self.kick && !state.kicked {
+        let owed = std::mem::take(&mut state.owed);
+        let driver = if (self.kick || owed) && !state.kicked {
             state.kicked = true;
             state.driver.take()
         } else {

@@ -6,9 +6,11 @@
 //! their own and go when the last handle goes; `by_slot` finds the entry of a
 //! core key with one array access and one comparison.
 //!
-//! Queues of things to accept hold what the peer may have open by QUIC's
-//! stream limits: a request that is cancelled leaves its queue, and a session's
-//! stream counts against the limit until its end was read.
+//! A request or session of the peer's is held in the core from the moment its event is
+//! taken until its entry here goes, so that `Limits::open_requests` bounds the entries
+//! and whoever works for them, whatever the peer does with its streams. One that is
+//! cancelled before anybody saw it leaves its queue, and the core is told to end it. A
+//! session's stream counts against QUIC's limit until its end was read.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -58,6 +60,8 @@ pub(crate) struct State {
     pub(crate) driver: Option<Waker>,
     /// A handle changed the core since the driver's last turn.
     pub(crate) kicked: bool,
+    /// Taking an event in did, too: the driver is still to be told.
+    pub(crate) owed: bool,
 }
 
 impl State {
@@ -75,6 +79,7 @@ impl State {
             failed: None,
             driver: None,
             kicked: false,
+            owed: false,
         }
     }
 
@@ -181,6 +186,10 @@ pub(crate) struct Conn {
     pub(crate) taken: u32,
     pub(crate) rests: u64,
     pub(crate) streams: Slab<Stream>,
+    /// Held streams whose entries went, which the core is still to be told.
+    pub(crate) let_go: Vec<StreamKey>,
+    /// A request that was cancelled before anybody saw it, which is still to end.
+    pub(crate) forgotten: Option<StreamKey>,
     by_slot: Vec<u32>,
 }
 
@@ -199,6 +208,8 @@ impl Conn {
             taken: 0,
             rests: 0,
             streams: Slab::new(),
+            let_go: Vec::new(),
+            forgotten: None,
             by_slot: Vec::new(),
         }
     }
@@ -226,6 +237,9 @@ impl Conn {
             return;
         };
         stream.wake_all(wakers);
+        if stream.held {
+            self.let_go.push(stream.key);
+        }
         if let Some(slot) = self.by_slot.get_mut(stream.key.slot())
             && *slot as usize == at
         {
@@ -369,6 +383,8 @@ pub(crate) struct Stream {
     pub(crate) key: StreamKey,
     /// Live handles; 0 while it waits to be accepted.
     pub(crate) refs: u32,
+    /// The core counts it until the entry goes.
+    pub(crate) held: bool,
     pub(crate) read: Option<Waker>,
     /// Its reader is among those who wait for the driver's next turn.
     pub(crate) rests: bool,
@@ -407,6 +423,7 @@ impl Stream {
         Self {
             key,
             refs: 0,
+            held: false,
             read: None,
             rests: false,
             write: None,
@@ -430,6 +447,12 @@ impl Stream {
             message: Some(Box::default()),
             ..Self::new(key)
         }
+    }
+
+    /// The same, of the peer's making.
+    pub(crate) fn held(mut self) -> Self {
+        self.held = true;
+        self
     }
 
     /// A CONNECT stream.

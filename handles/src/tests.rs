@@ -7,6 +7,7 @@ mod capsules_random;
 mod datagrams;
 mod errors;
 mod failed;
+mod open_requests;
 mod share;
 
 use std::collections::VecDeque;
@@ -99,8 +100,13 @@ struct Net {
 
 impl Net {
     fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    /// The same with a server of this configuration.
+    fn with(http: Config) -> Self {
         let tls = Identity::localhost().server();
-        let config = EndpointConfig::server(tls.into(), Config::default()).expect("suits");
+        let config = EndpointConfig::server(tls.into(), http).expect("suits");
         let queues = [Queue::default(), Queue::default()];
         let end = |config: EndpointConfig, peer: u16, inbox: usize| {
             let local = ([127, 0, 0, 1], 3 - peer).into();

@@ -84,6 +84,12 @@ impl<'a, T: Transport> Peek<'a, T> {
         self.shell.h3().stats()
     }
 
+    /// As [`Access::open_requests`](super::Access::open_requests).
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.shell.h3().open_requests()
+    }
+
     /// Streams of every kind that are in the tables at present.
     #[must_use]
     pub fn live_streams(&self) -> usize {
