@@ -1,4 +1,5 @@
-//! A server on mio that keeps requests for ever, unless the path is `/` or `/sink`.
+//! A server on mio that keeps requests until an event says that nobody wants them, unless the
+//! path is `/` or `/sink`; for `/deaf` until the connection is over.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -26,7 +27,9 @@ type Access<'a> = connection::Access<'a, QuinnTransport<'a>>;
 /// What is done about a stream.
 #[derive(Debug)]
 enum Work {
-    /// Nothing, for ever; the head is kept, as whoever works on a request does.
+    /// Nothing, whatever the client does.
+    Deaf,
+    /// Nothing; the head is kept, as whoever works on a request does.
     Hang(#[expect(dead_code, reason = "kept for its memory")] Box<RequestHead>),
     /// It is read to its end, then answered.
     Sink,
@@ -76,15 +79,16 @@ fn answer(peer: &mut Peer, access: &mut Access<'_>, event: Event) -> Outcome {
     match event {
         Event::Request { stream, head, .. } => {
             let work = match head.uri.path() {
-                "/" => return Ok(access.respond(stream, &ok, End::Fin)?),
-                "/sink" => Work::Sink,
+                "/" | "/sink" => Work::Sink,
                 "/big" => {
                     // What is sent follows, with credit.
                     access.respond(stream, &ok, End::More)?;
                     Work::Big
                 }
+                "/deaf" => Work::Deaf,
                 _ => Work::Hang(head),
             };
+            access.hold(stream);
             peer.streams.insert(stream, (work, Some(Handler::start())));
             go_on(peer, access, stream)
         }
@@ -111,8 +115,16 @@ fn answer(peer: &mut Peer, access: &mut Access<'_>, event: Event) -> Outcome {
         Event::Stream(stream, StreamEvent::Readable | StreamEvent::Writable) => {
             go_on(peer, access, stream)
         }
-        Event::Stream(stream, StreamEvent::Malformed(_) | StreamEvent::SessionGone) => {
-            peer.streams.remove(&stream);
+        Event::Stream(
+            stream,
+            StreamEvent::Stopped(_)
+            | StreamEvent::Reset(_)
+            | StreamEvent::Malformed(_)
+            | StreamEvent::SessionGone,
+        ) => {
+            if !matches!(peer.streams.get(&stream), Some((Work::Deaf, _))) {
+                let_go(peer, access, stream);
+            }
             Ok(())
         }
         _ => Ok(()),
@@ -129,11 +141,17 @@ fn go_on(peer: &mut Peer, access: &mut Access<'_>, stream: StreamKey) -> Outcome
     if done.as_ref().is_ok_and(|done| !done) {
         return Ok(());
     }
-    let work = peer.streams.remove(&stream);
-    if done.is_ok() && matches!(work, Some((Work::Sink, _))) {
+    let work = let_go(peer, access, stream);
+    if done.is_ok() && matches!(work, Some(Work::Sink)) {
         access.respond(stream, &ResponseHead::new(StatusCode::OK), End::Fin)?;
     }
     done.map(|_| ())
+}
+
+/// Stops working on a stream.
+fn let_go(peer: &mut Peer, access: &mut Access<'_>, stream: StreamKey) -> Option<Work> {
+    access.release(stream);
+    Some(peer.streams.remove(&stream)?.0)
 }
 
 /// Reads what there is; whether that was all.

@@ -29,6 +29,8 @@ pub struct Attack {
     /// It leaves without a word, or what it leaves behind is the application's: memory need
     /// not be back two seconds later.
     pub lasting: bool,
+    /// The server must reset streams or close connections.
+    pub cut: bool,
     /// Further arguments of the server.
     pub args: &'static [&'static str],
     /// Does it, until [`Attacker::on`] says no.
@@ -47,6 +49,7 @@ impl Attack {
             on: ALL,
             connections: 1,
             lasting: false,
+            cut: false,
             args: &[],
             run,
         }
@@ -63,6 +66,13 @@ impl Attack {
     #[must_use]
     pub const fn lasting(mut self) -> Self {
         self.lasting = true;
+        self
+    }
+
+    /// The server must put an end to it: it resets streams or closes connections.
+    #[must_use]
+    pub const fn cut(mut self) -> Self {
+        self.cut = true;
         self
     }
 

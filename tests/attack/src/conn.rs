@@ -38,9 +38,12 @@ pub struct Conn {
     pub(crate) handle: ConnectionHandle,
     /// Operations of the attack so far; what one is, the attack says.
     pub ops: u64,
-    /// Streams whose answers have come to their end, or were reset: a thousand since
-    /// somebody took them.
+    /// Streams that the server reset or stopped, or asked no more of.
+    pub cut: u64,
+    /// Streams whose answers have come to their end, a thousand since somebody took them.
     pub done: Vec<StreamId>,
+    /// Streams that the server reset, a thousand since somebody took them.
+    pub failed: Vec<StreamId>,
     /// Streams that the server opened.
     pub theirs: Vec<StreamId>,
     /// Why the connection is over.
@@ -59,7 +62,9 @@ impl Conn {
             quic,
             handle,
             ops: 0,
+            cut: 0,
             done: Vec::new(),
+            failed: Vec::new(),
             theirs: Vec::new(),
             end: None,
             critical: None,
@@ -195,16 +200,17 @@ impl Conn {
         let over = loop {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => *self.heard.entry(id).or_default() += chunk.bytes.len() as u64,
-                Ok(None) | Err(ReadError::Reset(_)) => break true,
-                Err(ReadError::Blocked) => break false,
+                Ok(None) => break &mut self.done,
+                Err(ReadError::Reset(_)) => {
+                    self.cut += 1;
+                    break &mut self.failed;
+                }
+                Err(ReadError::Blocked) => return,
             }
         };
-        let _ = chunks.finalize();
-        if over {
-            self.heard.remove(&id);
-            if self.done.len() < 1_000 {
-                self.done.push(id);
-            }
+        self.heard.remove(&id);
+        if over.len() < 1_000 {
+            over.push(id);
         }
     }
 
@@ -230,6 +236,11 @@ impl Conn {
                 }
             }
             Event::Stream(StreamEvent::Readable { id }) if self.read => self.read(id),
+            Event::Stream(StreamEvent::Stopped { id, .. }) => {
+                self.cut += 1;
+                // So RFC 9000 section 3.5 wants it; and the stream's credit comes back.
+                self.reset(id, 0x10c);
+            }
             Event::DatagramReceived => while self.quic.datagrams().recv().is_some() {},
             _ => {}
         }

@@ -44,7 +44,7 @@ struct Shared {
     /// Times of answers, by the stretch in which they were due; none for those that were
     /// not answered.
     times: Mutex<BTreeMap<usize, Vec<Option<Duration>>>>,
-    lost: AtomicUsize,
+    ends: Mutex<Vec<String>>,
 }
 
 /// The client, in a thread of its own.
@@ -97,10 +97,11 @@ impl Honest {
         }
     }
 
-    /// How often it lost its connection.
+    /// How its connections ended, each time it lost one.
     #[must_use]
-    pub fn lost(&self) -> usize {
-        self.shared.lost.load(Ordering::Relaxed)
+    pub fn ends(&self) -> Vec<String> {
+        let ends = self.shared.ends.lock();
+        ends.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -141,18 +142,23 @@ fn ask(mut net: Net, kind: Kind, shared: &Shared) {
             }
         }
         let Some(conn) = net.conns.get_mut(&number) else {
-            shared.lost.fetch_add(1, Ordering::Relaxed);
+            let ends = std::mem::take(&mut net.ends).into_keys();
+            let mut told = shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            told.extend(ends);
+            drop(told);
             for (was, _) in std::mem::take(&mut under_way).into_values() {
                 tell(was, None);
             }
             number = net.connect();
             continue;
         };
-        for id in std::mem::take(&mut conn.done) {
-            if let Some((was, since)) = under_way.remove(&id)
-                && was != usize::MAX
-            {
-                tell(was, Some(now - since));
+        for (over, answered) in [(&mut conn.done, true), (&mut conn.failed, false)] {
+            for id in std::mem::take(over) {
+                if let Some((was, since)) = under_way.remove(&id)
+                    && was != usize::MAX
+                {
+                    tell(was, answered.then_some(now - since));
+                }
             }
         }
         if conn.is_open() {

@@ -54,6 +54,8 @@ pub struct Net {
     pub sent: u64,
     /// Operations of connections that are over.
     pub past_ops: u64,
+    /// Streams that the server reset or stopped, on connections that are over.
+    pub past_cut: u64,
     /// How connections ended, and how many of each.
     pub ends: BTreeMap<String, u64>,
     /// Connections that were closed here stay, to say so again to whoever did not hear it.
@@ -78,6 +80,7 @@ impl Net {
             conns: BTreeMap::new(),
             sent: 0,
             past_ops: 0,
+            past_cut: 0,
             ends: BTreeMap::new(),
             linger: false,
             server,
@@ -182,6 +185,7 @@ impl Net {
     pub fn forget(&mut self, number: usize) {
         if let Some(mut conn) = self.conns.remove(&number) {
             self.past_ops += conn.ops;
+            self.past_cut += conn.cut;
             if conn.end.is_some() {
                 let drained = quinn_proto::EndpointEvent::drained();
                 self.endpoint.handle_event(conn.handle, drained);

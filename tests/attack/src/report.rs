@@ -102,6 +102,8 @@ pub struct Row {
     pub plain: Seen,
     /// How long somebody new waited for an answer in the middle of the attack.
     pub newcomer: Option<Duration>,
+    /// Streams of the attacker's that the server reset or stopped.
+    pub cut: u64,
     /// How the attacker's connections ended.
     pub ends: BTreeMap<String, u64>,
     /// Whether the server lives.
@@ -110,8 +112,8 @@ pub struct Row {
     pub served: bool,
     /// Panics the server printed.
     pub panics: u64,
-    /// How often the honest client lost its connection.
-    pub lost: usize,
+    /// How the honest client's connections ended, each time it lost one.
+    pub lost: Vec<String>,
 }
 
 impl Row {
@@ -128,7 +130,11 @@ impl Row {
         check(self.panics == 0, format!("{} panics", self.panics));
         check(self.served, "nobody is served afterwards".into());
         check(self.newcomer.is_some(), "newcomers are kept out".into());
-        check(self.lost == 0, "the honest client was cut off".into());
+        let lost = self.lost.join(", ");
+        check(
+            lost.is_empty(),
+            format!("the honest client was cut off: {lost}"),
+        );
         check(
             self.under.answered > 0,
             "the honest client got no answer".into(),
@@ -216,6 +222,7 @@ impl Row {
             "slower_than_alone": self.slower(),
             "slower_than_plain": self.slower_than_plain(),
             "newcomer_us": self.newcomer.map(|it| it.as_micros() as u64),
+            "streams_cut": self.cut,
             "ends": self.ends,
             "alive": self.alive,
             "served": self.served,

@@ -65,7 +65,7 @@ pub fn run(
             now.handlers,
             seen.answered,
             seen.p99.as_secs_f64() * 1e3,
-            honest.lost(),
+            honest.ends().len(),
         );
         // The first pause shows what tables and caches are once they were used.
         let base: &Memory = first.get_or_insert(now);

@@ -151,10 +151,11 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
         under,
         plain,
         newcomer: newcomer_took,
+        cut: attacker.net.past_cut,
         ends: attacker.net.ends,
         alive: server.is_alive(),
         served,
         panics: server.panics(),
-        lost: honest.lost(),
+        lost: honest.ends(),
     })
 }

@@ -6,7 +6,7 @@ use crate::wire;
 
 pub(super) const ATTACK: Attack =
     Attack::new("get_stop_deaf", "GETs, each stopped, of handlers that do not listen", run)
-        .on(&[Kind::Tokio])
+        .on(&[Kind::Tokio, Kind::Mio])
         .lasting();
 
 fn run(a: &mut Attacker) {
