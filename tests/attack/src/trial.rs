@@ -40,7 +40,7 @@ impl Times {
     pub const SHORT: Self = Self {
         alone: Duration::from_millis(200),
         attack: Duration::from_millis(1000),
-        after: Duration::from_millis(2000),
+        after: Duration::from_secs(8),
         plain: Duration::ZERO,
         eager: true,
     };
