@@ -7,7 +7,7 @@
 //! two in the middle alone, so never during one of these system calls:
 //!
 //! ```text
-//! receive(io)            no endpoint   system calls
+//! receive(now, io)       no endpoint   system calls
 //!   .. divert ..         no endpoint   what is another endpoint's goes there
 //! feed(core, now)        endpoint      arrivals and time go in
 //!   .. poll_event ..     endpoint      the owner hands events out
@@ -17,6 +17,8 @@
 //!
 //! Readiness is a hint: every phase tries, and `WouldBlock` is the truth. All of
 //! it is safe to call at any time, and none of it waits.
+
+mod faults;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,6 +32,8 @@ use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 use crate::endpoint::{Arrival, Ecn, Endpoint, EndpointConfig, Transmit};
 use crate::event::Event;
 use crate::id::ConnKey;
+
+use faults::Faults;
 
 /// Buffers filled by one receive call. With GRO each holds many datagrams.
 const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 {
@@ -181,6 +185,9 @@ pub struct Turn {
     pub more: bool,
     /// The socket's send buffer is full: call again when it is writable.
     pub wants_write: bool,
+    /// The socket fails at present: until the deadline nothing is received, so do not
+    /// wait for it to be readable, which it may be all the time.
+    pub paused: bool,
     /// Call again at this time, whatever happens before.
     pub deadline: Option<Instant>,
 }
@@ -215,6 +222,7 @@ pub struct Driver {
     full: bool,
     blocked: bool,
     deadline: Option<Instant>,
+    faults: Faults,
 }
 
 /// A transmit that waits for the socket.
@@ -259,26 +267,33 @@ impl Driver {
             full: false,
             blocked: false,
             deadline: None,
+            faults: Faults::default(),
         }
     }
 
     /// Receives one batch, unless the last one has not been fed yet, and tells
     /// whether there is anything to feed.
     ///
+    /// After an error that may pass, the socket is left alone for a while, from 1 ms to
+    /// 1 s ([`Turn::paused`]), and the endpoint is told by the next [`Self::feed`].
+    ///
     /// # Errors
-    /// The socket is unusable. `WouldBlock` and errors of single peers, which some
-    /// systems report here, are not errors.
-    pub fn receive(&mut self, io: &mut impl UdpIo) -> io::Result<bool> {
-        if self.received > 0 {
-            return Ok(true);
+    /// The socket is gone for good: the system does not know it (EBADF, ENOTSOCK) or
+    /// does not let it be used (kinds `NotConnected`, `BrokenPipe`, `Unsupported`).
+    pub fn receive(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<bool> {
+        let may = self.faults.may_receive(now)?;
+        if self.received > 0 || !may {
+            return Ok(self.received > 0);
         }
         let mut chunks = self.scratch.chunks_exact_mut(self.buffer_len.max(1));
         let mut bufs: [IoSliceMut<'_>; BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         match io.recv(&mut bufs, &mut self.meta) {
-            Ok(count) => self.received = count.min(BATCH),
-            Err(error) if is_transient(&error) => {}
-            Err(error) => return Err(error),
+            Ok(count) => {
+                self.received = count.min(BATCH);
+                self.faults.received();
+            }
+            Err(error) => self.faults.on_receive(now, error)?,
         }
         Ok(self.received > 0)
     }
@@ -316,6 +331,7 @@ impl Driver {
             self.arena.extend_from_slice(datagram);
             core.handle_datagram(now, from, self.arena.split());
         }
+        self.faults.tell(core, now);
         core.handle_timeout(now);
     }
 
@@ -355,17 +371,20 @@ impl Driver {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     tracing::debug!(remote = %queued.transmit.remote, %error, "datagram not sent");
+                    self.faults.on_send(queued.transmit, error);
                 }
             }
             if let Some(done) = self.queue.pop_front() {
                 self.spare.push(done.contents);
             }
         }
+        let paused = self.faults.paused;
         Turn {
             // A full queue before a full socket waits for the socket.
-            more: self.fed || (self.full && !self.blocked),
+            more: self.fed || (self.full && !self.blocked) || self.faults.is_gone(),
             wants_write: self.blocked,
-            deadline: self.deadline,
+            paused: paused.is_some(),
+            deadline: self.deadline.into_iter().chain(paused).min(),
         }
     }
 
@@ -373,7 +392,7 @@ impl Driver {
     /// to `sink`, sends. Never waits, and harmless when there is nothing to do.
     ///
     /// # Errors
-    /// The socket is unusable.
+    /// The socket is gone for good, as [`Self::receive`] says.
     pub fn turn(
         &mut self,
         now: Instant,
@@ -383,7 +402,7 @@ impl Driver {
     ) -> io::Result<Turn> {
         let mut turn = Turn::default();
         for _ in 0..ROUNDS {
-            self.receive(io)?;
+            self.receive(now, io)?;
             self.feed(core, now);
             for _ in 0..EVENTS {
                 let Some((key, event)) = core.poll_event() else {
@@ -464,23 +483,6 @@ fn send(queued: &mut Queued, gso: usize, io: &mut impl UdpIo) -> io::Result<()> 
         *sent += part.len();
     }
     Ok(())
-}
-
-/// Errors of a receive call that say nothing about the socket itself.
-fn is_transient(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
-        WouldBlock,
-    };
-    matches!(
-        error.kind(),
-        WouldBlock
-            | Interrupted
-            | ConnectionReset
-            | ConnectionRefused
-            | HostUnreachable
-            | NetworkUnreachable
-    )
 }
 
 fn from_ecn(mark: EcnCodepoint) -> Ecn {

@@ -1,5 +1,6 @@
 //! Errors an application can act on, and why connections and sessions end.
 
+mod os;
 mod retry;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use thiserror::Error;
 
 use crate::code::Code;
 use crate::fault::Violation;
+
+pub use os::OsError;
 
 /// A head that may not be sent, and what is wrong with it.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
@@ -241,6 +244,10 @@ pub enum TransportFailure {
     /// Nothing was heard for the idle timeout.
     #[error("timed out")]
     TimedOut,
+    /// The same, and the system did not take what was sent to the peer last, twice in a
+    /// row at least: the path begins with an obstacle on this side.
+    #[error("timed out: the system does not send to the peer: {0}")]
+    SendFailed(OsError),
     /// The peer forgot the connection (stateless reset).
     #[error("the peer lost the connection's state")]
     Reset,

@@ -85,6 +85,25 @@ macro_rules! endpoint_methods {
             pub fn stats(&self) -> $crate::protocol::endpoint::EndpointStats {
                 self.inner.stats()
             }
+
+            /// The last system call for the socket that failed, if any did. The
+            /// connections go on; a socket that is gone for good ends them all.
+            #[must_use]
+            pub fn socket_fault(
+                &self,
+            ) -> ::std::option::Option<$crate::protocol::endpoint::SocketFault> {
+                self.inner.socket_fault()
+            }
+
+            /// Waits for the next failed system call; `None` when the endpoint has no
+            /// driver any more. Of several in one turn it tells the last:
+            /// [`stats`](Self::stats) counts all. Many tasks may wait at once; cancel
+            /// safe.
+            pub async fn next_socket_fault(
+                &self,
+            ) -> ::std::option::Option<$crate::protocol::endpoint::SocketFault> {
+                self.inner.next_socket_fault().await
+            }
         }
     };
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{
-    ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, Target,
+    ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, SocketFault, Target,
 };
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
@@ -180,6 +180,34 @@ impl Endpoint {
     #[must_use]
     pub fn stats(&self) -> EndpointStats {
         self.shared.lock().state().endpoint.stats()
+    }
+
+    /// The last system call for the socket that failed, if any did. The connections go
+    /// on; a socket that is gone for good ends them all.
+    #[must_use]
+    pub fn socket_fault(&self) -> Option<SocketFault> {
+        self.shared.lock().state().endpoint.socket_fault()
+    }
+
+    /// Waits for the next failed system call; `None` when the endpoint has no driver
+    /// any more. Of several in one turn it tells the last: [`stats`](Self::stats) counts
+    /// all. Many tasks may wait at once; cancel safe.
+    pub async fn next_socket_fault(&self) -> Option<SocketFault> {
+        let before = self.stats();
+        wait_for(&self.shared, |locked| {
+            let state = locked.state();
+            let stats = state.endpoint.stats();
+            if state.failed.is_some() {
+                Step::Done(None)
+            } else if (stats.recv_errors, stats.send_errors)
+                != (before.recv_errors, before.send_errors)
+            {
+                Step::Done(state.endpoint.socket_fault())
+            } else {
+                Step::Wait(Place::Endpoint)
+            }
+        })
+        .await
     }
 }
 

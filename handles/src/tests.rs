@@ -8,6 +8,7 @@ mod datagrams;
 mod errors;
 mod failed;
 mod open_requests;
+mod faults;
 mod share;
 
 use std::collections::VecDeque;
@@ -46,6 +47,8 @@ struct Wire {
     outbox: Queue,
     shared: Arc<Shared>,
     calls: usize,
+    /// What the next receive calls come to instead.
+    failing: VecDeque<i32>,
 }
 
 impl Wire {
@@ -61,6 +64,9 @@ impl Wire {
 impl UdpIo for Wire {
     fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
         self.system_call();
+        if let Some(code) = self.failing.pop_front() {
+            return Err(io::Error::from_raw_os_error(code));
+        }
         let mut inbox = self.inbox.lock().expect("no panic");
         let mut filled = 0;
         for (buf, meta) in bufs.iter_mut().zip(meta) {
@@ -117,6 +123,7 @@ impl Net {
                 outbox: queues[1 - inbox].clone(),
                 shared: endpoint.shared().clone(),
                 calls: 0,
+                failing: VecDeque::new(),
             };
             (endpoint, (worker, wire))
         };

@@ -57,7 +57,7 @@ impl Worker {
     /// The lock is held between the system calls and not during them.
     ///
     /// # Errors
-    /// The socket is unusable; every connection has ended for its handles.
+    /// The socket is gone for good ([`Driver::receive`]); every connection has ended for its handles.
     pub fn turn(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
         let turn = self.phases(now, io);
         if let Err(error) = &turn {
@@ -67,7 +67,7 @@ impl Worker {
     }
 
     fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
-        self.driver.receive(io)?;
+        self.driver.receive(now, io)?;
         let behind;
         #[cfg(feature = "quic-lb")]
         if let Some(member) = &mut self.member {
@@ -76,6 +76,7 @@ impl Worker {
         {
             let mut locked = self.shared.lock();
             locked.state().kicked = false;
+            let before = locked.state().endpoint.stats();
             #[cfg(feature = "quic-lb")]
             if let Some(member) = &mut self.member {
                 member.feed(&mut locked.state().endpoint, now);
@@ -96,8 +97,11 @@ impl Worker {
             locked.share_out();
             let state = locked.state();
             let idle = state.endpoint.is_idle();
+            let stats = state.endpoint.stats();
+            let failed =
+                (stats.recv_errors, stats.send_errors) != (before.recv_errors, before.send_errors);
             self.over = idle && state.handles == 0;
-            if idle {
+            if idle || failed {
                 locked.wake(Place::Endpoint);
             }
         }

@@ -41,7 +41,7 @@ both! {
 
 both! {
     put_failure get_failure TransportFailure {
-        "timed-out" TimedOut;  "reset" Reset;  "version-mismatch" VersionMismatch;
+        "timed-out" TimedOut;  "send-failed" SendFailed(error);  "reset" Reset;  "version-mismatch" VersionMismatch;
         "cids-exhausted" CidsExhausted;  "closed-by-peer" ClosedByPeer { code, reason };
         "error" Error { code, reason };
     }

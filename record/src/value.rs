@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::PeerCode;
+use aqueduct_core::error::{OsError, PeerCode};
 use aqueduct_core::id::{Dir, SessionKey, Side, StreamId, StreamKey};
 use bytes::Bytes;
 
@@ -161,6 +161,7 @@ via! {
     Code as u64: Self::value, Self::new;
     SessionKey as StreamKey: Self::stream, Self::new;
     Duration as u64: in_nanos, Self::from_nanos;
+    OsError as i32: |error: OsError| error.code.unwrap_or(0), Self::new;
 }
 
 fn in_nanos(time: Duration) -> u64 {

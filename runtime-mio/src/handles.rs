@@ -61,7 +61,7 @@ impl Driver {
         let waker = self.kick.into();
         while let Some(mut turn) = self.worker.turn(Instant::now(), &mut self.io)? {
             let kicked = self.worker.poll_kicked(&mut Context::from_waker(&waker));
-            turn.more |= self.io.readable || kicked.is_ready();
+            turn.more |= (self.io.readable && !turn.paused) || kicked.is_ready();
             match self.poll.poll(&mut events, turn.wait(Instant::now())) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}

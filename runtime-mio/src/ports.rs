@@ -230,7 +230,7 @@ impl Ports {
     /// jobs of other threads. Never waits. O(ports).
     ///
     /// # Errors
-    /// A socket is unusable; the other ports are not held up, and the call may be
+    /// A socket is gone for good; the other ports are not held up, and the call may be
     /// repeated. [`rebind`](Self::rebind) or [`remove`](Self::remove) the port.
     pub fn receive(&mut self) -> Result<(), PortFailed> {
         self.backlog = true;
@@ -245,7 +245,7 @@ impl Ports {
         let mut result = Ok(());
         for port in self.ports.iter_mut().flatten() {
             if port.io.readable
-                && let Err(error) = port.driver.receive(&mut port.io)
+                && let Err(error) = port.driver.receive(now, &mut port.io)
             {
                 port.io.readable = false;
                 let port = port.key;
@@ -282,7 +282,7 @@ impl Ports {
             port.driver.collect(&mut port.core, now);
             let mut turn = port.driver.flush(&mut port.io);
             // Sending makes events too: they are told before the loop sleeps.
-            turn.more |= port.io.readable || port.core.has_events();
+            turn.more |= (port.io.readable && !turn.paused) || port.core.has_events();
             wait = wait.into_iter().chain(turn.wait(now)).min();
         }
         wait
@@ -319,3 +319,6 @@ impl From<PortFailed> for io::Error {
         failed.error
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub(crate) struct Socket {
     pub(crate) socket: UdpSocket,
     state: UdpSocketState,
     pub(crate) readable: bool,
+    #[cfg(test)]
+    pub(crate) script: crate::script::Script,
 }
 
 impl Socket {
@@ -24,15 +26,27 @@ impl Socket {
             socket: UdpSocket::from_std(socket),
             state,
             readable: true,
+            #[cfg(test)]
+            script: crate::script::Script::default(),
         })
     }
 }
 
 impl UdpIo for Socket {
     fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
-        let Self { socket, state, .. } = self;
+        let Self {
+            socket,
+            state,
+            #[cfg(test)]
+            script,
+            ..
+        } = self;
         // On Windows `try_io` is what arms the next edge.
-        let result = socket.try_io(|| state.recv(UdpSockRef::from(&*socket), bufs, meta));
+        let result = socket.try_io(|| {
+            #[cfg(test)]
+            script.recv()?;
+            state.recv(UdpSockRef::from(&*socket), bufs, meta)
+        });
         self.readable = !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         result
     }

@@ -14,6 +14,8 @@ use tokio::net::UdpSocket;
 pub(crate) struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
+    #[cfg(test)]
+    script: tests::Script,
 }
 
 impl Socket {
@@ -22,20 +24,29 @@ impl Socket {
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
             state,
+            #[cfg(test)]
+            script: tests::Script::default(),
         })
     }
 }
 
 impl UdpIo for Socket {
     fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
-        let Self { socket, state } = self;
+        let Self {
+            socket,
+            state,
+            #[cfg(test)]
+            script,
+        } = self;
         socket.try_io(Interest::READABLE, || {
+            #[cfg(test)]
+            script.recv()?;
             state.recv(UdpSockRef::from(&*socket), bufs, meta)
         })
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let Self { socket, state } = self;
+        let Self { socket, state, .. } = self;
         socket.try_io(Interest::WRITABLE, || {
             state.try_send(UdpSockRef::from(&*socket), transmit)
         })
@@ -46,7 +57,7 @@ impl UdpIo for Socket {
     }
 }
 
-/// Runs until every handle and connection is gone, or the socket fails.
+/// Runs until every handle and connection is gone, or the socket is gone for good.
 pub(crate) async fn drive(
     mut worker: Worker,
     mut io: Socket,
@@ -66,7 +77,8 @@ pub(crate) async fn drive(
             sleep.as_mut().reset(at.into());
         }
         tokio::select! {
-            ready = io.socket.readable() => ready?,
+            // It fails when the runtime ends, for no other reason.
+            ready = io.socket.readable(), if !turn.paused => ready?,
             ready = io.socket.writable(), if turn.wants_write => ready?,
             () = sleep.as_mut(), if turn.deadline.is_some() => {}
             () = worker.kicked() => {}
@@ -76,4 +88,76 @@ pub(crate) async fn drive(
 
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    //! A socket whose receive calls fail, below real endpoints.
+
+    use std::collections::VecDeque;
+
+    use aqueduct_core::testing::cert::Identity;
+    use aqueduct_handles::Endpoint;
+    use aqueduct_handles::protocol::config::Config;
+    use aqueduct_handles::protocol::endpoint::EndpointConfig;
+
+    use super::*;
+
+    /// ENOMEM, EPERM, EPROTO, EMSGSIZE, ENETDOWN, ENOBUFS, ETIMEDOUT of Linux.
+    const PASSING: [i32; 7] = [12, 1, 71, 90, 100, 105, 110];
+    /// EBADF.
+    const GONE: i32 = 9;
+
+    /// What receive calls do before they are made, one after the other.
+    #[derive(Debug, Default)]
+    pub(crate) struct Script(VecDeque<i32>);
+
+    impl Script {
+        pub(crate) fn recv(&mut self) -> io::Result<()> {
+            match self.0.pop_front() {
+                Some(code) => Err(io::Error::from_raw_os_error(code)),
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// A server whose receive calls fail with these errors first.
+    fn server(script: impl Into<VecDeque<i32>>) -> Endpoint {
+        let bound = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let local = bound.local_addr().expect("bound");
+        let mut socket = Socket::new(bound).expect("usable");
+        socket.script = Script(script.into());
+        let tls = Identity::localhost().server().into();
+        let config = EndpointConfig::server(tls, Config::default()).expect("suits");
+        let (endpoint, worker) = Endpoint::open(config, socket.limits(), local).expect("suits");
+        tokio::spawn(drive(worker, socket, Rebind::default()));
+        endpoint
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_fails_for_a_while_serves_afterwards() {
+        let server = server(PASSING);
+        let client = crate::Endpoint::client("127.0.0.1:0".parse().expect("an address"));
+        let client = client.expect("binds");
+        let tls = Identity::localhost().client_arc();
+        let connecting = client.connect(server.local_addr(), "localhost", tls);
+        let (ours, theirs) = tokio::join!(connecting.expect("begins"), server.accept());
+        ours.expect("shakes hands");
+        theirs.expect("arrives");
+        assert_eq!(server.stats().recv_errors, PASSING.len() as u64);
+        let last = server.socket_fault().map(|fault| fault.error.code);
+        assert_eq!(last, Some(PASSING.last().copied()));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_gone_ends_its_endpoint() {
+        let server = server([GONE]);
+        // tokio asks a socket that something has come to.
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+        other.send_to(b"hello", server.local_addr()).expect("sends");
+        assert_eq!(server.next_socket_fault().await, None);
+        let tls = Identity::localhost().client_arc();
+        let refused = server.connect(server.local_addr(), "localhost", tls);
+        assert!(refused.is_err(), "{refused:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The driver over a socket made of two queues.
 
+mod faults;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,20 +16,28 @@ struct FakeIo {
     sent: Vec<(SocketAddr, Vec<u8>, Option<usize>)>,
     room: usize,
     gso: usize,
-    recv_error: Option<io::ErrorKind>,
-    send_error: Option<io::ErrorKind>,
+    /// What the next calls come to instead.
+    recv_errors: VecDeque<io::Error>,
+    send_errors: VecDeque<io::Error>,
+    /// Of the datagrams to send, by their number from 0, those that are too long.
+    too_long: std::ops::Range<usize>,
+    send_calls: usize,
+    /// How often it was asked.
+    recv_calls: usize,
 }
 
 impl FakeIo {
     fn new() -> Self {
-        let (recv_error, send_error) = (None, None);
         Self {
             inbox: VecDeque::new(),
             sent: Vec::new(),
             room: 1000,
             gso: 8,
-            recv_error,
-            send_error,
+            recv_errors: VecDeque::new(),
+            send_errors: VecDeque::new(),
+            too_long: 0..0,
+            send_calls: 0,
+            recv_calls: 0,
         }
     }
 
@@ -38,8 +48,9 @@ impl FakeIo {
 
 impl UdpIo for FakeIo {
     fn recv(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
-        if let Some(kind) = self.recv_error.take() {
-            return Err(kind.into());
+        self.recv_calls += 1;
+        if let Some(error) = self.recv_errors.pop_front() {
+            return Err(error);
         }
         let mut count = 0;
         for (buf, meta) in bufs.iter_mut().zip(meta) {
@@ -62,8 +73,12 @@ impl UdpIo for FakeIo {
         if self.room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if let Some(kind) = self.send_error.take() {
-            return Err(kind.into());
+        self.send_calls += 1;
+        if self.too_long.contains(&(self.send_calls - 1)) {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        if let Some(error) = self.send_errors.pop_front() {
+            return Err(error);
         }
         self.room -= 1;
         let contents = transmit.contents.to_vec();
@@ -163,6 +178,7 @@ fn more_datagrams_than_the_socket_takes_at_once_are_sent_in_parts() {
         ecn: Some(Ecn::Ect0),
         size: 25,
         segment_size: Some(10),
+        owner: None,
     };
     let mut queued = Queued {
         transmit,
@@ -198,7 +214,8 @@ fn a_datagram_that_cannot_be_sent_is_lost_alone() {
     let now = crate::testing::epoch();
     let (mut core, mut io) = (client(3, now), FakeIo::new());
     let mut driver = io.driver();
-    io.send_error = Some(io::ErrorKind::PermissionDenied);
+    io.send_errors
+        .push_back(io::ErrorKind::PermissionDenied.into());
     let turn = driver
         .turn(now, &mut core, &mut io, &mut quiet)
         .expect("usable");
@@ -206,22 +223,6 @@ fn a_datagram_that_cannot_be_sent_is_lost_alone() {
         (io.sent.len(), driver.queued(), turn.wants_write),
         (2, 0, false)
     );
-}
-
-#[test]
-fn only_errors_of_the_socket_itself_are_told() {
-    let now = crate::testing::epoch();
-    let (mut core, mut io) = (client(0, now), FakeIo::new());
-    let mut driver = io.driver();
-    for peer in [
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionRefused,
-    ] {
-        io.recv_error = Some(peer);
-        assert!(driver.turn(now, &mut core, &mut io, &mut quiet).is_ok());
-    }
-    io.recv_error = Some(io::ErrorKind::NotConnected);
-    assert!(driver.turn(now, &mut core, &mut io, &mut quiet).is_err());
 }
 
 #[test]
@@ -289,6 +290,7 @@ fn a_batch_never_exceeds_what_one_packet_holds() {
         ecn: None,
         size: contents.len(),
         segment_size: Some(1452),
+        owner: None,
     };
     let mut queued = Queued {
         transmit,
@@ -329,7 +331,7 @@ fn what_is_diverted_is_not_fed() {
     io.inbox.push_back((from, both, 1200));
 
     let (mut driver, mut seen) = (io.driver(), Vec::new());
-    assert!(driver.receive(&mut io).expect("usable"));
+    assert!(driver.receive(now, &mut io).expect("usable"));
     for _ in 0..2 {
         // Shown once, even if asked twice.
         driver.divert(|arrival, datagram| {

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::quic::{DatagramLimits, QuinnTransport, translate};
 use crate::connection::{Access, Connection, Peek};
+use crate::error::{CloseReason, OsError, TransportFailure};
 use crate::id::{ConnKey, Side};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::TransportEvent;
@@ -73,6 +74,52 @@ pub(super) struct Facts {
     pub(super) server_name: Option<String>,
     pub(super) peer: Option<PeerParameters>,
     pub(super) datagrams: DatagramLimits,
+    pub(super) sends: Sends,
+}
+
+/// Which of a connection's transmits the system did not take.
+#[derive(Debug, Default)]
+pub(super) struct Sends {
+    /// Transmits given so far.
+    given: u64,
+    /// The last of those that failed in a row: number of the first, number of the last.
+    failed: Option<(u64, u64, OsError)>,
+}
+
+impl Sends {
+    /// Counts one more, and gives its number.
+    pub(super) fn count(&mut self) -> u64 {
+        self.given += 1;
+        self.given
+    }
+
+    /// The transmit with this number was not taken. Failures come in the order of their
+    /// numbers.
+    pub(super) fn failed(&mut self, number: u64, error: OsError) {
+        let first = match self.failed {
+            Some((first, last, _)) if last + 1 == number => first,
+            _ => number,
+        };
+        self.failed = Some((first, number, error));
+    }
+
+    /// The same event; of a timeout, with what the system has to say of it.
+    fn explained(&self, event: TransportEvent) -> TransportEvent {
+        use CloseReason::Transport;
+        match (&event, self.why_silent()) {
+            (TransportEvent::Closed(Transport(TransportFailure::TimedOut)), Some(error)) => {
+                TransportEvent::Closed(Transport(TransportFailure::SendFailed(error)))
+            }
+            _ => event,
+        }
+    }
+
+    /// Why nothing has been sent for some time: the last transmits failed, and not just
+    /// one, which may have been a try whether a large datagram passes.
+    fn why_silent(&self) -> Option<OsError> {
+        let (first, last, error) = self.failed?;
+        (last == self.given && first < last).then_some(error)
+    }
 }
 
 /// One connection.
@@ -170,6 +217,7 @@ impl State {
                         .as_ref()
                         .and_then(PeerParameters::max_datagram);
                 }
+                let event = self.facts.sends.explained(event);
                 let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
                 self.http.handle(&mut transport, now, event);
             }

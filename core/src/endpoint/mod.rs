@@ -83,6 +83,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connection::{Command, CommandError, Reply};
+use crate::error::OsError;
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
@@ -98,7 +99,7 @@ pub use connection::{
 pub use error::{ConfigError, ConnectError};
 pub use incoming::{IncomingPolicy, Retry};
 pub use observe::{EndpointObserver, ObserverFactory, Way};
-pub use packet::{Arrival, Ecn, Transmit};
+pub use packet::{Arrival, Ecn, SocketFault, Transmit};
 pub use quic::QuinnTransport;
 pub use settings::{Congestion, TransportSettings};
 pub use stats::EndpointStats;
@@ -138,6 +139,7 @@ pub struct Endpoint {
     closing: usize,
     handshakes: usize,
     stats: EndpointStats,
+    fault: Option<SocketFault>,
     /// Last, so that it goes after the connections.
     observer: Option<Box<dyn EndpointObserver>>,
 }
@@ -191,6 +193,7 @@ impl Endpoint {
             closing: 0,
             handshakes: 0,
             stats: EndpointStats::default(),
+            fault: None,
         })
     }
 
@@ -279,6 +282,31 @@ impl Endpoint {
                 state.handle_timeout(now);
                 touched(&mut self.dirty, state, key);
             }
+        }
+    }
+
+    /// Nothing could be received. It is counted and forgotten.
+    pub fn handle_recv_error(&mut self, error: OsError) {
+        self.stats.recv_errors += 1;
+        self.fault = Some(SocketFault {
+            remote: None,
+            error,
+        });
+    }
+
+    /// The system did not take a transmit, which is lost. It is counted; a connection
+    /// that times out although it went on sending says so, as
+    /// [`TransportFailure::SendFailed`](crate::error::TransportFailure::SendFailed).
+    pub fn handle_send_error(&mut self, transmit: &Transmit, error: OsError) {
+        self.stats.send_errors += 1;
+        self.fault = Some(SocketFault {
+            remote: Some(transmit.remote),
+            error,
+        });
+        if let Some((key, number)) = transmit.owner
+            && let Some(state) = state_of(&mut self.slots, key)
+        {
+            state.facts.sends.failed(number, error);
         }
     }
 
@@ -388,6 +416,12 @@ impl Endpoint {
         self.stats
     }
 
+    /// The last call of the socket that failed, if any did.
+    #[must_use]
+    pub fn socket_fault(&self) -> Option<SocketFault> {
+        self.fault
+    }
+
     /// Whether no connection is left, not even one that still answers its peer's
     /// late packets. The socket can be closed without anybody noticing.
     #[must_use]
@@ -477,7 +511,9 @@ impl Endpoint {
                 if let Some(observer) = &mut self.observer {
                     observer.datagram(now, Way::Out, transmit.size);
                 }
-                return Some(from_transmit(&transmit));
+                let owner = Some((key, state.facts.sends.count()));
+                let transmit = from_transmit(&transmit);
+                return Some(Transmit { owner, ..transmit });
             }
         }
         None

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::error::OsError;
+use crate::id::ConnKey;
+
 /// Where a datagram came from.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -46,6 +49,16 @@ impl From<SocketAddr> for Arrival {
     }
 }
 
+/// A system call of the socket's owner that failed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SocketFault {
+    /// Where the datagram was to go; `None` when nothing could be received.
+    pub remote: Option<SocketAddr>,
+    /// What the system said.
+    pub error: OsError,
+}
+
 /// An ECN mark (RFC 3168): all there are, since the field has two bits.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Ecn {
@@ -72,6 +85,15 @@ pub struct Transmit {
     pub size: usize,
     /// Length of each datagram but the last, when there are several.
     pub segment_size: Option<usize>,
+    /// Whose it is, and how many the same connection gave before.
+    pub(crate) owner: Option<(ConnKey, u64)>,
+}
+
+impl Transmit {
+    /// Bytes of the largest datagram.
+    pub(crate) fn datagram_size(&self) -> usize {
+        self.segment_size.unwrap_or(self.size)
+    }
 }
 
 pub(super) fn from_transmit(transmit: &quinn_proto::Transmit) -> Transmit {
@@ -85,6 +107,7 @@ pub(super) fn from_transmit(transmit: &quinn_proto::Transmit) -> Transmit {
         }),
         size: transmit.size,
         segment_size: transmit.segment_size,
+        owner: None,
     }
 }
 

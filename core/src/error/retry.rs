@@ -75,7 +75,7 @@ impl TransportFailure {
     ///
     /// | case | |
     /// |---|---|
-    /// | `TimedOut`, in the handshake or later | yes |
+    /// | `TimedOut` and `SendFailed`, in the handshake or later | yes |
     /// | `Reset`, `CidsExhausted` | yes |
     /// | `ClosedByPeer` with NO_ERROR, INTERNAL_ERROR or CONNECTION_REFUSED | yes |
     /// | `ClosedByPeer` with another code, TLS alerts among them | no |
@@ -84,7 +84,7 @@ impl TransportFailure {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::TimedOut | Self::Reset | Self::CidsExhausted => true,
+            Self::TimedOut | Self::SendFailed(_) | Self::Reset | Self::CidsExhausted => true,
             Self::ClosedByPeer { code, .. } => PASSING.contains(code),
             Self::Error { .. } | Self::VersionMismatch => false,
         }

@@ -126,6 +126,7 @@ mod tests {
                 ecn: None,
                 size: 1,
                 segment_size: None,
+                owner: None,
             };
             let now = start + Duration::from_millis(number as u64);
             link.send(now, Arrival::new(remote), &transmit, &[number as u8]);
@@ -167,6 +168,7 @@ mod tests {
             ecn: None,
             size: 10,
             segment_size: Some(4),
+            owner: None,
         };
         let now = epoch();
         link.send(now, Arrival::new(remote), &transmit, &[0; 10]);

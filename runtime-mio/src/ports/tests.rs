@@ -1,0 +1,67 @@
+//! A socket whose receive calls fail, below real endpoints.
+
+use aqueduct_core::config::Config;
+use aqueduct_core::testing::cert::Identity;
+use mio::{Events, Poll};
+
+use super::*;
+use crate::script::Script;
+
+/// ENOMEM, EPERM, EPROTO, EMSGSIZE, ENETDOWN, ENOBUFS, ETIMEDOUT of Linux.
+const PASSING: [i32; 7] = [12, 1, 71, 90, 100, 105, 110];
+/// EBADF.
+const GONE: i32 = 9;
+
+/// A client, and a server whose receive calls fail with these errors first.
+fn ports(poll: &Poll, script: &[i32]) -> (Ports, PortKey, PortKey) {
+    let mut ports = Ports::new(poll.registry(), 0..8).expect("tokens");
+    let tls = Identity::localhost().server().into();
+    let config = EndpointConfig::server(tls, Config::default()).expect("suits");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = ports.bind(config, any).expect("binds");
+    let client = ports.bind(EndpointConfig::client(), any).expect("binds");
+    let port = ports.port(server).expect("bound");
+    port.io.script = Script(script.iter().copied().collect());
+    (ports, server, client)
+}
+
+#[test]
+fn a_socket_that_fails_for_a_while_serves_afterwards() {
+    let mut poll = Poll::new().expect("a poll");
+    let mut events = Events::with_capacity(16);
+    let (mut ports, server, client) = ports(&poll, &PASSING);
+    let to = ports.local_addr(server).expect("bound");
+    let target = Target::new(to, "localhost", Identity::localhost().client_arc());
+    ports.connect(client, target).expect("begins");
+    let mut rounds = 0;
+    let connected = loop {
+        ports.receive().expect("no socket is gone");
+        let event = ports.poll_event();
+        if let Some((_, _, event @ (Event::Connected { .. } | Event::Closed(_)))) = event {
+            break event;
+        }
+        let wait = ports.send();
+        poll.poll(&mut events, wait).expect("polls");
+        events.iter().for_each(|event| _ = ports.ready(event));
+        rounds += 1;
+    };
+    assert!(
+        matches!(connected, Event::Connected { .. }),
+        "{connected:?}"
+    );
+    let core = ports.endpoint(server).expect("bound");
+    assert_eq!(core.stats().recv_errors, PASSING.len() as u64);
+    // 127 ms of failures: what is readable all the time wakes nobody.
+    assert!(rounds < 100, "{rounds} rounds");
+}
+
+#[test]
+fn a_socket_that_is_gone_is_told_by_its_port() {
+    let poll = Poll::new().expect("a poll");
+    let (mut ports, server, _) = ports(&poll, &[GONE]);
+    let failed = ports.receive().expect_err("gone");
+    assert_eq!(
+        (failed.port, failed.error.raw_os_error()),
+        (server, Some(GONE))
+    );
+}
