@@ -133,6 +133,12 @@ impl Connection {
         self.0.h3().stats()
     }
 
+    /// Whether no request and no session is under way.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.h3().exchanges == 0
+    }
+
     /// Streams of every kind that are in the tables at present.
     #[must_use]
     pub fn live_streams(&self) -> usize {

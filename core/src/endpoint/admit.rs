@@ -5,34 +5,54 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use quinn_proto::Incoming;
 
+use super::Endpoint;
 #[cfg(feature = "qlog")]
 use super::config::Trace;
 use super::connection::State;
-use super::incoming::{Load, Verdict};
-use super::packet::from_transmit;
-use super::{Endpoint, MAX_RESPONSES};
-use crate::id::Side;
+use super::incoming::{Newcomer, Verdict};
+use super::packet::{Transmit, from_transmit};
+use super::shares::{Held, Origin};
+use crate::code::Code;
+use crate::id::{ConnKey, Side};
+use crate::time::after;
 
 impl Endpoint {
     /// Decides about a connection attempt.
     pub(super) fn judge(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
-        let load = Load {
+        let origin = Origin::from(incoming.remote_address().ip());
+        let all = Held {
             open: self.open,
             closing: self.closing,
             handshakes: self.handshakes,
         };
-        let (valid, may_retry) = (incoming.remote_address_validated(), incoming.may_retry());
+        let (address, network) = self.shares.held(origin);
+        let policy = &self.config.incoming;
+        let evicted = (self.open >= policy.max_connections)
+            .then(|| self.shares.to_evict(origin))
+            .flatten();
+        let newcomer = Newcomer {
+            validated: incoming.remote_address_validated(),
+            may_retry: incoming.may_retry(),
+            evicts: evicted.is_some(),
+        };
         let verdict = match self.accepting {
-            true => self.config.incoming.judge(load, valid, may_retry),
-            false => Verdict::Refuse,
+            true => policy.judge(all, address, network, newcomer),
+            false => Verdict::Full,
         };
         match verdict {
-            Verdict::Accept => self.accept(now, incoming, response),
-            Verdict::Refuse => {
-                self.stats.refused_full += 1;
-                tracing::debug!(remote = %incoming.remote_address(), "connection refused");
+            Verdict::Accept => {
+                if let Some(key) = evicted {
+                    self.evict(now, key);
+                }
+                self.accept(now, incoming, response);
+            }
+            Verdict::Full | Verdict::Share => {
+                self.stats.refused_full += u64::from(verdict == Verdict::Full);
+                self.stats.refused_share += u64::from(verdict == Verdict::Share);
+                tracing::debug!(remote = %incoming.remote_address(), ?verdict, "connection refused");
                 let transmit = self.quinn.refuse(incoming, &mut response);
                 self.respond(&transmit, response);
             }
@@ -47,6 +67,18 @@ impl Endpoint {
         }
     }
 
+    /// Closes an idle connection for the sake of a newcomer.
+    fn evict(&mut self, now: Instant, key: ConnKey) {
+        if let Some(mut connection) = self.connection(now, key) {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-5.1
+            // Servers may close connections that are idle.
+            let reason = Bytes::from_static(b"idle, and the server is full");
+            connection.access().close(Code::H3_NO_ERROR, reason);
+            self.stats.evicted_idle += 1;
+        }
+        self.process();
+    }
+
     fn accept(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
         let http = match &self.config.server {
             Some(parts) => Arc::clone(&parts.http),
@@ -59,7 +91,11 @@ impl Endpoint {
                 self.stats.accepted += 1;
                 self.spare.push(response);
                 let http = self.http(now, Side::Server, http);
-                self.insert(handle, State::new(quic, Side::Server, http, None));
+                let limit = self.config.transport.handshake_timeout;
+                let until = limit.map(|limit| after(now, limit));
+                let mut state = State::new(quic, Side::Server, http, None, until);
+                state.place = Some(self.shares.insert(Origin::from(remote.ip())));
+                self.insert(handle, state);
             }
             Err(error) => {
                 tracing::debug!(%remote, cause = %error.cause, "connection attempt failed");
@@ -106,14 +142,21 @@ impl Endpoint {
 
     /// Queues an answer that belongs to no connection.
     pub(super) fn respond(&mut self, transmit: &quinn_proto::Transmit, mut response: Vec<u8>) {
-        if self.responses.len() >= MAX_RESPONSES {
-            tracing::debug!(remote = %transmit.destination, "stateless response dropped");
-            self.stats.responses_dropped += 1;
-            self.spare.push(response);
-            return;
-        }
         response.truncate(transmit.size);
-        self.responses
-            .push_back((from_transmit(transmit), response));
+        let to = Origin::from(transmit.destination.ip()).network;
+        if let Some(dropped) = self.responses.push(to, from_transmit(transmit), response) {
+            tracing::debug!(remote = %transmit.destination, "stateless responses are dropped");
+            self.stats.responses_dropped += 1;
+            self.spare.push(dropped);
+        }
+    }
+
+    /// The next answer that belongs to no connection.
+    pub(super) fn pop_response(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let (transmit, response) = self.responses.pop()?;
+        out.clear();
+        out.extend_from_slice(&response);
+        self.spare.push(response);
+        Some(transmit)
     }
 }

@@ -4,12 +4,15 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{ConnectionHandle, EndpointEvent};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
-use super::quic::{DatagramLimits, QuinnTransport, translate};
+use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
+use super::shares::Place;
+use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
 use crate::id::{ConnKey, Side};
@@ -142,6 +145,10 @@ pub(super) struct State {
     /// connections.
     pub(super) handshaking: bool,
     pub(super) open: bool,
+    /// Where it stands among all accepted ones.
+    pub(super) place: Option<Place>,
+    /// The handshake is given up at this time.
+    handshake_until: Option<Instant>,
 }
 
 impl State {
@@ -150,6 +157,7 @@ impl State {
         side: Side,
         http: Connection,
         server_name: Option<String>,
+        handshake_until: Option<Instant>,
     ) -> Self {
         Self {
             quic,
@@ -165,6 +173,8 @@ impl State {
             sending: false,
             handshaking: side == Side::Server,
             open: true,
+            place: None,
+            handshake_until,
         }
     }
 
@@ -177,11 +187,36 @@ impl State {
         }
     }
 
-    /// Does what is due in every layer.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    /// Does what is due in every layer, and tells whether a handshake has taken too long.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         self.quic.handle_timeout(now);
+        let late = self.handshake_deadline().is_some_and(|due| due.at <= now);
+        if late {
+            self.give_up(now);
+        }
         let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
         self.http.handle_timeout(&mut transport, now);
+        late
+    }
+
+    /// Ends a connection whose handshake has taken too long: QUIC's own timeout is one
+    /// of silence, so a peer that sends something now and then would stay for ever.
+    fn give_up(&mut self, now: Instant) {
+        self.quic
+            .close(now, to_code(Code::H3_NO_ERROR.value()), Bytes::new());
+        let timed_out = CloseReason::Transport(TransportFailure::TimedOut);
+        let event = self
+            .facts
+            .sends
+            .explained(TransportEvent::Closed(timed_out));
+        let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
+        self.http.handle(&mut transport, now, event);
+    }
+
+    fn handshake_deadline(&self) -> Option<Deadline> {
+        let at = self.handshake_until?;
+        let why = Why::Handshake;
+        (self.quic.is_handshaking() && !self.http.is_closed()).then_some(Deadline { at, why })
     }
 
     /// Carries what quinn has to tell to its endpoint and to HTTP/3, until it has
@@ -229,7 +264,10 @@ impl State {
             .quic
             .poll_timeout()
             .map(|at| Deadline { at, why: Why::Quic });
-        earliest(quic, self.http.poll_timeout())
+        earliest(
+            earliest(quic, self.http.poll_timeout()),
+            self.handshake_deadline(),
+        )
     }
 }
 

@@ -65,8 +65,10 @@ mod incoming;
 mod observe;
 mod packet;
 mod quic;
+mod responses;
 mod seed;
 mod settings;
+mod shares;
 mod stats;
 mod target;
 pub mod tls;
@@ -87,8 +89,8 @@ use crate::error::OsError;
 use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
-use crate::time::Deadline;
 use crate::time::heap::Timers;
+use crate::time::{Deadline, after};
 
 pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
@@ -108,11 +110,8 @@ pub use target::Target;
 use config::Trace;
 use connection::State;
 use packet::{from_transmit, to_ecn};
-
-/// Answers that belong to no connection (refusals, retries, version
-/// negotiation, stateless resets), held until they are sent; the newest are
-/// dropped beyond this.
-const MAX_RESPONSES: usize = 64;
+use responses::{MAX_RESPONSES, Responses};
+use shares::{Doing, Shares};
 
 /// One UDP port and its connections.
 pub struct Endpoint {
@@ -130,7 +129,10 @@ pub struct Endpoint {
     eventful: VecDeque<ConnKey>,
     sending: VecDeque<ConnKey>,
     timers: Timers<ConnKey>,
-    responses: VecDeque<(Transmit, Vec<u8>)>,
+    responses: Responses,
+    /// The last transmit was one of these, so a connection is next.
+    responded: bool,
+    shares: Shares,
     spare: Vec<Vec<u8>>,
     /// The latest time an input has told.
     now: Option<Instant>,
@@ -185,7 +187,9 @@ impl Endpoint {
             eventful: VecDeque::new(),
             sending: VecDeque::new(),
             timers: Timers::default(),
-            responses: VecDeque::new(),
+            responses: Responses::default(),
+            responded: false,
+            shares: Shares::default(),
             spare: Vec::new(),
             now: None,
             accepting: true,
@@ -207,6 +211,7 @@ impl Endpoint {
             return Err(ConnectError::Refused);
         }
         let settings = to.transport.as_ref().unwrap_or(&self.config.transport);
+        let until = settings.handshake_timeout.map(|limit| after(now, limit));
         let trace = Trace {
             side: Side::Client,
             remote: to.addr,
@@ -235,7 +240,7 @@ impl Endpoint {
             })?;
         let name = Some(to.server_name.clone());
         let http = self.http(now, Side::Client, Arc::clone(&to.http));
-        let state = State::new(quic, Side::Client, http, name);
+        let state = State::new(quic, Side::Client, http, name, until);
         Ok(self.insert(handle, state))
     }
 
@@ -279,7 +284,7 @@ impl Endpoint {
         // armed when it is pumped.
         while let Some(key) = self.timers.pop_due(now) {
             if let Some(state) = state_of(&mut self.slots, key) {
-                state.handle_timeout(now);
+                self.stats.handshakes_timed_out += u64::from(state.handle_timeout(now));
                 touched(&mut self.dirty, state, key);
             }
         }
@@ -492,9 +497,10 @@ impl Endpoint {
         let now = self.see(now);
         self.process();
         out.clear();
-        if let Some((transmit, response)) = self.responses.pop_front() {
-            out.extend_from_slice(&response);
-            self.spare.push(response);
+        // Strangers and connections take turns.
+        let responded = std::mem::take(&mut self.responded);
+        if !responded && let Some(transmit) = self.pop_response(out) {
+            self.responded = true;
             return Some(transmit);
         }
         while let Some(key) = self.sending.pop_front() {
@@ -516,7 +522,7 @@ impl Endpoint {
                 return Some(Transmit { owner, ..transmit });
             }
         }
-        None
+        self.pop_response(out)
     }
 
     /// When `handle_timeout` is wanted; `None` for never.
@@ -556,6 +562,7 @@ impl Endpoint {
                 timers,
                 eventful,
                 sending,
+                shares,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -586,6 +593,14 @@ impl Endpoint {
                 state.handshaking = false;
                 self.handshakes -= 1;
             }
+            if let Some(place) = &mut state.place {
+                let doing = Doing {
+                    handshaking: state.handshaking,
+                    idle: state.http.is_idle(),
+                    over,
+                };
+                shares.update(place, key, doing);
+            }
             if state.open && over {
                 state.open = false;
                 self.open -= 1;
@@ -597,6 +612,9 @@ impl Endpoint {
                 // Nothing comes back for this event; the handle is free after it.
                 let _ = quinn.handle_event(handle, drained);
                 timers.arm(key, None);
+                if let Some(place) = &state.place {
+                    shares.remove(place);
+                }
                 slot.state = None;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.closing -= 1;

@@ -17,6 +17,9 @@ pub struct TransportSettings {
     pub idle_timeout: Option<Duration>,
     /// Silence after which a PING is sent to keep the connection. Default none.
     pub keep_alive: Option<Duration>,
+    /// How long a handshake may take, however lively it is; `None` for as long as the
+    /// peer keeps it alive. Default 10 s.
+    pub handshake_timeout: Option<Duration>,
     /// Bidirectional streams the peer may have open at once, at most 2^60.
     /// Default 100.
     pub max_streams_bidi: u64,
@@ -66,6 +69,7 @@ impl Default for TransportSettings {
         Self {
             idle_timeout: Some(Duration::from_secs(30)),
             keep_alive: None,
+            handshake_timeout: Some(Duration::from_secs(10)),
             max_streams_bidi: 100,
             max_streams_uni: 128,
             stream_receive_window: 1 << 20,

@@ -29,6 +29,8 @@ pub enum Why {
     SessionClose,
     /// A graceful shutdown ends.
     Drain,
+    /// A handshake is given up if it has not ended.
+    Handshake,
 }
 
 /// The earlier of two optional deadlines. The first wins a tie.

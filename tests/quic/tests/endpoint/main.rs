@@ -5,6 +5,7 @@ mod http;
 mod order;
 mod random;
 mod recorded;
+mod shares;
 mod tickets;
 
 use std::sync::Arc;
