@@ -47,6 +47,26 @@ pub struct Limits {
     /// How long these streams and datagrams are held. As long again each time that the
     /// session is still being decided on. Default 5 s.
     pub early_timeout: Duration,
+    /// How long the beginning of a peer's stream may take to come: its type, a request's
+    /// head; and the SETTINGS that a session request waits for. The stream is reset with
+    /// H3_REQUEST_REJECTED then. Default 10 s.
+    pub head_timeout: Duration,
+    /// How long a field section may wait for QPACK insertions before its stream is reset
+    /// with H3_REQUEST_CANCELLED. Default 10 s.
+    pub section_timeout: Duration,
+    /// Time over which the pace of a message is measured, in whole seconds: a request's
+    /// content from when the application first waits for it, and a response from when
+    /// not all of it is taken (server). Tunnels and sessions keep no pace. Default 60 s.
+    pub progress_window: Duration,
+    /// Slowest pace, in bytes per second; a stream below it is reset with
+    /// H3_REQUEST_CANCELLED. 0 for none: then content need never come. Default 240.
+    pub min_rate: u32,
+    /// How long CONNECT may take to be answered, a session's too, before it is given up
+    /// with H3_REQUEST_CANCELLED (client). Default 30 s.
+    pub connect_timeout: Duration,
+    /// How long a connection lives on without a request or session, whatever its peer
+    /// sends besides, before it is wound down (server). Default 5 min.
+    pub idle_timeout: Duration,
     /// How long the CONNECT stream of a session that has ended may take to end too,
     /// before it is reset: the close waits for no credit of the peer's. Default 3 s.
     pub close_timeout: Duration,
@@ -92,6 +112,12 @@ impl Default for Limits {
             early_datagrams: 64,
             early_datagram_bytes: 64 * 1024,
             early_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(10),
+            section_timeout: Duration::from_secs(10),
+            progress_window: Duration::from_secs(60),
+            min_rate: 240,
+            connect_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
             close_timeout: Duration::from_secs(3),
             datagrams: 256,
             datagram_bytes: 256 * 1024,

@@ -88,6 +88,12 @@ violations! {
     QpackEncoderStream = QPACK_ENCODER_STREAM_ERROR, "RFC 9204 §6", "an invalid encoder instruction";
     QpackDecoderStream = QPACK_DECODER_STREAM_ERROR, "RFC 9204 §6", "an invalid decoder instruction";
     Nuisance = H3_EXCESSIVE_LOAD, "RFC 9114 §10.5", "more useless frames, streams or resets than we tolerate";
+    // Stream scope: what did not come, or was not taken, in time.
+    HeadTooSlow = H3_REQUEST_REJECTED, "RFC 9114 §10.5", "the beginning of a stream did not come in time";
+    SectionTooSlow = H3_REQUEST_CANCELLED, "RFC 9204 §7.2", "a field section waited too long for insertions";
+    BodyTooSlow = H3_REQUEST_CANCELLED, "RFC 9114 §10.5", "a request's content comes too slowly";
+    ResponseNotTaken = H3_REQUEST_CANCELLED, "RFC 9114 §10.5", "a response is taken too slowly";
+    ConnectUnanswered = H3_REQUEST_CANCELLED, "RFC 9114 §4.4", "CONNECT was not answered in time";
     // Stream scope: messages.
     MessageMalformed = H3_MESSAGE_ERROR, "RFC 9114 §4.1.2", "a malformed message";
     ContentLength = H3_MESSAGE_ERROR, "RFC 9114 §4.1.2", "content-length does not match the content";

@@ -219,6 +219,12 @@ impl TimerKey for ConnKey {
     }
 }
 
+impl TimerKey for StreamKey {
+    fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 impl TimerKey for SessionKey {
     fn slot(self) -> usize {
         self.0.slot as usize

@@ -32,6 +32,18 @@ pub struct Stats {
     pub early_streams: u64,
     /// Streams refused because too many waited, or for too long.
     pub early_streams_rejected: u64,
+    /// Streams whose beginning did not come in time.
+    pub heads_timed_out: u64,
+    /// Streams whose field sections waited too long for insertions.
+    pub sections_timed_out: u64,
+    /// Requests whose content came too slowly.
+    pub bodies_timed_out: u64,
+    /// Responses that were taken too slowly.
+    pub responses_timed_out: u64,
+    /// CONNECT requests of ours that were not answered in time.
+    pub connects_timed_out: u64,
+    /// Whether the connection was wound down because nothing was asked of it.
+    pub idled_out: bool,
     /// CONNECT streams that were reset because they did not end in time after their
     /// sessions.
     pub closes_cut_short: u64,

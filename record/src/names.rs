@@ -39,7 +39,9 @@ named! {
         "max-push-id-shrank" MaxPushIdShrank  "session-id-invalid" SessionIdInvalid
         "datagram-malformed" DatagramMalformed  "qpack-decompression" QpackDecompression
         "qpack-encoder-stream" QpackEncoderStream  "qpack-decoder-stream" QpackDecoderStream
-        "nuisance" Nuisance  "message-malformed" MessageMalformed
+        "nuisance" Nuisance  "head-too-slow" HeadTooSlow  "section-too-slow" SectionTooSlow
+        "body-too-slow" BodyTooSlow  "response-not-taken" ResponseNotTaken
+        "connect-unanswered" ConnectUnanswered  "message-malformed" MessageMalformed
         "content-length" ContentLength  "request-incomplete" RequestIncomplete
         "response-incomplete" ResponseIncomplete  "field-section-too-large" FieldSectionTooLarge
         "requirements-not-met" RequirementsNotMet  "datagram-not-expected" DatagramNotExpected

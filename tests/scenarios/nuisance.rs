@@ -7,6 +7,7 @@ use aqueduct_core::head::End;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_tests::{assert_closed, config};
 
 fn server(nuisance: u32) -> RawPeer {
@@ -120,4 +121,133 @@ fn interim_responses_that_grow() {
     });
     let sizes: Vec<u64> = sizes.collect();
     assert!(sizes.iter().sum::<u64>() < 5 << 20, "{}", sizes.len());
+}
+
+/// A whole request and a stop of its response, which is what a request that is taken
+/// back costs.
+#[test]
+fn responses_that_are_stopped() {
+    let mut peer = server(50);
+    let times = tolerated(&mut peer, |peer| {
+        let id = peer.request(&raw::get());
+        peer.finish(id);
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+    });
+    assert_eq!(times, 26);
+}
+
+/// Requests that go through pay for others, and time for the rest.
+#[test]
+fn time_and_whole_requests_pay() {
+    let mut peer = server(50);
+    let cancelled = |peer: &mut RawPeer| {
+        let id = peer.request(&raw::get());
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+        let stream = aqueduct_core::expect_event!(
+            peer, Side::Server, Event::Request { stream, .. } => stream
+        );
+        let mut out = [bytes::Bytes::new()];
+        let read = peer.access().recv(stream).expect("it").read(1, &mut out);
+        read.expect_err("a reset");
+    };
+    for _ in 0..11 {
+        cancelled(&mut peer);
+    }
+    for _ in 0..1_000 {
+        // Four for each, and half of one comes back each second.
+        cancelled(&mut peer);
+        peer.advance(std::time::Duration::from_secs(9));
+    }
+    assert_eq!(peer.closed(), None);
+    let times = tolerated(&mut peer, cancelled);
+    assert!((12..14).contains(&times), "{times}");
+}
+
+/// Instructions of QPACK count a 64th each.
+#[test]
+fn instructions_of_qpack() {
+    for (stream, instruction) in [
+        (0x02, &[0x20][..]),
+        (0x02, &[0x3f, 0xe1, 0x1f]),
+        (0x03, &[0x40]),
+    ] {
+        let mut peer = server(2);
+        let id = peer.uni(&[stream]);
+        for n in 0..3 * 64 {
+            peer.write(id, instruction);
+            assert_eq!(peer.closed().is_some(), n >= 2 * 64, "{n}");
+            if peer.closed().is_some() {
+                break;
+            }
+        }
+        assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
+    }
+}
+
+fn session(nuisance: u32) -> (RawPeer, aqueduct_core::id::StreamId) {
+    let config = config(|c| c.limits.nuisance = nuisance);
+    let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
+    let id = peer.request(&raw::connect());
+    let key = aqueduct_core::expect_event!(
+        peer, Side::Server,
+        Event::WebTransport(key, SessionEvent::Requested(_)) => key
+    );
+    let answer = ConnectAnswer::default();
+    peer.access()
+        .webtransport(key)
+        .accept(&answer)
+        .expect("asked for");
+    peer.drive();
+    (peer, id)
+}
+
+/// Datagrams of less than 16 bytes count a 64th each, also in capsules; longer ones do not.
+#[test]
+fn small_datagrams() {
+    type Send = fn(&mut RawPeer, aqueduct_core::id::StreamId, &[u8]);
+    let ways: [Send; 2] = [
+        |peer, _, payload| peer.datagram(&[&[0x00], payload].concat()),
+        |peer, id, payload| peer.write(id, &data(&frame(0x00, payload))),
+    ];
+    for way in ways {
+        let (mut peer, id) = session(2);
+        for _ in 0..1_000 {
+            way(&mut peer, id, &[7; 16]);
+        }
+        assert_eq!(peer.closed(), None);
+        let (mut peer, id) = session(2);
+        let mut times = 0;
+        while peer.closed().is_none() {
+            way(&mut peer, id, &[7; 15]);
+            times += 1;
+        }
+        assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
+        assert!((128..140).contains(&times), "{times}");
+    }
+}
+
+/// Streams of a session that are taken back, and those of ours that are not wanted.
+#[test]
+fn streams_of_sessions_that_are_reset_or_stopped() {
+    let (mut peer, _) = session(50);
+    let mut times = 0;
+    while peer.closed().is_none() {
+        times += 1;
+        let id = peer.request(&[0x40, 0x41, 0x00]);
+        let opened = peer.take(Side::Server, |event| match event {
+            Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => Ok(stream),
+            other => Err(other),
+        });
+        peer.reset(id, Code::new(0x52e4_a40f_a8db));
+        peer.stop(id, Code::new(0x52e4_a40f_a8db));
+        let mut out = [const { bytes::Bytes::new() }; 2];
+        let mut access = peer.access();
+        if let Ok(mut recv) = access.recv(opened.expect("told")) {
+            recv.read(9, &mut out).expect_err("a reset");
+        }
+        peer.drive();
+    }
+    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
+    assert!((25..30).contains(&times), "{times}");
 }

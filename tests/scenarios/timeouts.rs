@@ -16,7 +16,9 @@ use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 /// Row A2: one deadline, whose reason is told, and none when nothing waits.
 #[test]
 fn the_earliest_is_told() {
-    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    let mut config = Config::default();
+    config.limits.idle_timeout = Duration::MAX;
+    let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
     assert_eq!(peer.connection().poll_timeout(), None);
     let now = peer.now();
     peer.request(&[]);
@@ -62,6 +64,11 @@ fn limits_may_be_endless() {
     let mut config = Config::default();
     config.limits.early_timeout = Duration::MAX;
     config.limits.close_timeout = Duration::MAX;
+    config.limits.head_timeout = Duration::MAX;
+    config.limits.section_timeout = Duration::MAX;
+    config.limits.progress_window = Duration::MAX;
+    config.limits.connect_timeout = Duration::MAX;
+    config.limits.idle_timeout = Duration::MAX;
     let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
     let connect = peer.request(&[]);
     let early = peer.uni(&[0x40, 0x54, 0x00]);

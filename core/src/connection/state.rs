@@ -15,7 +15,7 @@ use crate::h3::H3Event;
 use crate::h3::connection::H3;
 use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
-use crate::time::{Deadline, Why, earliest};
+use crate::time::{Deadline, Why, after, earliest};
 use crate::transport::{Transport, TransportEvent};
 use crate::webtransport::{OpenSessionError, SessionEvent};
 
@@ -80,6 +80,9 @@ impl State {
             TransportEvent::Connected { early } => {
                 self.life = Life::Established;
                 self.h3.resumed(*early);
+                if self.h3.exchanges == 0 {
+                    self.h3.idle_since = Some(now);
+                }
                 self.events.push_back(Event::Connected { early: *early });
                 let (sessions, mut cx) = self.split(t, now);
                 sessions.on_connected(&mut cx);
@@ -120,12 +123,16 @@ impl State {
 
     pub(super) fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
         self.h3.resume(t, now);
+        self.h3.handle_waits(t, now);
         let (sessions, mut cx) = self.split(t, now);
         let result = sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
         self.settle(t, now);
         if self.drain_until.is_some_and(|until| until <= now) {
             self.close_drained(t, now);
+        } else if self.idle_until().is_some_and(|until| until <= now) {
+            self.h3.stats.idled_out = true;
+            self.wind_down(t, now, after(now, LINGER));
         }
     }
 
@@ -138,7 +145,17 @@ impl State {
             at,
             why: Why::Drain,
         });
-        earliest(self.h3.turn_due(), earliest(sessions, drain))
+        let idle = self.idle_until().map(|at| Deadline { at, why: Why::Idle });
+        let due = [sessions, drain, self.h3.wait_due(), idle];
+        due.into_iter().fold(self.h3.turn_due(), earliest)
+    }
+
+    /// When a server gives up a connection on which nothing is asked of it.
+    fn idle_until(&self) -> Option<Instant> {
+        let wanted = self.h3.side == Side::Client || self.drain_until.is_some();
+        let wait = self.h3.config.limits.idle_timeout;
+        let since = self.h3.idle_since.filter(|_| !wanted)?;
+        (wait != Duration::MAX).then(|| after(since, wait))
     }
 
     /// Turns what the layers have to tell into events, until they are silent.

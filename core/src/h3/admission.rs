@@ -63,10 +63,16 @@ impl H3 {
 
     /// Forgets a stream. The layer above has let go of it; the application may not have.
     pub(crate) fn remove(&mut self, key: StreamKey) {
-        if let Some(slot) = self.table.remove(key)
-            && let Kind::Exchange(exchange) = slot.kind
-        {
+        let Some(slot) = self.table.remove(key) else {
+            return;
+        };
+        self.waits.arm(key, None);
+        self.waits.next();
+        if let Kind::Exchange(exchange) = slot.kind {
             self.exchanges = self.exchanges.saturating_sub(1);
+            if self.exchanges == 0 {
+                self.idle_since = self.budget.now();
+            }
             if exchange.interest != Interest::None {
                 self.outliving.insert(key.id);
             }

@@ -69,6 +69,11 @@ impl Budget {
         }
     }
 
+    /// The time of the last input.
+    pub(super) fn now(&self) -> Option<Instant> {
+        self.turn
+    }
+
     /// Adds to the debt after what has been paid; false beyond the limit.
     fn charge(&mut self, parts: u32, limit: u32) -> bool {
         let full = u64::from(limit) * u64::from(PARTS);
@@ -141,10 +146,14 @@ impl H3 {
         Ok(())
     }
 
-    /// Counts a datagram or capsule of so many bytes: a small one costs a little.
+    /// Counts a datagram of so many bytes: a small one costs a little, others pay.
     #[inline]
-    pub(crate) fn small(&mut self, len: usize) -> Result<(), Fault> {
-        if len < SMALL { self.charge(1) } else { Ok(()) }
+    pub(crate) fn datagram(&mut self, len: usize) -> Result<(), Fault> {
+        if len < SMALL {
+            return self.charge(1);
+        }
+        self.took(len);
+        Ok(())
     }
 
     /// The application took bytes that the peer sent.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::fault::Fault;
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::stats::Stats;
+use crate::time::heap::Timers;
 use crate::transport::Transport;
 use crate::wire::frame::StreamKind;
 use crate::wire::frame_reader::{FrameReader, FrameRules};
@@ -67,6 +69,12 @@ pub(crate) struct H3 {
     pub(super) outliving: BTreeSet<StreamId>,
     pub(super) early_priorities: VecDeque<(StreamId, Priority)>,
     pub(super) budget: Budget,
+    /// Streams on which something is waited for.
+    pub(super) waits: Timers<StreamKey>,
+    /// Bytes that the transport has taken of messages.
+    pub(super) sent: u64,
+    /// Since when there has been no request (server).
+    pub(crate) idle_since: Option<Instant>,
     pub(crate) stats: Stats,
     closed: bool,
 }
@@ -101,6 +109,9 @@ impl H3 {
             outliving: BTreeSet::new(),
             early_priorities: VecDeque::new(),
             budget: Budget::new(limits.work),
+            waits: Timers::default(),
+            sent: 0,
+            idle_since: None,
             stats: Stats::default(),
             closed: false,
             config,

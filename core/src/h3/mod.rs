@@ -6,6 +6,7 @@
 //!                                     ├─▶ qpack.rs    table instructions, blocked sections
 //!                                     ├─▶ admission.rs  how many requests at once
 //!                                     ├─▶ budget.rs     what the peer may cost
+//!                                     ├─▶ waits.rs      and how long it is waited for
 //!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
 //!  application, sessions ──▶ send.rs (heads, content)   read.rs (content, bytes)
 //!  what control.rs and qpack.rs owe the peer ──▶ local.rs
@@ -35,6 +36,7 @@ mod request;
 mod send;
 pub(crate) mod streams;
 mod uni;
+mod waits;
 
 pub(crate) use self::budget::{NOTICE, PARTS};
 pub(crate) use self::control::{MAX_RANK, tunnel_priority};

@@ -4,6 +4,7 @@ use super::connection::H3;
 use super::streams::Recv;
 use crate::fault::{Fault, Violation};
 use crate::id::{StreamId, StreamKey};
+use crate::time::Why;
 use crate::transport::Transport;
 use crate::wire::qpack::{Decoded, QpackError};
 use crate::wire::seen::Seen;
@@ -93,6 +94,7 @@ impl H3 {
                 if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
                     exchange.blocked = Some(section);
                 }
+                self.await_more(key, Why::Section);
                 Ok(())
             }
             Decoded::TooLarge => {
@@ -101,6 +103,7 @@ impl H3 {
             }
             Decoded::Section(fields) => {
                 t.seen(key.id, Seen::Decoded(fields.size()));
+                self.section_came(key);
                 self.spend(u32::try_from(fields.len()).unwrap_or(u32::MAX));
                 self.flush_local(t);
                 self.on_fields(t, key, fields)

@@ -104,6 +104,7 @@ impl H3 {
             if slot.recv == Recv::Open && idle {
                 slot.readable_told = false;
                 read.state = ReadState::Blocked;
+                self.await_body(key);
                 return Ok(Ok(read));
             }
         }

@@ -233,6 +233,7 @@ impl H3 {
             None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
         }
         self.stats.requests += 1;
+        self.await_no_more(key);
         self.events
             .push_back(H3Event::On(key, Fact::Request(Box::new(head))));
         self.tell_stopped(key);
@@ -251,6 +252,7 @@ impl H3 {
                 .push_back(H3Event::On(key, Fact::Interim(Box::new(head))));
             return self.nuisance(cost);
         }
+        let answered = exchange.connect;
         if exchange.connect && head.status.is_success() {
             exchange.recv = Part::Tunnel;
         } else {
@@ -261,6 +263,9 @@ impl H3 {
             exchange.no_content = exchange.head_request
                 || head.status == StatusCode::NOT_MODIFIED
                 || head.status == StatusCode::NO_CONTENT;
+        }
+        if answered {
+            self.await_no_more(key);
         }
         self.events
             .push_back(H3Event::On(key, Fact::Response(Box::new(head))));
@@ -323,6 +328,7 @@ impl H3 {
             return Err(Fault::Stream(key, Violation::ContentLength));
         }
         slot.recv = Recv::Finished;
+        self.await_no_more(key);
         if self.side == Side::Client {
             self.finished_request();
         }

@@ -19,6 +19,7 @@ use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, W
 use crate::fault::Fault;
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, Side, StreamKey};
+use crate::time::Why;
 use crate::transport::{StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame;
@@ -90,6 +91,9 @@ impl H3 {
         let slot = Slot::new(id, self.side, Kind::Exchange(Box::new(exchange)));
         let key = self.table.insert(slot);
         t.set_priority(id, tunnel_priority(Priority::default(), 0));
+        if head.method == http::Method::CONNECT {
+            self.await_more(key, Why::Answer);
+        }
         self.exchanges += 1;
         self.stats.requests += 1;
         self.send_section(t, key, &fields);
@@ -248,12 +252,21 @@ impl H3 {
 
     /// Hands owed bytes to the transport. True when none are left.
     pub(crate) fn flush_stream<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> bool {
+        let flushed = self.hand_over(t, key);
+        self.watch_sending(key);
+        flushed
+    }
+
+    fn hand_over<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> bool {
         let Some(slot) = self.table.get_mut(key) else {
             return false;
         };
         while !slot.owed.is_empty() {
             match t.write(key.id, &mut slot.owed) {
-                Ok(_) => {}
+                Ok(taken) => {
+                    slot.written += taken as u64;
+                    self.sent += taken as u64;
+                }
                 // The stop arrives as an event, which decides what happens.
                 Err(StreamGone::Stopped(_)) => return false,
                 Err(StreamGone::Reset { .. } | StreamGone::Unknown) => {
@@ -356,6 +369,7 @@ impl H3 {
             && let Some(slot) = self.table.get_mut(key)
         {
             slot.wants_writable = true;
+            self.watch_sending(key);
         }
     }
 
@@ -374,7 +388,8 @@ impl H3 {
             Send::Resetting(_) | Send::Closed => return Err(WriteError::Gone),
         }
         let offered: usize = chunks.iter().map(Bytes::len).sum();
-        let taken = if self.flush_stream(t, key) {
+        // Streams of sessions keep no pace.
+        let taken = if self.hand_over(t, key) {
             match t.write(key.id, chunks) {
                 Ok(taken) => taken,
                 Err(StreamGone::Stopped(code)) => {
@@ -438,6 +453,7 @@ impl H3 {
             && slot.send == Send::Finished
         {
             slot.send = Send::Closed;
+            slot.send_wait = None;
             let raw = matches!(slot.kind, Kind::Raw);
             self.events.push_back(H3Event::On(key, Fact::Delivered));
             self.settle(key);

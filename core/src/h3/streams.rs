@@ -9,6 +9,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
+use super::waits::Wait;
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::wire::cursor::HeadReader;
 
@@ -111,6 +112,11 @@ pub(crate) struct Slot {
     pub(crate) head: StreamHead,
     /// Bytes that the transport has given of it.
     pub(crate) read: u64,
+    /// Bytes that the transport has taken of it, of what was owed.
+    pub(crate) written: u64,
+    /// What is to come, and what is to be taken, within a time.
+    pub(crate) recv_wait: Option<Wait>,
+    pub(crate) send_wait: Option<Wait>,
     /// A readable event is out and the application has not read to `Blocked` since.
     pub(crate) readable_told: bool,
     /// A write took less than offered: a writable event is due.
@@ -141,6 +147,9 @@ impl Slot {
             owed: SmallVec::new(),
             head: StreamHead::default(),
             read: 0,
+            written: 0,
+            recv_wait: None,
+            send_wait: None,
             readable_told: false,
             wants_writable: false,
             deferred: false,

@@ -26,6 +26,7 @@ impl H3 {
             let slot = Slot::new(id, self.side, Kind::Unidentified(HeadReader::new()));
             let key = self.table.insert(slot);
             let result = self.identify(t, key);
+            self.await_head(key);
             // One bad stream does not keep the others from being seen.
             self.settle_fault(t, result)?;
         }
@@ -78,6 +79,9 @@ impl H3 {
                 }
             }
         };
+        if key.id.dir() == Dir::Uni || session.is_some() {
+            self.await_no_more(key);
+        }
         match (key.id.dir(), session) {
             (dir, Some(id)) => self.claim(key, dir, id, ended),
             (Dir::Uni, None) => self.begin_uni(t, key, UniType::new(ty), ended),
@@ -217,6 +221,7 @@ impl H3 {
         if let Some(slot) = self.table.get_mut(key) {
             slot.kind = Kind::Exchange(Box::new(exchange));
             self.exchanges += 1;
+            self.idle_since = None;
         }
         self.pump(t, key)
     }

@@ -30,16 +30,15 @@ impl Sessions {
     pub(crate) fn on_datagrams<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         let mut budget = cx.h3.config.limits.work.max(1);
         while let Some(datagram) = cx.t.recv_datagram() {
-            budget = budget.saturating_sub(1);
-            if budget == 0 {
+            let Some(left) = budget.checked_sub(1) else {
                 // They may be lost; what they would have to wait in has no limit in number.
                 cx.h3.stats.datagrams_overflowed += 1;
                 continue;
-            }
+            };
+            budget = left;
             let (id, payload) =
                 datagram::decode(datagram).map_err(|error| Fault::Connection(error.into()))?;
-            cx.h3.took(payload.len());
-            cx.h3.small(payload.len())?;
+            cx.h3.datagram(payload.len())?;
             self.on_datagram(cx, id, payload)?;
         }
         Ok(())

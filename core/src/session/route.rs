@@ -137,6 +137,9 @@ impl Sessions {
             Kind::WebTransport(session),
         );
         let index = self.registry.insert(cx.h3, entry);
+        if cx.h3.peer_settings.is_none() {
+            cx.h3.await_more(stream, Why::Head);
+        }
         self.ask(cx, index)
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::config::Config;
 use crate::event::Event;
 use crate::id::{Dir, Side};
 use crate::testing::loopback::Knobs;
@@ -76,4 +77,27 @@ fn an_event_finds_the_owner_of_its_stream_once() {
         tell(pair, TransportEvent::Readable(there.id()));
     });
     assert_eq!(readable, 3);
+}
+
+/// Limit `work`: those beyond what one turn may take are dropped, and counted.
+#[test]
+fn datagrams_beyond_the_budget_of_a_turn_are_dropped() {
+    for (sent, dropped) in [(10, 0), (11, 1), (100, 90)] {
+        let mut few = Config::default();
+        few.limits.work = 10;
+        let mut pair = LoopbackPair::new(Config::default(), few, Knobs::default());
+        pair.connect();
+        let (client, _) = pair.session("https://example.com/wt");
+        for _ in 0..sent {
+            pair.client().send_datagram(client, b"hello").expect("room");
+        }
+        let mut heard = Vec::new();
+        while pair.net.step(&mut heard) {}
+        tell(&mut pair, TransportEvent::Datagrams);
+        let stats = pair.server().stats();
+        assert_eq!(
+            (stats.datagrams_overflowed, stats.datagrams_received),
+            (dropped, sent - dropped)
+        );
+    }
 }

@@ -161,6 +161,8 @@ pub struct RawPeer {
     pub reading: bool,
     /// False: our application takes no events.
     pub taking: bool,
+    /// False: our side has no second turn at the same time.
+    pub going_on: bool,
     watch: Option<Box<dyn Watch>>,
 }
 
@@ -216,6 +218,7 @@ impl RawPeer {
             closed: None,
             reading: true,
             taking: true,
+            going_on: true,
             watch,
         };
         peer.drive();
@@ -357,7 +360,7 @@ impl RawPeer {
                 continue;
             }
             let due = self.conn.poll_timeout().filter(|due| due.why == Why::Work);
-            if due.is_none() {
+            if due.is_none() || !self.going_on {
                 self.collect();
                 return;
             }

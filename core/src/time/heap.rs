@@ -71,10 +71,6 @@ impl<K: TimerKey> Timers<K> {
     }
 
     /// The earliest deadline, after stale entries before it were dropped.
-    #[cfg_attr(
-        not(feature = "quinn"),
-        expect(dead_code, reason = "only endpoints ask for it")
-    )]
     pub(crate) fn next(&mut self) -> Option<Deadline> {
         self.settle().map(|(at, _)| at)
     }

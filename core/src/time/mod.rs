@@ -27,6 +27,18 @@ pub enum Why {
     EarlyArrivals,
     /// A session has ended, and its CONNECT stream is given up if it has not.
     SessionClose,
+    /// A stream's beginning has not come, or the SETTINGS that a session waits for.
+    Head,
+    /// A field section waits for insertions.
+    Section,
+    /// The content of a request is awaited.
+    Body,
+    /// A response is to be taken.
+    Response,
+    /// CONNECT is to be answered.
+    Answer,
+    /// Nothing is asked of the connection.
+    Idle,
     /// A graceful shutdown ends.
     Drain,
     /// A handshake is given up if it has not ended.

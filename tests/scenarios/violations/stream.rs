@@ -1,16 +1,20 @@
 //! Rules whose breach ends one message, and nothing else.
 
+use std::time::Duration;
+
 use aqueduct_core::config::Config;
 use aqueduct_core::error::ReadError;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::fault::Violation as Rule;
-use aqueduct_core::head::End;
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::Side::{Client, Server};
+use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, headers, join, status};
 use aqueduct_tests::wt::{connect_with, limits, speaking};
 use aqueduct_tests::{bidi, config};
 use bytes::Bytes;
+use http::{Method, StatusCode};
 
 use super::Scenario;
 use super::Scope::{Stream, Unheard};
@@ -53,6 +57,63 @@ pub(super) const ALL: &[Scenario] = &[
         let newest = speaking(Dialects::SET_B, Some(limits(9, 9, 9)));
         let mut peer = RawPeer::greeted(Server, newest, &[]);
         peer.request(&connect_with("webtransport-h3", &[]));
+        peer
+    }),
+    (Rule::HeadTooSlow, Unheard, || {
+        let mut peer = RawPeer::greeted(Server, Config::default(), &[]);
+        peer.request(&[0x01]);
+        peer.advance(Duration::from_secs(10));
+        peer
+    }),
+    (Rule::SectionTooSlow, Unheard, || {
+        let mut peer = RawPeer::greeted(Server, Config::default(), &[]);
+        // One insertion is required, and does not come.
+        peer.request(&raw::frame(0x01, &[0x02, 0x00, 0x80]));
+        peer.advance(Duration::from_secs(10));
+        peer
+    }),
+    (Rule::BodyTooSlow, Stream, || {
+        let mut peer = RawPeer::greeted(Server, Config::default(), &[]);
+        peer.request(&raw::get());
+        let key = peer.take(Server, |event| match event {
+            Event::Request { stream, .. } => Ok(stream),
+            other => Err(other),
+        });
+        let mut access = peer.access();
+        let mut recv = access.recv(key.expect("a request")).expect("a stream");
+        recv.read(1, &mut [Bytes::new()]).expect("nothing yet");
+        peer.advance(Duration::from_secs(60));
+        peer
+    }),
+    (Rule::ResponseNotTaken, Stream, || {
+        let narrow = Knobs {
+            stream_window: 1,
+            ..Knobs::default()
+        };
+        let mut peer = RawPeer::over(Server, Config::default(), Loopback::new(narrow));
+        peer.control(&raw::settings(&[]));
+        peer.request(&raw::get());
+        let key = peer.take(Server, |event| match event {
+            Event::Request { stream, .. } => Ok(stream),
+            other => Err(other),
+        });
+        peer.reading = false;
+        let head = ResponseHead::new(StatusCode::OK);
+        let answered = peer
+            .access()
+            .respond(key.expect("a request"), &head, End::Fin);
+        answered.expect("it waits for an answer");
+        peer.advance(Duration::from_secs(60));
+        peer.reading = true;
+        peer.drive();
+        peer
+    }),
+    (Rule::ConnectUnanswered, Stream, || {
+        let mut peer = RawPeer::greeted(Client, Config::default(), &[]);
+        let uri = "example.com:443".parse().expect("a target");
+        let head = RequestHead::new(Method::CONNECT, uri);
+        peer.access().request(&head, End::More).expect("a request");
+        peer.advance(Duration::from_secs(30));
         peer
     }),
     (Rule::DatagramNotExpected, Stream, || {

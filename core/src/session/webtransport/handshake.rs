@@ -299,6 +299,7 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         }
         *self.life = Life::Requested;
         if let Some(request) = self.session.request.take() {
+            self.carrier.h3.await_no_more(self.key.stream());
             self.carrier.h3.note_asked(self.key.stream());
             self.tell(SessionEvent::Requested(request));
         }

@@ -165,8 +165,7 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
     }
 
     fn datagram(&mut self, len: usize) -> Result<(), Fault> {
-        self.h3.took(len);
-        self.h3.small(len)
+        self.h3.datagram(len)
     }
 
     fn spend(&mut self, work: u32) -> bool {

@@ -378,10 +378,8 @@ impl<C: Carrier> SessionMut<'_, C> {
         let credit = flow.open(dir);
         let was_empty = credit.available() == 0;
         let raised = credit.raise(limit);
-        if raised.map_err(|_| over_limit(self.key))? {
-            if was_empty {
-                self.tell(SessionEvent::StreamsAvailable(dir));
-            }
+        if raised.map_err(|_| over_limit(self.key))? && was_empty {
+            self.tell(SessionEvent::StreamsAvailable(dir));
         }
         Ok(())
     }

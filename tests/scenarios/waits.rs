@@ -1,0 +1,270 @@
+//! Nothing waits for ever for a peer: what it begins and does not go on with ends in
+//! time, whatever else it sends.
+
+use std::time::Duration;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::event::{Event, StreamEvent};
+use aqueduct_core::expect_event;
+use aqueduct_core::fault::Violation;
+use aqueduct_core::head::{End, ResponseHead};
+use aqueduct_core::id::{Side, StreamId, StreamKey};
+use aqueduct_core::stats::Stats;
+use aqueduct_core::testing::loopback::{Knobs, Loopback};
+use aqueduct_core::testing::raw::{self, RawPeer, data, frame, headers};
+use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::{ConnectRequest, SessionClose, SessionEvent};
+use bytes::Bytes;
+use http::StatusCode;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Just before the end of a wait.
+const ALMOST: Duration = Duration::from_millis(999);
+const MOMENT: Duration = Duration::from_millis(1);
+
+fn server() -> RawPeer {
+    RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT)
+}
+
+fn reset(peer: &RawPeer, id: StreamId) -> Option<Code> {
+    peer.seen(id).reset
+}
+
+fn stats(peer: &mut RawPeer) -> Stats {
+    peer.access().stats()
+}
+
+fn request(peer: &mut RawPeer, head: &[u8]) -> (StreamId, StreamKey) {
+    let id = peer.request(head);
+    let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
+    (id, stream)
+}
+
+fn post() -> Vec<u8> {
+    headers(&[
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ])
+}
+
+/// What the application is told when a stream ends for this.
+fn told(peer: &mut RawPeer, why: Violation) -> StreamKey {
+    expect_event!(
+        peer, peer.connection().side(),
+        Event::Stream(stream, StreamEvent::Malformed(what)) if what == why => stream
+    )
+}
+
+/// A byte now and then of a head, and of a stream's type.
+#[test]
+fn a_head_has_ten_seconds() {
+    let mut peer = server();
+    peer.events();
+    let id = peer.request(&raw::get()[..3]);
+    let unknown = peer.request(&[0x40]);
+    for byte in &raw::get()[3..12] {
+        peer.advance(SECOND);
+        peer.write(id, &[*byte]);
+    }
+    peer.advance(ALMOST);
+    assert_eq!((reset(&peer, id), reset(&peer, unknown)), (None, None));
+    peer.advance(MOMENT);
+    let rejected = Some(Code::H3_REQUEST_REJECTED);
+    assert_eq!(
+        (reset(&peer, id), reset(&peer, unknown)),
+        (rejected, rejected)
+    );
+    assert_eq!(stats(&mut peer).heads_timed_out, 2);
+    assert_eq!(peer.events(), [], "nobody knew of it");
+    assert_eq!(peer.access().live_streams(), 1, "the control stream");
+}
+
+/// The rest of a request has time after its head.
+#[test]
+fn a_head_that_came_is_not_waited_for() {
+    let mut peer = server();
+    let id = peer.request(&raw::get()[..3]);
+    peer.advance(9 * SECOND);
+    peer.write(id, &raw::get()[3..]);
+    peer.advance(3_600 * SECOND);
+    assert_eq!(reset(&peer, id), None);
+    assert_eq!(stats(&mut peer).heads_timed_out, 0);
+}
+
+/// A session that waits for SETTINGS which never come.
+#[test]
+fn settings_that_a_session_needs_have_ten_seconds() {
+    let mut peer = RawPeer::new(Side::Server, Config::default());
+    let id = peer.request(&raw::connect());
+    peer.advance(9 * SECOND + ALMOST);
+    assert_eq!(reset(&peer, id), None);
+    peer.advance(MOMENT);
+    assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_REJECTED));
+    assert_eq!(stats(&mut peer).heads_timed_out, 1);
+}
+
+#[test]
+fn a_section_that_waits_for_insertions_has_ten_seconds() {
+    let mut peer = server();
+    peer.uni(&[0x02]);
+    // Required Insert Count 1, and the entry that is not there.
+    let id = peer.request(&frame(0x01, &[0x02, 0x00, 0x80]));
+    peer.advance(9 * SECOND + ALMOST);
+    assert_eq!(reset(&peer, id), None);
+    peer.advance(MOMENT);
+    assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_CANCELLED));
+    assert_eq!(stats(&mut peer).sections_timed_out, 1);
+}
+
+/// Reads what there is; whether the application waits for more then.
+fn read(peer: &mut RawPeer, stream: StreamKey) -> bool {
+    let mut out = [const { Bytes::new() }; 8];
+    let mut access = peer.access();
+    let read = access
+        .recv(stream)
+        .expect("a stream")
+        .read(usize::MAX, &mut out);
+    read.expect("content").state == ReadState::Blocked
+}
+
+/// 240 bytes a second, over a minute from when they are awaited.
+#[test]
+fn awaited_content_keeps_a_pace() {
+    let mut peer = server();
+    let (id, stream) = request(&mut peer, &post());
+    peer.advance(3_600 * SECOND);
+    assert!(read(&mut peer, stream), "not awaited before");
+    for bytes in [14_400, 14_399] {
+        assert_eq!(reset(&peer, id), None);
+        for _ in 0..59 {
+            peer.advance(SECOND);
+        }
+        peer.write(id, &data(&vec![7; bytes - 3]));
+        while !read(&mut peer, stream) {}
+        peer.advance(SECOND);
+    }
+    assert_eq!(told(&mut peer, Violation::BodyTooSlow), stream);
+    assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_CANCELLED));
+    assert_eq!(stats(&mut peer).bodies_timed_out, 1);
+}
+
+/// Who does not ask for content does not blame its sender.
+#[test]
+fn content_that_waits_for_the_application_is_in_time() {
+    let mut peer = server();
+    let (id, stream) = request(&mut peer, &post());
+    assert!(read(&mut peer, stream));
+    peer.write(id, &data(b"slow"));
+    peer.advance(3_600 * SECOND);
+    assert_eq!(reset(&peer, id), None);
+    assert!(read(&mut peer, stream));
+    peer.advance(60 * SECOND);
+    assert_eq!(told(&mut peer, Violation::BodyTooSlow), stream);
+}
+
+/// A server whose peer gives it credit for few bytes.
+fn unread(stream_window: u64) -> (RawPeer, StreamId, StreamKey) {
+    let knobs = Knobs {
+        stream_window,
+        ..Knobs::default()
+    };
+    let mut peer = RawPeer::over(Side::Server, Config::default(), Loopback::new(knobs));
+    peer.control(&raw::settings(&[]));
+    peer.reading = false;
+    let (id, stream) = request(&mut peer, &raw::get());
+    (peer, id, stream)
+}
+
+#[test]
+fn a_response_that_nobody_reads_is_given_up() {
+    for whole in [false, true] {
+        let (mut peer, id, stream) = unread(100);
+        let head = ResponseHead::new(StatusCode::OK);
+        peer.access()
+            .respond(stream, &head, End::More)
+            .expect("a request");
+        let mut access = peer.access();
+        let mut send = access.send(stream).expect("a stream");
+        send.write(&mut [Bytes::from(vec![7; 1_000])])
+            .expect("takes some");
+        if whole {
+            send.finish().expect("ends");
+        }
+        peer.advance(59 * SECOND + ALMOST);
+        assert_eq!(reset(&peer, id), None);
+        peer.advance(MOMENT);
+        peer.reading = true;
+        assert_eq!(told(&mut peer, Violation::ResponseNotTaken), stream);
+        assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_CANCELLED));
+        assert_eq!(stats(&mut peer).responses_timed_out, 1);
+    }
+}
+
+/// A response that its application is slow with waits for nobody.
+#[test]
+fn a_response_that_is_not_written_is_not_waited_for() {
+    let mut peer = server();
+    let (id, stream) = request(&mut peer, &raw::get());
+    let head = ResponseHead::new(StatusCode::OK);
+    peer.access()
+        .respond(stream, &head, End::More)
+        .expect("a request");
+    peer.drive();
+    peer.advance(3_600 * SECOND);
+    assert_eq!(reset(&peer, id), None);
+}
+
+#[test]
+fn connect_is_answered_in_thirty_seconds() {
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+    let request = ConnectRequest::new("https://example.com/wt".parse().expect("an address"));
+    let session = peer.access().open_session(&request).expect("may be opened");
+    peer.drive();
+    let id = session.id();
+    // An interim response is no answer.
+    peer.write(id, &raw::status(103));
+    peer.advance(29 * SECOND + ALMOST);
+    assert_eq!(reset(&peer, id), None);
+    peer.advance(MOMENT);
+    let close = expect_event!(
+        peer, Side::Client, Event::WebTransport(_, SessionEvent::Closed(close)) => close
+    );
+    let why = Violation::ConnectUnanswered;
+    let code = why.code();
+    assert_eq!(*close, SessionClose::PeerMisbehaved { code, why });
+    assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_CANCELLED));
+    assert_eq!(stats(&mut peer).connects_timed_out, 1);
+}
+
+/// Pings and what goes on on the control stream are no reason to keep a connection.
+#[test]
+fn a_connection_without_requests_ends_after_five_minutes() {
+    let mut peer = RawPeer::new(Side::Server, Config::default());
+    let control = peer.control(&raw::settings(&[]));
+    peer.advance(290 * SECOND);
+    let (id, stream) = request(&mut peer, &raw::get());
+    peer.advance(3_600 * SECOND);
+    let head = ResponseHead::new(StatusCode::OK);
+    peer.access()
+        .respond(stream, &head, End::Fin)
+        .expect("a request");
+    peer.access()
+        .recv(stream)
+        .expect("a stream")
+        .stop(0x100)
+        .expect("open");
+    peer.drive();
+    for _ in 0..299 {
+        peer.advance(SECOND);
+        peer.write(control, &frame(0x21, b""));
+    }
+    peer.advance(ALMOST);
+    assert_eq!(peer.closed(), None, "{id}");
+    assert!(!stats(&mut peer).idled_out);
+    peer.advance(SECOND);
+    assert_eq!(peer.closed(), Some(Code::H3_NO_ERROR));
+    assert!(stats(&mut peer).idled_out);
+}
