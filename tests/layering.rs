@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// everything above the line in this list, nothing below it.
 const LAYERS: &[&[&str]] = &[
     // Names, codes, rules, times: words that stand for themselves.
-    &["id", "code", "time", "mix", "fault", "stats"],
+    &["id", "code", "time", "mix", "fault", "stats", "escape"],
     &["wire"],
     // What is said of messages, sessions and connections, in words and in what the
     // codecs define.

@@ -119,6 +119,7 @@
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
 //! | [`connection::Connection`] | HTTP/3 and sessions over any `Transport`, for those who bring their own QUIC |
+//! | [`escape::escaped`] | what a peer wrote, as it may stand in a log or on a terminal |
 //! | [`connection::Observer`] | sees everything that goes into a connection and comes out of it |
 //!
 //! A message or stream is over when its receiving half was read to
@@ -164,6 +165,7 @@ pub mod driver;
 #[cfg(feature = "quinn")]
 pub mod endpoint;
 pub mod error;
+pub mod escape;
 pub mod event;
 pub mod fault;
 mod h3;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use aqueduct_core::config::Config;
+use aqueduct_core::escape::escaped;
 use aqueduct_core::id::{Side, StreamId};
 use thiserror::Error;
 
@@ -25,7 +26,7 @@ pub enum RecordingError {
         found: String,
     },
     /// A line makes no sense.
-    #[error("line {line} of the recording: {why}")]
+    #[error("line {line} of the recording: {}", escaped(.why))]
     Line {
         /// The line, from 1.
         line: usize,

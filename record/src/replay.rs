@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::connection::{Access, Call, Command, Connection};
+use aqueduct_core::escape::escaped;
 use aqueduct_core::transport::Transport;
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -38,7 +39,7 @@ pub struct Replayed {
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[error(
     "line {line}: the recording has\n  {}\nand the replay\n  {}{}",
-    printable(.recorded.as_deref().unwrap_or("nothing")),
+    escaped(.recorded.as_deref().unwrap_or("nothing")).limit(usize::MAX),
     .replayed.as_deref().unwrap_or("nothing"),
     if *.missing_bytes { "\n(bytes that were read are missing from the recording)" } else { "" },
 )]
@@ -47,7 +48,7 @@ pub struct Divergence {
     /// The line of the recording, from 1.
     pub line: usize,
     /// What the recording says there, `None` for nothing more. The file may be a
-    /// stranger's: what is not visible ASCII is escaped where this error is displayed.
+    /// stranger's: what is not visible is escaped where this error is displayed.
     pub recorded: Option<String>,
     /// What the replay did; `None` for nothing more.
     pub replayed: Option<String>,
@@ -321,16 +322,6 @@ impl<'a> Replay<'a> {
             missing_bytes: self.answers.missing_bytes,
         }))
     }
-}
-
-/// A line of a file that may be a stranger's, as it can be shown: no line that was
-/// recorded holds anything but visible ASCII and spaces.
-fn printable(line: &str) -> String {
-    let shown = |char: char| match char {
-        ' '..='~' => char.to_string(),
-        _ => char.escape_default().to_string(),
-    };
-    line.chars().map(shown).collect()
 }
 
 /// Puts bytes in the place of as many zeros.

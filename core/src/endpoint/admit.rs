@@ -16,6 +16,7 @@ use super::incoming::{Newcomer, Verdict};
 use super::packet::{Transmit, from_transmit};
 use super::shares::{Held, Origin};
 use crate::code::Code;
+use crate::escape::escaped;
 use crate::id::{ConnKey, Side};
 use crate::time::after;
 
@@ -98,7 +99,7 @@ impl Endpoint {
                 self.insert(handle, state);
             }
             Err(error) => {
-                tracing::debug!(%remote, cause = %error.cause, "connection attempt failed");
+                tracing::debug!(%remote, cause = %escaped(&error.cause.to_string()), "connection attempt failed");
                 match error.response {
                     Some(transmit) => self.respond(&transmit, response),
                     None => self.spare.push(response),
