@@ -12,6 +12,7 @@
 //! | [`get`] | `aqueduct get` |
 //! | [`identity`] | the server's certificate and its fingerprints |
 //! | [`logging`] | `-v` and `RUST_LOG` |
+//! | [`outlet`] | lines that wait for their reader and have nobody else wait |
 //! | [`output`] | lines for people or JSON for programs |
 //! | [`page`] | the single page behind `--page` |
 //! | [`percent`] | percent-decoding of paths and queries |
@@ -35,6 +36,7 @@ pub mod files;
 pub mod get;
 pub mod identity;
 pub mod logging;
+pub mod outlet;
 pub mod output;
 pub mod page;
 pub mod percent;

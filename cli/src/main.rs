@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use aqueduct_cli::args::{self, Cli, Command};
 use aqueduct_cli::exit::{Context as _, Exit, Failure};
-use aqueduct_cli::output::Output;
+use aqueduct_cli::outlet::{self, Outlet};
+use aqueduct_cli::output::{self, Output};
 use aqueduct_cli::record::Recording;
 use aqueduct_cli::{get, logging, probe, replay, serve, wt};
 
 /// How long the tasks may take to end after the work when it is recorded.
 const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// How long the words of a panic may take to be read.
+const PANIC: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let cli = match args::parse(std::env::args_os()) {
@@ -18,17 +22,37 @@ fn main() -> ExitCode {
         // clap has said what there is to say.
         Err(code) => return ExitCode::from(code),
     };
-    let output = Output::new(cli.global.json);
-    let rust_log = std::env::var("RUST_LOG").ok();
-    if let Err(why) = logging::start(cli.global.verbose, rust_log.as_deref()) {
-        output.failure(&Failure::new(Exit::Usage, why));
-        return Exit::Usage.into();
-    }
-    let exit = run(&cli, output).unwrap_or_else(|failure| {
+    let mut output = Output::new(cli.global.json);
+    let exit = begin(&cli, &mut output).and_then(|()| run(&cli, output));
+    let exit = exit.unwrap_or_else(|failure| {
         output.failure(&failure);
         failure.exit()
     });
+    output.finish();
     exit.into()
+}
+
+/// Starts logging, and gives the command the output that suits it.
+fn begin(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let logs = Outlet::start(outlet::stderr(), outlet::ROOM, output::dropped)
+        .doing(|| "cannot start a thread for logs".to_owned())?
+        .for_ever();
+    *output = output.beside(logs);
+    logging::start(cli.global.verbose, rust_log.as_deref(), logs)
+        .map_err(|why| Failure::new(Exit::Usage, why))?;
+    if let Command::Serve(_) = &cli.command {
+        *output = output
+            .of_a_server()
+            .doing(|| "cannot start a thread for events".to_owned())?;
+        // What a task says in panic does not wait for a reader either.
+        std::panic::set_hook(Box::new(move |panic| {
+            // There is no better place to say that standard error is gone.
+            let _ = logs.push(format!("{panic}\n"));
+            logs.flush(PANIC);
+        }));
+    }
+    Ok(())
 }
 
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {

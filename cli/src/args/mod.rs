@@ -221,7 +221,8 @@ pub struct Get {
     /// Request field (repeatable)
     #[arg(short = 'H', long, value_name = "NAME:VALUE", value_parser = parse_header)]
     pub header: Vec<(HeaderName, HeaderValue)>,
-    /// Print the response heads and trailers on standard error
+    /// Print the response heads and trailers on standard error, no more than 200 bytes of each value
+    /// and with escapes; --json has all of it
     #[arg(short, long)]
     pub include: bool,
     /// How to connect.

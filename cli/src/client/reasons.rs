@@ -4,6 +4,7 @@ use aqueduct_tokio::error::{
     OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
 };
 use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Refusal, TransportFailure};
+use aqueduct_tokio::protocol::escape::escaped;
 use aqueduct_tokio::protocol::webtransport::{OpenSessionError as SessionRefusal, SessionClose};
 
 use crate::exit::{Exit, Failure, is_certificate_alert};
@@ -25,8 +26,9 @@ pub fn closed(doing: String, reason: &CloseReason) -> Failure {
             return Failure::because(Exit::Certificate, doing, reason.clone());
         };
         let what = format!(
-            "{doing}: the server's certificate is not trusted: {why} \
-             (--cacert and --cert-hash say whom else to trust)"
+            "{doing}: the server's certificate is not trusted: {} \
+             (--cacert and --cert-hash say whom else to trust)",
+            escaped(why)
         );
         return Failure::new(Exit::Certificate, what);
     }

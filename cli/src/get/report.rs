@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aqueduct_tokio::protocol::head::FieldSection;
+use aqueduct_tokio::protocol::head::{Field, FieldSection};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -67,13 +67,15 @@ impl Report {
     }
 }
 
-/// Field lines as text, in their order, without pseudo-header fields. Bytes that are not UTF-8 are
-/// replaced.
+/// The fields without the pseudo-header fields, in their order.
+pub(super) fn message_fields(fields: &FieldSection) -> impl Iterator<Item = Field<'_>> {
+    fields.iter().filter(|field| !field.name.starts_with(b":"))
+}
+
+/// Field lines as text, whole. Bytes that are not UTF-8 are replaced.
 pub(super) fn lines(fields: &FieldSection) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    fields
-        .iter()
-        .filter(|field| !field.name.starts_with(b":"))
+    message_fields(fields)
         .map(|field| (text(field.name), text(field.value)))
         .collect()
 }

@@ -4,11 +4,12 @@ use std::pin::pin;
 
 use aqueduct_tokio::error::WriteError;
 use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::escape::escaped;
 use aqueduct_tokio::protocol::head::FieldSection;
 use aqueduct_tokio::{BodySender, Connection, ResponseReceiver};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
-use super::report::{Report, lines};
+use super::report::{Report, lines, message_fields};
 use super::{Context, Job};
 use crate::chunks::{Sink, Source};
 use crate::client::{read_failed, request_failed, write_failed};
@@ -202,26 +203,22 @@ async fn receive(
         .await
         .map_err(|error| read_failed(doing(), error))?;
     if let Some(trailers) = trailers {
-        let trailers = lines(trailers.fields());
-        show(context, String::new(), &trailers);
-        report.trailers = Some(trailers);
+        show(context, String::new(), Some(trailers.fields()));
+        report.trailers = Some(lines(trailers.fields()));
     }
     Ok(())
 }
 
 fn show_head(context: &Context, head: &Response<()>) {
-    let fields = head
-        .extensions()
-        .get::<FieldSection>()
-        .map(lines)
-        .unwrap_or_default();
-    show(context, format!("HTTP/3 {}\n", head.status()), &fields);
+    let text = format!("HTTP/3 {}\n", head.status());
+    show(context, text, head.extensions().get());
 }
 
 /// With `--include`, prints a field section on standard error.
-fn show(context: &Context, mut text: String, fields: &[(String, String)]) {
+fn show(context: &Context, mut text: String, fields: Option<&FieldSection>) {
     if context.options.include {
-        for (name, value) in fields {
+        for field in fields.into_iter().flat_map(message_fields) {
+            let (name, value) = (escaped(field.name), escaped(field.value));
             text.push_str(&format!("{name}: {value}\n"));
         }
         context.progress.above(|| context.output.remark(&text));

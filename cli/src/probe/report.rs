@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aqueduct_tokio::protocol::endpoint::PeerParameters;
+use aqueduct_tokio::protocol::escape::escaped;
 use aqueduct_tokio::protocol::settings::{SettingId, Settings};
 use aqueduct_tokio::protocol::webtransport::OpenSessionError as Refusal;
 use aqueduct_tokio::protocol::webtransport::dialect::Negotiated;
@@ -66,7 +67,7 @@ impl Attempt {
                     }
                 }
                 if let Some(protocol) = protocol {
-                    text += &format!("; protocol {protocol}");
+                    text += &format!("; protocol {}", escaped(protocol));
                 }
                 text += &match max_datagram_size {
                     Some(size) => format!("; datagrams of up to {size} bytes"),
@@ -122,7 +123,10 @@ impl Report {
         };
         line("handshake", &units::duration(self.handshake));
         line("round trip", &units::duration(self.rtt));
-        line("ALPN", self.alpn.as_deref().unwrap_or("none"));
+        line(
+            "ALPN",
+            &escaped(self.alpn.as_deref().unwrap_or("none")).to_string(),
+        );
         if let Some(prints) = &self.fingerprints {
             let more = match self.certificates {
                 1 => String::new(),

@@ -76,7 +76,7 @@ impl Events {
     fn print(self, event: &str, fields: Value) {
         // A reader that has gone away is no reason to stop serving.
         if self.output.is_json()
-            && let Err(error) = self.output.result(event, "", fields)
+            && let Err(error) = self.output.event(event, fields)
         {
             tracing::debug!(%error, "cannot print an event");
         }

@@ -32,7 +32,7 @@ impl Facts {
 
     /// Prints one line: text, or exactly these members as JSON.
     pub(super) fn print(&self, output: Output) -> io::Result<()> {
-        output.object(&self.to_text(), self.to_json())
+        output.object(&self.to_text(), &self.to_json())
     }
 
     fn to_text(self) -> String {

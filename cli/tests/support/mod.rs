@@ -7,11 +7,15 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use aqueduct_cli::args;
+use aqueduct_cli::client::{Client, Dialer};
+use aqueduct_cli::output::Output;
+use aqueduct_cli::record::Recording;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -101,6 +105,7 @@ fn command<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) ->
 pub struct Server {
     child: Child,
     lines: BufReader<ChildStdout>,
+    stderr: Option<ChildStderr>,
     /// The first line.
     pub ready: Value,
     folder: TempDir,
@@ -110,6 +115,17 @@ impl Server {
     /// With the demonstration and further arguments.
     #[track_caller]
     pub fn start(arguments: &[&str]) -> Self {
+        Self::begin(arguments, false)
+    }
+
+    /// The same, with a pipe as its standard error that nobody reads before [`Server::rest`].
+    #[track_caller]
+    pub fn unread(arguments: &[&str]) -> Self {
+        Self::begin(arguments, true)
+    }
+
+    #[track_caller]
+    fn begin(arguments: &[&str], pipe: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cert = folder.path().join("cert.pem");
         let fixed = ["serve", "--json", "--listen", "127.0.0.1:0", "--cert-out"];
@@ -117,13 +133,19 @@ impl Server {
         let mut child = command
             .arg(&cert)
             .args(arguments)
+            .stderr(if pipe {
+                Stdio::piped()
+            } else {
+                Stdio::inherit()
+            })
             .spawn()
             .expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let ready = next_line(&mut lines);
         Self {
-            child,
             lines,
+            stderr: child.stderr.take(),
+            child,
             ready,
             folder,
         }
@@ -157,6 +179,33 @@ impl Server {
     #[track_caller]
     pub fn line(&mut self) -> Value {
         next_line(&mut self.lines)
+    }
+
+    /// What is left on standard output and standard error to their ends.
+    pub fn rest(&mut self) -> (String, String) {
+        let mut err = self.stderr.take().expect("it was piped");
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            err.read_to_string(&mut text).map(|_| text)
+        });
+        let mut stdout = String::new();
+        self.lines.read_to_string(&mut stdout).unwrap();
+        (stdout, stderr.join().unwrap().unwrap())
+    }
+
+    /// A connection of a client in this process that trusts this server.
+    pub async fn connect(&self) -> Client {
+        let url = self.url("/");
+        let cert = self.cert();
+        let arguments = ["aqueduct", "wt", &url, "--cacert", cert.to_str().unwrap()];
+        let cli = args::parse(arguments.map(Into::into)).expect("arguments");
+        let args::Command::Wt(wt) = cli.command else {
+            panic!("another command")
+        };
+        let output = Output::new(true);
+        let dialer = Dialer::new(&wt.connect, &Recording::default(), output).expect("a dialer");
+        let dialer = dialer.http(wt.webtransport.config());
+        dialer.dial(&wt.url).await.expect("a connection")
     }
 
     /// Sends a signal by its name.
