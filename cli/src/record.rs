@@ -18,10 +18,21 @@ const NUMBERS: u64 = 1_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Recording(Option<Shared>);
 
+/// The last line of a recording that was ended by its limit.
+const LAST: &str = "# the recording ends here: its limit is reached (--record-limit)\n";
+
+/// The file, up to its limit.
+#[derive(Debug)]
+struct Sheet {
+    file: BufWriter<File>,
+    /// Bytes that may follow; `None` after the last line.
+    room: Option<u64>,
+}
+
 /// Endpoints that share a port, or race for a connection, share the file.
 #[derive(Clone, Debug)]
 struct Shared {
-    file: Arc<Mutex<BufWriter<File>>>,
+    sheet: Arc<Mutex<Sheet>>,
     endpoints: Arc<AtomicU64>,
     options: Options,
 }
@@ -37,7 +48,10 @@ impl Recording {
         };
         let file = File::create(path).doing(|| format!("cannot record to `{}`", path.display()))?;
         Ok(Self(Some(Shared {
-            file: Arc::new(Mutex::new(BufWriter::new(file))),
+            sheet: Arc::new(Mutex::new(Sheet {
+                file: BufWriter::new(file),
+                room: Some(options.record_limit),
+            })),
             endpoints: Arc::default(),
             options: Options::default()
                 .secrets(options.record_secrets)
@@ -79,15 +93,69 @@ impl Recording {
 }
 
 impl Write for Shared {
-    /// All of it at once, so that lines stay whole.
+    /// All of it at once, so that lines stay whole. After an error the endpoint that wrote tells it
+    /// and writes no more.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(lines)?;
-        Ok(lines.len())
+        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = || io::Error::other("its limit is reached (--record-limit)");
+        let room = sheet.room.ok_or_else(full)?;
+        let after = room.checked_sub(lines.len() as u64);
+        match after.filter(|after| *after >= LAST.len() as u64) {
+            Some(after) => {
+                sheet.room = Some(after);
+                sheet.file.write_all(lines)?;
+                Ok(lines.len())
+            }
+            None => {
+                sheet.room = None;
+                sheet.file.write_all(LAST.as_bytes())?;
+                sheet.file.flush()?;
+                Err(full())
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.flush()
+        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
+        sheet.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn shared(limit: u64) -> (tempfile::TempDir, Shared) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Record {
+            record: Some(folder.path().join("file")),
+            record_limit: limit,
+            record_secrets: false,
+            record_transport: false,
+        };
+        let Recording(Some(shared)) = Recording::begin(&options).unwrap() else {
+            panic!("it is asked for");
+        };
+        (folder, shared)
+    }
+
+    #[test]
+    fn a_recording_is_as_long_as_its_limit_and_no_longer() {
+        let limit = 200 + LAST.len() as u64;
+        let line = "x".repeat(99) + "\n";
+        for (last, fits) in [(100, true), (101, false)] {
+            let (folder, mut shared) = shared(limit);
+            let written = |shared: &mut Shared, len: usize| shared.write(&vec![b'y'; len]);
+            shared.write_all(line.as_bytes()).unwrap();
+            assert_eq!(written(&mut shared, last).is_ok(), fits);
+            // Whoever shares the file is told, too.
+            written(&mut shared.clone(), 1).unwrap_err();
+            written(&mut shared, 1).unwrap_err();
+            let text = fs::read_to_string(folder.path().join("file")).unwrap();
+            assert_eq!(text.len() as u64, if fits { limit } else { limit - 100 });
+            assert!(text.starts_with(&line) && text.ends_with(LAST), "{text}");
+        }
     }
 }

@@ -118,3 +118,35 @@ fn a_file_that_cannot_be_written_is_told_before_anything_else() {
     let run = aqueduct(["serve", "--record", "/nonexistent/folder/file"]);
     run.expect(1, "cannot record to `/nonexistent/folder/file`");
 }
+
+#[test]
+fn a_recording_ends_at_its_limit_and_the_serving_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.rec");
+    let limit = ["--record", text(&file), "--record-limit", "8KiB"];
+    let mut server = Server::unread(&limit);
+    for _ in 0..3 {
+        let path = server.url("/bytes/200000");
+        assert_eq!(server.run(&["get", &path]).ok().stdout.len(), 200_000);
+    }
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let (_, stderr) = server.rest();
+    let told = "the recording cannot be written and ends here error=its limit is reached";
+    assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+    let recorded = fs::read_to_string(&file).unwrap();
+    assert!(recorded.len() <= 8 << 10, "{}", recorded.len());
+    assert!(
+        recorded
+            .lines()
+            .last()
+            .unwrap()
+            .starts_with("# the recording ends here")
+    );
+    let lines = aqueduct(["replay", text(&file)]).ok().text();
+    assert!(
+        lines.contains("; the recording stops before its end\n"),
+        "{lines}"
+    );
+    aqueduct(["serve", "--record", text(&file), "--record-limit", "1000"]).expect(2, "1KiB");
+}

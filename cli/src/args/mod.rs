@@ -138,6 +138,10 @@ pub struct Serve {
     #[cfg(feature = "qlog")]
     #[arg(long, value_name = "DIR")]
     pub qlog: Option<PathBuf>,
+    /// How long the traces of this run may be, together; they end there, all else goes on
+    #[cfg(feature = "qlog")]
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = record::parse_limit)]
+    pub qlog_limit: u64,
 }
 
 /// An adapter between the core and the system.
@@ -186,6 +190,10 @@ pub struct Connect {
     #[cfg(feature = "qlog")]
     #[arg(long, global = true, value_name = "DIR")]
     pub qlog: Option<PathBuf>,
+    /// How long the traces of this run may be, together; they end there, all else goes on
+    #[cfg(feature = "qlog")]
+    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = record::parse_limit)]
+    pub qlog_limit: u64,
 }
 
 impl Connect {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::units::parse_bytes;
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   aqueduct serve --record bug.rec                  until the bug shows
@@ -11,12 +13,16 @@ Examples:
   aqueduct replay bug.rec --events --connection 3  what the application of one connection saw";
 
 /// What is written down.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct Record {
     /// Write what HTTP/3 is told and does to this file, for `replay` and for bug reports; bodies,
     /// paths and values of fields are masked, hosts are not, keys and peers' addresses are never in it
     #[arg(long, global = true, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// End the recording before it is longer than this, with a line that says so; up to there it can
+    /// be replayed, and all else goes on
+    #[arg(long, global = true, value_name = "SIZE", default_value = "256MiB", value_parser = parse_limit)]
+    pub record_limit: u64,
     /// Keep bodies, paths and values of fields in the recording: passwords and cookies too
     #[arg(long, global = true, requires = "record")]
     pub record_secrets: bool,
@@ -40,4 +46,15 @@ pub struct Replay {
     /// Only the connection of this number
     #[arg(long, value_name = "N")]
     pub connection: Option<u64>,
+}
+
+/// The shortest limit of a file.
+const SHORTEST: u64 = 1 << 10;
+
+/// The limit of a file that has to have a beginning and an end.
+pub(super) fn parse_limit(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        bytes if bytes < SHORTEST => Err("a file needs at least 1KiB".to_owned()),
+        bytes => Ok(bytes),
+    }
 }

@@ -132,7 +132,7 @@ impl Dialer {
         let config = EndpointConfig::client().transport(transport).doing(doing)?;
         #[cfg(feature = "qlog")]
         let config = match &self.how.qlog {
-            Some(folder) => config.qlog(crate::qlog::factory(folder)?),
+            Some(folder) => config.qlog(crate::qlog::factory(folder, self.how.qlog_limit)?),
             None => config,
         };
         Endpoint::with_socket(self.recording.of(config), socket).doing(doing)

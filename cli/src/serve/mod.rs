@@ -158,7 +158,7 @@ fn endpoint(
     let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
     #[cfg(feature = "qlog")]
     let config = match &options.qlog {
-        Some(folder) => config.qlog(crate::qlog::factory(folder)?),
+        Some(folder) => config.qlog(crate::qlog::factory(folder, options.qlog_limit)?),
         None => config,
     };
     Server::bind(options, recording.of(config)).doing(doing)
