@@ -23,6 +23,7 @@
 //! | [`roundtrips`] | datagrams there and back: matching and statistics |
 //! | [`serve`] | `aqueduct serve` |
 //! | [`signals`] | what ends a server |
+//! | [`throttle`] | warnings that others cause, one a second |
 //! | [`tls`] | rustls configurations and what a client trusts |
 //! | [`units`] | bytes, rates and durations, read and written |
 //! | [`wt`] | `aqueduct wt` |
@@ -49,6 +50,7 @@ pub mod replay;
 pub mod roundtrips;
 pub mod serve;
 pub mod signals;
+pub mod throttle;
 pub mod tls;
 pub mod units;
 pub mod wt;

@@ -1,8 +1,15 @@
 //! The single page to try WebTransport from a browser, and the plain HTTP server behind `--page`.
+//!
+//! The server is hyper's, with one request for each connection: nothing is kept idle or pipelined
+//! then, and a deadline for the whole bounds each wait within. A browser that loads one page loses
+//! nothing by it.
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,10 +20,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::identity::Sha256Digest;
+use crate::throttle::Throttle;
 
 const HTML: &str = include_str!("../page/index.html");
 const STYLE: &str = include_str!("../page/style.css");
@@ -24,10 +33,18 @@ const SCRIPT: &str = include_str!("../page/app.js");
 
 /// Connections open at once; a page in a browser needs one or two.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a connection may take to send the head of a request.
+/// Those of one address, or of one /64 of IPv6.
+const PER_ADDRESS: usize = 16;
+/// How long a connection may take to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take for its request and the answer.
+const LIFETIME: Duration = Duration::from_secs(30);
+/// The longest head, in bytes.
+const MAX_HEAD: usize = 16 << 10;
 /// How long open connections get to finish after the shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+static FAILED: Throttle = Throttle::new();
 
 /// What the page must know about the WebTransport server.
 #[derive(Clone, Debug)]
@@ -149,47 +166,31 @@ impl Page {
 /// request for a moment. Dropping the future closes everything at once.
 pub async fn serve(listener: TcpListener, page: Page, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
-    let (stop, _) = tokio::sync::watch::channel(());
+    let (stop, _) = watch::channel(());
     let mut connections = JoinSet::new();
+    let mut places = Places::default();
     loop {
-        let full = connections.len() >= MAX_CONNECTIONS;
-        let socket = tokio::select! {
+        let (socket, remote) = tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((socket, _)) => socket,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: others may end meanwhile.
-                    tracing::warn!(%error, "cannot accept a connection for the page");
+                    if let Some(count) = FAILED.occasion(std::time::Instant::now()) {
+                        tracing::warn!(%error, count, "cannot accept a connection for the page");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             },
         };
-        let page = page.clone();
-        let mut stopped = stop.subscribe();
-        connections.spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let response = page.answer(request.method(), request.uri().path());
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let mut connection = pin!(
-                http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIMEOUT)
-                    .serve_connection(TokioIo::new(socket), service)
-            );
-            let ended = tokio::select! {
-                ended = &mut connection => ended,
-                _ = stopped.changed() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection for the page failed");
-            }
-        });
+        let of = network(remote.ip());
+        places.make_room(of);
+        let busy = Arc::new(AtomicBool::new(false));
+        let work = answer(socket, page.clone(), Arc::clone(&busy), stop.subscribe());
+        let task = connections.spawn(work);
+        places.taken.push(Place { of, busy, task });
     }
     drop(listener);
     drop(stop);
@@ -199,10 +200,97 @@ pub async fn serve(listener: TcpListener, page: Page, shutdown: impl Future<Outp
     }
 }
 
+/// Answers one request, and closes the connection.
+async fn answer(
+    socket: TcpStream,
+    page: Page,
+    busy: Arc<AtomicBool>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        busy.store(true, Ordering::Relaxed);
+        let response = page.answer(request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(socket), service)
+    );
+    let whole = async {
+        tokio::select! {
+            ended = &mut connection => ended,
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    match tokio::time::timeout(LIFETIME, whole).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection for the page failed"),
+        Err(_) => tracing::debug!("a connection for the page took too long"),
+    }
+}
+
+/// The connections of the page, the oldest first.
+#[derive(Debug, Default)]
+struct Places {
+    taken: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    of: IpAddr,
+    /// Whether the head of its request has come.
+    busy: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Places {
+    /// Ends a connection when there is no place for one more: of the same address when that has its
+    /// part, else of the address that has the most. The oldest that has sent no request goes first.
+    /// O(n²) in the places.
+    fn make_room(&mut self, of: IpAddr) {
+        self.taken.retain(|place| !place.task.is_finished());
+        let count = |of: IpAddr| self.taken.iter().filter(|place| place.of == of).count();
+        let holder = if count(of) >= PER_ADDRESS {
+            of
+        } else if self.taken.len() >= MAX_CONNECTIONS {
+            let most = self.taken.iter().max_by_key(|place| count(place.of));
+            most.map_or(of, |place| place.of)
+        } else {
+            return;
+        };
+        let theirs = || {
+            (0..)
+                .zip(&self.taken)
+                .filter(|(_, place)| place.of == holder)
+        };
+        let idle = theirs().find(|(_, place)| !place.busy.load(Ordering::Relaxed));
+        if let Some((at, _)) = idle.or_else(|| theirs().next()) {
+            self.taken.remove(at).task.abort();
+        }
+    }
+}
+
+/// What counts as one address: a host, or the network that a host of IPv6 has for itself.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
+    use tokio::net::TcpSocket;
 
     use super::*;
 
@@ -253,7 +341,7 @@ mod tests {
         );
     }
 
-    async fn exchange(address: std::net::SocketAddr, head: &str) -> String {
+    async fn exchange(address: SocketAddr, head: &str) -> String {
         let mut socket = TcpStream::connect(address).await.unwrap();
         let request = format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
@@ -292,5 +380,130 @@ mod tests {
         stop.send(()).unwrap();
         server.await.unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    /// A page of more than any buffer on the way holds.
+    fn large() -> Page {
+        let mut page = page();
+        page.html = vec![b'x'; 8 << 20].into();
+        let length = page.html.len().into();
+        page.fields.insert(header::CONTENT_LENGTH, length);
+        page
+    }
+
+    /// A server that ends with the runtime.
+    async fn served(page: Page) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, page, std::future::pending()));
+        address
+    }
+
+    /// A connection from an address of this host, which reads little by itself.
+    async fn from(host: u8, to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, host], 0)))
+            .unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    /// What comes until the end, however it ends.
+    async fn rest(socket: &mut TcpStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A reset is an end, too.
+        let _ = socket.read_to_end(&mut bytes).await;
+        bytes
+    }
+
+    /// Whether the server has left a connection that waits for more.
+    async fn is_open(socket: &mut TcpStream) -> bool {
+        let mut byte = [0];
+        let read = socket.read(&mut byte);
+        tokio::time::timeout(Duration::from_millis(200), read)
+            .await
+            .is_err()
+    }
+
+    const PIPELINED: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    #[tokio::test]
+    async fn one_request_is_answered_however_many_are_pipelined() {
+        let mut socket = from(1, served(page()).await).await;
+        socket.write_all(PIPELINED).await.unwrap();
+        let text = rest(&mut socket).await;
+        let text = String::from_utf8_lossy(&text);
+        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 1);
+        assert!(text.contains("connection: close"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_and_an_answer_that_is_not_read_have_deadlines() {
+        let address = served(large()).await;
+        let begun = tokio::time::Instant::now();
+        let mut slow = from(1, address).await;
+        slow.write_all(b"GET / HT").await.unwrap();
+        rest(&mut slow).await;
+        assert!(
+            (HEAD_TIMEOUT..LIFETIME).contains(&begun.elapsed()),
+            "{:?}",
+            begun.elapsed()
+        );
+
+        let mut unread = from(1, address).await;
+        unread.write_all(PIPELINED).await.unwrap();
+        tokio::time::sleep(LIFETIME + Duration::from_secs(1)).await;
+        let read = rest(&mut unread).await.len();
+        assert!(read > 0 && read < 8 << 20, "{read} bytes");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_long_is_refused() {
+        let mut socket = from(1, served(page()).await).await;
+        let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(MAX_HEAD));
+        socket.write_all(long.as_bytes()).await.unwrap();
+        assert!(rest(&mut socket).await.starts_with(b"HTTP/1.1 431 "));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_has_its_part_and_its_oldest_idle_connection_goes_first() {
+        let address = served(page()).await;
+        let mut held = Vec::new();
+        for _ in 0..PER_ADDRESS {
+            held.push(from(1, address).await);
+        }
+        let mut other = from(2, address).await;
+        for socket in &mut held {
+            assert!(is_open(socket).await);
+        }
+        held.push(from(1, address).await);
+        assert!(!is_open(&mut held[0]).await, "the oldest");
+        assert!(is_open(&mut held[1]).await && is_open(&mut other).await);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn unread_answers_on_every_place_keep_nobody_out() {
+        let address = served(large()).await;
+        let mut held = Vec::new();
+        for at in 0..MAX_CONNECTIONS {
+            let mut socket = from(2 + (at / PER_ADDRESS) as u8, address).await;
+            socket.write_all(PIPELINED).await.unwrap();
+            held.push(socket);
+        }
+        let response = exchange(address, "GET /nowhere").await;
+        assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
+        let response = exchange(address, "GET /").await;
+        assert!(response.len() > 8 << 20);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());
+        assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));
+        assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));
+        assert!(same("::ffff:10.0.0.1", "10.0.0.1") && !same("10.0.0.1", "10.0.0.2"));
     }
 }
