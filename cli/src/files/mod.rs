@@ -12,6 +12,7 @@
 mod conditional;
 mod mime;
 mod path;
+mod places;
 mod range;
 
 use std::fs::{self, File, Metadata};
@@ -22,8 +23,12 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+pub use places::{Place, Places, Share};
+
 use conditional::{Outcome, Validators};
 use range::Ranged;
+
+use crate::throttle::Throttle;
 
 /// A folder whose files are served.
 #[derive(Clone, Debug)]
@@ -273,11 +278,25 @@ fn status_of(error: &io::Error) -> StatusCode {
         // A loop of links has no stable kind yet.
         _ if error.raw_os_error() == Some(ELOOP) => StatusCode::NOT_FOUND,
         _ => {
-            tracing::warn!(%error, "cannot read a file");
-            StatusCode::INTERNAL_SERVER_ERROR
+            if let Some(count) = UNREADABLE.occasion(std::time::Instant::now()) {
+                tracing::warn!(%error, count, "cannot read a file");
+            }
+            match error.raw_os_error() {
+                Some(code) if cfg!(unix) && SCARCE.contains(&code) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            }
         }
     }
 }
+
+/// Files that could not be read, of all clients.
+static UNREADABLE: Throttle = Throttle::new();
+
+/// Want of memory, and too many open files in the system or the process: 12, 23 and 24 on every
+/// Unix.
+const SCARCE: [i32; 3] = [12, 23, 24];
 
 /// "Too many symbolic links": 40 on Linux, 62 on macOS and the BSDs; unused on Windows.
 const ELOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };

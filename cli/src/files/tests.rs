@@ -292,3 +292,12 @@ fn a_named_pipe_does_not_block_the_server() {
     assert!(made.success());
     assert_eq!(site.get("/pipe").status, 404);
 }
+
+#[cfg(unix)]
+#[test]
+fn want_of_descriptors_passes_and_a_broken_disk_does_not() {
+    for (code, status) in [(12, 503), (23, 503), (24, 503), (5, 500)] {
+        let error = io::Error::from_raw_os_error(code);
+        assert_eq!(status_of(&error).as_u16(), status, "{error}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What the answers to requests are made of.
 
 use aqueduct_tokio::ServerRequest;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 /// Why an answer came to no good end.
 pub(super) type Unanswered = Box<dyn std::error::Error + Send + Sync>;
@@ -15,21 +15,21 @@ pub(super) async fn refuse(
     explain(stream, method, status, &format!("{status}"), None).await
 }
 
-/// An answer of one line of text.
+/// An answer of one line of text, with a field more if there is one.
 pub(super) async fn explain(
     mut stream: ServerRequest,
     method: &Method,
     status: StatusCode,
     text: &str,
-    allow: Option<&'static str>,
+    field: Option<(HeaderName, &'static str)>,
 ) -> Result<(), Unanswered> {
     let text = bytes::Bytes::from(format!("{text}\n"));
     let mut fields = HeaderMap::new();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     fields.insert(header::CONTENT_TYPE, plain);
     fields.insert(header::CONTENT_LENGTH, text.len().into());
-    if let Some(allow) = allow {
-        fields.insert(header::ALLOW, HeaderValue::from_static(allow));
+    if let Some((name, value)) = field {
+        fields.insert(name, HeaderValue::from_static(value));
     }
     let head = response(status, fields);
     if method == Method::HEAD {

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use aqueduct_tokio::{Connection, ServerRequest};
 use http::{Method, Request, StatusCode};
 
-use super::answer::refuse;
+use super::answer::{Unanswered, refuse};
 use super::{Site, demo, files, session};
 use crate::demo::http::{HttpAction, route};
+use crate::files::Share;
 
 /// Takes requests and sessions until the connection is over.
 pub(super) async fn run(connection: Connection, site: Arc<Site>) {
     let remote = connection.remote_address();
     tracing::info!(?remote, "a client connected");
+    let share = site.places.share();
     loop {
         tokio::select! {
             request = connection.accept_request() => {
                 let Some((head, stream)) = request else { break };
-                tokio::spawn(serve(head, stream, connection.clone(), site.clone()));
+                let asked = Asked { head, stream, connection: connection.clone(), share: share.clone() };
+                tokio::spawn(serve(asked, site.clone()));
             }
             request = connection.accept_session() => {
                 let Some(request) = request else { break };
@@ -30,19 +33,47 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
     }
 }
 
-async fn serve(head: Request<()>, stream: ServerRequest, connection: Connection, site: Arc<Site>) {
-    let (method, path) = (head.method().clone(), head.uri().path().to_owned());
+/// A request, and the connection that it came on.
+struct Asked {
+    head: Request<()>,
+    stream: ServerRequest,
+    connection: Connection,
+    /// What the connection may have of the open files.
+    share: Share,
+}
+
+/// Answers a request, until the client wants no answer any more.
+async fn serve(asked: Asked, site: Arc<Site>) {
+    let (method, path) = (
+        asked.head.method().clone(),
+        asked.head.uri().path().to_owned(),
+    );
     tracing::info!(%method, path, "request");
-    let done = match choose(&head, &site) {
+    let cancelled = asked.stream.cancelled();
+    tokio::select! {
+        biased;
+        done = answer(asked, &site) => if let Err(error) = done {
+            // Most often the client went away, which is its right.
+            tracing::info!(%method, path, error, "a request was not answered to its end");
+        },
+        // The answer is dropped in the middle of whatever it waits for.
+        Some(why) = cancelled => tracing::info!(%method, path, %why, "a request was given up"),
+    }
+}
+
+async fn answer(asked: Asked, site: &Site) -> Result<(), Unanswered> {
+    let Asked {
+        head,
+        stream,
+        connection,
+        share,
+    } = asked;
+    match choose(&head, site) {
         Choice::Demo(action, page) => {
             demo::run(action, &head, stream, &connection, page, site.drain).await
         }
-        Choice::File(root) => files::run(root.clone(), head, stream).await,
-        Choice::Refuse(status) => refuse(stream, &method, status).await,
-    };
-    if let Err(error) = done {
-        // Most often the client went away, which is its right.
-        tracing::info!(%method, path, error, "a request was not answered to its end");
+        Choice::File(root) => files::run(root.clone(), share, head, stream).await,
+        Choice::Refuse(status) => refuse(stream, head.method(), status).await,
     }
 }
 

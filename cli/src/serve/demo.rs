@@ -65,7 +65,8 @@ pub(super) async fn run(
         }
         HttpAction::MethodNotAllowed(allow) => {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            explain(stream, method, status, &status.to_string(), Some(allow)).await
+            let allow = Some((header::ALLOW, allow));
+            explain(stream, method, status, &status.to_string(), allow).await
         }
         HttpAction::BadRequest(why) => {
             explain(stream, method, StatusCode::BAD_REQUEST, &why, None).await

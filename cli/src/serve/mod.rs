@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::args::{Runtime, Serve};
 use crate::exit::{Context as _, Exit, Failure};
-use crate::files::Root;
+use crate::files::{Places, Root};
 use crate::identity::Identity;
 use crate::output::{Output, unprinted};
 use crate::page::{self, Page};
@@ -39,6 +39,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 struct Site {
     /// The folder to serve files from.
     root: Option<Root>,
+    /// How many of its files may be open.
+    places: Places,
     /// The demonstration's page; `None` when there is no demonstration.
     demo: Option<Page>,
     /// Whose pages may open sessions.
@@ -81,6 +83,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
     };
     let site = Arc::new(Site {
         root,
+        places: Places::of_process(),
         demo: options.demo_enabled().then(|| facts.page_for_h3()),
         origins: Origins::new(
             options

@@ -92,7 +92,13 @@ pub fn aqueduct<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I
 }
 
 fn command<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(PROGRAM);
+    prepared(Command::new(PROGRAM), arguments)
+}
+
+fn prepared<I: AsRef<std::ffi::OsStr>>(
+    mut command: Command,
+    arguments: impl IntoIterator<Item = I>,
+) -> Command {
     command
         .args(arguments)
         .env_remove("RUST_LOG")
@@ -124,12 +130,27 @@ impl Server {
         Self::begin(arguments, true)
     }
 
+    /// The same in a process that may have so many descriptors.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn with_descriptors(count: u32, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, PROGRAM]);
+        Self::begin_with(shell, arguments, true)
+    }
+
     #[track_caller]
     fn begin(arguments: &[&str], pipe: bool) -> Self {
+        Self::begin_with(Command::new(PROGRAM), arguments, pipe)
+    }
+
+    #[track_caller]
+    fn begin_with(program: Command, arguments: &[&str], pipe: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cert = folder.path().join("cert.pem");
         let fixed = ["serve", "--json", "--listen", "127.0.0.1:0", "--cert-out"];
-        let mut command = command(fixed);
+        let mut command = prepared(program, fixed);
         let mut child = command
             .arg(&cert)
             .args(arguments)
@@ -191,6 +212,12 @@ impl Server {
         let mut stdout = String::new();
         self.lines.read_to_string(&mut stdout).unwrap();
         (stdout, stderr.join().unwrap().unwrap())
+    }
+
+    /// The lines of standard error, as they come.
+    pub fn logs(&mut self) -> impl Iterator<Item = String> + use<> {
+        let stderr = self.stderr.take().expect("it was piped");
+        BufReader::new(stderr).lines().map_while(Result::ok)
     }
 
     /// A connection of a client in this process that trusts this server.
