@@ -7,8 +7,8 @@ mod capsules_random;
 mod datagrams;
 mod errors;
 mod failed;
-mod open_requests;
 mod faults;
+mod open_requests;
 mod share;
 
 use std::collections::VecDeque;

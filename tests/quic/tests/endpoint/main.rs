@@ -59,7 +59,7 @@ fn a_handshake_agrees_on_h3_and_tells_both_ends() {
     assert!(!ours.is_handshaking());
     let peer = ours.peer_parameters().expect("the handshake is complete");
     assert_eq!(peer.max_idle_timeout, 30_000);
-    assert_eq!(peer.initial_max_streams_bidi, 128);
+    assert_eq!(peer.initial_max_streams_bidi, 100);
     assert_eq!(peer.max_datagram_frame_size, Some(65_535));
     let (mut a, mut b) = ([0; 32], [0; 32]);
     ours.export_keying_material(&mut a, b"EXPORTER", b"")
