@@ -1,6 +1,7 @@
 //! Handles that are always ready give way, small pieces are joined, and the driver
 //! holds the lock for a bounded number of events.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -81,6 +82,28 @@ fn one_byte_frames_are_read_in_joined_pieces() {
     client.finish().expect("open");
     let all = net.run(server.read_to_end(5000)).expect("whole");
     assert_eq!((all.len(), &all[1..]), (1001, &large[..]));
+}
+
+/// What `AsyncRead` and `read` do.
+#[test]
+fn one_byte_frames_fill_a_buffer() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let (mut client, mut server) = net.post(&ours, &theirs);
+    for _ in 0..600 {
+        net.run(client.send_data(Bytes::from_static(b"x")))
+            .expect("room");
+    }
+    net.settle();
+    let (mut bytes, mut reads) = (0, 0);
+    let mut buffer = [0; 4096];
+    while bytes < 600 {
+        let recv = &mut server.recv.0;
+        let read = net.run(poll_fn(|cx| recv.poll_read(cx, &mut buffer)));
+        bytes += read.expect("open").expect("not the end");
+        reads += 1;
+    }
+    assert!(reads <= 4, "{reads} reads of 600 frames");
 }
 
 #[test]
