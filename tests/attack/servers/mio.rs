@@ -168,9 +168,11 @@ fn read(access: &mut Access<'_>, stream: StreamKey) -> Result<bool, Box<dyn Erro
 
 /// Writes what is taken; there is always more.
 fn write(access: &mut Access<'_>, stream: StreamKey) -> Result<bool, Box<dyn Error>> {
-    let mut chunks = [Bytes::from_static(&[0; 16_384])];
-    while access.send(stream)?.write(&mut chunks)? > 0 {
-        chunks = [Bytes::from_static(&[0; 16_384])];
-    }
+    // Content of its own: what is not sent is held.
+    while access
+        .send(stream)?
+        .write(&mut [Bytes::from(vec![0; 16_384])])?
+        > 0
+    {}
     Ok(false)
 }

@@ -59,7 +59,8 @@ async fn answer(path: &str, mut stream: ServerRequest) -> Outcome {
         "/big" => {
             stream.send_response(Response::new(()))?;
             loop {
-                stream.send_data(Bytes::from_static(&[0; 16_384])).await?;
+                // Content of its own: what is not sent is held.
+                stream.send_data(Bytes::from(vec![0; 16_384])).await?;
             }
         }
         "/deaf" => return std::future::pending().await,

@@ -31,6 +31,8 @@ pub struct Attack {
     pub lasting: bool,
     /// The server must reset streams or close connections.
     pub cut: bool,
+    /// Newcomers come to the page over HTTP/1.1.
+    pub page: bool,
     /// Further arguments of the server.
     pub args: &'static [&'static str],
     /// Does it, until [`Attacker::on`] says no.
@@ -50,6 +52,7 @@ impl Attack {
             connections: 1,
             lasting: false,
             cut: false,
+            page: false,
             args: &[],
             run,
         }
@@ -73,6 +76,13 @@ impl Attack {
     #[must_use]
     pub const fn cut(mut self) -> Self {
         self.cut = true;
+        self
+    }
+
+    /// It is the page that newcomers are to be served by.
+    #[must_use]
+    pub const fn page(mut self) -> Self {
+        self.page = true;
         self
     }
 

@@ -2,8 +2,8 @@
 //! when it was due, so that a server that stalls is not asked less often.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -207,4 +207,17 @@ pub fn newcomer(kind: Kind, server: SocketAddr, limit: Duration) -> io::Result<O
         }
     }
     Ok(None)
+}
+
+/// The same of somebody who wants the page over HTTP/1.1.
+#[must_use]
+pub fn visitor(page: SocketAddr, limit: Duration) -> Option<Duration> {
+    let began = Instant::now();
+    let mut socket = TcpStream::connect_timeout(&page, limit).ok()?;
+    socket.set_read_timeout(Some(limit)).ok()?;
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    socket.write_all(request).ok()?;
+    let mut answer = [0; 15];
+    socket.read_exact(&mut answer).ok()?;
+    (&answer == b"HTTP/1.1 200 OK").then(|| began.elapsed())
 }

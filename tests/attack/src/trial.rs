@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::attacker::{Attack, Attacker};
 use crate::attacks;
-use crate::honest::{Honest, Seen, newcomer};
+use crate::honest::{Honest, Seen, newcomer, visitor};
 use crate::report::{Memory, Row};
 use crate::server::{Kind, Server};
 
@@ -90,6 +90,15 @@ pub fn raid(attack: Attack, server: &Server, seed: u64, time: Duration) -> io::R
     Ok(attacker.ops + attacker.net.ops())
 }
 
+/// How long somebody new waits for an answer, where newcomers matter.
+fn comes(attack: Attack, server: &Server) -> io::Result<Option<Duration>> {
+    let limit = Duration::from_secs(5);
+    match server.page {
+        Some(page) if attack.page => Ok(visitor(page, limit)),
+        _ => newcomer(server.kind, server.address, limit),
+    }
+}
+
 /// Starts a server, attacks it, and looks at it before, meanwhile and afterwards.
 ///
 /// # Errors
@@ -110,7 +119,7 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
     let began = Instant::now();
     thread::sleep(times.attack * 2 / 3);
     // Whoever comes in the middle of it is served, too.
-    let newcomer_took = newcomer(kind, server.address, Duration::from_secs(5))?;
+    let newcomer_took = comes(attack, &server)?;
     thread::sleep(times.attack.saturating_sub(began.elapsed()));
     let under = honest.seen();
     let lasted = began.elapsed();
@@ -138,7 +147,7 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
         plain = honest.seen();
         raid.end()?;
     }
-    let served = newcomer(kind, server.address, Duration::from_secs(5))?.is_some();
+    let served = comes(attack, &server)?.is_some();
     Ok(Row {
         attack,
         kind,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::attacker::{Attack, Attacker};
 use crate::server::Kind;
 
-pub(super) const ATTACK: Attack = Attack::new("page_pipeline", "64 TCP connections that pipeline and never read", run).by(64).on(&[Kind::Program]);
+pub(super) const ATTACK: Attack = Attack::new("page_pipeline", "64 TCP connections that pipeline and never read", run).by(64)
+.page().on(&[Kind::Program]);
 
 fn run(a: &mut Attacker) {
     let Some(page) = a.page else {
