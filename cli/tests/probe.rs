@@ -53,3 +53,20 @@ fn what_cannot_be_probed_has_an_exit_code() {
     let url = format!("https://{}/", silent.local_addr().unwrap());
     aqueduct(["probe", &url, "--insecure", "--connect-timeout", "300ms"]).expect(1, "no answer");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_packet_that_the_system_does_not_send_is_told_from_silence() {
+    // Nobody may broadcast without asking for it.
+    let to = ["--connect-to", "255.255.255.255:4433"];
+    let probe = [
+        "probe",
+        "https://localhost/",
+        "--insecure",
+        "--connect-timeout",
+        "2s",
+    ];
+    let run = aqueduct(probe.iter().chain(&to));
+    run.expect(1, "the system does not send to it (");
+    assert!(!run.stderr.contains("listening"), "{}", run.stderr);
+}

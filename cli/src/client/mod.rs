@@ -4,7 +4,7 @@ mod race;
 mod reasons;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aqueduct_tokio::protocol::code::Code;
@@ -79,15 +79,27 @@ impl Dialer {
                 .map_err(|_| late("its name was not resolved"))??,
         };
         let left = limit.saturating_sub(begun.elapsed());
+        let tried = Tried::default();
         let race = race::race(addresses, |address| {
-            self.clone().attempt(address, target.clone())
+            self.clone().attempt(address, target.clone(), tried.clone())
         });
-        tokio::time::timeout(left, race)
-            .await
-            .map_err(|_| late("no answer (is an HTTP/3 server listening on this UDP port?)"))?
+        tokio::time::timeout(left, race).await.map_err(|_| {
+            // What stands in the way on this side is not the server's silence.
+            match tried.fault() {
+                Some(fault) => late(&format!(
+                    "the system does not send to it ({fault}), so no answer"
+                )),
+                None => late("no answer (is an HTTP/3 server listening on this UDP port?)"),
+            }
+        })?
     }
 
-    async fn attempt(self, address: SocketAddr, target: Target) -> Result<Client, Failure> {
+    async fn attempt(
+        self,
+        address: SocketAddr,
+        target: Target,
+        tried: Tried,
+    ) -> Result<Client, Failure> {
         let doing = || match place(&target) {
             place if place == address.to_string() => format!("cannot connect to {place}"),
             place => format!("cannot connect to {place} at {address}"),
@@ -95,6 +107,7 @@ impl Dialer {
         tracing::info!(%address, name = target.host(), "connecting");
         let begun = tokio::time::Instant::now();
         let endpoint = self.endpoint(address)?;
+        tried.add(&endpoint);
         let to = aqueduct_tokio::protocol::endpoint::Target::new(
             address,
             target.host(),
@@ -136,6 +149,24 @@ impl Dialer {
             None => config,
         };
         Endpoint::with_socket(self.recording.of(config), socket).doing(doing)
+    }
+}
+
+/// The endpoints of a race.
+#[derive(Clone, Default)]
+struct Tried(Arc<Mutex<Vec<Endpoint>>>);
+
+impl Tried {
+    fn add(&self, endpoint: &Endpoint) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(endpoint.clone());
+    }
+
+    /// What the system said of a datagram that it did not send.
+    fn fault(&self) -> Option<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = all.iter().find_map(Endpoint::socket_fault)?;
+        fault.remote.map(|_| fault.error.to_string())
     }
 }
 
