@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use aqueduct_tokio::Cancelled;
-use aqueduct_tokio::error::ReadError;
+use aqueduct_tokio::error::{ReadError, WriteError};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::tower::{AnswerError, Body, answer, serve};
 use axum::Router;
@@ -230,6 +230,25 @@ async fn a_client_that_leaves_ends_the_answer() {
         let stopped = Cancelled::Stopped(http(Code::H3_REQUEST_CANCELLED));
         assert!(
             matches!(&error, AnswerError::Cancelled(why) if *why == stopped),
+            "{error:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_belies_its_length_is_not_sent() {
+    within(async {
+        let pair = Pair::new().await;
+        let (_client, server) = pair.post().await;
+        let service = tower::service_fn(|_: http::Request<Body>| async {
+            let response = Response::builder().header("content-length", 1);
+            Ok::<_, Infallible>(response.body(Endless(Arc::default())).expect("valid"))
+        });
+        let answered = answer(service, request("POST"), server).await;
+        let error = answered.expect_err("it is longer");
+        assert!(
+            matches!(&error, AnswerError::Write(why) if *why == WriteError::ContentLength),
             "{error:?}"
         );
     })
