@@ -15,6 +15,10 @@ pub struct Limits {
     /// announced as SETTINGS_MAX_FIELD_SECTION_SIZE. A larger request is answered
     /// 431, a larger response resets its stream. Default 64 KiB.
     pub field_section: u64,
+    /// Most fields in a section, pseudo-header fields and each part of a cookie
+    /// included. What has more is dealt with as what is larger than
+    /// [`Self::field_section`]. Default 128.
+    pub fields: usize,
     /// Largest frame payload accepted on the control stream, in bytes. Default 4 KiB.
     pub control_frame: u64,
     /// Most settings accepted in one SETTINGS frame. Default 64.
@@ -100,6 +104,7 @@ impl Default for Limits {
         Self {
             field_section_encoded: 16 * 1024,
             field_section: 64 * 1024,
+            fields: 128,
             control_frame: 4 * 1024,
             settings: 64,
             qpack_table: 4096,
@@ -141,6 +146,10 @@ pub struct Config {
     pub connect_protocol: bool,
     /// WebTransport, and how.
     pub webtransport: webtransport::Config,
+    /// Keep the field lines of received heads as they stood, beside the parts: for
+    /// proxies that forward heads line by line, see
+    /// [`RequestHead::fields`](crate::head::RequestHead::fields). Default no.
+    pub field_lines: bool,
     /// Send reserved settings, frames and stream types, so that peers stay
     /// tolerant (RFC 9114 §7.2.8). Default yes.
     pub grease: bool,
@@ -157,6 +166,7 @@ impl Default for Config {
             datagrams: true,
             connect_protocol: true,
             webtransport: webtransport::Config::default(),
+            field_lines: false,
             grease: true,
             extra_settings: Vec::new(),
         }

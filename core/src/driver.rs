@@ -25,7 +25,6 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 pub use quinn_udp;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 
@@ -46,8 +45,6 @@ const MAX_BUFFER: usize = 65_535;
 /// The most bytes a system takes at once, however many datagrams they make: what fits an IPv4
 /// packet. Beyond it all of them are refused, as too long.
 const MAX_SEND: usize = 65_507;
-/// Block that received datagrams are copied into before they are taken apart.
-const ARENA: usize = 64 * 1024;
 /// Transmits that wait for the socket; each is one system call.
 const MAX_QUEUE: usize = 64;
 /// Receive calls, events and flushed queues per [`Driver::turn`].
@@ -212,7 +209,6 @@ pub struct Driver {
     /// For each received datagram, in order, whether somebody else took it; empty
     /// when all are the endpoint's.
     taken: Vec<bool>,
-    arena: BytesMut,
     queue: VecDeque<Queued>,
     spare: Vec<Vec<u8>>,
     gso: usize,
@@ -259,7 +255,6 @@ impl Driver {
             meta: [RecvMeta::default(); BATCH],
             received: 0,
             taken: Vec::new(),
-            arena: BytesMut::new(),
             queue: VecDeque::with_capacity(MAX_QUEUE),
             spare: Vec::with_capacity(MAX_QUEUE),
             gso: limits.gso.max(1),
@@ -324,12 +319,8 @@ impl Driver {
             if taken.next().unwrap_or(false) {
                 continue;
             }
-            if self.arena.capacity() < datagram.len() {
-                // Takes the old block back when nothing points into it any more.
-                self.arena.reserve(ARENA);
-            }
-            self.arena.extend_from_slice(datagram);
-            core.handle_datagram(now, from, self.arena.split());
+            let datagram = core.copy_datagram(datagram);
+            core.handle_datagram(now, from, datagram);
         }
         self.faults.tell(core, now);
         core.handle_timeout(now);

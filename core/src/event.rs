@@ -67,6 +67,18 @@ pub enum Event {
     WebTransport(SessionKey, SessionEvent),
 }
 
+impl Event {
+    /// Keeps the parts of a head alone.
+    pub(crate) fn forget_lines(&mut self) {
+        match self {
+            Self::Request { head, .. } => head.forget_lines(),
+            Self::Interim { head, .. } | Self::Response { head, .. } => head.forget_lines(),
+            Self::Trailers { trailers, .. } => trailers.forget_lines(),
+            _ => {}
+        }
+    }
+}
+
 /// What happened on a stream, a request's or a session's.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]

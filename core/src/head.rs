@@ -2,7 +2,7 @@
 //!
 //! What is sent is what the parts of a head say: its method or status, its target
 //! and its `headers`. A head that was received also remembers its field lines as
-//! they stood on the wire, for those who look at them; whoever changes a header
+//! they stood on the wire, if the configuration says so; whoever changes a header
 //! and sends the head on sends the change. To keep the order of lines as well, a
 //! proxy asks for it: [`RequestHead::from_fields`], [`ResponseHead::from_fields`]. That
 //! no table may hold a value is kept of the headers in any case, and of `:path` and its
@@ -78,7 +78,7 @@ impl RequestHead {
     }
 
     /// The head as an `http` request of version HTTP/3; [`Protocol`] and the
-    /// [`FieldSection`] go into its extensions.
+    /// [`FieldSection`], where there is one, go into its extensions.
     #[must_use]
     pub fn into_http(self) -> Request<()> {
         let mut request = Request::new(());
@@ -89,13 +89,16 @@ impl RequestHead {
         if let Some(protocol) = self.protocol {
             request.extensions_mut().insert(protocol);
         }
-        request.extensions_mut().insert(self.fields);
+        if !self.fields.is_empty() {
+            request.extensions_mut().insert(self.fields);
+        }
         request
     }
 
     /// All field lines in wire order, pseudo-header fields included, as they
-    /// arrived or as the head was made from them; empty on a head made of parts.
-    /// A change of the parts does not show here.
+    /// arrived, where [`Config::field_lines`](crate::config::Config::field_lines) keeps
+    /// them, or as the head was made from them; empty on any other head. A change of the
+    /// parts does not show here.
     #[must_use]
     pub fn fields(&self) -> &FieldSection {
         &self.fields
@@ -106,6 +109,11 @@ impl RequestHead {
     #[must_use]
     pub fn into_fields(self) -> FieldSection {
         self.fields
+    }
+
+    /// Keeps the parts alone.
+    pub(crate) fn forget_lines(&mut self) {
+        self.fields = FieldSection::new();
     }
 
     /// Whether both say the same, whatever lines they remember.
@@ -153,21 +161,24 @@ impl ResponseHead {
         }
     }
 
-    /// The head as an `http` response of version HTTP/3; the [`FieldSection`]
-    /// goes into its extensions.
+    /// The head as an `http` response of version HTTP/3; the [`FieldSection`], where
+    /// there is one, goes into its extensions.
     #[must_use]
     pub fn into_http(self) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = self.status;
         *response.version_mut() = http::Version::HTTP_3;
         *response.headers_mut() = self.headers;
-        response.extensions_mut().insert(self.fields);
+        if !self.fields.is_empty() {
+            response.extensions_mut().insert(self.fields);
+        }
         response
     }
 
     /// All field lines in wire order, pseudo-header fields included, as they
-    /// arrived or as the head was made from them; empty on a head made of parts.
-    /// A change of the parts does not show here.
+    /// arrived, where [`Config::field_lines`](crate::config::Config::field_lines) keeps
+    /// them, or as the head was made from them; empty on any other head. A change of the
+    /// parts does not show here.
     #[must_use]
     pub fn fields(&self) -> &FieldSection {
         &self.fields
@@ -178,6 +189,11 @@ impl ResponseHead {
     #[must_use]
     pub fn into_fields(self) -> FieldSection {
         self.fields
+    }
+
+    /// Keeps the parts alone.
+    pub(crate) fn forget_lines(&mut self) {
+        self.fields = FieldSection::new();
     }
 
     /// Whether both say the same, whatever lines they remember.
@@ -215,8 +231,14 @@ impl Trailers {
         }
     }
 
-    /// All field lines in wire order, as they arrived. A change of `headers` does
-    /// not show here.
+    /// Keeps the parts alone.
+    pub(crate) fn forget_lines(&mut self) {
+        self.fields = FieldSection::new();
+    }
+
+    /// All field lines in wire order, as they arrived, where
+    /// [`Config::field_lines`](crate::config::Config::field_lines) keeps them. A change of
+    /// `headers` does not show here.
     #[must_use]
     pub fn fields(&self) -> &FieldSection {
         &self.fields

@@ -3,7 +3,6 @@
 //! section 4 by a check written apart from the core's.
 
 use aqueduct_core::code::Code;
-use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::id::Side;
@@ -61,7 +60,8 @@ pub fn target(data: &[u8]) {
         Side::Client
     };
     aqueduct_tests::replayed::replay_all();
-    let mut peer = RawPeer::greeted(ours, Config::default(), raw::WEBTRANSPORT);
+    let config = aqueduct_tests::config(|c| c.field_lines = true);
+    let mut peer = RawPeer::greeted(ours, config, raw::WEBTRANSPORT);
     let head = section(&mut input);
     let id = if ours == Side::Server {
         peer.request(&frame(&head))

@@ -97,6 +97,7 @@ macro_rules! fields {
 
 fields! {
     "field-section-encoded" limits.field_section_encoded;  "field-section" limits.field_section;
+    "fields" limits.fields;  "field-lines" field_lines;
     "control-frame" limits.control_frame;  "settings" limits.settings;
     "qpack-table" limits.qpack_table;  "qpack-encoder-table" limits.qpack_encoder_table;
     "qpack-blocked-streams" limits.qpack_blocked_streams;  "frame-payload" limits.frame_payload;

@@ -120,7 +120,7 @@ fn calls_cost_what_they_say() {
 fn heads_that_grow_when_decoded_are_counted() {
     for streams in [1, 100] {
         let mut lines = String::from(
-            "0 new server 1 masked events field-section 29000000 \
+            "0 new server 1 masked events field-section 29000000 fields 29000000 \
              field-section-encoded 29000000 qpack-blocked-streams 0\n0 in 0 connected none\n",
         );
         // The peer's encoder stream: an entry whose name is 4,000 bytes long.

@@ -46,7 +46,12 @@ fn decoded_request() {
         (":authority", "example.com"),
         (":path", "/"),
     ];
-    let limit = || config(|c| c.limits.field_section = 10_000);
+    let limit = || {
+        config(|c| {
+            c.limits.field_section = 10_000;
+            c.limits.fields = 1_000;
+        })
+    };
     let base: usize = request.iter().map(|(n, v)| n.len() + v.len() + 32).sum();
     let fits = (10_000 - base) / 33;
     let mut peer = RawPeer::greeted(Side::Server, limit(), &[]);
@@ -110,4 +115,50 @@ fn ours() {
     );
     let small = ResponseHead::new(StatusCode::OK);
     assert_eq!(peer.access().respond(stream, &small, End::Fin), Ok(()));
+}
+
+/// Cap `fields`: 1,800 of them fit 2 kB on the wire and 64 KiB decoded. Each crumb of a
+/// cookie counts, and the pseudo-header fields.
+#[test]
+fn number_of_fields() {
+    let request = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ];
+    for (crumbs, status) in [
+        (124, None),
+        (125, Some(":status: 431")),
+        (1_800, Some(":status: 431")),
+    ] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+        let lines = [&request[..], &vec![("cookie", "a"); crumbs]].concat();
+        let id = peer.request(&headers(&lines));
+        let asked = |event: &Event| matches!(event, Event::Request { .. });
+        assert_eq!(
+            peer.events().iter().any(asked),
+            status.is_none(),
+            "{crumbs} crumbs"
+        );
+        let answer = status.map(|_| fields(&peer.seen(id).bytes, 0));
+        let answer = answer.as_ref().and_then(|answer| answer.lines().next());
+        assert_eq!(answer, status, "{crumbs} crumbs");
+        assert_eq!(peer.closed(), None);
+        let refused = peer.access().stats().sections_too_large;
+        assert_eq!(refused, u64::from(status.is_some()));
+    }
+}
+
+#[test]
+fn number_of_fields_in_a_response() {
+    for (more, refused) in [(127, false), (128, true)] {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+        let stream = peer.access().request(&get(), End::More).expect("a request");
+        peer.drive();
+        peer.write(bidi(0), &many(&[(":status", "200")], more));
+        let too_many = StreamEvent::Malformed(Violation::FieldSectionTooLarge);
+        let told = peer.events().contains(&Event::Stream(stream, too_many));
+        assert_eq!(told, refused, "{more} more");
+    }
 }

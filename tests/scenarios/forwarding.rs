@@ -29,6 +29,11 @@ const REQUEST: [(&str, &str); 4] = [
     (":authority", "example.com"),
 ];
 
+/// As one who forwards heads line by line.
+fn in_order() -> Config {
+    aqueduct_tests::config(|c| c.field_lines = true)
+}
+
 fn text(lines: &[(&str, &str)]) -> String {
     lines
         .iter()
@@ -55,14 +60,14 @@ const CRUMBS: [(&str, &str); 2] = [("cookie", "a=b"), ("cookie", "c=d")];
 
 /// A request as a server of ours takes it.
 fn received_request() -> RequestHead {
-    let mut client = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    let mut client = RawPeer::greeted(Side::Server, in_order(), &[]);
     client.request(&headers(&[&REQUEST[..], &LINES].concat()));
     *expect_event!(client, Side::Server, Event::Request { head, .. } => head)
 }
 
 /// The lines of a request that a client of ours sends.
 fn sent_request(head: &RequestHead) -> String {
-    let mut server = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    let mut server = RawPeer::greeted(Side::Client, in_order(), &[]);
     let key = server.access().request(head, End::Fin).expect("a request");
     server.drive();
     fields_on(&server, key.id(), 0)
@@ -70,7 +75,7 @@ fn sent_request(head: &RequestHead) -> String {
 
 /// A response and its trailers as a client of ours takes them.
 fn received_response() -> (ResponseHead, Trailers) {
-    let mut server = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    let mut server = RawPeer::greeted(Side::Client, in_order(), &[]);
     let key = server.access().request(&get(), End::Fin);
     let key = key.expect("a request");
     server.drive();
@@ -86,7 +91,7 @@ fn received_response() -> (ResponseHead, Trailers) {
 
 /// The lines of a response and its trailers that a server of ours sends.
 fn sent_response(head: &ResponseHead, trailers: &HeaderMap) -> (String, String) {
-    let mut client = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    let mut client = RawPeer::greeted(Side::Server, in_order(), &[]);
     let id = client.request(&raw::get());
     let key = expect_event!(client, Side::Server, Event::Request { stream, .. } => stream);
     let mut access = client.access();
@@ -198,4 +203,15 @@ fn lines_that_break_a_rule_make_no_head() {
         ResponseHead::from_fields(lines).map_err(|wrong| wrong.field),
         Err("connection")
     );
+}
+
+#[test]
+fn lines_are_kept_for_nobody_who_does_not_ask() {
+    for (config, kept) in [(Config::default(), 0), (in_order(), REQUEST.len())] {
+        let mut client = RawPeer::greeted(Side::Server, config, &[]);
+        client.request(&headers(&REQUEST));
+        let head = expect_event!(client, Side::Server, Event::Request { head, .. } => head);
+        assert_eq!(head.fields().len(), kept);
+        assert_eq!(head.method, http::Method::GET);
+    }
 }

@@ -107,7 +107,8 @@ fn requests_that_are_fine() {
 /// for those who look at it as one field.
 #[test]
 fn repeated_fields_stay() {
-    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    let config = aqueduct_tests::config(|c| c.field_lines = true);
+    let mut peer = RawPeer::greeted(Side::Server, config, &[]);
     peer.request(&headers(&[
         METHOD,
         SCHEME,

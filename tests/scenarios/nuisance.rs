@@ -103,7 +103,8 @@ fn useful_work_pays_for_it() {
 /// wait for the application together, so their size counts.
 #[test]
 fn interim_responses_that_grow() {
-    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    let config = config(|c| c.field_lines = true);
+    let mut peer = RawPeer::greeted(Side::Client, config, &[]);
     let mut entry = vec![0x02, 0x3f, 0xe1, 0x1f, 0x5f, 0x81, 0x1f];
     entry.extend([b'x'; 4_000]);
     entry.push(0);

@@ -47,7 +47,9 @@ impl Dialer {
         }
         let tls = Arc::new(tls::client_config(&how.trust())?);
         let how = how.clone();
-        let http = Config::default();
+        // They are shown as they came.
+        let mut http = Config::default();
+        http.field_lines = true;
         Ok(Self {
             tls,
             how,

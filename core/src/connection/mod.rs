@@ -66,11 +66,14 @@ impl Connection {
     #[must_use]
     pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
         self.0.observer = Some(observer);
+        self.0.state.h3.keep_lines = true;
         self
     }
 
     /// Nobody looks on from here on.
     pub fn unobserve(&mut self) -> Option<Box<dyn Observer>> {
+        let state = &mut self.0.state;
+        state.h3.keep_lines = state.h3.config.field_lines;
         self.0.observer.take()
     }
 

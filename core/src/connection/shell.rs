@@ -66,7 +66,12 @@ impl Shell {
         if let (Some(observer), Some(event)) = (&mut self.observer, self.state.events.front()) {
             observer.event(event);
         }
-        self.state.poll_event()
+        let mut event = self.state.poll_event()?;
+        // What is kept for whoever looks on is not the application's.
+        if self.observer.is_some() && !self.state.h3.config.field_lines {
+            event.forget_lines();
+        }
+        Some(event)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -13,6 +13,7 @@ use super::Endpoint;
 use super::config::Trace;
 use super::connection::State;
 use super::incoming::{Newcomer, Verdict};
+use super::memory::Windows;
 use super::packet::{Transmit, from_transmit};
 use super::shares::{Held, Origin};
 use crate::code::Code;
@@ -44,6 +45,10 @@ impl Endpoint {
             false => Verdict::Full,
         };
         match verdict {
+            Verdict::Accept if !self.memory.has_room(&self.config.transport) => {
+                self.stats.refused_memory += 1;
+                self.refuse(incoming, response);
+            }
             Verdict::Accept => {
                 if let Some(key) = evicted {
                     self.evict(now, key);
@@ -53,9 +58,7 @@ impl Endpoint {
             Verdict::Full | Verdict::Share => {
                 self.stats.refused_full += u64::from(verdict == Verdict::Full);
                 self.stats.refused_share += u64::from(verdict == Verdict::Share);
-                tracing::debug!(remote = %incoming.remote_address(), ?verdict, "connection refused");
-                let transmit = self.quinn.refuse(incoming, &mut response);
-                self.respond(&transmit, response);
+                self.refuse(incoming, response);
             }
             Verdict::Retry => match self.quinn.retry(incoming, &mut response) {
                 Ok(transmit) => {
@@ -66,6 +69,12 @@ impl Endpoint {
                 Err(error) => self.quinn.ignore(error.into_incoming()),
             },
         }
+    }
+
+    fn refuse(&mut self, incoming: Incoming, mut response: Vec<u8>) {
+        tracing::debug!(remote = %incoming.remote_address(), "connection refused");
+        let transmit = self.quinn.refuse(incoming, &mut response);
+        self.respond(&transmit, response);
     }
 
     /// Closes an idle connection for the sake of a newcomer.
@@ -94,7 +103,8 @@ impl Endpoint {
                 let http = self.http(now, Side::Server, http);
                 let limit = self.config.transport.handshake_timeout;
                 let until = limit.map(|limit| after(now, limit));
-                let mut state = State::new(quic, Side::Server, http, None, until);
+                let windows = Windows::new(&self.config.transport);
+                let mut state = State::new(quic, Side::Server, http, None, until, windows);
                 state.place = Some(self.shares.insert(Origin::from(remote.ip())));
                 self.insert(handle, state);
             }

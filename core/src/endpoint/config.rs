@@ -32,6 +32,7 @@ pub struct EndpointConfig {
     pub(super) incoming: IncomingPolicy,
     pub(super) max_udp_payload: u16,
     pub(super) may_fragment: bool,
+    pub(super) memory: usize,
     pub(super) seed: Option<[u8; 32]>,
     #[cfg(feature = "quic-lb")]
     pub(super) ids: Option<ConnectionIds>,
@@ -68,6 +69,7 @@ impl EndpointConfig {
             incoming: IncomingPolicy::default(),
             max_udp_payload: 1472,
             may_fragment: true,
+            memory: 1 << 30,
             seed: None,
             #[cfg(feature = "quic-lb")]
             ids: None,
@@ -107,6 +109,17 @@ impl EndpointConfig {
     #[must_use]
     pub fn incoming(mut self, policy: IncomingPolicy) -> Self {
         self.incoming = policy;
+        self
+    }
+
+    /// Bytes that all connections together are promised: their windows as they are at
+    /// present, datagram buffers, and 96 KiB for each that it costs whatever it does.
+    /// Windows grow while three quarters of it last; an attempt that does not fit with
+    /// the smallest windows is refused. With the defaults 672 KiB for a connection that
+    /// has not moved much, and 2.3 MiB for one that has. Default 1 GiB.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
         self
     }
 

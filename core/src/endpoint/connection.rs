@@ -4,13 +4,15 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::crypto::rustls::HandshakeData;
-use quinn_proto::{ConnectionHandle, EndpointEvent};
+use quinn_proto::{ConnectionEvent, ConnectionHandle, EndpointEvent, VarInt};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
+use super::memory::{Memory, Windows};
 use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
+use super::received::{Buffers, Received};
 use super::shares::Place;
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
@@ -77,7 +79,23 @@ pub(super) struct Facts {
     pub(super) server_name: Option<String>,
     pub(super) peer: Option<PeerParameters>,
     pub(super) datagrams: DatagramLimits,
+    pub(super) memory: MemoryInfo,
     pub(super) sends: Sends,
+}
+
+/// Memory of the endpoint that a connection has, in bytes.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct MemoryInfo {
+    /// What it is promised and counts for
+    /// [`EndpointConfig::memory`](super::EndpointConfig::memory).
+    pub promised: usize,
+    /// Received packets in which something is unread.
+    pub received: usize,
+    /// The receive window at present.
+    pub receive_window: u64,
+    /// The send window at present.
+    pub send_window: u64,
 }
 
 /// Which of a connection's transmits the system did not take.
@@ -131,6 +149,12 @@ pub(super) struct State {
     pub(super) quic: quinn_proto::Connection,
     pub(super) http: Connection,
     pub(super) facts: Facts,
+    pub(super) received: Received,
+    pub(super) windows: Windows,
+    /// Bytes of streams that have been read.
+    read: u64,
+    /// Bytes fed since the last pump.
+    pub(super) fed: usize,
     /// quinn's last word to its endpoint, after which the handle is used again:
     /// held back until the application has heard `Event::Closed`.
     pub(super) drained: Option<EndpointEvent>,
@@ -151,6 +175,19 @@ pub(super) struct State {
     handshake_until: Option<Instant>,
 }
 
+/// QUIC as [`Transport`](crate::transport::Transport). A macro, so that HTTP/3 can be
+/// used beside it.
+macro_rules! transport {
+    ($state:expr, $now:expr) => {
+        QuinnTransport::new(
+            &mut $state.quic,
+            $now,
+            $state.facts.datagrams,
+            &mut $state.read,
+        )
+    };
+}
+
 impl State {
     pub(super) fn new(
         quic: quinn_proto::Connection,
@@ -158,6 +195,7 @@ impl State {
         http: Connection,
         server_name: Option<String>,
         handshake_until: Option<Instant>,
+        windows: Windows,
     ) -> Self {
         Self {
             quic,
@@ -166,6 +204,10 @@ impl State {
                 server_name,
                 ..Facts::default()
             },
+            received: Received::default(),
+            windows,
+            read: 0,
+            fed: 0,
             drained: None,
             told: false,
             dirty: false,
@@ -182,7 +224,7 @@ impl State {
     pub(super) fn lend(&mut self, now: Instant) -> ConnectionMut<'_> {
         ConnectionMut {
             http: &mut self.http,
-            transport: QuinnTransport::new(&mut self.quic, now, self.facts.datagrams),
+            transport: transport!(self, now),
             state: &self.facts,
         }
     }
@@ -194,7 +236,7 @@ impl State {
         if late {
             self.give_up(now);
         }
-        let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
+        let mut transport = transport!(self, now);
         self.http.handle_timeout(&mut transport, now);
         late
     }
@@ -209,7 +251,7 @@ impl State {
             .facts
             .sends
             .explained(TransportEvent::Closed(timed_out));
-        let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
+        let mut transport = transport!(self, now);
         self.http.handle(&mut transport, now, event);
     }
 
@@ -217,6 +259,50 @@ impl State {
         let at = self.handshake_until?;
         let why = Why::Handshake;
         (self.quic.is_handshaking() && !self.http.is_closed()).then_some(Deadline { at, why })
+    }
+
+    /// A datagram of the connection's. True if it closes for what it holds.
+    pub(super) fn feed(
+        &mut self,
+        now: Instant,
+        event: ConnectionEvent,
+        datagram: (BytesMut, usize),
+        buffers: &mut Buffers,
+    ) -> bool {
+        self.quic.handle_event(event);
+        self.received.push(datagram, buffers);
+        let max = self.windows.max_received();
+        if self.received.bytes() <= max {
+            return false;
+        }
+        self.received.sweep(buffers);
+        let held = self.received.bytes();
+        if held <= max || self.http.is_closed() {
+            return false;
+        }
+        // Hardly anything in each packet, or the same again and again.
+        let reason = "too little in too many packets";
+        tracing::debug!(held, reason, "closing the connection");
+        let mut transport = transport!(self, now);
+        let mut access = self.http.access(&mut transport, now);
+        access.close(Code::H3_EXCESSIVE_LOAD, reason);
+        true
+    }
+
+    /// Lets go of memory that is in use no more, and grows the windows with what was
+    /// read and what the path takes.
+    pub(super) fn settle(&mut self, memory: &mut Memory, buffers: &mut Buffers) {
+        self.fed = 0;
+        self.received.release(buffers);
+        let path = self.quic.congestion_state().window();
+        let grown = self.windows.grow(memory, self.read, path);
+        if let Some(window) = grown.receive.and_then(|bytes| VarInt::from_u64(bytes).ok()) {
+            self.quic.set_receive_window(window);
+        }
+        if let Some(window) = grown.send {
+            self.quic.set_send_window(window);
+        }
+        self.facts.memory = self.windows.info(self.received.bytes());
     }
 
     /// Carries what quinn has to tell to its endpoint and to HTTP/3, until it has
@@ -253,7 +339,7 @@ impl State {
                         .and_then(PeerParameters::max_datagram);
                 }
                 let event = self.facts.sends.explained(event);
-                let mut transport = QuinnTransport::new(&mut self.quic, now, self.facts.datagrams);
+                let mut transport = transport!(self, now);
                 self.http.handle(&mut transport, now, event);
             }
         }
@@ -321,6 +407,12 @@ impl ConnectionInfo<'_> {
     #[must_use]
     pub fn rtt(&self) -> Duration {
         self.quic.rtt()
+    }
+
+    /// Its share of the endpoint's memory.
+    #[must_use]
+    pub fn memory(&self) -> MemoryInfo {
+        self.facts.memory
     }
 
     /// Path and traffic in numbers.

@@ -62,9 +62,11 @@ mod config;
 mod connection;
 mod error;
 mod incoming;
+mod memory;
 mod observe;
 mod packet;
 mod quic;
+mod received;
 mod responses;
 mod seed;
 mod settings;
@@ -96,7 +98,8 @@ pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
 pub use connection::{
-    ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats, PeerParameters,
+    ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, MemoryInfo, PathStats,
+    PeerParameters,
 };
 pub use error::{ConfigError, ConnectError};
 pub use incoming::{IncomingPolicy, Retry};
@@ -109,9 +112,14 @@ pub use target::Target;
 
 use config::Trace;
 use connection::State;
+use memory::{Memory, Windows};
 use packet::{from_transmit, to_ecn};
+use received::{Buffers, Received};
 use responses::{MAX_RESPONSES, Responses};
 use shares::{Doing, Shares};
+
+/// Bytes that one connection is fed before it is pumped.
+const FEED: usize = 32 * 1024;
 
 /// One UDP port and its connections.
 pub struct Endpoint {
@@ -134,6 +142,8 @@ pub struct Endpoint {
     responded: bool,
     shares: Shares,
     spare: Vec<Vec<u8>>,
+    buffers: Buffers,
+    memory: Memory,
     /// The latest time an input has told.
     now: Option<Instant>,
     accepting: bool,
@@ -175,6 +185,7 @@ impl Endpoint {
     /// [`ConfigError`] when a field of the configuration is out of range.
     pub fn new(config: EndpointConfig) -> Result<Self, ConfigError> {
         let built = config.build()?;
+        let memory = Memory::new(config.memory);
         Ok(Self {
             observer: config.observer(),
             config,
@@ -191,6 +202,8 @@ impl Endpoint {
             responded: false,
             shares: Shares::default(),
             spare: Vec::new(),
+            buffers: Buffers::default(),
+            memory,
             now: None,
             accepting: true,
             open: 0,
@@ -212,6 +225,7 @@ impl Endpoint {
         }
         let settings = to.transport.as_ref().unwrap_or(&self.config.transport);
         let until = settings.handshake_timeout.map(|limit| after(now, limit));
+        let windows = Windows::new(settings);
         let trace = Trace {
             side: Side::Client,
             remote: to.addr,
@@ -240,20 +254,30 @@ impl Endpoint {
             })?;
         let name = Some(to.server_name.clone());
         let http = self.http(now, Side::Client, Arc::clone(&to.http));
-        let state = State::new(quic, Side::Client, http, name, until);
+        let state = State::new(quic, Side::Client, http, name, until, windows);
         Ok(self.insert(handle, state))
     }
 
     // ---- inputs: they never fail ---------------------------------------------
 
-    /// Takes one received datagram.
-    pub fn handle_datagram(&mut self, now: Instant, from: Arrival, data: BytesMut) {
+    /// A copy of a datagram for [`Self::handle_datagram`], in memory that is no longer
+    /// in use, if there is some.
+    #[must_use]
+    pub fn copy_datagram(&mut self, datagram: &[u8]) -> BytesMut {
+        self.buffers.copy(datagram)
+    }
+
+    /// Takes one received datagram, in memory of its own: all of the memory behind it is
+    /// in use while a byte in it is unread, and only its own is counted.
+    pub fn handle_datagram(&mut self, now: Instant, from: Arrival, mut data: BytesMut) {
         let now = self.see(now);
         if let Some(observer) = &mut self.observer {
             observer.datagram(now, Way::In, data.len());
         }
         let mut response = self.spare.pop().unwrap_or_default();
         response.clear();
+        let len = data.len();
+        let memory = Received::remember(&mut data);
         let ecn = from.ecn.map(to_ecn);
         let event = self
             .quinn
@@ -263,9 +287,15 @@ impl Endpoint {
                 if let Some(slot) = self.slots.get_mut(handle.0)
                     && let Some(state) = &mut slot.state
                 {
-                    state.quic.handle_event(event);
+                    let closed = state.feed(now, event, memory, &mut self.buffers);
+                    self.stats.closed_hoarding += u64::from(closed);
                     let key = connection::key(handle, slot.generation);
                     touched(&mut self.dirty, state, key);
+                    state.fed += len;
+                    // Before QUIC drops datagrams that there is room for above it.
+                    if state.fed >= FEED {
+                        self.process();
+                    }
                 }
                 self.spare.push(response);
             }
@@ -418,7 +448,10 @@ impl Endpoint {
     /// What the endpoint has taken, refused and lost. O(1).
     #[must_use]
     pub fn stats(&self) -> EndpointStats {
-        self.stats
+        EndpointStats {
+            memory_promised: self.memory.promised(),
+            ..self.stats
+        }
     }
 
     /// The last call of the socket that failed, if any did.
@@ -563,6 +596,8 @@ impl Endpoint {
                 eventful,
                 sending,
                 shares,
+                buffers,
+                memory,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -578,6 +613,7 @@ impl Endpoint {
             state.dirty = false;
             let handle = ConnectionHandle(key.index());
             state.pump(quinn, handle, now);
+            state.settle(memory, buffers);
             let deadline = state.deadline();
             timers.arm(key, deadline);
             if !state.eventful && !state.told {
@@ -615,6 +651,7 @@ impl Endpoint {
                 if let Some(place) = &state.place {
                     shares.remove(place);
                 }
+                memory.remove(&mut state.windows);
                 slot.state = None;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.closing -= 1;
@@ -636,7 +673,8 @@ impl Endpoint {
         }
     }
 
-    fn insert(&mut self, handle: ConnectionHandle, state: State) -> ConnKey {
+    fn insert(&mut self, handle: ConnectionHandle, mut state: State) -> ConnKey {
+        self.memory.add(&mut state.windows);
         if self.slots.len() <= handle.0 {
             self.slots.resize_with(handle.0 + 1, Slot::default);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use quinn_proto::{
     ConnectionError, Event, ReadError, SendDatagramError, StreamEvent, VarInt, WriteError,
 };
+use smallvec::SmallVec;
 
 use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
@@ -20,6 +21,8 @@ pub struct QuinnTransport<'a> {
     pub(super) quic: &'a mut quinn_proto::Connection,
     pub(super) now: Instant,
     pub(super) datagrams: DatagramLimits,
+    /// Bytes of streams that have been read, in all.
+    pub(super) read: &'a mut u64,
 }
 
 /// Largest datagrams, as the layers above may know them: by the path, and by the
@@ -47,11 +50,13 @@ impl<'a> QuinnTransport<'a> {
         quic: &'a mut quinn_proto::Connection,
         now: Instant,
         datagrams: DatagramLimits,
+        read: &'a mut u64,
     ) -> Self {
         Self {
             quic,
             now,
             datagrams,
+            read,
         }
     }
 
@@ -93,33 +98,47 @@ impl Transport for QuinnTransport<'_> {
             bytes: 0,
             state: ReadState::Open,
         };
-        for slot in out {
-            if read.bytes >= max {
-                break;
+        // What is read does not hold the datagrams it came in, whose memory is counted
+        // until QUIC has no use for it and is used again. The small ones are joined.
+        let mut found: SmallVec<[Bytes; 12]> = SmallVec::new();
+        let mut out = out.iter_mut();
+        let mut place = out.next();
+        while let Some(slot) = place.take() {
+            let mut joined = 0;
+            while joined < JOIN && read.bytes < max {
+                match unread.next((max - read.bytes).min(JOIN - joined)) {
+                    Ok(Some(chunk)) => {
+                        joined += chunk.bytes.len();
+                        read.bytes += chunk.bytes.len();
+                        found.push(chunk.bytes);
+                    }
+                    Ok(None) => {
+                        read.state = ReadState::Finished;
+                        break;
+                    }
+                    Err(ReadError::Blocked) => {
+                        read.state = ReadState::Blocked;
+                        break;
+                    }
+                    // A reset discards what was not read, so nothing was read above.
+                    Err(ReadError::Reset(code)) => {
+                        return Err(StreamGone::Reset {
+                            code: code.into_inner(),
+                            final_size: None,
+                        });
+                    }
+                }
             }
-            match unread.next(max - read.bytes) {
-                Ok(Some(chunk)) => {
-                    read.chunks += 1;
-                    read.bytes += chunk.bytes.len();
-                    *slot = chunk.bytes;
-                }
-                Ok(None) => {
-                    read.state = ReadState::Finished;
-                    break;
-                }
-                Err(ReadError::Blocked) => {
-                    read.state = ReadState::Blocked;
-                    break;
-                }
-                // A reset discards what was not read, so nothing was read above.
-                Err(ReadError::Reset(code)) => {
-                    return Err(StreamGone::Reset {
-                        code: code.into_inner(),
-                        final_size: None,
-                    });
-                }
+            if joined > 0 {
+                *slot = join(&found, joined);
+                found.clear();
+                read.chunks += 1;
+            }
+            if joined == JOIN && read.bytes < max {
+                place = out.next();
             }
         }
+        *self.read += read.bytes as u64;
         // Credit goes back to the peer with the next transmit, which every use
         // of a connection asks for.
         let _ = unread.finalize();
@@ -179,7 +198,9 @@ impl Transport for QuinnTransport<'_> {
     }
 
     fn recv_datagram(&mut self) -> Option<Bytes> {
-        self.quic.datagrams().recv()
+        // Does not hold the packet it came in.
+        let datagram = self.quic.datagrams().recv()?;
+        Some(Bytes::copy_from_slice(&datagram))
     }
 
     fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {
@@ -206,6 +227,21 @@ impl Transport for QuinnTransport<'_> {
     fn close(&mut self, code: u64, reason: Bytes) {
         self.quic.close(self.now, to_code(code), reason);
     }
+}
+
+/// Bytes that one chunk read from a stream is joined of, at most.
+const JOIN: usize = 16 * 1024;
+
+/// The bytes of all parts, in memory of their own.
+fn join(parts: &[Bytes], len: usize) -> Bytes {
+    if let [whole] = parts {
+        return Bytes::copy_from_slice(whole);
+    }
+    let mut joined = Vec::with_capacity(len);
+    for part in parts {
+        joined.extend_from_slice(part);
+    }
+    joined.into()
 }
 
 /// quinn's event in our words; `None` for one that the upper layers have no use

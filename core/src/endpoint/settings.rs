@@ -21,23 +21,34 @@ pub struct TransportSettings {
     /// peer keeps it alive. Default 10 s.
     pub handshake_timeout: Option<Duration>,
     /// Bidirectional streams the peer may have open at once, at most 2^60.
-    /// Default 100.
+    /// Default 100, the least that RFC 9114 §6.1 asks for.
     pub max_streams_bidi: u64,
     /// Unidirectional streams the peer may have open at once, at most 2^60; HTTP/3
     /// itself takes 3. Default 128.
     pub max_streams_uni: u64,
     /// Bytes the peer may send on one stream before they are read. Default 1 MiB.
     pub stream_receive_window: u64,
-    /// Bytes the peer may send on all streams before they are read. Default 16 MiB.
+    /// Bytes the peer may send on all streams before they are read, at most. A
+    /// connection begins with [`Self::initial_receive_window`]. One path with a long way
+    /// needs its speed times its round-trip time: 1 MiB suits 80 Mbit/s at 100 ms.
+    /// Default 1 MiB.
     pub receive_window: u64,
-    /// Bytes taken from the application before they are acknowledged. Default 8 MiB.
+    /// What the receive window begins with; it doubles each time that as much has been
+    /// read, up to [`Self::receive_window`], while the endpoint's
+    /// [memory](super::EndpointConfig::memory) lasts. Default 256 KiB.
+    pub initial_receive_window: u64,
+    /// Bytes taken from the application before they are acknowledged, at most.
+    /// Default 1 MiB.
     pub send_window: u64,
-    /// Bytes of received datagrams held for the layers above; the oldest are
-    /// dropped beyond it. The announced largest datagram is this or 65,535.
-    /// Default 1 MiB.
+    /// What the send window begins with; it doubles while it is less than twice the
+    /// congestion window, as the receive window does. Default 128 KiB.
+    pub initial_send_window: u64,
+    /// Bytes of received datagrams held for the layers above, 32 more counted for each;
+    /// the oldest are dropped beyond it. The announced largest datagram is this or
+    /// 65,535. Default 64 KiB.
     pub datagram_receive_buffer: usize,
-    /// Bytes of datagrams held until the congestion controller lets them go.
-    /// Default 1 MiB.
+    /// Bytes of datagrams held until the congestion controller lets them go, 32 more
+    /// counted for each. Default 128 KiB.
     pub datagram_send_buffer: usize,
     /// UDP payload assumed to pass before any probe, at least 1,200. Default 1,200.
     pub initial_mtu: u16,
@@ -73,10 +84,12 @@ impl Default for TransportSettings {
             max_streams_bidi: 100,
             max_streams_uni: 128,
             stream_receive_window: 1 << 20,
-            receive_window: 16 << 20,
-            send_window: 8 << 20,
-            datagram_receive_buffer: 1 << 20,
-            datagram_send_buffer: 1 << 20,
+            receive_window: 1 << 20,
+            initial_receive_window: 256 << 10,
+            send_window: 1 << 20,
+            initial_send_window: 128 << 10,
+            datagram_receive_buffer: 64 << 10,
+            datagram_send_buffer: 128 << 10,
             initial_mtu: 1200,
             mtu_discovery: Some(1452),
             initial_rtt: Duration::from_millis(333),
@@ -87,6 +100,14 @@ impl Default for TransportSettings {
 }
 
 impl TransportSettings {
+    /// What the windows of a connection begin with: to receive, to send.
+    pub(super) fn first_windows(&self) -> (u64, u64) {
+        (
+            self.initial_receive_window.min(self.receive_window),
+            self.initial_send_window.min(self.send_window),
+        )
+    }
+
     /// The settings as quinn takes them.
     pub(super) fn build(&self, datagrams: bool) -> Result<TransportConfig, ConfigError> {
         let window = |name, value| match VarInt::from_u64(value) {
@@ -126,6 +147,9 @@ impl TransportSettings {
                 Some(discovery)
             }
         };
+        window("receive_window", self.receive_window)?;
+        window("send_window", self.send_window)?;
+        let (receive, send) = self.first_windows();
         let mut built = TransportConfig::default();
         built
             .max_idle_timeout(idle)
@@ -133,8 +157,8 @@ impl TransportSettings {
             .max_concurrent_bidi_streams(streams("max_streams_bidi", self.max_streams_bidi)?)
             .max_concurrent_uni_streams(streams("max_streams_uni", self.max_streams_uni)?)
             .stream_receive_window(window("stream_receive_window", self.stream_receive_window)?)
-            .receive_window(window("receive_window", self.receive_window)?)
-            .send_window(window("send_window", self.send_window)?.into_inner())
+            .receive_window(window("initial_receive_window", receive)?)
+            .send_window(window("initial_send_window", send)?.into_inner())
             .datagram_receive_buffer_size(datagrams.then_some(self.datagram_receive_buffer))
             .datagram_send_buffer_size(self.datagram_send_buffer)
             .initial_mtu(self.initial_mtu)
@@ -164,13 +188,15 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         type Change = fn(&mut TransportSettings);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 8] = [
             ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
             ("initial_mtu", |s| s.initial_mtu = 1199),
             ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
             ("max_streams_bidi", |s| s.max_streams_bidi = (1 << 60) + 1),
             ("receive_window", |s| s.receive_window = 1 << 62),
             ("send_window", |s| s.send_window = 0),
+            ("initial_receive_window", |s| s.initial_receive_window = 0),
+            ("initial_send_window", |s| s.initial_send_window = 0),
         ];
         for (field, change) in changes {
             let mut settings = TransportSettings::default();

@@ -1,6 +1,7 @@
 //! Counters of an endpoint.
 
-/// What an endpoint has taken, refused and lost; all counts are cumulative.
+/// What an endpoint has taken, refused and lost; all counts are cumulative but
+/// [`Self::memory_promised`].
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct EndpointStats {
@@ -8,6 +9,14 @@ pub struct EndpointStats {
     pub accepted: u64,
     /// Attempts refused because the endpoint was full, or shutting down.
     pub refused_full: u64,
+    /// Attempts refused because
+    /// [`EndpointConfig::memory`](super::EndpointConfig::memory) had no room for them.
+    pub refused_memory: u64,
+    /// Connections closed because they sent little in many packets, or the same again
+    /// and again, beside what was unread.
+    pub closed_hoarding: u64,
+    /// Bytes that all connections are promised at present, of that memory.
+    pub memory_promised: usize,
     /// Attempts refused because their address or its network had its share.
     pub refused_share: u64,
     /// Attempts that were asked to show that their address is their own.

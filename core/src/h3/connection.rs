@@ -76,6 +76,8 @@ pub(crate) struct H3 {
     /// Since when there has been no request (server).
     pub(crate) idle_since: Option<Instant>,
     pub(crate) stats: Stats,
+    /// Somebody looks at the lines of received heads.
+    pub(crate) keep_lines: bool,
     closed: bool,
 }
 
@@ -83,7 +85,8 @@ impl H3 {
     /// A connection that has not heard anything.
     pub(crate) fn new(side: Side, config: Arc<Config>, seed: u64, claims: Claims) -> Self {
         let limits = &config.limits;
-        let decoder = Decoder::new(limits.qpack_table, limits.qpack_blocked_streams);
+        let decoder =
+            Decoder::new(limits.qpack_table, limits.qpack_blocked_streams).max_lines(limits.fields);
         Self {
             side,
             seed,
@@ -113,6 +116,7 @@ impl H3 {
             sent: 0,
             idle_since: None,
             stats: Stats::default(),
+            keep_lines: config.field_lines,
             closed: false,
             config,
         }

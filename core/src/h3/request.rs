@@ -179,15 +179,25 @@ impl H3 {
         match (exchange.recv, self.side) {
             (Part::Head, Side::Server) => {
                 let extended = self.config.connect_protocol;
-                let head = message::request(fields, extended).map_err(malformed)?;
+                let mut head = message::request(fields, extended).map_err(malformed)?;
+                if !self.keep_lines {
+                    head.forget_lines();
+                }
                 self.on_request(t, key, head)
             }
             (Part::Head, Side::Client) => {
-                let head = message::response(fields).map_err(malformed)?;
-                self.on_response(key, head)
+                let size = fields.size();
+                let mut head = message::response(fields).map_err(malformed)?;
+                if !self.keep_lines {
+                    head.forget_lines();
+                }
+                self.on_response(key, head, size)
             }
             _ => {
-                let trailers = message::trailers(fields).map_err(malformed)?;
+                let mut trailers = message::trailers(fields).map_err(malformed)?;
+                if !self.keep_lines {
+                    trailers.forget_lines();
+                }
                 if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
                     exchange.recv = Part::Trailers;
                 }
@@ -240,14 +250,14 @@ impl H3 {
         Ok(())
     }
 
-    fn on_response(&mut self, key: StreamKey, head: ResponseHead) -> Result<(), Fault> {
+    fn on_response(&mut self, key: StreamKey, head: ResponseHead, size: u64) -> Result<(), Fault> {
         let length =
             message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w.why))?;
         let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
             return Ok(());
         };
         if head.status.is_informational() {
-            let cost = interim_cost(head.fields().size());
+            let cost = interim_cost(size);
             self.events
                 .push_back(H3Event::On(key, Fact::Interim(Box::new(head))));
             return self.nuisance(cost);

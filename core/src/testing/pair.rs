@@ -34,6 +34,8 @@ pub struct Options {
     pub transport: TransportSettings,
     /// Which connections the server takes.
     pub incoming: IncomingPolicy,
+    /// Bytes that all of the server's connections are promised, when not the default.
+    pub memory: Option<usize>,
     /// TLS of the server, when not [`Identity::localhost`]'s.
     pub server_tls: Option<Arc<rustls::ServerConfig>>,
     /// TLS of the client, when not one that trusts [`Identity::localhost`].
@@ -50,6 +52,7 @@ impl Default for Options {
             server: Config::default(),
             transport: TransportSettings::default(),
             incoming: IncomingPolicy::default(),
+            memory: None,
             server_tls: None,
             client_tls: None,
             record: true,
@@ -129,10 +132,13 @@ impl Pair {
             .unwrap_or_else(|| Arc::new(identity.server()));
         let client_tls = options.client_tls.unwrap_or_else(|| identity.client_arc());
         let client = EndpointConfig::client().seed(seed());
-        let server = EndpointConfig::server(server_tls, options.server)
+        let mut server = EndpointConfig::server(server_tls, options.server)
             .expect("TLS suits QUIC")
             .incoming(options.incoming)
             .seed(seed());
+        if let Some(bytes) = options.memory {
+            server = server.memory(bytes);
+        }
         let mut end = |mut config: EndpointConfig, host| {
             let mut watch = options.record.then(watch).flatten();
             if let Some(factory) = watch.as_mut().and_then(|watch| watch.endpoint()) {

@@ -326,7 +326,7 @@ fn a_blocked_peer_costs_small_copies() {
         }
         net.settle();
     }
-    assert!(copied > 200_000, "{copied} bytes fit");
+    assert!(copied > 100_000, "{copied} bytes fit");
     for _ in 0..3 {
         assert_eq!(send.0.copies(), 1024);
         assert_eq!(poll(pin!(send.write(&data))), None);

@@ -28,7 +28,7 @@ pub enum Decoded {
     /// The section needs entries that have not arrived. Keep its bytes and
     /// decode again once [`Decoder::poll_unblocked`] returns the stream.
     Blocked,
-    /// The section exceeds `max_size`. It is valid and accounted for; its lines
+    /// The section exceeds `max_size` or [`Decoder::max_lines`]. It is valid and accounted for; its lines
     /// are lost.
     TooLarge,
 }
@@ -45,6 +45,7 @@ pub struct Decoder {
     table: Table<()>,
     max_capacity: u64,
     max_blocked: u64,
+    max_lines: usize,
     partial: Partial,
     /// Required Insert Count of each blocked stream.
     blocked: BTreeMap<u64, u64>,
@@ -70,6 +71,7 @@ impl Decoder {
             table: Table::new(),
             max_capacity: max_table_capacity,
             max_blocked: max_blocked_streams,
+            max_lines: usize::MAX,
             partial: Partial::default(),
             blocked: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -84,6 +86,13 @@ impl Decoder {
     /// Instructions that were read since the last call.
     pub(crate) fn take_work(&mut self) -> u32 {
         std::mem::take(&mut self.work)
+    }
+
+    /// The same with a limit to the lines of a section, beside that of its size.
+    #[must_use]
+    pub fn max_lines(mut self, lines: usize) -> Self {
+        self.max_lines = lines;
+        self
     }
 
     /// Takes bytes of the peer's encoder stream, in any chunking. Linear in
@@ -277,6 +286,7 @@ impl Decoder {
         let mut sink = Sink {
             section: FieldSection::new(),
             room: max_size,
+            lines: self.max_lines,
             overflow: false,
         };
         while !cursor.is_empty() {
@@ -424,6 +434,7 @@ impl Decoder {
 struct Sink {
     section: FieldSection,
     room: u64,
+    lines: usize,
     overflow: bool,
 }
 
@@ -459,7 +470,8 @@ impl Sink {
     ) -> Result<Option<u64>, InvalidHuffman> {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
         // A line counts as its uncompressed name and value and 32.
-        let Some(room) = self.room.checked_sub(ENTRY_OVERHEAD) else {
+        let room = self.room.checked_sub(ENTRY_OVERHEAD);
+        let Some(room) = room.filter(|_| self.section.len() < self.lines) else {
             name.check()?;
             return Ok(None);
         };

@@ -2,6 +2,7 @@
 //! time.
 
 mod http;
+mod memory;
 mod order;
 mod random;
 mod recorded;

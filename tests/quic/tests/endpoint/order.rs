@@ -14,6 +14,16 @@ use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 
 const SIZE: usize = 400_000;
 
+/// All of it is handed over at once.
+fn roomy() -> Options {
+    let mut options = Options::default();
+    options.transport.send_window = 8 << 20;
+    options.transport.initial_send_window = 8 << 20;
+    options.transport.receive_window = 8 << 20;
+    options.transport.initial_receive_window = 8 << 20;
+    options
+}
+
 fn session(pair: &mut Pair, client: ConnKey, server: ConnKey) -> SessionKey {
     let request = ConnectRequest::new(Uri::from_static("https://localhost/"));
     let session = pair
@@ -114,7 +124,7 @@ impl Arrivals {
 /// the path; a lower order waits.
 #[test]
 fn an_order_starves_nobody_elses_stream() {
-    let (mut pair, client, server) = Pair::connected(Options::default());
+    let (mut pair, client, server) = Pair::connected(roomy());
     let loud = session(&mut pair, client, server);
     let quiet = session(&mut pair, client, server);
     let low = bulk(&mut pair, client, loud, 10);
@@ -139,7 +149,7 @@ fn an_order_starves_nobody_elses_stream() {
 /// queued gets its share.
 #[test]
 fn a_late_stream_gets_its_share() {
-    let (mut pair, client, server) = Pair::connected(Options::default());
+    let (mut pair, client, server) = Pair::connected(roomy());
     let busy = session(&mut pair, client, server);
     let late = session(&mut pair, client, server);
     let first = bulk(&mut pair, client, busy, 1000);
@@ -157,7 +167,7 @@ fn a_late_stream_gets_its_share() {
 /// Row B28: a header goes out at once, also when its stream's bytes have to wait.
 #[test]
 fn a_header_does_not_wait_for_its_turn() {
-    let (mut pair, client, server) = Pair::connected(Options::default());
+    let (mut pair, client, server) = Pair::connected(roomy());
     let session = session(&mut pair, client, server);
     let first = bulk(&mut pair, client, session, 1);
     let second = bulk(&mut pair, client, session, 2);

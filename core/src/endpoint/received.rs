@@ -1,0 +1,180 @@
+//! The memory of received datagrams: what of it is still in use, counted for each
+//! connection, and used again.
+//!
+//! QUIC keeps slices of a datagram for as long as something in it is unread, and a
+//! slice holds all of it. What leaves QUIC is copied
+//! ([`QuinnTransport`](super::QuinnTransport)), so a datagram is in use here exactly as
+//! long as QUIC itself has unread bytes of it.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+
+/// What a datagram costs beside its bytes: the counter of its users, the allocator's
+/// words, and quinn's entry for a frame in it.
+const OVERHEAD: usize = 128;
+
+/// Smallest buffer that is kept to be used again.
+const KEEP: usize = 1200;
+
+/// Buffers that are kept to be used again.
+const SPARE: usize = 512;
+
+/// Datagrams in use from which on those in the middle are looked at.
+const SWEEP: usize = 64;
+
+/// Buffers for datagrams, used again as soon as nobody has unread bytes in them.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    spare: Vec<BytesMut>,
+}
+
+impl Buffers {
+    /// A copy of a datagram, in memory of its own.
+    pub(super) fn copy(&mut self, datagram: &[u8]) -> BytesMut {
+        if datagram.len() >= KEEP
+            && let Some(mut buffer) = self.spare.pop()
+            && buffer.capacity() >= datagram.len()
+        {
+            buffer.extend_from_slice(datagram);
+            return buffer;
+        }
+        BytesMut::from(datagram)
+    }
+
+    fn put(&mut self, buffer: BytesMut) {
+        if buffer.capacity() >= KEEP && self.spare.len() < SPARE {
+            self.spare.push(buffer);
+        }
+    }
+}
+
+/// The datagrams of one connection that are in use.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// What is behind the last byte of each, and the bytes of all of it.
+    held: VecDeque<(BytesMut, usize)>,
+    bytes: usize,
+    sweep_at: usize,
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self {
+            held: VecDeque::new(),
+            bytes: 0,
+            sweep_at: SWEEP,
+        }
+    }
+}
+
+impl Received {
+    /// Splits off what remembers a datagram's memory while QUIC has the datagram.
+    pub(super) fn remember(datagram: &mut BytesMut) -> (BytesMut, usize) {
+        let size = datagram.capacity() + OVERHEAD;
+        (datagram.split_off(datagram.len()), size)
+    }
+
+    /// Counts a datagram that QUIC has dealt with, if any of it is still in use.
+    /// O(1), amortized.
+    pub(super) fn push(&mut self, mut datagram: (BytesMut, usize), buffers: &mut Buffers) {
+        if is_free(&mut datagram.0) {
+            return buffers.put(datagram.0);
+        }
+        self.bytes += datagram.1;
+        self.held.push_back(datagram);
+        if self.held.len() >= self.sweep_at {
+            self.sweep(buffers);
+        }
+    }
+
+    /// Lets go of the oldest ones that are in use no more.
+    #[inline]
+    pub(super) fn release(&mut self, buffers: &mut Buffers) {
+        while let Some((front, size)) = self.held.front_mut()
+            && is_free(front)
+        {
+            self.bytes -= *size;
+            if let Some((front, _)) = self.held.pop_front() {
+                buffers.put(front);
+            }
+        }
+    }
+
+    /// Lets go of all that are in use no more.
+    pub(super) fn sweep(&mut self, buffers: &mut Buffers) {
+        for (mut datagram, size) in std::mem::take(&mut self.held) {
+            if is_free(&mut datagram) {
+                self.bytes -= size;
+                buffers.put(datagram);
+            } else {
+                self.held.push_back((datagram, size));
+            }
+        }
+        self.sweep_at = (self.held.len() * 2).max(SWEEP);
+    }
+
+    /// Bytes of memory that are in use, as of the last time anybody looked.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Whether nobody else uses the memory; then all of it is this buffer's again.
+fn is_free(rest: &mut BytesMut) -> bool {
+    // More than there is behind the datagram can be had only if nobody has the datagram.
+    rest.try_reclaim(rest.capacity() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(buffers: &mut Buffers, len: usize) -> (BytesMut, (BytesMut, usize)) {
+        let mut datagram = buffers.copy(&vec![7; len]);
+        let rest = Received::remember(&mut datagram);
+        (datagram, rest)
+    }
+
+    #[test]
+    fn a_slice_counts_as_the_datagram_it_holds() {
+        let (mut received, mut buffers) = (Received::default(), Buffers::default());
+        let (unread, rest) = datagram(&mut buffers, 1400);
+        let slice = unread.freeze().slice(700..701);
+        received.push(rest, &mut buffers);
+        assert_eq!(received.bytes(), 1400 + OVERHEAD);
+        received.release(&mut buffers);
+        received.sweep(&mut buffers);
+        assert_eq!(received.bytes(), 1400 + OVERHEAD);
+        drop(slice);
+        received.release(&mut buffers);
+        assert_eq!(received.bytes(), 0);
+    }
+
+    #[test]
+    fn what_nobody_holds_is_used_again() {
+        let (mut received, mut buffers) = (Received::default(), Buffers::default());
+        let (read, rest) = datagram(&mut buffers, 1400);
+        let at = read.as_ptr();
+        drop(read);
+        received.push(rest, &mut buffers);
+        assert_eq!(received.bytes(), 0);
+        let (again, _) = datagram(&mut buffers, 1300);
+        assert_eq!(again.as_ptr(), at);
+        assert_eq!(again, vec![7; 1300]);
+    }
+
+    #[test]
+    fn one_that_is_held_hides_no_others_for_long() {
+        let (mut received, mut buffers) = (Received::default(), Buffers::default());
+        let (_held, rest) = datagram(&mut buffers, 1400);
+        received.push(rest, &mut buffers);
+        for _ in 0..1000 {
+            let (brief, rest) = datagram(&mut buffers, 1400);
+            received.push(rest, &mut buffers);
+            drop(brief);
+            received.release(&mut buffers);
+        }
+        assert!(received.bytes() <= SWEEP * (1400 + OVERHEAD));
+    }
+}
