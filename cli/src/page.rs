@@ -252,7 +252,7 @@ struct Place {
 
 impl Places {
     /// Ends a connection when there is no place for one more: of the same address when that has its
-    /// part, else of the address that has the most. The oldest that has sent no request goes first.
+    /// part, else of the address that has the most, the oldest of several. The oldest that has sent no request goes first.
     /// O(n²) in the places.
     fn make_room(&mut self, of: IpAddr) {
         self.taken.retain(|place| !place.task.is_finished());
@@ -260,7 +260,7 @@ impl Places {
         let holder = if count(of) >= PER_ADDRESS {
             of
         } else if self.taken.len() >= MAX_CONNECTIONS {
-            let most = self.taken.iter().max_by_key(|place| count(place.of));
+            let most = self.taken.iter().rev().max_by_key(|place| count(place.of));
             most.map_or(of, |place| place.of)
         } else {
             return;
@@ -456,6 +456,8 @@ mod tests {
         tokio::time::sleep(LIFETIME + Duration::from_secs(1)).await;
         let read = rest(&mut unread).await.len();
         assert!(read > 0 && read < 8 << 20, "{read} bytes");
+        // It was cut off then, not by a later deadline that the clock leaps to.
+        assert!(begun.elapsed() < LIFETIME * 2, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
@@ -497,6 +499,11 @@ mod tests {
         assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
         let response = exchange(address, "GET /").await;
         assert!(response.len() > 8 << 20);
+        // The first took the place of the oldest.
+        let cut = rest(&mut held[0]).await.len();
+        assert!(cut < 8 << 20, "{cut} bytes");
+        let whole = rest(&mut held[MAX_CONNECTIONS - 1]).await.len();
+        assert!(whole > 8 << 20, "{whole} bytes");
     }
 
     #[test]
