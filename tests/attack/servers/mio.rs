@@ -6,12 +6,13 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use aqueduct_attack::heap::{Counting, Handler, report};
+use aqueduct_attack::limits::config;
 use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport, tls};
 use aqueduct_mio::protocol::event::{Event, StreamEvent};
 use aqueduct_mio::protocol::head::{End, RequestHead, ResponseHead};
 use aqueduct_mio::protocol::id::{ConnKey, StreamKey};
 use aqueduct_mio::protocol::webtransport::{ConnectAnswer, SessionEvent};
-use aqueduct_mio::protocol::{config::Config, connection, transport::ReadState};
+use aqueduct_mio::protocol::{connection, transport::ReadState};
 use aqueduct_mio::{App, PortKey, Ports, run};
 use bytes::Bytes;
 use http::StatusCode;
@@ -54,7 +55,7 @@ fn main() -> Outcome {
     let identity = rcgen::generate_simple_self_signed(["localhost".into()])?;
     let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
     let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
-    let config = EndpointConfig::server(tls.into(), Config::default())?;
+    let config = EndpointConfig::server(tls.into(), config())?;
     let mut poll = Poll::new()?;
     let mut ports = Ports::new(poll.registry(), 0..2)?;
     let port = ports.bind(config, addr)?;
@@ -64,8 +65,11 @@ fn main() -> Outcome {
 
 impl App for Server {
     fn on_event(&mut self, ports: &mut Ports, port: PortKey, key: ConnKey, event: Event) {
-        let Some(mut connection) = ports.connection(port, key) else {
+        if matches!(event, Event::Closed(_)) {
             self.0.remove(&key);
+            return;
+        }
+        let Some(mut connection) = ports.connection(port, key) else {
             return;
         };
         let peer = self.0.entry(key).or_default();

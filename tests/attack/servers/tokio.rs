@@ -5,7 +5,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use aqueduct_attack::heap::{Counting, Handler, report};
-use aqueduct_tokio::protocol::config::Config;
+use aqueduct_attack::limits::config;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
 use aqueduct_tokio::{Connection, Endpoint, ServerRequest, Session};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let identity = rcgen::generate_simple_self_signed(["localhost".into()])?;
     let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
     let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
-    let endpoint = Endpoint::server(EndpointConfig::server(tls.into(), Config::default())?, addr)?;
+    let endpoint = Endpoint::server(EndpointConfig::server(tls.into(), config())?, addr)?;
     report(endpoint.local_addr())?;
     while let Some(connection) = endpoint.accept().await {
         tokio::spawn(requests(connection.clone()));

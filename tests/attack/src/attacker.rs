@@ -29,7 +29,7 @@ pub struct Attack {
     /// It leaves without a word, or what it leaves behind is the application's: memory need
     /// not be back two seconds later.
     pub lasting: bool,
-    /// The server must reset streams or close connections.
+    /// A server of ours has short deadlines, and must reset streams or close connections.
     pub cut: bool,
     /// Newcomers come to the page over HTTP/1.1.
     pub page: bool,
@@ -72,7 +72,8 @@ impl Attack {
         self
     }
 
-    /// The server must put an end to it: it resets streams or closes connections.
+    /// A deadline must put an end to it: the servers of ours, to which deadlines can be given,
+    /// reset streams or close connections within three seconds.
     #[must_use]
     pub const fn cut(mut self) -> Self {
         self.cut = true;

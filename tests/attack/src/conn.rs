@@ -236,6 +236,10 @@ impl Conn {
                 }
             }
             Event::Stream(StreamEvent::Readable { id }) if self.read => self.read(id),
+            Event::Stream(StreamEvent::Readable { id }) => {
+                let reset = self.quic.recv_stream(id).received_reset();
+                self.cut += u64::from(reset.is_ok_and(|code| code.is_some()));
+            }
             Event::Stream(StreamEvent::Stopped { id, .. }) => {
                 self.cut += 1;
                 // So RFC 9000 section 3.5 wants it; and the stream's credit comes back.

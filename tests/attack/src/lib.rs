@@ -18,6 +18,7 @@ pub mod attacks;
 pub mod conn;
 pub mod heap;
 pub mod honest;
+pub mod limits;
 pub mod net;
 pub mod report;
 pub mod server;

@@ -73,7 +73,8 @@ impl Memory {
         let closed = connections * CLOSED;
         // What is allocated says it better where it is known.
         let resident = self.held > 0 || self.resident <= before.resident + RESIDENT_SLACK + closed;
-        resident && self.held <= before.held + HELD_SLACK && self.handlers <= before.handlers + 8
+        let held = self.held <= before.held + HELD_SLACK + closed;
+        resident && held && self.handlers <= before.handlers + 8
     }
 }
 

@@ -128,11 +128,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server; it is ready when this returns.
+    /// Starts a server; it is ready when this returns. A brisk one has short deadlines, if it
+    /// is one of ours.
     ///
     /// # Errors
     /// It is not built, or says nothing.
-    pub fn start(kind: Kind, args: &[&str]) -> io::Result<Self> {
+    pub fn start(kind: Kind, args: &[&str], brisk: bool) -> io::Result<Self> {
         let program = match kind {
             Kind::Program => "aqueduct",
             Kind::Tokio => "attack-tokio",
@@ -154,6 +155,7 @@ impl Server {
             command.args(["--page", "127.0.0.1:0"]);
         } else {
             command.arg("127.0.0.1:0");
+            command.args(brisk.then_some("brisk"));
         }
         // One arena that gives back what is free: what is left is what is held.
         let env = [

@@ -31,7 +31,7 @@ pub fn run(
     seed: u64,
 ) -> io::Result<bool> {
     println!("soak of {} with seed {seed}", kind.name());
-    let mut server = Server::start(kind, &[])?;
+    let mut server = Server::start(kind, &[], false)?;
     let mut honest = Honest::start(kind, server.address)?;
     let fit = |attack: &&Attack| {
         let usual = attack.args.is_empty() && !attack.lasting;

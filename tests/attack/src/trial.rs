@@ -104,7 +104,7 @@ fn comes(attack: Attack, server: &Server) -> io::Result<Option<Duration>> {
 /// # Errors
 /// The server cannot be started, or the attack panicked.
 pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Row> {
-    let mut server = Server::start(kind, attack.args)?;
+    let mut server = Server::start(kind, attack.args, attack.cut)?;
     let mut honest = Honest::start(kind, server.address)?;
     // Connected and warm.
     thread::sleep(Duration::from_millis(200));
@@ -117,10 +117,12 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
     server.forget_peak();
     let raid = Raid::start(attack, &server, seed, None)?;
     let began = Instant::now();
-    thread::sleep(times.attack * 2 / 3);
+    let least = Duration::from_secs(if attack.cut { 3 } else { 0 });
+    let time = times.attack.max(least);
+    thread::sleep(time * 2 / 3);
     // Whoever comes in the middle of it is served, too.
     let newcomer_took = comes(attack, &server)?;
-    thread::sleep(times.attack.saturating_sub(began.elapsed()));
+    thread::sleep(time.saturating_sub(began.elapsed()));
     let under = honest.seen();
     let lasted = began.elapsed();
     let attacker = raid.end()?;

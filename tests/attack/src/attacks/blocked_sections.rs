@@ -3,7 +3,7 @@
 use crate::attacker::{Attack, Attacker};
 use crate::wire::Section;
 
-pub(super) const ATTACK: Attack = Attack::new("blocked_sections", "16 heads that wait for QPACK insertions", run).by(10);
+pub(super) const ATTACK: Attack = Attack::new("blocked_sections", "16 heads that wait for QPACK insertions", run).by(10).cut();
 
 fn run(a: &mut Attacker) {
     let get = Section::after(100).get(a.kind.quick()).entry(0, 1).frame();

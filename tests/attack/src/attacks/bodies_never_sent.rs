@@ -7,7 +7,7 @@ use quinn_proto::StreamId;
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("bodies_never_sent", "bodies that never end", run).by(10);
+pub(super) const ATTACK: Attack = Attack::new("bodies_never_sent", "bodies that never end", run).by(10).cut();
 
 /// Streams and when they last got a byte.
 struct Drip {

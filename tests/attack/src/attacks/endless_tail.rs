@@ -5,7 +5,7 @@ use quinn_proto::StreamId;
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("endless_tail", "bytes after WT_CLOSE_SESSION", run);
+pub(super) const ATTACK: Attack = Attack::new("endless_tail", "bytes after WT_CLOSE_SESSION", run).cut();
 
 fn run(a: &mut Attacker) {
     let path = a.kind.open_session();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::attacker::{Attack, Attacker};
 
-pub(super) const ATTACK: Attack = Attack::new("idle_pings", "connections that only ping", run).by(200);
+pub(super) const ATTACK: Attack = Attack::new("idle_pings", "connections that only ping", run).by(200).cut();
 
 fn run(a: &mut Attacker) {
     a.net.options.keep_alive = Some(Duration::from_millis(500));

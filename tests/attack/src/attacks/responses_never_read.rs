@@ -3,7 +3,7 @@
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("responses_never_read", "answers that nobody reads", run).by(10);
+pub(super) const ATTACK: Attack = Attack::new("responses_never_read", "answers that nobody reads", run).by(10).cut();
 
 fn run(a: &mut Attacker) {
     (a.net.options.read, a.net.options.stream_window) = (false, 1);

@@ -3,7 +3,7 @@
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("responses_unread_wide", "answers that nobody reads, wide windows", run).by(10);
+pub(super) const ATTACK: Attack = Attack::new("responses_unread_wide", "answers that nobody reads, wide windows", run).by(10).cut();
 
 fn run(a: &mut Attacker) {
     a.net.options.read = false;
