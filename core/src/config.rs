@@ -31,7 +31,8 @@ pub struct Limits {
     pub qpack_blocked_streams: u64,
     /// Bytes of one message accepted from the application before the transport
     /// took them: the tail of one DATA frame, so also its largest payload.
-    /// Default 64 KiB.
+    /// While there are more than 8 requests it is less: 512 KiB by their number, and not
+    /// less than 4 KiB. Default 64 KiB.
     pub frame_payload: usize,
     /// Sessions per connection. Default 16.
     pub sessions: usize,

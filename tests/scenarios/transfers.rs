@@ -102,3 +102,36 @@ fn large_writes_are_cut() {
     let frames = aqueduct_tests::frames(&seen.bytes);
     assert!(frames.iter().all(|(_, payload)| payload.len() <= 1_000));
 }
+
+/// The tails of frames that a peer does not take come to little, of however many
+/// requests: each takes its share, and whatever one write offers.
+#[test]
+fn tails_of_many_requests_are_short() {
+    use aqueduct_core::testing::raw::{self, RawPeer};
+    for (requests, largest) in [(8, 64 * 1024), (100, 512 * 1024 / 100)] {
+        let mut peer = RawPeer::greeted(Side::Server, aqueduct_tests::config(|_| {}), &[]);
+        let ids: Vec<_> = (0..requests).map(|_| peer.request(&raw::get())).collect();
+        let mut streams = Vec::new();
+        for event in peer.events() {
+            if let Event::Request { stream, .. } = event {
+                streams.push(stream);
+            }
+        }
+        assert_eq!(streams.len(), requests);
+        for stream in streams {
+            let ok = ResponseHead::new(StatusCode::OK);
+            let mut access = peer.access();
+            access.respond(stream, &ok, End::More).expect("an answer");
+            let mut chunks = [bytes::Bytes::from(body(100_000))];
+            let taken = access.send(stream).expect("a stream").write(&mut chunks);
+            assert!(taken.expect("room") > 0);
+            peer.drive();
+        }
+        for id in ids {
+            let seen = peer.seen(id).bytes;
+            let frames = aqueduct_tests::frames(&seen);
+            let longest = frames.iter().map(|(_, payload)| payload.len()).max();
+            assert_eq!(longest, Some(largest), "{requests} requests");
+        }
+    }
+}

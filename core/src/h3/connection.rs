@@ -22,8 +22,16 @@ use crate::wire::priority::Priority;
 use crate::wire::qpack::{Decoder, Encoder};
 use crate::wire::settings::{SettingId, Settings};
 
-/// Most bytes read from a stream at a time.
-pub(super) const CHUNK: usize = 64 * 1024;
+/// Most bytes read from a stream at a time: what is read ahead of the application is kept
+/// here, for each stream, and the peer has its credit for it back.
+pub(super) const CHUNK: usize = 4 * 1024;
+
+/// What the tails of DATA frames may come to, of all requests together, as long as
+/// [`LEAST_FRAME`] for each is less.
+pub(super) const TAILS: usize = 512 * 1024;
+
+/// Payload that a DATA frame may have in any case.
+pub(super) const LEAST_FRAME: usize = 4 * 1024;
 
 /// Size of the buffer that frame headers are cut from.
 pub(super) const ARENA: usize = 4096;

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::connection::{ARENA, H3};
+use super::connection::{ARENA, H3, LEAST_FRAME, TAILS};
 use super::exchange::{Exchange, Part};
 use super::message::{self, Wrong};
 use super::streams::{Kind, Send, Slot};
@@ -308,7 +308,9 @@ impl H3 {
                 self.note_blocked(key, offered);
                 return Ok(taken);
             }
-            let len = offered.min(self.config.limits.frame_payload.max(1));
+            // Each of them may be left with the tail of one.
+            let share = (TAILS / self.exchanges.max(1)).max(LEAST_FRAME);
+            let len = offered.min(self.config.limits.frame_payload.clamp(1, share));
             let head = self.frame_head(&frame::data_header(len));
             let Some(slot) = self.table.get_mut(key) else {
                 return Err(WriteError::Gone);
