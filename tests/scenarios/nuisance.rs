@@ -252,3 +252,30 @@ fn streams_of_sessions_that_are_reset_or_stopped() {
     assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
     assert!((25..30).contains(&times), "{times}");
 }
+
+/// A session that ends because of a capsule.
+#[test]
+fn sessions_that_break_a_rule() {
+    let (mut peer, _) = session(50);
+    let mut times = 0;
+    while peer.closed().is_none() {
+        times += 1;
+        let capsule = data(&frame(0x2843, &[0, 0, 0, 0, 0xff]));
+        let id = peer.request(&raw::connect());
+        let key = peer.take(Side::Server, |event| match event {
+            Event::WebTransport(key, SessionEvent::Requested(_)) => Ok(key),
+            other => Err(other),
+        });
+        let answer = ConnectAnswer::default();
+        let mut access = peer.access();
+        access
+            .webtransport(key.expect("asked"))
+            .accept(&answer)
+            .expect("asked for");
+        peer.write(id, &capsule);
+        peer.stop(id, Code::H3_NO_ERROR);
+        peer.reset(id, Code::H3_NO_ERROR);
+    }
+    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
+    assert!((10..52).contains(&times), "{times}");
+}

@@ -66,7 +66,7 @@ impl State {
             }
             TransportEvent::Readable(id) => self.h3.on_readable(t, *id),
             TransportEvent::Writable(id) => self.h3.on_writable(t, *id),
-            TransportEvent::Finished(id) => self.h3.on_finished(*id),
+            TransportEvent::Finished(id) => self.h3.on_finished(t, *id),
             TransportEvent::Stopped(id, code) => self.h3.on_stopped(t, *id, *code),
             TransportEvent::Opened(dir) => self.h3.on_opened(t, *dir),
             TransportEvent::Available(dir) => {
@@ -98,15 +98,15 @@ impl State {
 
     /// The next event for the application, which knows what it tells from here on.
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        match &event {
+        // It is not moved to be looked at.
+        match self.events.front()? {
             Event::Request { stream, .. } => self.h3.note_taken(*stream),
             Event::WebTransport(session, SessionEvent::Requested(_)) => {
                 self.h3.note_taken(session.stream());
             }
             _ => {}
         }
-        Some(event)
+        self.events.pop_front()
     }
 
     /// The session storey, and what it works on.

@@ -7,7 +7,7 @@
 //! waits for the next turn, so that other connections have theirs.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -31,8 +31,8 @@ const FINISHED_STREAM: u32 = PARTS / 4;
 /// What of use at times is, and cheap to send: notices about limits.
 pub(crate) const NOTICE: u32 = PARTS / 16;
 
-/// Milliseconds in which time pays for as many nuisances as are tolerated.
-const RECOVERY: u128 = 100_000;
+/// Time that pays for as many nuisances as are tolerated.
+const RECOVERY: Duration = Duration::from_secs(100);
 
 /// Content shorter than this is a small thing, which costs more than it brings.
 const SMALL: usize = 16;
@@ -46,7 +46,8 @@ pub(super) struct Budget {
     bytes: u64,
     /// Until when time has paid.
     paid: Option<Instant>,
-    /// What may still be done in this turn.
+    /// What may be done in a turn, and what still may in this one.
+    turn_work: u32,
     work: u32,
     /// When this turn is.
     turn: Option<Instant>,
@@ -58,10 +59,12 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(work: u32) -> Self {
+        let work = work.max(1);
         Self {
             debt: 0,
             bytes: 0,
             paid: None,
+            turn_work: work,
             work,
             turn: None,
             waiting: VecDeque::new(),
@@ -77,11 +80,34 @@ impl Budget {
     /// Adds to the debt after what has been paid; false beyond the limit.
     fn charge(&mut self, parts: u32, limit: u32) -> bool {
         let full = u64::from(limit) * u64::from(PARTS);
-        let bytes = self.bytes / BYTES * u64::from(PARTS);
-        self.bytes %= BYTES;
-        let paid = bytes.saturating_add(self.time_pays(full));
-        self.debt = self.debt.saturating_sub(paid) + u64::from(parts);
+        if self.debt == 0 {
+            // Nothing is owed, and nothing is paid in advance.
+            (self.bytes, self.paid) = (0, self.turn);
+        } else {
+            let bytes = self.bytes / BYTES * u64::from(PARTS);
+            self.bytes %= BYTES;
+            let paid = bytes.saturating_add(self.time_pays(full));
+            self.debt = self.debt.saturating_sub(paid);
+        }
+        self.debt += u64::from(parts);
         self.debt <= full
+    }
+
+    /// What the time since the last call is worth. What is too short to count is kept.
+    fn time_pays(&mut self, full: u64) -> u64 {
+        let (Some(now), Some(since)) = (self.turn, self.paid) else {
+            return 0;
+        };
+        if now == since {
+            return 0;
+        }
+        let waited = now.saturating_duration_since(since).min(RECOVERY);
+        let millis = waited.as_secs() * 1000 + u64::from(waited.subsec_millis());
+        let worth = millis * full / (RECOVERY.as_secs() * 1000);
+        if worth > 0 {
+            self.paid = Some(now);
+        }
+        worth
     }
 
     /// Uses up some of this turn's work; false when it was used up before.
@@ -99,18 +125,6 @@ impl Budget {
             self.waiting.push_back(key);
         }
     }
-
-    /// What the time since the last call is worth. What is too short to count is kept.
-    fn time_pays(&mut self, full: u64) -> u64 {
-        let Some(now) = self.turn else { return 0 };
-        let since = *self.paid.get_or_insert(now);
-        let millis = now.saturating_duration_since(since).as_millis();
-        let worth = u64::try_from(millis * u128::from(full) / RECOVERY).unwrap_or(u64::MAX);
-        if worth > 0 {
-            self.paid = Some(now);
-        }
-        worth
-    }
 }
 
 impl H3 {
@@ -127,7 +141,7 @@ impl H3 {
     pub(crate) fn at(&mut self, now: Instant) {
         if self.budget.turn != Some(now) {
             self.budget.turn = Some(now);
-            self.budget.work = self.config.limits.work;
+            self.budget.work = self.budget.turn_work;
         }
     }
 
@@ -208,7 +222,7 @@ impl H3 {
     /// Begins a turn, and goes on with what the last one left, in order.
     pub(crate) fn resume<T: Transport>(&mut self, t: &mut T, now: Instant) {
         self.budget.turn = Some(now);
-        self.budget.work = self.config.limits.work;
+        self.budget.work = self.budget.turn_work;
         for _ in 0..self.budget.waiting.len() {
             let Some(key) = self.budget.waiting.pop_front() else {
                 return;

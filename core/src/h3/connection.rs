@@ -178,9 +178,10 @@ impl H3 {
     }
 
     /// The peer acknowledged all of a stream.
-    pub(crate) fn on_finished(&mut self, id: StreamId) {
+    pub(crate) fn on_finished<T: Transport>(&mut self, t: &mut T, id: StreamId) {
         if let Some(key) = self.table.find(id) {
-            self.on_delivered(key);
+            let result = self.on_delivered(t, key);
+            self.fail(t, result);
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Exchange {
     /// The application knows the stream.
     pub(crate) told: bool,
     pub(crate) interest: Interest,
+    /// The application has begun to read its content.
+    pub(super) read: bool,
     pub(super) connect: bool,
     pub(super) head_request: bool,
     /// The response never has content, whatever content-length says.
@@ -77,6 +79,7 @@ impl Exchange {
             blocked: None,
             told: false,
             interest: Interest::None,
+            read: false,
             connect: false,
             head_request: false,
             no_content: false,

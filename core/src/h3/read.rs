@@ -68,6 +68,7 @@ impl H3 {
             let Kind::Exchange(exchange) = &mut slot.kind else {
                 return Ok(Err(ReadError::Gone));
             };
+            exchange.read = true;
             if !exchange.content.is_empty() {
                 let take = room.min(exchange.content.len());
                 *place = exchange.content.split_to(take);

@@ -15,6 +15,7 @@ use super::message::{self, Wrong};
 use super::streams::{Kind, Send, Slot};
 use super::tunnel_priority;
 use super::{Fact, H3Event};
+use crate::code::Code;
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::head::{End, RequestHead, ResponseHead};
@@ -450,21 +451,36 @@ impl H3 {
     }
 
     /// The peer acknowledged the end.
-    pub(super) fn on_delivered(&mut self, key: StreamKey) {
-        if let Some(slot) = self.table.get_mut(key)
-            && slot.send == Send::Finished
-        {
-            slot.send = Send::Closed;
-            slot.send_wait = None;
-            let raw = matches!(slot.kind, Kind::Raw);
-            self.events.push_back(H3Event::On(key, Fact::Delivered));
-            self.settle(key);
-            match (raw, self.side) {
-                (true, _) => self.finished_stream(),
-                (false, Side::Server) => self.finished_request(),
-                (false, Side::Client) => {}
+    pub(super) fn on_delivered<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        let Some(slot) = self.table.get_mut(key) else {
+            return Ok(());
+        };
+        if slot.send != Send::Finished {
+            return Ok(());
+        }
+        slot.send = Send::Closed;
+        slot.send_wait = None;
+        let unread = slot.exchange_ref().map(|exchange| !exchange.read);
+        self.events.push_back(H3Event::On(key, Fact::Delivered));
+        match (unread, self.side) {
+            (None, _) => self.finished_stream(),
+            (Some(_), Side::Client) => {}
+            (Some(unread), Side::Server) => {
+                self.finished_request();
+                if unread {
+                    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+                    // A server that has answered in full may do without the rest of the
+                    // request. Who has not begun to read by now does.
+                    self.stop(t, key, Code::H3_NO_ERROR.value())?;
+                }
             }
         }
+        self.settle(key);
+        Ok(())
     }
 
     /// The peer does not want what we send.

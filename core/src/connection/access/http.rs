@@ -28,7 +28,8 @@ impl<T: Transport> Access<'_, T> {
         self.run_http(call, |h3, t| h3.request(t, head, end))
     }
 
-    /// Answers a request (server). A status of 100 to 199 (not 101) sends an
+    /// Answers a request (server). Content of it that nobody has begun to read when all
+    /// of the answer has arrived is not asked for any more. A status of 100 to 199 (not 101) sends an
     /// interim response and leaves the final one to be sent.
     ///
     /// # Errors
