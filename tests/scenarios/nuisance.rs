@@ -260,7 +260,7 @@ fn sessions_that_break_a_rule() {
     let mut times = 0;
     while peer.closed().is_none() {
         times += 1;
-        let capsule = data(&frame(0x2843, &[0, 0, 0, 0, 0xff]));
+        let capsule = data(&frame(0x2843, b"x"));
         let id = peer.request(&raw::connect());
         let key = peer.take(Side::Server, |event| match event {
             Event::WebTransport(key, SessionEvent::Requested(_)) => Ok(key),
@@ -273,9 +273,21 @@ fn sessions_that_break_a_rule() {
             .accept(&answer)
             .expect("asked for");
         peer.write(id, &capsule);
-        peer.stop(id, Code::H3_NO_ERROR);
-        peer.reset(id, Code::H3_NO_ERROR);
     }
     assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "too much");
     assert!((10..52).contains(&times), "{times}");
+}
+
+/// Sessions beyond the limit, which are answered without the application.
+#[test]
+fn sessions_beyond_the_limit() {
+    let (mut peer, _) = session(50);
+    for _ in 1..16 {
+        peer.request(&raw::connect());
+    }
+    let times = tolerated(&mut peer, |peer| {
+        peer.request(&raw::connect());
+        peer.drive();
+    });
+    assert_eq!(times, 51);
 }

@@ -33,6 +33,7 @@ impl H3 {
     pub(crate) fn note_asked(&mut self, key: StreamKey) {
         if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
             exchange.interest = Interest::Waiting;
+            exchange.asked = true;
         }
     }
 

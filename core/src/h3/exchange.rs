@@ -55,6 +55,8 @@ pub(crate) struct Exchange {
     /// The application knows the stream.
     pub(crate) told: bool,
     pub(crate) interest: Interest,
+    /// The application was asked, so that an answer is its own.
+    pub(crate) asked: bool,
     /// The application has begun to read its content.
     pub(super) read: bool,
     pub(super) connect: bool,
@@ -79,6 +81,7 @@ impl Exchange {
             blocked: None,
             told: false,
             interest: Interest::None,
+            asked: false,
             read: false,
             connect: false,
             head_request: false,

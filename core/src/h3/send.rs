@@ -464,13 +464,17 @@ impl H3 {
         }
         slot.send = Send::Closed;
         slot.send_wait = None;
-        let unread = slot.exchange_ref().map(|exchange| !exchange.read);
+        let exchange = slot.exchange_ref();
+        let exchange = exchange.map(|exchange| (!exchange.read, exchange.asked));
         self.events.push_back(H3Event::On(key, Fact::Delivered));
-        match (unread, self.side) {
+        match (exchange, self.side) {
             (None, _) => self.finished_stream(),
             (Some(_), Side::Client) => {}
-            (Some(unread), Side::Server) => {
-                self.finished_request();
+            (Some((unread, asked)), Side::Server) => {
+                // What was turned away without a question has brought nothing.
+                if asked {
+                    self.finished_request();
+                }
                 if unread {
                     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
                     // A server that has answered in full may do without the rest of the

@@ -231,6 +231,7 @@ impl WebTransport {
         }
         if live >= cx.h3.config.limits.sessions {
             answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
+            cx.h3.nuisance(1)?;
             return Ok(None);
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.3
