@@ -65,7 +65,7 @@ impl Room {
         if taken.is_err() {
             left.store(0, order);
             told.call_once(|| {
-                tracing::warn!("the limit of all traces is reached: they end here (--qlog-limit)")
+                tracing::warn!("the limit of all traces is reached: they end here (--qlog-limit)");
             });
         }
         taken.is_ok()

@@ -22,6 +22,8 @@ fn get(server: &Server, path: &str) -> Request<()> {
 async fn narrow(server: &Server) -> (Endpoint, Connection) {
     let mut transport = TransportSettings::default();
     transport.stream_receive_window = 32 << 10;
+    transport.receive_window = 8 << 20;
+    transport.initial_receive_window = 8 << 20;
     let config = EndpointConfig::client().transport(transport).unwrap();
     let endpoint = Endpoint::with_socket(config, UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
     let tls = client_config(&Trust::CaFile(server.cert())).unwrap();

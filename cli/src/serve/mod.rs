@@ -158,7 +158,10 @@ fn endpoint(
     }
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(identity)?);
-    let config = EndpointConfig::server(tls, options.webtransport.config()).doing(doing)?;
+    let mut http = options.webtransport.config();
+    // `/headers` shows them as they came.
+    http.field_lines = options.demo_enabled();
+    let config = EndpointConfig::server(tls, http).doing(doing)?;
     #[cfg(feature = "qlog")]
     let config = match &options.qlog {
         Some(folder) => config.qlog(crate::qlog::factory(folder, options.qlog_limit)?),
