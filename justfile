@@ -12,7 +12,7 @@ default:
     @just --list --unsorted
 
 # All steps, the quick ones first.
-ci: fmt lines deps lint doc no-default features unit doctest examples msrv platforms interop
+ci: fmt lines deps lint doc no-default features unit doctest examples attack msrv platforms interop
 
 # Formatting, by rustfmt.toml.
 fmt:
