@@ -64,8 +64,6 @@ fn main() -> Result<()> {
 
 fn on_event(core: &mut Endpoint, key: ConnKey, event: Event, echoes: &mut Echoes) -> Result<()> {
     let Some(mut connection) = core.connection(Instant::now(), key) else {
-        // It is over, and this was `Event::Closed`.
-        echoes.retain(|(connection, _), _| *connection != key);
         return Ok(());
     };
     let mut access = connection.access();
@@ -83,12 +81,14 @@ fn on_event(core: &mut Endpoint, key: ConnKey, event: Event, echoes: &mut Echoes
             }
         }
         Event::Stream(stream, StreamEvent::Readable | StreamEvent::Writable) => {
-            // After an error there is nothing left to be held.
             let mut echo = echoes.remove(&(key, stream)).unwrap_or_default();
             if !go_on(&mut echo, &mut access, stream)? {
                 echoes.insert((key, stream), echo);
             }
         }
+        // However it ended, there is nothing left to be held.
+        Event::Stream(stream, _) => drop(echoes.remove(&(key, stream))),
+        Event::Closed(_) => echoes.retain(|(connection, _), _| *connection != key),
         _ => {}
     }
     Ok(())

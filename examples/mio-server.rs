@@ -79,8 +79,7 @@ impl App for Server {
     fn on_event(&mut self, ports: &mut Ports, port: PortKey, key: ConnKey, event: Event) {
         let peer = (port, key);
         let Some(mut connection) = ports.connection(port, key) else {
-            // It is over, and this was `Event::Closed`.
-            return self.echoes.retain(|(of, _), _| *of != peer);
+            return;
         };
         let answered = self.answer(&mut connection.access(), peer, event);
         answered.unwrap_or_else(|fault| eprintln!("{fault}"));
@@ -112,15 +111,14 @@ impl Server {
                 }
             }
             Event::Stream(stream, StreamEvent::Readable | StreamEvent::Writable) => {
-                // After an error there is nothing left to be held.
                 let mut echo = self.echoes.remove(&(peer, stream)).unwrap_or_default();
                 if !go_on(&mut echo, access, stream)? {
                     self.echoes.insert((peer, stream), echo);
                 }
             }
-            Event::Stream(stream, StreamEvent::Reset(_) | StreamEvent::SessionGone) => {
-                self.echoes.remove(&(peer, stream));
-            }
+            // However it ended, there is nothing left to be held.
+            Event::Stream(stream, _) => drop(self.echoes.remove(&(peer, stream))),
+            Event::Closed(_) => self.echoes.retain(|(of, _), _| *of != peer),
             _ => {}
         }
         Ok(())

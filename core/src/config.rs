@@ -42,6 +42,10 @@ pub struct Limits {
     /// unread with H3_REQUEST_REJECTED (server). Default 100, as many as QUIC allows at
     /// once.
     pub open_requests: usize,
+    /// Size of the heads of those requests, all together, by the measure of RFC 9114
+    /// §4.2.2; one that does not fit is refused with H3_REQUEST_REJECTED (server).
+    /// Default 1 MiB.
+    pub head_bytes: usize,
     /// Streams held for sessions that are not open yet, all together. Default 64.
     pub early_streams: usize,
     /// Datagrams held for sessions that are not open yet, and for CONNECT requests whose
@@ -80,6 +84,9 @@ pub struct Limits {
     pub datagrams: usize,
     /// Bytes of those datagrams; one is held whatever its size. Default 256 KiB.
     pub datagram_bytes: usize,
+    /// Bytes of the datagrams of all sessions and requests of a connection, and 64 more
+    /// for each; beyond it the oldest of whoever gets one are dropped. Default 512 KiB.
+    pub all_datagram_bytes: usize,
     /// Largest DATAGRAM capsule of a session held in memory, in bytes; larger ones are
     /// skipped. Default 64 KiB.
     pub datagram_capsule: u64,
@@ -114,6 +121,7 @@ impl Default for Limits {
             frame_payload: 64 * 1024,
             sessions: 16,
             open_requests: 100,
+            head_bytes: 1 << 20,
             early_streams: 64,
             early_datagrams: 64,
             early_datagram_bytes: 64 * 1024,
@@ -127,6 +135,7 @@ impl Default for Limits {
             close_timeout: Duration::from_secs(3),
             datagrams: 256,
             datagram_bytes: 256 * 1024,
+            all_datagram_bytes: 512 * 1024,
             datagram_capsule: 64 * 1024,
             early_priorities: 64,
             nuisance: 1000,

@@ -33,6 +33,7 @@ mod record_secrets;
 mod record_words;
 mod refusals;
 mod settings;
+mod shared_limits;
 mod split_stream_types;
 mod timeouts;
 mod transfers;

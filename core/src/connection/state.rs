@@ -243,7 +243,7 @@ impl State {
 
     /// The oldest datagram that waits for a session or request.
     pub(super) fn pop_datagram(&mut self, stream: StreamKey) -> Option<Bytes> {
-        self.sessions.pop_datagram(&self.h3, stream)
+        self.sessions.pop_datagram(&mut self.h3, stream)
     }
 
     /// Begins a graceful shutdown.

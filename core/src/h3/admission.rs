@@ -57,9 +57,28 @@ impl H3 {
     fn set_interest(&mut self, key: StreamKey, interest: Interest) {
         match self.table.get_mut(key).and_then(|slot| slot.exchange()) {
             Some(exchange) => exchange.interest = interest,
-            None if interest == Interest::Held => _ = self.outliving.insert(key.id),
-            None => _ = self.outliving.remove(&key.id),
+            None if interest == Interest::Held => _ = self.outliving.entry(key.id).or_default(),
+            None => {
+                let size = self.outliving.remove(&key.id).unwrap_or_default();
+                self.head_bytes -= size;
+            }
         }
+    }
+
+    /// Counts the head of a request, if there is room for it beside those of the
+    /// requests that are under way.
+    pub(super) fn take_head(&mut self, key: StreamKey, size: u64) -> bool {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let sum = self.head_bytes.saturating_add(size);
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return true;
+        };
+        if sum > self.config.limits.head_bytes {
+            return false;
+        }
+        exchange.head_size = size;
+        self.head_bytes = sum;
+        true
     }
 
     /// Forgets a stream. The layer above has let go of it; the application may not have.
@@ -74,8 +93,10 @@ impl H3 {
             if self.exchanges == 0 {
                 self.idle_since = self.budget.now();
             }
-            if exchange.interest != Interest::None {
-                self.outliving.insert(key.id);
+            if exchange.interest == Interest::None {
+                self.head_bytes -= exchange.head_size;
+            } else {
+                self.outliving.insert(key.id, exchange.head_size);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The HTTP/3 connection: dispatch of transport events, and the one place where faults become closes and resets.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,7 +74,12 @@ pub(crate) struct H3 {
     /// Requests and tunnels in the table.
     pub(crate) exchanges: usize,
     /// Requests that are over and that the application has not let go of.
-    pub(super) outliving: BTreeSet<StreamId>,
+    /// With the size of their heads.
+    pub(super) outliving: BTreeMap<StreamId, usize>,
+    /// Size of the heads of all requests that are under way (server).
+    pub(super) head_bytes: usize,
+    /// Bytes of datagrams in all rings.
+    pub(crate) ring_bytes: usize,
     pub(super) early_priorities: VecDeque<(StreamId, Priority)>,
     pub(super) budget: Budget,
     /// Streams on which something is waited for.
@@ -117,7 +122,9 @@ impl H3 {
             goaway_received: None,
             peer_max_push_id: None,
             exchanges: 0,
-            outliving: BTreeSet::new(),
+            outliving: BTreeMap::new(),
+            head_bytes: 0,
+            ring_bytes: 0,
             early_priorities: VecDeque::new(),
             budget: Budget::new(limits.work),
             waits: Timers::default(),

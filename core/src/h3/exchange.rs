@@ -55,6 +55,8 @@ pub(crate) struct Exchange {
     /// The application knows the stream.
     pub(crate) told: bool,
     pub(crate) interest: Interest,
+    /// Size of the request's head, counted as long as it is under way (server).
+    pub(super) head_size: usize,
     /// The application was asked, so that an answer is its own.
     pub(crate) asked: bool,
     /// The application has begun to read its content.
@@ -81,6 +83,7 @@ impl Exchange {
             blocked: None,
             told: false,
             interest: Interest::None,
+            head_size: 0,
             asked: false,
             read: false,
             connect: false,

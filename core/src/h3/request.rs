@@ -178,6 +178,13 @@ impl H3 {
         };
         match (exchange.recv, self.side) {
             (Part::Head, Side::Server) => {
+                if !self.take_head(key, fields.size()) {
+                    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+                    // Nothing was done for it, so it may be sent again.
+                    self.abandon(t, key, Code::H3_REQUEST_REJECTED);
+                    self.stats.requests_rejected += 1;
+                    return self.nuisance(1);
+                }
                 let extended = self.config.connect_protocol;
                 let mut head = message::request(fields, extended).map_err(malformed)?;
                 if !self.keep_lines {

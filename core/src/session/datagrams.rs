@@ -150,16 +150,16 @@ impl Sessions {
 
     /// The oldest datagram that waits for a session or request. Two look-ups: the stream,
     /// and the session or request with the ring.
-    pub(crate) fn pop_datagram(&mut self, h3: &H3, stream: StreamKey) -> Option<Bytes> {
+    pub(crate) fn pop_datagram(&mut self, h3: &mut H3, stream: StreamKey) -> Option<Bytes> {
         match Owner::find(h3, stream) {
             Owner::Connect(index) => {
                 let entry = self.registry.get_mut(index)?;
-                let payload = entry.ring.as_mut()?.pop()?;
+                let payload = entry.ring.as_mut()?.pop(&mut h3.ring_bytes)?;
                 let Kind::WebTransport(session) = &mut entry.kind;
                 session.stats.datagrams_received += 1;
                 Some(payload)
             }
-            Owner::Request(ring) => self.rings.get_mut(ring)?.pop(),
+            Owner::Request(ring) => self.rings.get_mut(ring)?.pop(&mut h3.ring_bytes),
             Owner::Application | Owner::Data(_) => None,
         }
     }
@@ -264,7 +264,7 @@ fn deliver<T>(
     ring: &mut Ring,
     payload: Bytes,
 ) {
-    let pushed = ring.push(payload);
+    let pushed = ring.push(payload, &mut cx.h3.ring_bytes);
     cx.h3.stats.datagrams_overflowed += pushed.dropped;
     cx.h3.stats.datagrams_received += 1;
     if pushed.tell {

@@ -330,7 +330,7 @@ impl Sessions {
                     self.with(cx, index, |session| session.on_stream_over(place));
                 }
             }
-            Owner::Request(ring) => self.rings.remove(ring),
+            Owner::Request(ring) => self.rings.remove(cx.h3, ring),
             Owner::Application => {
                 self.pending.forget_stream(stream);
                 if !identified {

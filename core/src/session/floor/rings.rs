@@ -26,6 +26,9 @@ const BLOCK: usize = 64 * 1024;
 /// Blocks that the datagrams of a ring may hold; those that come in others are copied.
 const BLOCKS: usize = 16;
 
+/// What a datagram costs beside its bytes.
+const ENTRY: usize = 64;
+
 /// Datagrams of one session or request that the application has not taken.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -33,6 +36,7 @@ pub(crate) struct Ring {
     bytes: usize,
     max: usize,
     max_bytes: usize,
+    max_all: usize,
     /// The application knows that it is not empty.
     told: bool,
     /// A send was refused for lack of room.
@@ -60,6 +64,7 @@ impl Ring {
             bytes: 0,
             max: limits.datagrams.max(1),
             max_bytes: limits.datagram_bytes,
+            max_all: limits.all_datagram_bytes,
             told: false,
             wants_room: false,
             overflowed: 0,
@@ -68,17 +73,23 @@ impl Ring {
         }
     }
 
-    /// Adds a datagram; the oldest go when it is full.
-    pub(crate) fn push(&mut self, payload: Bytes) -> Pushed {
+    /// Adds a datagram; the oldest go when it is full, or all rings are: `all` is what
+    /// they hold together.
+    pub(crate) fn push(&mut self, payload: Bytes, all: &mut usize) -> Pushed {
         self.bytes += payload.len();
+        *all += payload.len() + ENTRY;
         let payload = self.within_blocks(payload);
         self.queue.push_back(payload);
         let mut dropped = 0;
-        while self.queue.len() > self.max || (self.bytes > self.max_bytes && self.queue.len() > 1) {
+        while self.queue.len() > self.max
+            || *all > self.max_all
+            || (self.bytes > self.max_bytes && self.queue.len() > 1)
+        {
             let Some(oldest) = self.queue.pop_front() else {
                 break;
             };
             self.bytes -= oldest.len();
+            *all -= oldest.len() + ENTRY;
             dropped += 1;
         }
         self.overflowed += dropped;
@@ -109,13 +120,19 @@ impl Ring {
     }
 
     /// Takes the oldest datagram.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+    pub(crate) fn pop(&mut self, all: &mut usize) -> Option<Bytes> {
         let Some(payload) = self.queue.pop_front() else {
             self.told = false;
             return None;
         };
         self.bytes -= payload.len();
+        *all -= payload.len() + ENTRY;
         Some(payload)
+    }
+
+    /// What it holds of the bytes of all rings.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes + self.queue.len() * ENTRY
     }
 
     /// Datagrams that were dropped for lack of room.
@@ -151,8 +168,10 @@ impl Rings {
     }
 
     /// Takes a request's ring away, with what is in it.
-    pub(crate) fn remove(&mut self, index: u32) {
-        self.requests.try_remove(index as usize);
+    pub(crate) fn remove(&mut self, h3: &mut H3, index: u32) {
+        if let Some((_, ring)) = self.requests.try_remove(index as usize) {
+            h3.ring_bytes -= ring.held();
+        }
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&Ring> {
@@ -235,26 +254,26 @@ mod tests {
     /// would be one in name only.
     #[test]
     fn what_waits_keeps_few_blocks() {
-        let mut ring = Ring::new(&Limits::default());
+        let (mut ring, mut all) = (Ring::new(&Limits::default()), 0);
         let blocks: Vec<_> = (0..200).map(|_| Bytes::from(vec![7; ARENA])).collect();
         for block in &blocks {
-            assert_eq!(ring.push(block.slice(5..6)).dropped, 0);
+            assert_eq!(ring.push(block.slice(5..6), &mut all).dropped, 0);
         }
         let kept = blocks.iter().filter(|block| !block.is_unique());
         assert_eq!(kept.count(), BLOCKS);
-        let taken: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| ring.pop(&mut all)).collect();
         assert_eq!(taken, vec![Bytes::from_static(&[7]); 200]);
     }
 
     #[test]
     fn what_came_together_is_not_copied() {
-        let mut ring = Ring::new(&Limits::default());
+        let (mut ring, mut all) = (Ring::new(&Limits::default()), 0);
         let block = Bytes::from(vec![7; BLOCK]);
         for at in 0..200 {
-            ring.push(block.slice(at * 100..at * 100 + 5));
+            ring.push(block.slice(at * 100..at * 100 + 5), &mut all);
         }
         for at in 0..200 {
-            let taken = ring.pop().expect("it waits");
+            let taken = ring.pop(&mut all).expect("it waits");
             assert_eq!(taken.as_ptr(), block.slice(at * 100..).as_ptr());
         }
     }

@@ -94,6 +94,9 @@ pub(crate) trait Carrier {
     /// The peer sent a datagram of so many bytes.
     fn datagram(&mut self, len: usize) -> Result<(), Fault>;
 
+    /// What the rings of all sessions and requests hold.
+    fn ring_bytes(&mut self) -> &mut usize;
+
     /// Uses up some of the budget of this turn; false when it was used up before.
     fn spend(&mut self, work: u32) -> bool;
 

@@ -109,7 +109,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         let Some(ring) = self.ring else {
             return Ok(());
         };
-        let pushed = ring.push(payload);
+        let pushed = ring.push(payload, self.carrier.ring_bytes());
         let stats = self.carrier.stats();
         stats.datagrams_overflowed += pushed.dropped;
         stats.datagrams_received += 1;
@@ -132,7 +132,9 @@ impl<C: Carrier> SessionMut<'_, C> {
             SessionClose::Closed { by, .. } if *by == self.terms.side
         );
         *self.life = Life::Over { by_peer };
-        *self.ring = None;
+        if let Some(ring) = self.ring.take() {
+            *self.carrier.ring_bytes() -= ring.held();
+        }
         while let Some(member) = self.streams.pop(&mut self.session.list) {
             if self.carrier.abandon(member.stream) {
                 self.tell_stream(member.stream, StreamEvent::SessionGone);

@@ -168,6 +168,10 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
         self.h3.datagram(len)
     }
 
+    fn ring_bytes(&mut self) -> &mut usize {
+        &mut self.h3.ring_bytes
+    }
+
     fn spend(&mut self, work: u32) -> bool {
         self.h3.spend(work)
     }

@@ -1,0 +1,97 @@
+//! Limits on what all requests and sessions of a connection hold together, and what is
+//! given back when they end.
+
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
+use aqueduct_core::event::Event;
+use aqueduct_core::id::{Side, StreamId};
+use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::raw::{self, RawPeer};
+use aqueduct_tests::config;
+
+/// A head of so many bytes, by the measure of RFC 9114 §4.2.2.
+fn head(size: usize) -> Vec<u8> {
+    let fixed = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ];
+    let size_of = |(name, value): &(&str, &str)| name.len() + value.len() + 32;
+    let rest: usize = fixed.iter().map(size_of).sum();
+    let filler = "x".repeat(size - rest - 33);
+    raw::headers(&[&fixed[..], &[("a", &filler)]].concat())
+}
+
+/// Limit `head_bytes`: what fits is asked about, what does not may be sent again.
+#[test]
+fn heads_of_all_requests() {
+    let limits = config(|c| c.limits.head_bytes = 3_000);
+    let mut peer = RawPeer::greeted(Side::Server, limits, &[]);
+    let rejected =
+        |peer: &RawPeer, id: StreamId| peer.seen(id).reset == Some(Code::H3_REQUEST_REJECTED);
+    let (first, second) = (peer.request(&head(1_000)), peer.request(&head(2_000)));
+    let third = peer.request(&head(300));
+    assert_eq!(
+        [first, second, third].map(|id| rejected(&peer, id)),
+        [false, false, true]
+    );
+    assert_eq!(peer.access().stats().requests_rejected, 1);
+    let asked = |event| match event {
+        Event::Request { stream, .. } => Some(stream),
+        _ => None,
+    };
+    let told: Vec<_> = peer.events().into_iter().filter_map(asked).collect();
+    assert_eq!(told.len(), 2);
+
+    // One ends, and there is room again.
+    peer.reset(first, Code::H3_REQUEST_CANCELLED);
+    peer.stop(first, Code::H3_REQUEST_CANCELLED);
+    let mut access = peer.access();
+    let mut recv = access.recv(told[0]).expect("a request");
+    recv.read(1, &mut [bytes::Bytes::new()])
+        .expect_err("a reset");
+    peer.drive();
+    let (fourth, fifth) = (peer.request(&head(1_000)), peer.request(&head(300)));
+    assert_eq!([fourth, fifth].map(|id| rejected(&peer, id)), [false, true]);
+}
+
+/// Limit `all_datagram_bytes`: the rings of all sessions together.
+#[test]
+fn datagrams_of_all_sessions() {
+    let mut pair = {
+        let server = config(|c| c.limits.all_datagram_bytes = 10 * (100 + 64));
+        LoopbackPair::new(Config::default(), server, Knobs::default())
+    };
+    pair.connect();
+    let [one, two] = [0, 1].map(|_| pair.session("https://example.com/wt"));
+    let send = |pair: &mut LoopbackPair, session, count| {
+        for n in 0..count {
+            pair.client()
+                .send_datagram(session, &[n; 100])
+                .expect("room");
+            pair.drive();
+        }
+    };
+    let taken = |pair: &mut LoopbackPair, session| -> Vec<u8> {
+        let taken = std::iter::from_fn(|| pair.server().recv_datagram(session));
+        taken.map(|payload| payload[0]).collect()
+    };
+    send(&mut pair, one.0, 6);
+    send(&mut pair, two.0, 5);
+    // The oldest of whoever got one too many went.
+    assert_eq!(pair.server().stats().datagrams_overflowed, 1);
+    assert_eq!(taken(&mut pair, two.1), [1, 2, 3, 4]);
+    // What is taken makes room, and so does a session that ends.
+    send(&mut pair, two.0, 4);
+    assert_eq!(pair.server().stats().datagrams_overflowed, 1);
+    pair.client()
+        .webtransport(one.0)
+        .close(0, "")
+        .expect("open");
+    pair.drive();
+    send(&mut pair, two.0, 6);
+    assert_eq!(pair.server().stats().datagrams_overflowed, 1);
+    assert_eq!(taken(&mut pair, two.1).len(), 10);
+}
