@@ -85,6 +85,14 @@ pub trait Transport {
     /// path; `None` when the peer takes none or it is not known.
     fn peer_max_datagram_size(&self) -> Option<usize>;
 
+    /// Whether what has arrived and has not been read takes up the credit that the peer
+    /// has for all streams together (RFC 9000 §4.1), or nearly: then it may be unable to
+    /// send a byte on any stream, until some are read. A transport that does not know
+    /// says no.
+    fn receive_credit_spent(&self) -> bool {
+        false
+    }
+
     /// Closes the connection with an application error code. As much of `reason` as fits
     /// a packet reaches the peer.
     fn close(&mut self, code: u64, reason: Bytes);

@@ -58,6 +58,7 @@ impl<'a> Answers<'a> {
         self.path.max_datagram_size = words.option::<u16>()?.map(usize::from);
         self.path.peer_max_datagram_size = words.option()?;
         self.path.caps.reliable_reset = words.word()? == "true";
+        self.path.receive_credit_spent = words.maybe() == Some("spent");
         words.end()
     }
 
@@ -233,6 +234,10 @@ impl Transport for Answers<'_> {
 
     fn peer_max_datagram_size(&self) -> Option<usize> {
         self.path.peer_max_datagram_size
+    }
+
+    fn receive_credit_spent(&self) -> bool {
+        self.path.receive_credit_spent
     }
 
     fn close(&mut self, _: u64, _: Bytes) {}

@@ -29,7 +29,7 @@
 //! | line | meaning | |
 //! |---|---|---|
 //! | `new` | side, seed of the GREASE values, what is kept, the whole [`Config`](aqueduct_core::config::Config) | given again |
-//! | `path` | datagram limits of path and peer, and [`Caps`](aqueduct_core::transport::Caps), when they changed | given again |
+//! | `path` | datagram limits of path and peer, [`Caps`](aqueduct_core::transport::Caps), and whether the peer's credit is `spent`, when they changed | given again |
 //! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`](aqueduct_core::transport::TransportEvent), a timeout, a [`Call`](aqueduct_core::connection::Call) | given again |
 //! | `<` | an answer of the transport that matters: lengths that were read, what was left of a write, ids of streams, datagrams | given again |
 //! | `+` | with secrets: what was taken of the bytes that a call offered | given again |

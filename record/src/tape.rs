@@ -182,6 +182,9 @@ impl Tape {
             line.option(path.max_datagram_size)
                 .option(path.peer_max_datagram_size);
             line.show(path.caps.reliable_reset);
+            if path.receive_credit_spent {
+                line.word("spent");
+            }
         });
     }
 

@@ -52,6 +52,8 @@ pub struct Path {
     pub peer_max_datagram_size: Option<usize>,
     /// [`Transport::caps`].
     pub caps: Caps,
+    /// [`Transport::receive_credit_spent`].
+    pub receive_credit_spent: bool,
 }
 
 /// A call of the transport, by the name of its method, and what it gave.
@@ -89,6 +91,7 @@ impl<T: Transport> Watched<'_, T> {
                 max_datagram_size: self.t.max_datagram_size(),
                 peer_max_datagram_size: self.t.peer_max_datagram_size(),
                 caps: self.t.caps(),
+                receive_credit_spent: self.t.receive_credit_spent(),
             };
             observer.input(now, path, input);
         }
@@ -181,6 +184,9 @@ impl<T: Transport> Transport for Watched<'_, T> {
     }
     fn peer_max_datagram_size(&self) -> Option<usize> {
         self.t.peer_max_datagram_size()
+    }
+    fn receive_credit_spent(&self) -> bool {
+        self.t.receive_credit_spent()
     }
     fn close(&mut self, code: u64, reason: Bytes) {
         self.t.close(code, reason);

@@ -184,6 +184,7 @@ macro_rules! transport {
             $now,
             $state.facts.datagrams,
             &mut $state.read,
+            $state.windows.are_spent($state.received.bytes()),
         )
     };
 }
@@ -230,8 +231,12 @@ impl State {
     }
 
     /// Does what is due in every layer, and tells whether a handshake has taken too long.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+    pub(super) fn handle_timeout(&mut self, now: Instant, buffers: &mut Buffers) -> bool {
         self.quic.handle_timeout(now);
+        // Who is late may have been unable to send, which has to be known exactly.
+        if self.http.poll_timeout().is_some_and(|due| due.at <= now) {
+            self.received.sweep(buffers);
+        }
         let late = self.handshake_deadline().is_some_and(|due| due.at <= now);
         if late {
             self.give_up(now);

@@ -314,7 +314,8 @@ impl Endpoint {
         // armed when it is pumped.
         while let Some(key) = self.timers.pop_due(now) {
             if let Some(state) = state_of(&mut self.slots, key) {
-                self.stats.handshakes_timed_out += u64::from(state.handle_timeout(now));
+                self.stats.handshakes_timed_out +=
+                    u64::from(state.handle_timeout(now, &mut self.buffers));
                 touched(&mut self.dirty, state, key);
             }
         }

@@ -23,6 +23,7 @@ pub struct QuinnTransport<'a> {
     pub(super) datagrams: DatagramLimits,
     /// Bytes of streams that have been read, in all.
     pub(super) read: &'a mut u64,
+    pub(super) credit_spent: bool,
 }
 
 /// Largest datagrams, as the layers above may know them: by the path, and by the
@@ -51,12 +52,14 @@ impl<'a> QuinnTransport<'a> {
         now: Instant,
         datagrams: DatagramLimits,
         read: &'a mut u64,
+        credit_spent: bool,
     ) -> Self {
         Self {
             quic,
             now,
             datagrams,
             read,
+            credit_spent,
         }
     }
 
@@ -222,6 +225,10 @@ impl Transport for QuinnTransport<'_> {
 
     fn peer_max_datagram_size(&self) -> Option<usize> {
         self.datagrams.peer
+    }
+
+    fn receive_credit_spent(&self) -> bool {
+        self.credit_spent
     }
 
     fn close(&mut self, code: u64, reason: Bytes) {
