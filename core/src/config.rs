@@ -63,9 +63,11 @@ pub struct Limits {
     /// How long a field section may wait for QPACK insertions before its stream is reset
     /// with H3_REQUEST_CANCELLED. Default 10 s.
     pub section_timeout: Duration,
-    /// Time over which the pace of a message is measured, in whole seconds: a request's
-    /// content from when the application first waits for it, and a response from when
-    /// not all of it is taken (server). Tunnels and sessions keep no pace. Default 60 s.
+    /// Time over which the pace of messages is measured, in whole seconds (server): that
+    /// of a request's content while the application waits for it and until its answer has
+    /// begun, see [`Access::set_paced`](crate::connection::Access::set_paced), and that of
+    /// a response from when not all of it is taken. Those of one connection keep it
+    /// together. Tunnels and sessions keep none. Default 60 s.
     pub progress_window: Duration,
     /// Slowest pace, in bytes per second; a stream below it is reset with
     /// H3_REQUEST_CANCELLED. 0 for none: then content need never come. Default 240.

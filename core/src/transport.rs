@@ -34,7 +34,7 @@ pub trait Transport {
     fn accept(&mut self, dir: Dir) -> Option<StreamId>;
 
     /// Moves up to `out.len()` ordered chunks, at most `max` bytes in all, into
-    /// the front of `out`.
+    /// the front of `out`. With a `max` of 0 it only tells whether the stream was reset.
     ///
     /// # Errors
     /// [`StreamGone::Reset`] once, when the peer reset the stream, and

@@ -16,6 +16,7 @@ mod field_section_limits;
 mod forwarding;
 mod frames;
 mod goaway;
+mod honest;
 mod http_datagrams;
 mod interim_and_trailers;
 mod malformed_messages;

@@ -144,6 +144,8 @@ fn awaited_content_keeps_a_pace() {
         }
         peer.write(id, &data(&vec![7; bytes - 3]));
         while !read(&mut peer, stream) {}
+        // Only a read that finds nothing waits.
+        assert!(read(&mut peer, stream));
         peer.advance(SECOND);
     }
     assert_eq!(told(&mut peer, Violation::BodyTooSlow), stream);
@@ -158,6 +160,9 @@ fn content_that_waits_for_the_application_is_in_time() {
     let (id, stream) = request(&mut peer, &post());
     assert!(read(&mut peer, stream));
     peer.write(id, &data(b"slow"));
+    peer.advance(3_600 * SECOND);
+    assert_eq!(reset(&peer, id), None);
+    assert!(read(&mut peer, stream));
     peer.advance(3_600 * SECOND);
     assert_eq!(reset(&peer, id), None);
     assert!(read(&mut peer, stream));
@@ -267,4 +272,21 @@ fn a_connection_without_requests_ends_after_five_minutes() {
     peer.advance(SECOND);
     assert_eq!(peer.closed(), Some(Code::H3_NO_ERROR));
     assert!(stats(&mut peer).idled_out);
+}
+
+/// Who says so may converse from the start, and take that back.
+#[test]
+fn content_without_a_pace() {
+    let mut peer = server();
+    let (id, stream) = request(&mut peer, &post());
+    assert!(read(&mut peer, stream));
+    peer.access().set_paced(stream, false);
+    peer.advance(3_600 * SECOND);
+    assert!(read(&mut peer, stream));
+    peer.advance(3_600 * SECOND);
+    assert_eq!(reset(&peer, id), None);
+    peer.access().set_paced(stream, true);
+    assert!(read(&mut peer, stream));
+    peer.advance(60 * SECOND);
+    assert_eq!(told(&mut peer, Violation::BodyTooSlow), stream);
 }

@@ -30,6 +30,7 @@ impl Command {
             Self::EnableDatagrams(stream) => to.enable_datagrams(stream)?,
             Self::Hold(stream) => to.hold(stream),
             Self::Release(stream) => to.release(stream),
+            Self::SetPaced(stream, paced) => to.set_paced(stream, paced),
             Self::Finish(stream) => to.send(stream)?.finish()?,
             Self::Reset(stream, code) => to.send(stream)?.reset(code)?,
             Self::Stop(stream, code) => to.recv(stream)?.stop(code)?,

@@ -53,6 +53,8 @@ pub enum Command {
     Hold(StreamKey),
     /// [`Access::release`](super::Access::release).
     Release(StreamKey),
+    /// [`Access::set_paced`](super::Access::set_paced).
+    SetPaced(StreamKey, bool),
     /// `finish` of the sending half.
     Finish(StreamKey),
     /// `reset` of the sending half.

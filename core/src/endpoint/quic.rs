@@ -95,6 +95,20 @@ impl Transport for QuinnTransport<'_> {
             return Err(StreamGone::Unknown);
         }
         let mut stream = self.quic.recv_stream(to_id(id));
+        if max == 0 {
+            return match stream.received_reset() {
+                Ok(Some(code)) => Err(StreamGone::Reset {
+                    code: code.into_inner(),
+                    final_size: None,
+                }),
+                Ok(None) => Ok(Read {
+                    chunks: 0,
+                    bytes: 0,
+                    state: ReadState::Open,
+                }),
+                Err(_) => Err(StreamGone::Unknown),
+            };
+        }
         let mut unread = stream.read(true).map_err(|_| StreamGone::Unknown)?;
         let mut read = Read {
             chunks: 0,

@@ -5,17 +5,24 @@
 //! request counts here until the application has let go of it: one whose event was not
 //! taken yet does, and one that it holds.
 
+use super::budget::{NOTICE, PARTS};
 use super::connection::H3;
-use super::exchange::Interest;
+use super::exchange::{Exchange, Interest};
 use super::streams::Kind;
+use crate::code::Code;
 use crate::fault::Fault;
 use crate::id::{Side, StreamKey};
+use crate::transport::Transport;
+
+/// Requests that were answered in full and that may still be read, if nobody has begun to
+/// and the application holds them not.
+const UNREAD: usize = 16;
 
 impl H3 {
     /// Requests of the peer's that are under way.
     pub(crate) fn open_requests(&self) -> usize {
         match self.side {
-            Side::Server => self.exchanges + self.outliving.len(),
+            Side::Server => self.exchanges - self.unread_count + self.outliving.len(),
             Side::Client => 0,
         }
     }
@@ -26,7 +33,51 @@ impl H3 {
         //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
         // Its field section is not read, and the peer's encoder must not wait for it.
         self.decoder.cancel_stream(key.id.wire())?;
-        self.nuisance(1)
+        // The peer is to blame if it gave up what is still worked on.
+        self.charge(if self.cut > 0 { PARTS } else { NOTICE })
+    }
+
+    /// A request was answered in full, and nobody has begun to read what came with it:
+    /// most never will. Some are kept, for those who begin late.
+    pub(super) fn leave_unread<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+            return Ok(());
+        };
+        if exchange.interest == Interest::Held {
+            return Ok(());
+        }
+        exchange.unread = true;
+        self.unread_count += 1;
+        self.unread.push_back(key);
+        while self.unread.len() > UNREAD
+            && let Some(oldest) = self.unread.pop_front()
+        {
+            let unread = |exchange: &Exchange| exchange.unread;
+            let slot = self.table.get(oldest);
+            if slot
+                .and_then(|slot| slot.exchange_ref())
+                .is_some_and(unread)
+            {
+                //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+                // A server that has answered in full may do without the rest.
+                self.stop(t, oldest, Code::H3_NO_ERROR.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody has begun to read a request.
+    pub(super) fn note_reading(&mut self, key: StreamKey) {
+        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            exchange.read = true;
+            if std::mem::take(&mut exchange.unread) {
+                self.unread_count -= 1;
+            }
+        }
     }
 
     /// A request's event waits for the application.
@@ -59,8 +110,9 @@ impl H3 {
             Some(exchange) => exchange.interest = interest,
             None if interest == Interest::Held => _ = self.outliving.entry(key.id).or_default(),
             None => {
-                let size = self.outliving.remove(&key.id).unwrap_or_default();
+                let (size, cut) = self.outliving.remove(&key.id).unwrap_or_default();
                 self.head_bytes -= size;
+                self.cut -= usize::from(cut);
             }
         }
     }
@@ -93,10 +145,13 @@ impl H3 {
             if self.exchanges == 0 {
                 self.idle_since = self.budget.now();
             }
+            self.unread_count -= usize::from(exchange.unread);
             if exchange.interest == Interest::None {
                 self.head_bytes -= exchange.head_size;
             } else {
-                self.outliving.insert(key.id, exchange.head_size);
+                self.cut += usize::from(exchange.cut);
+                self.outliving
+                    .insert(key.id, (exchange.head_size, exchange.cut));
             }
         }
     }

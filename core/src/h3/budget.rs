@@ -191,6 +191,14 @@ impl H3 {
         self.budget.debt = self.budget.debt.saturating_sub(parts.into());
     }
 
+    /// The application took a datagram, so that a small one is paid for.
+    #[inline]
+    pub(crate) fn took_datagram(&mut self, len: usize) {
+        if (1..SMALL).contains(&len) {
+            self.pay(1);
+        }
+    }
+
     /// Uses up some of this turn's budget; false when it was used up before.
     #[inline]
     pub(crate) fn spend(&mut self, work: u32) -> bool {

@@ -74,8 +74,8 @@ pub(crate) struct H3 {
     /// Requests and tunnels in the table.
     pub(crate) exchanges: usize,
     /// Requests that are over and that the application has not let go of.
-    /// With the size of their heads.
-    pub(super) outliving: BTreeMap<StreamId, usize>,
+    /// With the size of their heads, and whether the peer gave them up.
+    pub(super) outliving: BTreeMap<StreamId, (usize, bool)>,
     /// Size of the heads of all requests that are under way (server).
     pub(super) head_bytes: usize,
     /// Bytes of datagrams in all rings.
@@ -86,6 +86,15 @@ pub(crate) struct H3 {
     pub(super) waits: Timers<StreamKey>,
     /// Bytes that the transport has taken of messages.
     pub(super) sent: u64,
+    /// Bytes of messages that the transport has given.
+    pub(super) received: u64,
+    /// Requests that were answered in full and whose content nobody has begun to read,
+    /// the oldest first; those that are over stay for a while.
+    pub(super) unread: VecDeque<StreamKey>,
+    /// Those of them that are in the table.
+    pub(super) unread_count: usize,
+    /// Requests in `outliving` that the peer gave up.
+    pub(super) cut: usize,
     /// Since when there has been no request (server).
     pub(crate) idle_since: Option<Instant>,
     pub(crate) stats: Stats,
@@ -129,6 +138,10 @@ impl H3 {
             budget: Budget::new(limits.work),
             waits: Timers::default(),
             sent: 0,
+            received: 0,
+            unread: VecDeque::new(),
+            unread_count: 0,
+            cut: 0,
             idle_since: None,
             stats: Stats::default(),
             keep_lines: config.field_lines,
@@ -297,10 +310,13 @@ impl H3 {
                 //= https://www.rfc-editor.org/rfc/rfc9114#section-8
                 // A stream error ends both halves, one that was finished too as
                 // long as the peer has not acknowledged it.
-                if let Some(slot) = self.table.get_mut(key)
-                    && slot.send == Send::Finished
-                {
-                    slot.send = Send::Finishing;
+                if let Some(slot) = self.table.get_mut(key) {
+                    if slot.send == Send::Finished {
+                        slot.send = Send::Finishing;
+                    }
+                    if let Some(exchange) = slot.exchange() {
+                        exchange.cut = true;
+                    }
                 }
                 self.abandon(t, key, why.code());
                 self.flush_local(t);

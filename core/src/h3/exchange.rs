@@ -9,12 +9,29 @@
 //!                                  ╰──── end ────▶ over ◀───╯
 //! ```
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::Method;
 
 use crate::head::RequestHead;
 use crate::wire::frame_reader::{FrameError, FrameReader, FrameRules};
 use crate::wire::priority::Priority;
+
+/// How fast the content of a request comes: what came in a window of time in which the
+/// application waited for it. Other time does not count.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Pace {
+    /// It has none: the two sides converse.
+    pub(super) none: bool,
+    /// Since when the application waits, if it does.
+    pub(super) since: Option<Instant>,
+    /// How long it has waited before, in this window.
+    pub(super) waited: Duration,
+    /// Where the stream, and all of them together, stood when the window began.
+    pub(super) bytes: u64,
+    pub(super) total: u64,
+}
 
 /// What a direction of the exchange expects next.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -57,6 +74,12 @@ pub(crate) struct Exchange {
     pub(crate) interest: Interest,
     /// Size of the request's head, counted as long as it is under way (server).
     pub(super) head_size: usize,
+    /// The peer has given it up before it was answered in full.
+    pub(super) cut: bool,
+    /// It was answered in full, and nobody has begun to read its content.
+    pub(super) unread: bool,
+    /// How fast its content comes, while it is awaited.
+    pub(super) pace: Pace,
     /// The application was asked, so that an answer is its own.
     pub(crate) asked: bool,
     /// The application has begun to read its content.
@@ -84,6 +107,9 @@ impl Exchange {
             told: false,
             interest: Interest::None,
             head_size: 0,
+            cut: false,
+            unread: false,
+            pace: Pace::default(),
             asked: false,
             read: false,
             connect: false,

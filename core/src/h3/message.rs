@@ -1,5 +1,7 @@
 //! Field sections to heads and back, with every rule of RFC 9114 §4 checked.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -362,14 +364,33 @@ fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> C
         return Err(wrong(":path", "is not a path with a query"));
     }
     let mut parts = http::uri::Parts::default();
+    let path = ascii(path);
     parts.path_and_query = Some(
-        PathAndQuery::try_from(path).map_err(|_| wrong(":path", "is not a path with a query"))?,
+        PathAndQuery::try_from(&*path).map_err(|_| wrong(":path", "is not a path with a query"))?,
     );
     // The http crate has no form for a scheme without authority; the scheme stays
     // in the field section for whoever cares.
     parts.scheme = named.is_some().then_some(scheme);
     parts.authority = named;
     Uri::from_parts(parts).map_err(|_| wrong(":path", "is not a target with the others"))
+}
+
+/// A path as a URI may have it. Some clients send it as it was typed, and a terminal
+/// obeys what that may contain.
+fn ascii(path: &[u8]) -> Cow<'_, [u8]> {
+    //= https://www.rfc-editor.org/rfc/rfc3986#section-2
+    // A URI has characters of ASCII alone; others are percent-encoded.
+    if path.is_ascii() {
+        return Cow::Borrowed(path);
+    }
+    let mut encoded = Vec::with_capacity(path.len() + 16);
+    for &byte in path {
+        match byte {
+            0x80.. => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => encoded.push(byte),
+        }
+    }
+    Cow::Owned(encoded)
 }
 
 /// Joins cookie fields that were split for compression.

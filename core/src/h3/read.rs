@@ -56,6 +56,7 @@ impl H3 {
             bytes: 0,
             state: ReadState::Open,
         };
+        self.note_reading(key);
         while let Some(place) = out.get_mut(read.chunks) {
             let room = max - read.bytes;
             if room == 0 {
@@ -68,7 +69,6 @@ impl H3 {
             let Kind::Exchange(exchange) = &mut slot.kind else {
                 return Ok(Err(ReadError::Gone));
             };
-            exchange.read = true;
             if !exchange.content.is_empty() {
                 let take = room.min(exchange.content.len());
                 *place = exchange.content.split_to(take);
@@ -105,7 +105,9 @@ impl H3 {
             if slot.recv == Recv::Open && idle {
                 slot.readable_told = false;
                 read.state = ReadState::Blocked;
-                self.await_body(key);
+                if read.bytes == 0 {
+                    self.await_body(key);
+                }
                 return Ok(Ok(read));
             }
         }

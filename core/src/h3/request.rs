@@ -58,10 +58,19 @@ impl H3 {
                 return Ok(());
             }
             let blocked = exchange.blocked.is_some();
-            if blocked && (exchange.fin || !slot.held.is_empty()) {
+            let full = blocked && !slot.held.is_empty() || !exchange.content.is_empty();
+            if full && !exchange.fin {
+                // Nothing more is read ahead, but a reset is told at once.
+                match t.read(key.id, 0, &mut []) {
+                    Ok(read) => exchange.fin = read.state == ReadState::Finished,
+                    Err(StreamGone::Reset { code, .. }) => return self.on_reset(t, key, code),
+                    Err(_) => {}
+                }
+            }
+            if blocked && (full || exchange.fin) {
                 return Ok(());
             }
-            if !exchange.content.is_empty() {
+            if full {
                 break;
             }
             // While a section waits for insertions, one chunk is read ahead: a reset
@@ -89,6 +98,7 @@ impl H3 {
                 Ok(read) => {
                     [slot.held] = out;
                     slot.read += read.bytes as u64;
+                    self.received += read.bytes as u64;
                     exchange.fin = read.state == ReadState::Finished;
                     if read.bytes == 0 && !exchange.fin {
                         return Ok(());
@@ -102,6 +112,7 @@ impl H3 {
                 }
             }
         }
+        self.content_came(key);
         self.tell_readable(key);
         Ok(())
     }
@@ -368,6 +379,7 @@ impl H3 {
         };
         exchange.content = Bytes::new();
         exchange.blocked = None;
+        exchange.cut = true;
         if exchange.told {
             slot.recv = Recv::Reset(code, None);
             self.events.push_back(H3Event::On(key, Fact::Reset(code)));

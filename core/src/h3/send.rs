@@ -9,13 +9,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use smallvec::SmallVec;
 
+use super::budget::NOTICE;
 use super::connection::{ARENA, H3, LEAST_FRAME, TAILS};
 use super::exchange::{Exchange, Part};
 use super::message::{self, Wrong};
 use super::streams::{Kind, Send, Slot};
 use super::tunnel_priority;
 use super::{Fact, H3Event};
-use crate::code::Code;
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::head::{End, RequestHead, ResponseHead};
@@ -25,6 +25,9 @@ use crate::transport::{StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame;
 use crate::wire::priority::Priority;
+
+/// Bytes of a response after which a stop of it is a change of mind.
+const BEGUN: u64 = 16_000;
 
 impl H3 {
     /// Whether a request could begin now, whatever its head.
@@ -476,10 +479,7 @@ impl H3 {
                     self.finished_request();
                 }
                 if unread {
-                    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
-                    // A server that has answered in full may do without the rest of the
-                    // request. Who has not begun to read by now does.
-                    self.stop(t, key, Code::H3_NO_ERROR.value())?;
+                    self.leave_unread(t, key)?;
                 }
             }
         }
@@ -513,12 +513,19 @@ impl H3 {
             self.events.push_back(H3Event::On(key, Fact::Stopped(code)));
         }
         let raw = matches!(slot.kind, Kind::Raw);
+        let begun = slot.written >= BEGUN;
+        if let Some(exchange) = slot.exchange() {
+            exchange.cut = true;
+        }
         self.settle(key);
         match (raw, self.side) {
+            // Whoever opens streams to a peer has to do with its not wanting some.
+            (true, side) if key.id.initiator() == side => self.charge(NOTICE),
             (true, _) => self.nuisance(1),
             //= https://www.rfc-editor.org/rfc/rfc9114#section-10.5
             // A response that is not wanted any more costs as much as a request that
-            // is taken back.
+            // is taken back, but that people change their minds.
+            (false, Side::Server) if begun => self.charge(NOTICE),
             (false, Side::Server) => self.nuisance(2),
             // A server may have all it needs of a request.
             (false, Side::Client) => Ok(()),

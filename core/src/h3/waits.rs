@@ -6,6 +6,7 @@
 //! over a window, because a body may be of any length: what it has to do in the window
 //! is little, and done by any peer that means it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::H3;
@@ -25,9 +26,8 @@ const IN_FLIGHT: u64 = 1 << 20;
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Wait {
     due: Deadline,
-    /// Bytes of the stream that had come or gone.
+    /// Bytes of the stream that had gone, and of all streams.
     bytes: u64,
-    /// Bytes that had gone on all streams.
     total: u64,
 }
 
@@ -55,7 +55,6 @@ impl H3 {
         let limits = &self.config.limits;
         let wait = match why {
             Why::Section => limits.section_timeout,
-            Why::Body => window(limits),
             Why::Answer => limits.connect_timeout,
             _ => limits.head_timeout,
         };
@@ -65,18 +64,23 @@ impl H3 {
         let Some(slot) = self.table.get_mut(key) else {
             return;
         };
-        // An answer is waited for whatever becomes of a section, and a body that has been
-        // waited for already has its window.
-        match (slot.recv_wait.map(|wait| wait.due.why), why) {
-            (Some(Why::Answer), Why::Section) | (Some(_), Why::Body) => return,
-            _ => {}
+        // An answer is waited for whatever becomes of a section.
+        let answer = |wait: Wait| wait.due.why == Why::Answer;
+        if why == Why::Section && slot.recv_wait.is_some_and(answer) {
+            return;
         }
-        slot.recv_wait = Some(Wait {
-            due: Deadline { at, why },
-            bytes: slot.read,
-            total: 0,
-        });
-        self.arm(key);
+        self.begin_wait(key, Deadline { at, why });
+    }
+
+    fn begin_wait(&mut self, key: StreamKey, due: Deadline) {
+        if let Some(slot) = self.table.get_mut(key) {
+            slot.recv_wait = Some(Wait {
+                due,
+                bytes: 0,
+                total: 0,
+            });
+            self.arm(key);
+        }
     }
 
     /// When a wait that begins now ends, if it does.
@@ -102,14 +106,57 @@ impl H3 {
         }
     }
 
-    /// The application waits for content of a request.
+    /// The application waits for content of a request, and there is none.
     pub(super) fn await_body(&mut self, key: StreamKey) {
-        let body = |slot: &Slot| {
-            let part = slot.exchange_ref().map(|exchange| exchange.recv);
-            slot.recv == Recv::Open && part == Some(Part::Body)
+        let received = self.received;
+        let Some(now) = self.budget.now() else {
+            return;
         };
-        if self.side == Side::Server && self.table.get(key).is_some_and(body) {
-            self.await_more(key, Why::Body);
+        let window = window(&self.config.limits);
+        if self.side == Side::Client || self.config.limits.progress_window == Duration::MAX {
+            return;
+        }
+        let Some(slot) = self.table.get_mut(key) else {
+            return;
+        };
+        let (read, open) = (slot.read, slot.recv == Recv::Open);
+        let Some(exchange) = slot.exchange() else {
+            return;
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // Who has begun to answer may converse: then content comes when there is some.
+        let converses = exchange.send != Part::Head || exchange.pace.none;
+        if !open || exchange.recv != Part::Body || converses || exchange.pace.since.is_some() {
+            return;
+        }
+        let pace = &mut exchange.pace;
+        if pace.waited.is_zero() {
+            (pace.bytes, pace.total) = (read, received);
+        }
+        pace.since = Some(now);
+        let at = after(now, window.saturating_sub(pace.waited));
+        self.begin_wait(key, Deadline { at, why: Why::Body });
+    }
+
+    /// There is content, or an end: the application does not wait for any.
+    pub(super) fn content_came(&mut self, key: StreamKey) {
+        let now = self.budget.now();
+        let exchange = self.table.get_mut(key).and_then(|slot| slot.exchange());
+        if let Some(exchange) = exchange
+            && let (Some(since), Some(now)) = (exchange.pace.since.take(), now)
+        {
+            exchange.pace.waited += now.saturating_duration_since(since);
+            self.await_no_more(key);
+        }
+    }
+
+    /// Content of a request need not come at any pace, or has to again.
+    pub(crate) fn set_paced(&mut self, key: StreamKey, paced: bool) {
+        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+            exchange.pace.none = !paced;
+            if !paced && exchange.pace.since.take().is_some() {
+                self.await_no_more(key);
+            }
         }
     }
 
@@ -195,25 +242,8 @@ impl H3 {
     }
 
     fn not_come(&mut self, key: StreamKey, wait: Wait) -> Result<(), Fault> {
-        let Some(slot) = self.table.get(key) else {
-            return Ok(());
-        };
         let why = match wait.due.why {
-            Why::Body if slot.recv != Recv::Open => return Ok(()),
-            //= https://www.rfc-editor.org/rfc/rfc9114#section-10.5
-            // Content that is awaited and that keeps its pace, or that waits for the
-            // application, has another window.
-            Why::Body
-                if slot.readable_told
-                    || keeps_pace(&self.config.limits, slot.read - wait.bytes) =>
-            {
-                self.await_more(key, Why::Body);
-                return Ok(());
-            }
-            Why::Body => {
-                self.stats.bodies_timed_out += 1;
-                Violation::BodyTooSlow
-            }
+            Why::Body => return self.body_not_come(key),
             Why::Section => {
                 self.stats.sections_timed_out += 1;
                 Violation::SectionTooSlow
@@ -230,21 +260,39 @@ impl H3 {
         Err(Fault::Stream(key, why))
     }
 
+    /// A window in which content was awaited is over.
+    fn body_not_come(&mut self, key: StreamKey) -> Result<(), Fault> {
+        let (received, limits) = (self.received, Arc::clone(&self.config));
+        let Some(slot) = self.table.get_mut(key) else {
+            return Ok(());
+        };
+        let read = slot.read;
+        let Some(exchange) = slot.exchange() else {
+            return Ok(());
+        };
+        let pace = &mut exchange.pace;
+        // Many on a thin line keep the pace together.
+        let bytes = (read - pace.bytes).max(received - pace.total);
+        pace.since = None;
+        pace.waited = Duration::ZERO;
+        let converses = pace.none || exchange.send != Part::Head;
+        if converses || keeps_pace(&limits.limits, bytes) {
+            self.await_body(key);
+            return Ok(());
+        }
+        self.stats.bodies_timed_out += 1;
+        Err(Fault::Stream(key, Violation::BodyTooSlow))
+    }
+
     fn not_taken(&mut self, key: StreamKey, wait: Wait) -> Result<(), Fault> {
         let Some(slot) = self.table.get(key) else {
             return Ok(());
         };
         let limits = &self.config.limits;
         let moves = keeps_pace(limits, slot.written - wait.bytes);
-        // Others of the connection may go first: then it waits for its turn, not for
-        // the peer, as long as all that wait together would keep their pace.
-        let waiting = self.table.keys().filter(|key| {
-            self.table
-                .get(*key)
-                .is_some_and(|slot| slot.send_wait.is_some())
-        });
-        let share = (self.sent - wait.total) / (waiting.count() as u64 + 1);
-        if moves || keeps_pace(limits, share) {
+        // Others of the connection may go first, and many share a thin line: it waits for
+        // its turn, not for the peer, as long as the peer takes enough of anything.
+        if moves || keeps_pace(limits, self.sent - wait.total) {
             self.watch_sending(key);
             return Ok(());
         }

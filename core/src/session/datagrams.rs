@@ -155,11 +155,16 @@ impl Sessions {
             Owner::Connect(index) => {
                 let entry = self.registry.get_mut(index)?;
                 let payload = entry.ring.as_mut()?.pop(&mut h3.ring_bytes)?;
+                h3.took_datagram(payload.len());
                 let Kind::WebTransport(session) = &mut entry.kind;
                 session.stats.datagrams_received += 1;
                 Some(payload)
             }
-            Owner::Request(ring) => self.rings.get_mut(ring)?.pop(&mut h3.ring_bytes),
+            Owner::Request(ring) => {
+                let payload = self.rings.get_mut(ring)?.pop(&mut h3.ring_bytes)?;
+                h3.took_datagram(payload.len());
+                Some(payload)
+            }
             Owner::Application | Owner::Data(_) => None,
         }
     }

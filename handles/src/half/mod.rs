@@ -131,6 +131,11 @@ impl Half {
             .core(self.conn.key, |core| core.set_priority(self.key, priority));
     }
 
+    pub(crate) fn set_paced(&self, paced: bool) {
+        let mut locked = self.conn.lock();
+        locked.core(self.conn.key, |core| core.set_paced(self.key, paced));
+    }
+
     /// The peer broke a rule of what the content is: both halves end with its code.
     pub(crate) fn refuse(&self, why: Violation) {
         let mut locked = self.conn.lock();

@@ -153,6 +153,13 @@ impl ServerRequest {
         let _ = self.recv.stop(code);
     }
 
+    /// Whether content of the request has to keep the pace of
+    /// [`Limits::min_rate`](aqueduct_core::config::Limits::min_rate) while it is awaited.
+    /// It does, until the answer has begun.
+    pub fn set_paced(&mut self, paced: bool) {
+        self.recv.0.half.set_paced(paced);
+    }
+
     /// Schedules the answer in place of what the client asked for (RFC 9218 §8).
     pub fn set_priority(&mut self, priority: Priority) {
         self.recv.0.half.set_priority(priority);

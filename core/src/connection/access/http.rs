@@ -69,6 +69,14 @@ impl<T: Transport> Access<'_, T> {
         self.run_http(call, |h3, _| h3.release(stream));
     }
 
+    /// Whether the content of a request has to keep the pace of
+    /// [`Limits::min_rate`](crate::config::Limits::min_rate) (server). It does, until its
+    /// answer has begun: a request and an answer that converse from the start say so.
+    pub fn set_paced(&mut self, stream: StreamKey, paced: bool) {
+        let call = self.shell.noted(|| Command::SetPaced(stream, paced));
+        self.run_http(call, |h3, _| h3.set_paced(stream, paced));
+    }
+
     /// Requests of the peer's that count against
     /// [`Limits::open_requests`](crate::config::Limits::open_requests) at present; 0 on
     /// the client.

@@ -17,6 +17,7 @@ macro_rules! attacks {
 }
 
 attacks! {
+    all_held,
     bare_datagrams,
     blocked_sections,
     blocked_too_many,
