@@ -66,10 +66,11 @@ fn a_quiet_conversation() {
         peer.write(id, &data(b"hello"));
         read(&mut peer, stream);
         let mut chunk = [Bytes::from_static(b"hello back")];
-        let mut access = peer.access();
-        let wrote = access.send(stream).map(|mut send| send.write(&mut chunk));
+        let wrote = {
+            let mut access = peer.access();
+            access.send(stream).map(|mut send| send.write(&mut chunk))
+        };
         assert!(matches!(wrote, Ok(Ok(_))), "after {n} messages: {wrote:?}");
-        drop(access);
         peer.drive();
         peer.advance(30 * SECOND);
         assert_eq!(peer.seen(id).reset, None, "after {n} messages");
@@ -115,10 +116,7 @@ fn small_datagrams_at_a_thousand_a_second() {
             if peer.closed().is_some() {
                 panic!("closed after {second} s: {:?}", peer.closed());
             }
-            let mut access = peer.access();
-
-            while access.recv_datagram(session).is_some() {}
-            drop(access);
+            while peer.access().recv_datagram(session).is_some() {}
             peer.advance(SECOND / 50);
         }
         if peer.closed().is_some() {

@@ -232,7 +232,8 @@ impl H3 {
                 slot.recv_wait.take_if(is_due),
                 slot.send_wait.take_if(is_due),
             );
-            let mut result = recv.map_or(Ok(()), |wait| self.not_come(key, wait));
+            let starved = t.receive_credit_spent();
+            let mut result = recv.map_or(Ok(()), |wait| self.not_come(key, wait, starved));
             if result.is_ok() {
                 result = send.map_or(Ok(()), |wait| self.not_taken(key, wait));
             }
@@ -241,9 +242,16 @@ impl H3 {
         }
     }
 
-    fn not_come(&mut self, key: StreamKey, wait: Wait) -> Result<(), Fault> {
+    fn not_come(&mut self, key: StreamKey, wait: Wait, starved: bool) -> Result<(), Fault> {
         let why = match wait.due.why {
-            Why::Body => return self.body_not_come(key),
+            Why::Body => return self.body_not_come(key, starved),
+            //= https://www.rfc-editor.org/rfc/rfc9000#section-4.1
+            // What nobody here reads has taken the credit of all streams: the peer may
+            // not send, whatever it wants to.
+            why @ (Why::Head | Why::Section) if starved => {
+                self.await_more(key, why);
+                return Ok(());
+            }
             Why::Section => {
                 self.stats.sections_timed_out += 1;
                 Violation::SectionTooSlow
@@ -261,7 +269,7 @@ impl H3 {
     }
 
     /// A window in which content was awaited is over.
-    fn body_not_come(&mut self, key: StreamKey) -> Result<(), Fault> {
+    fn body_not_come(&mut self, key: StreamKey, starved: bool) -> Result<(), Fault> {
         let (received, limits) = (self.received, Arc::clone(&self.config));
         let Some(slot) = self.table.get_mut(key) else {
             return Ok(());
@@ -275,8 +283,8 @@ impl H3 {
         let bytes = (read - pace.bytes).max(received - pace.total);
         pace.since = None;
         pace.waited = Duration::ZERO;
-        let converses = pace.none || exchange.send != Part::Head;
-        if converses || keeps_pace(&limits.limits, bytes) {
+        let excused = starved || pace.none || exchange.send != Part::Head;
+        if excused || keeps_pace(&limits.limits, bytes) {
             self.await_body(key);
             return Ok(());
         }
