@@ -6,9 +6,8 @@
 //! cargo run -p aqueduct-tokio --example echo-client -- 127.0.0.1:4433 cert.der
 //! ```
 
-use std::collections::BTreeMap;
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
+use std::{collections::BTreeMap, net::UdpSocket};
 
 use aqueduct_core::endpoint::{Endpoint, EndpointConfig, QuinnTransport, tls};
 use aqueduct_core::event::{Event, StreamEvent};
@@ -40,25 +39,26 @@ fn main() -> Result<()> {
     let mut endpoint = Endpoint::new(config)?;
     let socket = UdpSocket::bind(&addr)?;
     println!("https://{addr} with the certificate in {file}");
-    let mut echoes = Echoes::new();
+    let (now, mut echoes) = (Instant::now, Echoes::new());
     let (mut datagram, mut out) = (vec![0; endpoint.max_udp_payload()], Vec::new());
     loop {
         while let Some((connection, event)) = endpoint.poll_event() {
             on_event(&mut endpoint, connection, event, &mut echoes)
                 .unwrap_or_else(|fault| eprintln!("{fault}"));
         }
-        while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
-            // What cannot be sent is lost, and QUIC sends it again.
-            socket.send_to(&out, transmit.remote).ok();
+        while let Some(transmit) = endpoint.poll_transmit(now(), 1, &mut out) {
+            let sent = socket.send_to(&out, transmit.remote).map(drop);
+            sent.unwrap_or_else(|error| endpoint.handle_send_error(&transmit, error.into()));
         }
         let due = endpoint.poll_timeout();
-        let wait = due.map(|due| due.at.saturating_duration_since(Instant::now()));
+        let wait = due.map(|due| due.at.saturating_duration_since(now()));
         // Zero would mean to wait forever.
         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
-        if let Ok((len, remote)) = socket.recv_from(&mut datagram) {
-            endpoint.handle_datagram(Instant::now(), remote.into(), datagram[..len].into());
+        match socket.recv_from(&mut datagram) {
+            Ok((len, from)) => endpoint.handle_datagram(now(), from.into(), datagram[..len].into()),
+            Err(error) => endpoint.handle_recv_error(error.into()),
         }
-        endpoint.handle_timeout(Instant::now());
+        endpoint.handle_timeout(now());
     }
 }
 

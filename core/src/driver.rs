@@ -49,6 +49,8 @@ const MAX_SEND: usize = 65_507;
 const MAX_QUEUE: usize = 64;
 /// Receive calls, events and flushed queues per [`Driver::turn`].
 const ROUNDS: usize = 8;
+/// Shortest time between two calls of [`UdpIo::restore`].
+const RESTORE_EVERY: Duration = Duration::from_secs(1);
 /// Events handed out per round before the socket is looked at again.
 const EVENTS: usize = 256;
 
@@ -69,6 +71,17 @@ pub trait UdpIo {
 
     /// What the socket can do at present.
     fn limits(&self) -> IoLimits;
+
+    /// Asks the system anew what the socket can do: with a new
+    /// `quinn_udp::UdpSocketState`, which an error about one receiver (EINVAL, EIO) has
+    /// made give up GSO and ECN for all. Called at most once a second, and by default
+    /// nothing is done.
+    ///
+    /// # Errors
+    /// The socket stays as it is.
+    fn restore(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a socket can do.
@@ -219,6 +232,10 @@ pub struct Driver {
     blocked: bool,
     deadline: Option<Instant>,
     faults: Faults,
+    /// The socket does less than it can, because of an error about one receiver.
+    lessened: bool,
+    /// When [`UdpIo::restore`] may be called again.
+    restore_at: Option<Instant>,
 }
 
 /// A transmit that waits for the socket.
@@ -263,6 +280,8 @@ impl Driver {
             blocked: false,
             deadline: None,
             faults: Faults::default(),
+            lessened: false,
+            restore_at: None,
         }
     }
 
@@ -277,6 +296,7 @@ impl Driver {
     /// does not let it be used (kinds `NotConnected`, `BrokenPipe`, `Unsupported`).
     pub fn receive(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<bool> {
         let may = self.faults.may_receive(now)?;
+        self.restore(now, io);
         if self.received > 0 || !may {
             return Ok(self.received > 0);
         }
@@ -291,6 +311,19 @@ impl Driver {
             Err(error) => self.faults.on_receive(now, error)?,
         }
         Ok(self.received > 0)
+    }
+
+    /// Takes back what the socket was made to do without by an error that was not about
+    /// the socket.
+    fn restore(&mut self, now: Instant, io: &mut impl UdpIo) {
+        if !self.lessened || self.restore_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.lessened = false;
+        self.restore_at = now.checked_add(RESTORE_EVERY);
+        if let Err(error) = io.restore() {
+            tracing::debug!(%error, "the socket stays as it is");
+        }
     }
 
     /// Shows what was received to `take`, once: what it answers `true` for, because
@@ -362,6 +395,7 @@ impl Driver {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     tracing::debug!(remote = %queued.transmit.remote, %error, "datagram not sent");
+                    self.lessened |= faults::lessens(&error);
                     self.faults.on_send(queued.transmit, error);
                 }
             }
@@ -455,7 +489,7 @@ fn send(queued: &mut Queued, gso: usize, io: &mut impl UdpIo) -> io::Result<()> 
         contents,
         sent,
     } = queued;
-    let step = match transmit.segment_size {
+    let mut step = match transmit.segment_size {
         Some(size) => size
             .saturating_mul(gso.min(MAX_SEND / size.max(1)))
             .max(size),
@@ -464,14 +498,21 @@ fn send(queued: &mut Queued, gso: usize, io: &mut impl UdpIo) -> io::Result<()> 
     .max(1);
     while let Some(rest) = contents.get(*sent..).filter(|rest| !rest.is_empty()) {
         let part = rest.get(..step).unwrap_or(rest);
-        io.send(&quinn_udp::Transmit {
+        let segments = transmit.segment_size.filter(|size| *size < part.len());
+        let result = io.send(&quinn_udp::Transmit {
             destination: transmit.remote,
             ecn: transmit.ecn.map(to_ecn),
             contents: part,
-            segment_size: transmit.segment_size.filter(|size| *size < part.len()),
+            segment_size: segments,
             src_ip: transmit.local_ip,
-        })?;
-        *sent += part.len();
+        });
+        match (result, segments) {
+            (Ok(()), _) => *sent += part.len(),
+            // Whether the device does not segment or the receiver cannot be reached shows
+            // when the datagrams go one by one, and in the first case none is lost.
+            (Err(error), Some(size)) if faults::lessens(&error) => step = size,
+            (Err(error), _) => return Err(error),
+        }
     }
     Ok(())
 }

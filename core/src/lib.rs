@@ -27,16 +27,21 @@
 //!     }
 //!     // 2. Send what there is to send.
 //!     while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
-//!         socket.send_to(&out[..transmit.size], transmit.remote)?;
+//!         if let Err(error) = socket.send_to(&out[..transmit.size], transmit.remote) {
+//!             endpoint.handle_send_error(&transmit, error.into());
+//!         }
 //!     }
 //!     // 3. Ask how long to wait,
 //!     let wait = endpoint.poll_timeout().map(|due| due.at.saturating_duration_since(Instant::now()));
 //!     socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
 //!     // 4. wait for a datagram, in whatever way the program waits,
-//!     if let Ok((len, from)) = socket.recv_from(&mut datagram) {
+//!     match socket.recv_from(&mut datagram) {
 //!         // 5. hand it in,
-//!         let data = BytesMut::from(&datagram[..len]);
-//!         endpoint.handle_datagram(Instant::now(), Arrival::new(from), data);
+//!         Ok((len, from)) => {
+//!             let data = BytesMut::from(&datagram[..len]);
+//!             endpoint.handle_datagram(Instant::now(), Arrival::new(from), data);
+//!         }
+//!         Err(error) => endpoint.handle_recv_error(error.into()), // the timeout, most of the time
 //!     }
 //!     // 6. and the time.
 //!     endpoint.handle_timeout(Instant::now());
@@ -48,7 +53,10 @@
 //! # What may be called when
 //!
 //! Anything, at any time. Inputs (`handle_*`) return nothing and never fail: what
-//! a peer does wrong becomes a reset or a close on the wire and an event. After
+//! a peer does wrong becomes a reset or a close on the wire and an event. An error of
+//! the socket is an input too (`handle_send_error`, `handle_recv_error`) and no reason to
+//! end: most of them say something about one address, which a stranger may have chosen,
+//! and pass. Only a socket that the system does not know is gone for good. After
 //! any inputs and accesses, the outputs (`poll_*`) are drained, each until it
 //! gives `None`, in any order; draining twice is harmless. The one rule is that
 //! [`endpoint::Endpoint::poll_timeout`] is asked last, because sending sets timers.

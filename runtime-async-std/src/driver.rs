@@ -49,6 +49,11 @@ impl UdpIo for Socket {
     fn limits(&self) -> IoLimits {
         IoLimits::from(&self.state)
     }
+
+    fn restore(&mut self) -> io::Result<()> {
+        self.state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
+        Ok(())
+    }
 }
 
 /// How often the socket is asked while the reactor, which may be out of memory, does
@@ -138,6 +143,9 @@ mod tests {
     const PASSING: [i32; 7] = [12, 1, 71, 90, 100, 105, 110];
     /// EBADF.
     const GONE: i32 = 9;
+    /// EINVAL.
+    #[cfg(target_os = "linux")]
+    const INVALID: i32 = 22;
 
     /// What receive calls do before they are made, one after the other.
     #[derive(Debug, Default)]
@@ -198,5 +206,28 @@ mod tests {
         let tls = Identity::localhost().client_arc();
         let refused = server.connect(server.local_addr(), "localhost", tls);
         assert!(refused.is_err(), "{refused:?}");
+    }
+
+    /// An error about one receiver makes quinn-udp give up GSO and ECN for all.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_one_receiver_cost_is_restored() {
+        let bound = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let mut socket = Socket::new(bound).expect("usable");
+        let before = socket.limits();
+        let mut invalid = Transmit {
+            destination: ([127, 0, 0, 1], 0).into(),
+            ecn: None,
+            contents: b"hello",
+            segment_size: None,
+            src_ip: None,
+        };
+        let refused = socket.send(&invalid).expect_err("no such port");
+        assert_eq!(refused.raw_os_error(), Some(INVALID));
+        assert_ne!(socket.limits(), before, "this system sends several at once");
+        socket.restore().expect("usable");
+        assert_eq!(socket.limits(), before);
+        invalid.destination.set_port(1);
+        socket.send(&invalid).expect("sends as before");
     }
 }

@@ -41,7 +41,8 @@
 //!             }
 //!             Event::Request { stream, .. } => {
 //!                 let head = ResponseHead::new(http::StatusCode::NO_CONTENT);
-//!                 connection.respond(stream, &head, End::Fin)?;
+//!                 // The client may have given up meanwhile, which ends no server.
+//!                 connection.respond(stream, &head, End::Fin).ok();
 //!             }
 //!             Event::Response { head, .. } => break 'over head.status,
 //!             _ => {}
@@ -50,7 +51,10 @@
 //!     // 3. Datagrams go out.
 //!     let wait = ports.send();
 //!     // 4. The loop sleeps.
-//!     poll.poll(&mut events, wait)?;
+//!     match poll.poll(&mut events, wait) {
+//!         Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
+//!         _ => {}
+//!     }
 //!     for event in &events {
 //!         if !ports.ready(event) {
 //!             // A source of your own.

@@ -59,4 +59,39 @@ impl UdpIo for Socket {
     fn limits(&self) -> IoLimits {
         IoLimits::from(&self.state)
     }
+
+    fn restore(&mut self) -> io::Result<()> {
+        self.state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
+        Ok(())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// EINVAL.
+    const INVALID: i32 = 22;
+
+    /// An error about one receiver makes quinn-udp give up GSO and ECN for all.
+    #[test]
+    fn what_one_receiver_cost_is_restored() {
+        let bound = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let mut socket = Socket::new(bound).expect("usable");
+        let before = socket.limits();
+        let mut invalid = Transmit {
+            destination: ([127, 0, 0, 1], 0).into(),
+            ecn: None,
+            contents: b"hello",
+            segment_size: None,
+            src_ip: None,
+        };
+        let refused = socket.send(&invalid).expect_err("no such port");
+        assert_eq!(refused.raw_os_error(), Some(INVALID));
+        assert_ne!(socket.limits(), before, "this system sends several at once");
+        socket.restore().expect("usable");
+        assert_eq!(socket.limits(), before);
+        invalid.destination.set_port(1);
+        socket.send(&invalid).expect("sends as before");
+    }
 }

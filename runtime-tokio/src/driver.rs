@@ -55,6 +55,11 @@ impl UdpIo for Socket {
     fn limits(&self) -> IoLimits {
         IoLimits::from(&self.state)
     }
+
+    fn restore(&mut self) -> io::Result<()> {
+        self.state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
+        Ok(())
+    }
 }
 
 /// Runs until every handle and connection is gone, or the socket is gone for good.
@@ -107,6 +112,9 @@ mod tests {
     const PASSING: [i32; 7] = [12, 1, 71, 90, 100, 105, 110];
     /// EBADF.
     const GONE: i32 = 9;
+    /// EINVAL.
+    #[cfg(target_os = "linux")]
+    const INVALID: i32 = 22;
 
     /// What receive calls do before they are made, one after the other.
     #[derive(Debug, Default)]
@@ -159,5 +167,30 @@ mod tests {
         let tls = Identity::localhost().client_arc();
         let refused = server.connect(server.local_addr(), "localhost", tls);
         assert!(refused.is_err(), "{refused:?}");
+    }
+
+    /// An error about one receiver makes quinn-udp give up GSO and ECN for all.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_one_receiver_cost_is_restored() {
+        let bound = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let mut socket = Socket::new(bound).expect("usable");
+        // tokio sends once it knows that it may.
+        socket.socket.writable().await.expect("writable");
+        let before = socket.limits();
+        let mut invalid = Transmit {
+            destination: ([127, 0, 0, 1], 0).into(),
+            ecn: None,
+            contents: b"hello",
+            segment_size: None,
+            src_ip: None,
+        };
+        let refused = socket.send(&invalid).expect_err("no such port");
+        assert_eq!(refused.raw_os_error(), Some(INVALID));
+        assert_ne!(socket.limits(), before, "this system sends several at once");
+        socket.restore().expect("usable");
+        assert_eq!(socket.limits(), before);
+        invalid.destination.set_port(1);
+        socket.send(&invalid).expect("sends as before");
     }
 }

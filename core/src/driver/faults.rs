@@ -80,6 +80,18 @@ fn is_too_long(_: i32) -> bool {
     false
 }
 
+/// Whether an error of a send is one for which quinn-udp gives up GSO and ECN, and which
+/// the system also has for one address alone.
+#[cfg(unix)]
+pub(super) fn lessens(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO))
+}
+
+#[cfg(not(unix))]
+pub(super) fn lessens(_: &io::Error) -> bool {
+    false
+}
+
 /// What went wrong with a socket and was survived.
 #[derive(Debug, Default)]
 pub(super) struct Faults {

@@ -1,6 +1,8 @@
 //! The driver over a socket made of two queues.
 
 mod faults;
+#[cfg(target_os = "linux")]
+mod lessened;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -36,14 +36,18 @@
 //!         }
 //!     }
 //!     while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
-//!         socket.send_to(&out[..transmit.size], transmit.remote)?;
+//!         if let Err(error) = socket.send_to(&out[..transmit.size], transmit.remote) {
+//!             endpoint.handle_send_error(&transmit, error.into());
+//!         }
 //!     }
 //!     let wait = endpoint.poll_timeout().map(|deadline| {
 //!         deadline.at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 //!     });
 //!     socket.set_read_timeout(wait)?;
-//!     if let Ok((len, remote)) = socket.recv_from(&mut buf) {
-//!         endpoint.handle_datagram(Instant::now(), Arrival::new(remote), buf[..len].into());
+//!     let now = Instant::now();
+//!     match socket.recv_from(&mut buf) {
+//!         Ok((len, from)) => endpoint.handle_datagram(now, Arrival::new(from), buf[..len].into()),
+//!         Err(error) => endpoint.handle_recv_error(error.into()),
 //!     }
 //!     endpoint.handle_timeout(Instant::now());
 //! }
@@ -113,7 +117,7 @@ pub use target::Target;
 use config::Trace;
 use connection::State;
 use memory::{Memory, Windows};
-use packet::{from_transmit, to_ecn};
+use packet::{from_transmit, is_answerable, is_patience, to_ecn};
 use received::{Buffers, Received};
 use responses::{MAX_RESPONSES, Responses};
 use shares::{Doing, Shares};
@@ -269,10 +273,18 @@ impl Endpoint {
 
     /// Takes one received datagram, in memory of its own: all of the memory behind it is
     /// in use while a byte in it is unread, and only its own is counted.
+    ///
+    /// One that comes from where nobody can be answered (port 0; an unspecified, multicast
+    /// or broadcast address) is forged, and one that came to many is not QUIC: they are
+    /// dropped, and counted as [`EndpointStats::unanswerable`].
     pub fn handle_datagram(&mut self, now: Instant, from: Arrival, mut data: BytesMut) {
         let now = self.see(now);
         if let Some(observer) = &mut self.observer {
             observer.datagram(now, Way::In, data.len());
+        }
+        if !is_answerable(&from) {
+            self.stats.unanswerable += 1;
+            return;
         }
         let mut response = self.spare.pop().unwrap_or_default();
         response.clear();
@@ -321,8 +333,12 @@ impl Endpoint {
         }
     }
 
-    /// Nothing could be received. It is counted and forgotten.
+    /// Nothing could be received. It is counted and forgotten, unless the call was
+    /// interrupted or its time was up, which is no error.
     pub fn handle_recv_error(&mut self, error: OsError) {
+        if is_patience(error) {
+            return;
+        }
         self.stats.recv_errors += 1;
         self.fault = Some(SocketFault {
             remote: None,

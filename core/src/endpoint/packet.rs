@@ -1,6 +1,7 @@
 //! Datagrams at the endpoint's edge: where from, where to, how marked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::error::OsError;
 use crate::id::ConnKey;
@@ -93,6 +94,30 @@ impl Transmit {
     /// Bytes of the largest datagram.
     pub(crate) fn datagram_size(&self) -> usize {
         self.segment_size.unwrap_or(self.size)
+    }
+}
+
+/// Whether a datagram can be sent to where this one came from, from where it came to. The
+/// broadcast address of a single network cannot be told from others.
+pub(super) fn is_answerable(from: &Arrival) -> bool {
+    let remote = from.remote;
+    let is_many = |ip: IpAddr| {
+        let ip = ip.to_canonical();
+        ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+    };
+    remote.port() != 0
+        && !remote.ip().to_canonical().is_unspecified()
+        && !is_many(remote.ip())
+        && !from.local_ip.is_some_and(is_many)
+}
+
+/// Whether a receive call came back without anything because its time was up or it was
+/// interrupted. What Windows tells of a time that is up, others tell of a peer.
+pub(super) fn is_patience(error: OsError) -> bool {
+    match error.kind {
+        ErrorKind::WouldBlock | ErrorKind::Interrupted => true,
+        ErrorKind::TimedOut => cfg!(windows),
+        _ => false,
     }
 }
 

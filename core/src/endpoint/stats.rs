@@ -28,6 +28,10 @@ pub struct EndpointStats {
     /// Answers outside of connections (refusals, retries, version negotiation,
     /// stateless resets) that were dropped because too many waited.
     pub responses_dropped: u64,
+    /// Datagrams dropped because nobody can be answered where they came from (port 0; an
+    /// unspecified, multicast or broadcast address), or because they came to a multicast
+    /// or broadcast address.
+    pub unanswerable: u64,
     /// Receive calls that failed, by the socket's own account.
     pub recv_errors: u64,
     /// Datagrams that the system did not take to send.

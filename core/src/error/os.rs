@@ -33,6 +33,12 @@ impl From<&io::Error> for OsError {
     }
 }
 
+impl From<io::Error> for OsError {
+    fn from(error: io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
 impl fmt::Display for OsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {

@@ -8,6 +8,7 @@ mod random;
 mod recorded;
 mod shares;
 mod tickets;
+mod unanswerable;
 
 use std::sync::Arc;
 use std::time::Duration;
