@@ -141,7 +141,7 @@ impl Dialer {
         };
         let doing = || "cannot open a UDP socket".to_owned();
         let socket = std::net::UdpSocket::bind(any).doing(doing)?;
-        let mut transport = TransportSettings::default();
+        let mut transport = TransportSettings::client();
         // A slow answer is not a dead server.
         transport.keep_alive = Some(Duration::from_secs(10));
         let config = EndpointConfig::client().transport(transport).doing(doing)?;

@@ -8,7 +8,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn_proto::Incoming;
 
-use super::Endpoint;
 #[cfg(feature = "qlog")]
 use super::config::Trace;
 use super::connection::State;
@@ -16,6 +15,7 @@ use super::incoming::{Newcomer, Verdict};
 use super::memory::Windows;
 use super::packet::{Transmit, from_transmit};
 use super::shares::{Held, Origin};
+use super::{Endpoint, state_of};
 use crate::code::Code;
 use crate::escape::escaped;
 use crate::id::{ConnKey, Side};
@@ -29,34 +29,36 @@ impl Endpoint {
             open: self.open,
             closing: self.closing,
             handshakes: self.handshakes,
+            bytes: self.memory.promised(),
         };
         let (address, network) = self.shares.held(origin);
-        let policy = &self.config.incoming;
-        let evicted = (self.open >= policy.max_connections)
-            .then(|| self.shares.to_evict(origin))
-            .flatten();
+        let bounds = self.config.bounds();
+        let fits = self.memory.has_room(bounds.least, 0);
+        let evicted = (self.open >= bounds.max || !fits)
+            .then(|| self.shares.to_evict(origin, bounds.least))
+            .flatten()
+            .filter(|key| self.memory.has_room(bounds.least, self.promised(*key)));
         let newcomer = Newcomer {
             validated: incoming.remote_address_validated(),
             may_retry: incoming.may_retry(),
+            fits,
             evicts: evicted.is_some(),
         };
+        let policy = &self.config.incoming;
         let verdict = match self.accepting {
-            true => policy.judge(all, address, network, newcomer),
+            true => policy.judge(all, address, network, &bounds, newcomer),
             false => Verdict::Full,
         };
         match verdict {
-            Verdict::Accept if !self.memory.has_room(&self.config.transport) => {
-                self.stats.refused_memory += 1;
-                self.refuse(incoming, response);
-            }
             Verdict::Accept => {
                 if let Some(key) = evicted {
                     self.evict(now, key);
                 }
                 self.accept(now, incoming, response);
             }
-            Verdict::Full | Verdict::Share => {
+            Verdict::Full | Verdict::Memory | Verdict::Share => {
                 self.stats.refused_full += u64::from(verdict == Verdict::Full);
+                self.stats.refused_memory += u64::from(verdict == Verdict::Memory);
                 self.stats.refused_share += u64::from(verdict == Verdict::Share);
                 self.refuse(incoming, response);
             }
@@ -87,6 +89,19 @@ impl Endpoint {
             self.stats.evicted_idle += 1;
         }
         self.process();
+        // It takes nothing in any more, and was idle: what it was promised is free.
+        if let Some(state) = state_of(&mut self.slots, key) {
+            self.memory.remove(&mut state.windows);
+        }
+    }
+
+    /// What a connection counts for in the memory.
+    fn promised(&self, key: ConnKey) -> usize {
+        let state = self
+            .slots
+            .get(key.index())
+            .and_then(|slot| slot.state.as_ref());
+        state.map_or(0, |state| state.windows.promised())
     }
 
     fn accept(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
@@ -104,8 +119,9 @@ impl Endpoint {
                 let limit = self.config.transport.handshake_timeout;
                 let until = limit.map(|limit| after(now, limit));
                 let windows = Windows::new(&self.config.transport);
+                let place = self.shares.insert(remote.ip().into(), windows.bytes());
                 let mut state = State::new(quic, Side::Server, http, None, until, windows);
-                state.place = Some(self.shares.insert(Origin::from(remote.ip())));
+                state.place = Some(place);
                 self.insert(handle, state);
             }
             Err(error) => {

@@ -10,7 +10,8 @@ use quinn_proto::TransportConfig;
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
 use super::error::ConfigError;
-use super::incoming::IncomingPolicy;
+use super::incoming::{Bounds, IncomingPolicy};
+use super::memory::Windows;
 use super::observe::{EndpointObserver, ObserverFactory};
 use super::seed::{SeededIds, fold, system_seed};
 use super::settings::TransportSettings;
@@ -23,6 +24,12 @@ use crate::mix::Mix;
 #[cfg(feature = "qlog")]
 pub type QlogFactory =
     dyn Fn(Side, SocketAddr) -> Option<Box<dyn std::io::Write + Send + Sync>> + Send + Sync;
+
+/// The default of [`EndpointConfig::memory`], where addresses reach as far.
+const MEMORY: usize = match (1_usize << 30).checked_mul(4) {
+    Some(bytes) => bytes,
+    None => 1 << 30,
+};
 
 /// What an [`Endpoint`](super::Endpoint) is made with.
 #[derive(Clone)]
@@ -65,11 +72,11 @@ impl EndpointConfig {
     pub fn client() -> Self {
         Self {
             server: None,
-            transport: TransportSettings::default(),
+            transport: TransportSettings::client(),
             incoming: IncomingPolicy::default(),
             max_udp_payload: 1472,
             may_fragment: true,
-            memory: 1 << 30,
+            memory: MEMORY,
             seed: None,
             #[cfg(feature = "quic-lb")]
             ids: None,
@@ -91,11 +98,14 @@ impl EndpointConfig {
         };
         Ok(Self {
             server: Some(server),
+            transport: TransportSettings::default(),
             ..Self::client()
         })
     }
 
-    /// How connections use QUIC, unless a [`Target`](super::Target) says otherwise.
+    /// How connections use QUIC, unless a [`Target`](super::Target) says otherwise. By
+    /// default [`TransportSettings::client`] of an endpoint that only opens connections,
+    /// [`TransportSettings::default`] of others.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
@@ -114,9 +124,15 @@ impl EndpointConfig {
 
     /// Bytes that all connections together are promised: their windows as they are at
     /// present, datagram buffers, and 96 KiB for each that it costs whatever it does.
-    /// Windows grow while three quarters of it last; an attempt that does not fit with
-    /// the smallest windows is refused. With the defaults 672 KiB for a connection that
-    /// has not moved much, and 2.3 MiB for one that has. Default 1 GiB.
+    /// Windows grow while three quarters of it last. An attempt that does not fit with
+    /// the smallest windows finds the endpoint full, as one beyond
+    /// [`IncomingPolicy::max_connections`] does: somebody idle makes place, or it is
+    /// refused. Of an address and a network it is half and three quarters, as of
+    /// connections.
+    ///
+    /// A promise is the most that a peer can make of it. With the defaults it is 736 KiB
+    /// for a connection that has not moved much, and 3.3 MiB for one that has moved much
+    /// both ways. Default 4 GiB, for 5,698 of the former; 1 GiB are for 1,424.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
@@ -177,6 +193,13 @@ impl EndpointConfig {
     pub fn observe(mut self, factory: Arc<ObserverFactory>) -> Self {
         self.observe = Some(factory);
         self
+    }
+
+    /// How many connections there may be, and how much of the memory each has its share
+    /// in.
+    pub(super) fn bounds(&self) -> Bounds {
+        let least = Windows::new(&self.transport).bytes();
+        self.incoming.bounds(self.memory, least)
     }
 
     /// Who looks on at one endpoint.

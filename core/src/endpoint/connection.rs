@@ -295,19 +295,51 @@ impl State {
     }
 
     /// Lets go of memory that is in use no more, and grows the windows with what was
-    /// read and what the path takes.
-    pub(super) fn settle(&mut self, memory: &mut Memory, buffers: &mut Buffers) {
+    /// read and what the path takes, as far as the holder's `share` of the memory goes.
+    pub(super) fn settle(
+        &mut self,
+        memory: &mut Memory,
+        share: impl Fn() -> usize,
+        buffers: &mut Buffers,
+    ) {
         self.fed = 0;
         self.received.release(buffers);
+        if !self.http.is_closed() {
+            self.grow(memory, &share);
+            self.widen(memory, &share, buffers);
+        }
+        self.facts.memory = self.windows.info(self.received.bytes());
+    }
+
+    fn grow(&mut self, memory: &mut Memory, share: impl Fn() -> usize) {
         let path = self.quic.congestion_state().window();
-        let grown = self.windows.grow(memory, self.read, path);
+        let grown = self.windows.grow(memory, share, self.read, path);
         if let Some(window) = grown.receive.and_then(|bytes| VarInt::from_u64(bytes).ok()) {
             self.quic.set_receive_window(window);
         }
         if let Some(window) = grown.send {
             self.quic.set_send_window(window);
         }
-        self.facts.memory = self.windows.info(self.received.bytes());
+    }
+
+    /// Makes room for other streams while some that nobody reads hold all the credit
+    /// there is.
+    fn widen(&mut self, memory: &mut Memory, share: impl Fn() -> usize, buffers: &mut Buffers) {
+        let more = self.windows.widens_by();
+        if more == 0
+            || !self.windows.are_spent(self.received.bytes())
+            || !memory.has_room_to_grow(more)
+        {
+            return;
+        }
+        self.received.sweep(buffers);
+        if !self.windows.are_spent(self.received.bytes()) {
+            return;
+        }
+        let wider = self.windows.widen(memory, share, more);
+        if let Some(window) = wider.and_then(|bytes| VarInt::from_u64(bytes).ok()) {
+            self.quic.set_receive_window(window);
+        }
     }
 
     /// Carries what quinn has to tell to its endpoint and to HTTP/3, until it has

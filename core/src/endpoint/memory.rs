@@ -14,6 +14,8 @@ pub(super) struct Windows {
     send: u64,
     max_receive: u64,
     max_send: u64,
+    /// What the receive window grows by when nobody reads.
+    step: u64,
     /// Buffers that do not grow, and the fixed cost.
     rest: usize,
     /// Bytes that have to be read before the window grows.
@@ -37,10 +39,16 @@ impl Windows {
             send,
             max_receive: settings.receive_window.max(receive),
             max_send: settings.send_window.max(send),
+            step: receive,
             rest: FIXED + settings.datagram_receive_buffer + settings.datagram_send_buffer,
             grow_at: receive,
             promised: 0,
         }
+    }
+
+    /// Bytes that count in the endpoint's sum.
+    pub(super) fn promised(&self) -> usize {
+        self.promised
     }
 
     /// Bytes promised at present.
@@ -74,15 +82,44 @@ impl Windows {
         window.saturating_add(window / 8).saturating_add(SLACK)
     }
 
+    /// How much wider the receive window may become for streams that are starved by
+    /// others that nobody reads; 0 once those hold as much as they may.
+    pub(super) fn widens_by(&self) -> u64 {
+        let most = self.max_receive - self.max_receive / 4;
+        most.saturating_sub(self.receive).min(self.step)
+    }
+
+    /// Widens the receive window by so much, if the budget and the holder's share of it
+    /// have room.
+    pub(super) fn widen(
+        &mut self,
+        memory: &mut Memory,
+        share: impl Fn() -> usize,
+        more: u64,
+    ) -> Option<u64> {
+        if !memory.take(&mut self.promised, share, more) {
+            return None;
+        }
+        self.receive += more;
+        Some(self.receive)
+    }
+
     /// The windows for a connection of whose bytes so many have been read, and whose
-    /// path takes so many at once, if they are to change and the budget has room.
+    /// path takes so many at once, if they are to change and the budget and the holder's
+    /// share of it have room.
     #[inline]
-    pub(super) fn grow(&mut self, memory: &mut Memory, read: u64, path: u64) -> Grown {
+    pub(super) fn grow(
+        &mut self,
+        memory: &mut Memory,
+        share: impl Fn() -> usize,
+        read: u64,
+        path: u64,
+    ) -> Grown {
         let mut grown = Grown::default();
         // A window's worth was read since it last grew.
         if read >= self.grow_at {
             let more = self.receive.min(self.max_receive - self.receive);
-            if more > 0 && memory.take(&mut self.promised, more) {
+            if more > 0 && memory.take(&mut self.promised, &share, more) {
                 self.receive += more;
                 grown.receive = Some(self.receive);
             }
@@ -91,7 +128,7 @@ impl Windows {
         // What is in flight and as much again behind it.
         if self.send < self.max_send && path.saturating_mul(2) > self.send {
             let more = self.send.min(self.max_send - self.send);
-            if memory.take(&mut self.promised, more) {
+            if memory.take(&mut self.promised, &share, more) {
                 self.send += more;
                 grown.send = Some(self.send);
             }
@@ -124,9 +161,11 @@ impl Memory {
         self.promised
     }
 
-    /// Whether a connection with the smallest windows would fit.
-    pub(super) fn has_room(&self, settings: &TransportSettings) -> bool {
-        self.promised.saturating_add(Windows::new(settings).bytes()) <= self.budget
+    /// Whether a connection that is promised so much would fit, in the place of one that
+    /// is promised `instead_of`.
+    pub(super) fn has_room(&self, bytes: usize, instead_of: usize) -> bool {
+        let others = self.promised.saturating_sub(instead_of);
+        others.saturating_add(bytes) <= self.budget
     }
 
     /// Counts a connection.
@@ -135,26 +174,32 @@ impl Memory {
         self.promised = self.promised.saturating_add(windows.promised);
     }
 
-    /// A connection is gone.
+    /// A connection is gone, or was idle and takes nothing in any more.
     pub(super) fn remove(&mut self, windows: &mut Windows) {
         self.promised -= std::mem::take(&mut windows.promised);
     }
 
-    /// Room for a window to grow. A quarter of the budget is kept for connections to
-    /// come.
-    fn take(&mut self, promised: &mut usize, more: u64) -> bool {
-        let Ok(more) = usize::try_from(more) else {
-            return false;
-        };
-        let Some(sum) = self.promised.checked_add(more) else {
-            return false;
-        };
-        if sum > self.budget - self.budget / 4 {
+    /// Whether a window may grow by so much. A quarter of the budget is kept for
+    /// connections to come.
+    pub(super) fn has_room_to_grow(&self, more: u64) -> bool {
+        let sum = usize::try_from(more).ok();
+        let sum = sum.and_then(|more| self.promised.checked_add(more));
+        sum.is_some_and(|sum| sum <= self.budget - self.budget / 4)
+    }
+
+    /// Room for a window to grow, where the holder's `share` has as much left.
+    fn take(&mut self, promised: &mut usize, share: impl Fn() -> usize, more: u64) -> bool {
+        if !self.has_room_to_grow(more) {
             return false;
         }
-        self.promised = sum;
-        *promised = promised.saturating_add(more);
-        true
+        match usize::try_from(more) {
+            Ok(more) if more <= share() => {
+                self.promised = self.promised.saturating_add(more);
+                *promised = promised.saturating_add(more);
+                true
+            }
+            _ => false,
+        }
     }
 }
 

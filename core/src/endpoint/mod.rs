@@ -120,7 +120,7 @@ use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
 use received::{Buffers, Received};
 use responses::{MAX_RESPONSES, Responses};
-use shares::{Doing, Shares};
+use shares::{Doing, Place, Shares};
 
 /// Bytes that one connection is fed before it is pumped.
 const FEED: usize = 32 * 1024;
@@ -615,6 +615,7 @@ impl Endpoint {
                 shares,
                 buffers,
                 memory,
+                config,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -630,7 +631,12 @@ impl Endpoint {
             state.dirty = false;
             let handle = ConnectionHandle(key.index());
             state.pump(quinn, handle, now);
-            state.settle(memory, buffers);
+            let origin = state.place.as_ref().map(Place::origin);
+            let share = || {
+                let left = |origin| config.bounds().left(shares.held(origin));
+                origin.map_or(usize::MAX, left)
+            };
+            state.settle(memory, share, buffers);
             let deadline = state.deadline();
             timers.arm(key, deadline);
             if !state.eventful && !state.told {
@@ -651,6 +657,7 @@ impl Endpoint {
                     handshaking: state.handshaking,
                     idle: state.http.is_idle(),
                     over,
+                    bytes: state.windows.promised(),
                 };
                 shares.update(place, key, doing);
             }

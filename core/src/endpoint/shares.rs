@@ -52,6 +52,8 @@ pub(super) struct Held {
     pub(super) closing: usize,
     /// Handshakes that are not complete.
     pub(super) handshakes: usize,
+    /// Bytes of memory that those that are not over are promised.
+    pub(super) bytes: usize,
 }
 
 impl Held {
@@ -70,7 +72,7 @@ struct Address {
 impl Address {
     /// Its place among those that could give a connection up.
     fn rank(&self) -> Option<usize> {
-        (!self.idle.is_empty()).then_some(self.held.open)
+        (!self.idle.is_empty()).then_some(self.held.bytes)
     }
 }
 
@@ -78,13 +80,13 @@ impl Address {
 struct Network {
     held: Held,
     addresses: BTreeMap<Block, Address>,
-    /// Those with idle connections, by the number of all their connections.
+    /// Those with idle connections, by the memory of all their connections.
     ranked: BTreeSet<(usize, Block)>,
 }
 
 impl Network {
     fn rank(&self) -> Option<usize> {
-        (!self.ranked.is_empty()).then_some(self.held.open)
+        (!self.ranked.is_empty()).then_some(self.held.bytes)
     }
 }
 
@@ -94,15 +96,23 @@ pub(super) struct Place {
     origin: Origin,
     handshaking: bool,
     over: bool,
+    bytes: usize,
     /// Since when it is idle, as a number.
     idle: Option<u64>,
+}
+
+impl Place {
+    /// Where it came from.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
 }
 
 /// All accepted connections, by where they came from. Everything is O(log n).
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     networks: BTreeMap<Block, Network>,
-    /// Those with idle connections, by the number of all their connections.
+    /// Those with idle connections, by the memory of all their connections.
     ranked: BTreeSet<(usize, Block)>,
     serial: u64,
 }
@@ -118,16 +128,18 @@ impl Shares {
         (address, network.held)
     }
 
-    /// A connection is accepted.
-    pub(super) fn insert(&mut self, origin: Origin) -> Place {
+    /// A connection is accepted, and promised so many bytes.
+    pub(super) fn insert(&mut self, origin: Origin, bytes: usize) -> Place {
         self.change(origin, |held, _| {
             held.open += 1;
             held.handshakes += 1;
+            held.bytes += bytes;
         });
         Place {
             origin,
             handshaking: true,
             over: false,
+            bytes,
             idle: None,
         }
     }
@@ -137,9 +149,11 @@ impl Shares {
         let handshaken = place.handshaking && !now.handshaking;
         let over = !place.over && now.over;
         let idle = now.idle && !now.over;
-        if !handshaken && !over && place.idle.is_some() == idle {
+        let bytes = if now.over { 0 } else { now.bytes };
+        if !handshaken && !over && place.idle.is_some() == idle && place.bytes == bytes {
             return;
         }
+        let had = std::mem::replace(&mut place.bytes, bytes);
         place.handshaking = now.handshaking;
         place.over = now.over;
         let before = place.idle;
@@ -152,6 +166,7 @@ impl Shares {
             held.handshakes -= usize::from(handshaken);
             held.open -= usize::from(over);
             held.closing += usize::from(over);
+            held.bytes = held.bytes - had + bytes;
             if let Some(idle) = idle
                 && before != after
             {
@@ -166,21 +181,21 @@ impl Shares {
         self.change(place.origin, |held, _| held.closing -= 1);
     }
 
-    /// The connection that makes place for one more of `newcomer`: of whoever has most,
-    /// the one that is idle the longest. `None` when nobody has idle ones and more than
-    /// the newcomer would have.
-    pub(super) fn to_evict(&self, newcomer: Origin) -> Option<ConnKey> {
+    /// The connection that makes place for one more of `newcomer`, of so many `bytes`: of
+    /// whoever has most memory, the one that is idle the longest. `None` when nobody has
+    /// idle ones and more than the newcomer would have.
+    pub(super) fn to_evict(&self, newcomer: Origin, bytes: usize) -> Option<ConnKey> {
         let (address, network) = self.held(newcomer);
         let more = |ranked: &BTreeSet<(usize, Block)>, than: usize| {
-            let (open, block) = *ranked.last()?;
-            (open > than + 1).then_some(block)
+            let (most, block) = *ranked.last()?;
+            (most > than + bytes).then_some(block)
         };
-        let network = match more(&self.ranked, network.open) {
+        let network = match more(&self.ranked, network.bytes) {
             Some(largest) => self.networks.get(&largest)?,
             // Its own network has most: there, a neighbour may have more than it.
             None => {
                 let own = self.networks.get(&newcomer.network)?;
-                more(&own.ranked, address.open).and(Some(own))?
+                more(&own.ranked, address.bytes).and(Some(own))?
             }
         };
         let (_, block) = network.ranked.last()?;
@@ -199,7 +214,7 @@ impl Shares {
         let host = net.addresses.entry(address).or_default();
         let (host_before, net_before) = (
             host.rank(),
-            (!net.ranked.is_empty()).then_some(net.held.open),
+            (!net.ranked.is_empty()).then_some(net.held.bytes),
         );
         change(&mut net.held, None);
         change(&mut host.held, Some(&mut host.idle));
@@ -228,6 +243,8 @@ pub(super) struct Doing {
     pub(super) handshaking: bool,
     pub(super) idle: bool,
     pub(super) over: bool,
+    /// What it is promised.
+    pub(super) bytes: usize,
 }
 
 fn rank(
@@ -237,8 +254,8 @@ fn rank(
     after: Option<usize>,
 ) {
     if before != after {
-        before.map(|open| ranked.remove(&(open, block)));
-        after.map(|open| ranked.insert((open, block)));
+        before.map(|bytes| ranked.remove(&(bytes, block)));
+        after.map(|bytes| ranked.insert((bytes, block)));
     }
 }
 
@@ -261,6 +278,7 @@ mod tests {
         handshaking: false,
         idle: true,
         over: false,
+        bytes: 100,
     };
 
     #[test]
@@ -284,30 +302,30 @@ mod tests {
             .iter()
             .enumerate()
         {
-            let mut place = shares.insert(origin(ip));
+            let mut place = shares.insert(origin(ip), 100);
             shares.update(&mut place, key(index as u32), IDLE);
             places.push(place);
         }
         let stranger = origin("10.5.0.1");
-        assert_eq!(shares.to_evict(stranger), Some(key(0)));
+        assert_eq!(shares.to_evict(stranger, 100), Some(key(0)));
         // What becomes busy and idle again is idle for a shorter time.
         let busy = Doing {
             idle: false,
             ..IDLE
         };
         shares.update(&mut places[0], key(0), busy);
-        assert_eq!(shares.to_evict(stranger), Some(key(1)));
+        assert_eq!(shares.to_evict(stranger, 100), Some(key(1)));
         shares.update(&mut places[0], key(0), IDLE);
-        assert_eq!(shares.to_evict(stranger), Some(key(1)));
+        assert_eq!(shares.to_evict(stranger, 100), Some(key(1)));
         // Nobody makes place for the largest, but for a neighbour of its.
-        assert_eq!(shares.to_evict(origin("10.0.0.1")), None);
-        assert_eq!(shares.to_evict(origin("10.0.0.2")), Some(key(1)));
+        assert_eq!(shares.to_evict(origin("10.0.0.1"), 100), None);
+        assert_eq!(shares.to_evict(origin("10.0.0.2"), 100), Some(key(1)));
         // Without idle ones nobody makes place.
         for (index, place) in places.iter_mut().enumerate().take(4) {
             shares.update(place, key(index as u32), busy);
         }
         assert_eq!(
-            shares.to_evict(stranger),
+            shares.to_evict(stranger, 100),
             None,
             "two is not more than one and one"
         );

@@ -368,7 +368,7 @@ fn streams_with_a_byte_each_hold_few_bytes_each() {
 /// reads: what they hold is bounded, whatever QUIC's own count says.
 #[test]
 fn a_peer_that_has_little_in_many_packets_is_shown_out() {
-    for (streams, closes) in [(5, false), (40, true)] {
+    for (streams, closes) in [(5, false), (100, true)] {
         let mut attack = Attack::new();
         let session = attack.sessions(1)[0];
         let before = attack.held();
@@ -397,6 +397,6 @@ fn a_peer_that_has_little_in_many_packets_is_shown_out() {
         assert_eq!(hoarding, u64::from(closes), "{streams} streams");
         let excessive = |reason| matches!(reason, CloseReason::Local { code, .. } if code == Code::H3_EXCESSIVE_LOAD);
         assert_eq!(attack.closed().is_some_and(excessive), closes);
-        assert!(held < MIB, "{held} bytes");
+        assert!(held < 2 * MIB, "{held} bytes");
     }
 }

@@ -19,6 +19,7 @@ fn roomy() -> Options {
     let mut options = Options::default();
     options.transport.send_window = 8 << 20;
     options.transport.initial_send_window = 8 << 20;
+    options.transport.stream_receive_window = 8 << 20;
     options.transport.receive_window = 8 << 20;
     options.transport.initial_receive_window = 8 << 20;
     options

@@ -44,10 +44,14 @@ impl Town {
     fn new(policy: impl FnOnce(&mut IncomingPolicy)) -> Self {
         let mut incoming = IncomingPolicy::default();
         policy(&mut incoming);
+        Self::with(|config| config.incoming(incoming))
+    }
+
+    fn with(change: impl FnOnce(EndpointConfig) -> EndpointConfig) -> Self {
         let tls = Identity::localhost().server().into();
         let config = EndpointConfig::server(tls, Config::default()).expect("suits");
         Self {
-            server: Endpoint::new(config.incoming(incoming)).expect("suits"),
+            server: Endpoint::new(change(config)).expect("suits"),
             clients: Vec::new(),
             now: Pair::default().now,
         }
@@ -204,6 +208,59 @@ fn where_all_have_the_same_nobody_makes_place() {
     }
     assert!(refused(town.arrive([10, 5, 0, 1])));
     assert_eq!(town.stats().refused_full, 1);
+}
+
+/// What a connection is promised at first.
+const LEAST: usize = 736 * 1024;
+
+#[test]
+fn the_memory_has_shares_as_well() {
+    // For eight, far below the 10,000.
+    let mut town = Town::with(|config| config.memory(8 * LEAST));
+    for _ in 0..4 {
+        assert!(town.arrive([10, 0, 0, 1]).is_connected());
+    }
+    assert!(refused(town.arrive([10, 0, 0, 1])), "one beyond half");
+    for host in 2..4 {
+        assert!(town.arrive([10, 0, 0, host]).is_connected());
+    }
+    assert!(refused(town.arrive([10, 0, 0, 4])), "beyond three quarters");
+    assert!(town.arrive([10, 5, 0, 1]).is_connected());
+    assert!(town.arrive([10, 6, 0, 1]).is_connected());
+    let stats = town.stats();
+    assert_eq!((stats.accepted, stats.memory_promised), (8, 8 * LEAST));
+    assert_eq!((stats.refused_share, stats.refused_memory), (2, 0));
+}
+
+#[test]
+fn whoever_has_most_of_the_memory_makes_place_when_it_is_full() {
+    let mut town = Town::with(|config| config.memory(8 * LEAST));
+    for host in [1, 1, 1, 1, 2, 3] {
+        assert!(town.arrive([10, 0, 0, host]).is_connected());
+    }
+    for network in 5..20 {
+        let newcomer = [10, network, 0, 1];
+        assert!(town.arrive(newcomer).is_connected(), "{newcomer:?}");
+        if network == 9 {
+            break;
+        }
+    }
+    let stats = town.stats();
+    // There was place for two; each other showed where it is before one had to go.
+    assert_eq!(
+        (stats.accepted, stats.evicted_idle, stats.retried),
+        (11, 3, 3)
+    );
+    let gone = |town: &Town| {
+        let closed = town.clients.iter().map(|client| client.closed().is_some());
+        closed.take(6).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&town), [true, true, true, false, false, false]);
+    // None of who is busy.
+    (3..11).for_each(|client| town.ask(client));
+    assert!(refused(town.arrive([10, 20, 0, 1])));
+    let stats = town.stats();
+    assert_eq!((stats.refused_memory, stats.refused_full), (1, 0));
 }
 
 #[test]
