@@ -47,6 +47,8 @@ const MAX_BUFFER: usize = 65_535;
 const MAX_SEND: usize = 65_507;
 /// Transmits that wait for the socket; each is one system call.
 const MAX_QUEUE: usize = 64;
+/// Buffers for transmits that are kept however few are sent.
+const KEPT: usize = 4;
 /// Receive calls, events and flushed queues per [`Driver::turn`].
 const ROUNDS: usize = 8;
 /// Shortest time between two calls of [`UdpIo::restore`].
@@ -378,6 +380,11 @@ impl Driver {
             });
         }
         self.deadline = core.poll_timeout().map(|deadline| deadline.at);
+        // What the busiest turn has used is kept while turns use as much, and goes one by
+        // one when they do not: a buffer holds up to 64 KiB.
+        if self.spare.len() > self.queue.len().max(KEPT) {
+            self.spare.pop();
+        }
     }
 
     /// Sends what is queued until the socket is full, and tells what to do next. A

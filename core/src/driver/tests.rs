@@ -227,6 +227,27 @@ fn a_datagram_that_cannot_be_sent_is_lost_alone() {
     );
 }
 
+/// The next busy turn finds its buffers, and a quiet time gives them back.
+#[test]
+fn buffers_are_kept_for_as_long_as_turns_use_them() {
+    let now = crate::testing::epoch();
+    let (mut core, mut io) = (client(MAX_QUEUE as u16, now), FakeIo::new());
+    let mut driver = io.driver();
+    let mut turn = |core: &mut Endpoint, now| {
+        let turn = driver.turn(now, core, &mut io, &mut quiet);
+        let _ = turn.expect("usable");
+        driver.spare.len()
+    };
+    let busy = turn(&mut core, now);
+    assert!(busy >= MAX_QUEUE - 1, "{busy}");
+    // The same datagrams again, because nobody has answered.
+    let due = core.poll_timeout().expect("not answered").at;
+    assert_eq!(turn(&mut core, due), busy, "all are used");
+    let mut silent = Endpoint::new(EndpointConfig::client()).expect("a client");
+    let quiet_turns = (0..2 * MAX_QUEUE).map(|_| turn(&mut silent, due));
+    assert_eq!(quiet_turns.last(), Some(KEPT));
+}
+
 #[test]
 fn a_turn_is_bounded_however_much_arrives() {
     let now = crate::testing::epoch();
