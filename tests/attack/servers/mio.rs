@@ -1,5 +1,5 @@
 //! A server on mio that keeps requests until an event says that nobody wants them, unless the
-//! path is `/` or `/sink`; for `/deaf` until the connection is over.
+//! path is `/`, which is answered unread, or `/sink`; for `/deaf` until the connection is over.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -83,7 +83,9 @@ fn answer(peer: &mut Peer, access: &mut Access<'_>, event: Event) -> Outcome {
     match event {
         Event::Request { stream, head, .. } => {
             let work = match head.uri.path() {
-                "/" | "/sink" => Work::Sink,
+                // Nobody reads it, and it is over when the answer has been delivered.
+                "/" => return Ok(access.respond(stream, &ok, End::Fin)?),
+                "/sink" => Work::Sink,
                 "/big" => {
                     // What is sent follows, with credit.
                     access.respond(stream, &ok, End::More)?;
