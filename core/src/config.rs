@@ -58,7 +58,8 @@ pub struct Limits {
     pub early_timeout: Duration,
     /// How long the beginning of a peer's stream may take to come: its type, a request's
     /// head; and the SETTINGS that a session request waits for. The stream is reset with
-    /// H3_REQUEST_REJECTED then. Default 10 s.
+    /// H3_REQUEST_REJECTED then. Up to six times as long while the messages of the
+    /// connection come at [`Self::min_rate`], all together. Default 10 s.
     pub head_timeout: Duration,
     /// How long a field section may wait for QPACK insertions before its stream is reset
     /// with H3_REQUEST_CANCELLED. Default 10 s.

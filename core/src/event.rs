@@ -79,6 +79,19 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The request of the peer's that the application is asked about by it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn asks(&self) -> Option<StreamKey> {
+        match self {
+            Self::Request { stream, .. } => Some(*stream),
+            Self::WebTransport(session, SessionEvent::Requested(_)) => Some(session.stream()),
+            _ => None,
+        }
+    }
+}
+
 /// What happened on a stream, a request's or a session's.
 #[non_exhaustive]
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]

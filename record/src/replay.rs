@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use aqueduct_core::connection::{Access, Call, Command, Connection};
 use aqueduct_core::escape::escaped;
+use aqueduct_core::id::StreamKey;
 use aqueduct_core::transport::Transport;
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -167,7 +168,7 @@ struct Replay<'a> {
     /// What it wrote down.
     lines: mpsc::Receiver<String>,
     /// Events it has told and the recording has not taken.
-    events: VecDeque<String>,
+    events: VecDeque<(String, Option<StreamKey>)>,
     epoch: Instant,
     secrets: bool,
     transport: bool,
@@ -259,10 +260,12 @@ impl<'a> Replay<'a> {
     ) -> Result<(), ReplayError> {
         let told: String = self.lines.try_iter().collect();
         // They are taken now, so that they cannot pile up unseen.
-        while !self.budget.is_exceeded() && self.connection.poll_event().is_some() {
-            let event: String = self.lines.try_iter().collect();
-            self.budget.take(event.len() as u64);
-            self.events.push_back(event);
+        while !self.budget.is_exceeded()
+            && let Some(event) = self.connection.poll_ahead()
+        {
+            let line: String = self.lines.try_iter().collect();
+            self.budget.take(line.len() as u64);
+            self.events.push_back((line, event.asks()));
         }
         if self.budget.is_exceeded() {
             return Err(ReplayError::TooMuchMemory { line: head.at });
@@ -296,9 +299,15 @@ impl<'a> Replay<'a> {
 
     /// The application took an event.
     fn event(&mut self, line: Numbered<'_>) -> Result<(), ReplayError> {
-        let event = self.events.pop_front();
-        self.budget
-            .give(event.as_ref().map_or(0, |event| event.len() as u64));
+        let (event, asks) = self.events.pop_front().unzip();
+        if let Some(stream) = asks.flatten() {
+            self.connection.note_taken(stream);
+        }
+        self.budget.give(
+            event
+                .as_ref()
+                .map_or(0, |event: &String| event.len() as u64),
+        );
         self.same(line, event.as_deref().map(str::trim_end))
     }
 

@@ -284,3 +284,60 @@ fn a_path_that_a_terminal_obeys() {
         }
     }
 }
+
+/// An overloaded server sheds 60 requests a second, by the letter of the RFC.
+#[test]
+fn our_client_and_a_server_that_rejects() {
+    let knobs = Knobs {
+        bi_streams: 100_000,
+        ..Knobs::default()
+    };
+    let mut peer = RawPeer::over(Side::Client, Config::default(), Loopback::new(knobs));
+    peer.control(&raw::settings(&[]));
+    peer.stop_recording();
+    for second in 0..60 {
+        for _ in 0..60 {
+            let stream = peer
+                .access()
+                .request(&aqueduct_tests::get(), End::Fin)
+                .expect("open");
+            peer.drive();
+            peer.stop(stream.id(), Code::H3_REQUEST_REJECTED);
+            peer.reset(stream.id(), Code::H3_REQUEST_REJECTED);
+            assert_eq!(peer.closed(), None, "after {second} s");
+            read(&mut peer, stream);
+            peer.events();
+        }
+        peer.advance(SECOND);
+    }
+}
+
+/// 24 requests at once with 5 kB of cookies each, over 8,000 bytes a second (2G): 15 s for all of them.
+#[test]
+fn heads_in_parallel_over_a_thin_line() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+    let cookie = "x".repeat(5_000);
+    let head = headers(&[
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+        ("cookie", &cookie),
+    ]);
+    let ids: Vec<_> = (0..24).map(|_| peer.request(&[])).collect();
+    let each = 8_000 / 24;
+    let mut at = 0;
+    while at < head.len() {
+        let end = (at + each).min(head.len());
+        for id in &ids {
+            peer.write(*id, &head[at..end]);
+        }
+        at = end;
+        peer.advance(SECOND);
+    }
+    let cut = ids
+        .iter()
+        .filter(|id| peer.seen(**id).reset.is_some())
+        .count();
+    assert_eq!(cut, 0, "requests cut off");
+}

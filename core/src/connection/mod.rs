@@ -29,7 +29,7 @@ use std::time::Instant;
 use self::shell::Shell;
 use crate::config::Config;
 use crate::event::Event;
-use crate::id::Side;
+use crate::id::{Side, StreamKey};
 use crate::stats::Stats;
 use crate::time::Deadline;
 use crate::transport::{Transport, TransportEvent};
@@ -91,7 +91,21 @@ impl Connection {
     /// The next event for the application.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.0.poll_event()
+        self.0.poll_event(true)
+    }
+
+    /// As [`Self::poll_event`], of which the application does not know yet; see
+    /// [`Self::note_taken`]. For replays.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn poll_ahead(&mut self) -> Option<Event> {
+        self.0.poll_event(false)
+    }
+
+    /// The application has taken the event that asks about a request.
+    #[doc(hidden)]
+    pub fn note_taken(&mut self, stream: StreamKey) {
+        self.0.state.note_taken(stream);
     }
 
     /// Whether [`Self::poll_event`] has one to give.

@@ -62,11 +62,23 @@ impl Shell {
         self.state.handle_timeout(&mut t, now);
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    /// The next event; `taken` by the application, which knows of what it tells then.
+    #[inline]
+    pub(super) fn poll_event(&mut self, taken: bool) -> Option<Event> {
         if let (Some(observer), Some(event)) = (&mut self.observer, self.state.events.front()) {
             observer.event(event);
         }
-        let mut event = self.state.poll_event()?;
+        // It is not moved to be looked at.
+        if let Some(stream) = self
+            .state
+            .events
+            .front()
+            .and_then(Event::asks)
+            .filter(|_| taken)
+        {
+            self.state.note_taken(stream);
+        }
+        let mut event = self.state.events.pop_front()?;
         // What is kept for whoever looks on is not the application's.
         if self.observer.is_some() && !self.state.h3.config.field_lines {
             event.forget_lines();

@@ -17,7 +17,7 @@ use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
 use crate::time::{Deadline, Why, after, earliest};
 use crate::transport::{Transport, TransportEvent};
-use crate::webtransport::{OpenSessionError, SessionEvent};
+use crate::webtransport::OpenSessionError;
 
 /// How long a server that has wound a connection down waits before it closes it. Everything was
 /// acknowledged by then, but acknowledged is not read: what a client's application has not taken
@@ -96,17 +96,9 @@ impl State {
         self.settle(t, now);
     }
 
-    /// The next event for the application, which knows what it tells from here on.
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
-        // It is not moved to be looked at.
-        match self.events.front()? {
-            Event::Request { stream, .. } => self.h3.note_taken(*stream),
-            Event::WebTransport(session, SessionEvent::Requested(_)) => {
-                self.h3.note_taken(session.stream());
-            }
-            _ => {}
-        }
-        self.events.pop_front()
+    /// The application knows of a request from here on.
+    pub(super) fn note_taken(&mut self, stream: StreamKey) {
+        self.h3.note_taken(stream);
     }
 
     /// The session storey, and what it works on.

@@ -37,8 +37,9 @@ impl H3 {
         self.charge(if self.cut > 0 { PARTS } else { NOTICE })
     }
 
-    /// A request was answered in full, and nobody has begun to read what came with it:
-    /// most never will. Some are kept, for those who begin late.
+    /// A request was answered in full, or its answer is not wanted any more, and nobody
+    /// has begun to read what came with it: most never will. Some are kept, for those who
+    /// begin late.
     pub(super) fn leave_unread<T: Transport>(
         &mut self,
         t: &mut T,
@@ -47,7 +48,8 @@ impl H3 {
         let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
             return Ok(());
         };
-        if exchange.interest == Interest::Held {
+        let taken = exchange.asked && exchange.interest == Interest::None;
+        if !taken || exchange.read || exchange.unread {
             return Ok(());
         }
         exchange.unread = true;
@@ -107,7 +109,13 @@ impl H3 {
 
     fn set_interest(&mut self, key: StreamKey, interest: Interest) {
         match self.table.get_mut(key).and_then(|slot| slot.exchange()) {
-            Some(exchange) => exchange.interest = interest,
+            Some(exchange) => {
+                exchange.interest = interest;
+                // Whoever works on it may yet read it.
+                if interest == Interest::Held && std::mem::take(&mut exchange.unread) {
+                    self.unread_count -= 1;
+                }
+            }
             None if interest == Interest::Held => _ = self.outliving.entry(key.id).or_default(),
             None => {
                 let (size, cut) = self.outliving.remove(&key.id).unwrap_or_default();

@@ -391,7 +391,11 @@ impl H3 {
         }
         self.flush_local(t);
         //= https://www.rfc-editor.org/rfc/rfc9114#section-10.5
-        // Requests that are reset at once cost more than they bring.
-        self.nuisance(2)
+        // Requests that are reset at once cost more than they bring. A server resets
+        // what this side has asked for.
+        match self.side {
+            Side::Server => self.nuisance(2),
+            Side::Client => Ok(()),
+        }
     }
 }

@@ -468,19 +468,17 @@ impl H3 {
         slot.send = Send::Closed;
         slot.send_wait = None;
         let exchange = slot.exchange_ref();
-        let exchange = exchange.map(|exchange| (!exchange.read, exchange.asked));
+        let exchange = exchange.map(|exchange| exchange.asked);
         self.events.push_back(H3Event::On(key, Fact::Delivered));
         match (exchange, self.side) {
             (None, _) => self.finished_stream(),
             (Some(_), Side::Client) => {}
-            (Some((unread, asked)), Side::Server) => {
+            (Some(asked), Side::Server) => {
                 // What was turned away without a question has brought nothing.
                 if asked {
                     self.finished_request();
                 }
-                if unread {
-                    self.leave_unread(t, key)?;
-                }
+                self.leave_unread(t, key)?;
             }
         }
         self.settle(key);
@@ -518,6 +516,7 @@ impl H3 {
             exchange.cut = true;
         }
         self.settle(key);
+        self.leave_unread(t, key)?;
         match (raw, self.side) {
             // Whoever opens streams to a peer has to do with its not wanting some.
             (true, side) if key.id.initiator() == side => self.charge(NOTICE),

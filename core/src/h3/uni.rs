@@ -67,6 +67,7 @@ impl H3 {
                     let [chunk] = out;
                     slot.held = chunk;
                     slot.read += read.bytes as u64;
+                    self.received += read.bytes as u64;
                     ended = read.state == ReadState::Finished;
                     if read.bytes == 0 && !ended {
                         return Ok(());

@@ -22,12 +22,17 @@ use crate::transport::Transport;
 /// know: it does not tell how many arrive.
 const IN_FLIGHT: u64 = 1 << 20;
 
+/// How often a wait for a head is made longer while others come.
+const LONGER: u64 = 5;
+
 /// A deadline, and where things stood when the wait for it began.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Wait {
     due: Deadline,
-    /// Bytes of the stream that had gone, and of all streams.
+    /// Bytes of the stream that had gone, or how often a wait for something to come was
+    /// made longer.
     bytes: u64,
+    /// Bytes of all streams that had gone, or come.
     total: u64,
 }
 
@@ -77,7 +82,7 @@ impl H3 {
             slot.recv_wait = Some(Wait {
                 due,
                 bytes: 0,
-                total: 0,
+                total: self.received,
             });
             self.arm(key);
         }
@@ -252,6 +257,16 @@ impl H3 {
                 self.await_more(key, why);
                 return Ok(());
             }
+            // Many heads share a thin line, and keep a pace together.
+            Why::Head if wait.bytes < LONGER && self.heads_come(wait.total) => {
+                self.await_more(key, Why::Head);
+                if let Some(slot) = self.table.get_mut(key)
+                    && let Some(again) = &mut slot.recv_wait
+                {
+                    again.bytes = wait.bytes + 1;
+                }
+                return Ok(());
+            }
             Why::Section => {
                 self.stats.sections_timed_out += 1;
                 Violation::SectionTooSlow
@@ -266,6 +281,13 @@ impl H3 {
             }
         };
         Err(Fault::Stream(key, why))
+    }
+
+    /// Whether messages have come at a pace since all of them together stood at `total`.
+    fn heads_come(&self, total: u64) -> bool {
+        let limits = &self.config.limits;
+        let pace = u64::from(limits.min_rate).saturating_mul(limits.head_timeout.as_secs());
+        self.received - total >= pace.max(1)
     }
 
     /// A window in which content was awaited is over.
