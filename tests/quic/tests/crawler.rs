@@ -11,13 +11,13 @@ use bytes::Bytes;
 /// It is not shut out, although it stops every answer.
 #[test]
 fn a_crawler_that_drops_bodies() {
-    crawl(true)
+    crawl(true);
 }
 
 /// The same, and a server that answers GETs without reading their end.
 #[test]
 fn a_crawler_and_a_server_that_reads_no_gets() {
-    crawl(false)
+    crawl(false);
 }
 
 fn crawl(reads: bool) {
