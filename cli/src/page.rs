@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::identity::Sha256Digest;
+use crate::netblock;
 use crate::throttle::Throttle;
 
 const HTML: &str = include_str!("../page/index.html");
@@ -185,7 +186,7 @@ pub async fn serve(listener: TcpListener, page: Page, shutdown: impl Future<Outp
                 }
             },
         };
-        let of = network(remote.ip());
+        let of = netblock::address(remote.ip());
         places.make_room(of);
         let busy = Arc::new(AtomicBool::new(false));
         let work = answer(socket, page.clone(), Arc::clone(&busy), stop.subscribe());
@@ -274,14 +275,6 @@ impl Places {
         if let Some((at, _)) = idle.or_else(|| theirs().next()) {
             self.taken.remove(at).task.abort();
         }
-    }
-}
-
-/// What counts as one address: a host, or the network that a host of IPv6 has for itself.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -508,7 +501,9 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_address() {
-        let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());
+        let same = |a: &str, b: &str| {
+            netblock::address(a.parse().unwrap()) == netblock::address(b.parse().unwrap())
+        };
         assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));
         assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));
         assert!(same("::ffff:10.0.0.1", "10.0.0.1") && !same("10.0.0.1", "10.0.0.2"));

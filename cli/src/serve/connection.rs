@@ -1,5 +1,6 @@
 //! One client's connection: a task for each of its requests and sessions.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use aqueduct_tokio::{Connection, ServerRequest};
@@ -14,7 +15,9 @@ use crate::files::Share;
 pub(super) async fn run(connection: Connection, site: Arc<Site>) {
     let remote = connection.remote_address();
     tracing::info!(?remote, "a client connected");
-    let share = site.places.share();
+    // One that is over already asks for nothing.
+    let ip = remote.map_or(Ipv4Addr::UNSPECIFIED.into(), |remote| remote.ip());
+    let share = site.places.share(ip);
     loop {
         tokio::select! {
             request = connection.accept_request() => {

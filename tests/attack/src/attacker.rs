@@ -33,6 +33,8 @@ pub struct Attack {
     pub cut: bool,
     /// Newcomers come to the page over HTTP/1.1.
     pub page: bool,
+    /// A large file that newcomers ask for.
+    pub file: Option<&'static str>,
     /// Further arguments of the server.
     pub args: &'static [&'static str],
     /// Does it, until [`Attacker::on`] says no.
@@ -53,6 +55,7 @@ impl Attack {
             lasting: false,
             cut: false,
             page: false,
+            file: None,
             args: &[],
             run,
         }
@@ -84,6 +87,13 @@ impl Attack {
     #[must_use]
     pub const fn page(mut self) -> Self {
         self.page = true;
+        self
+    }
+
+    /// It is this large file that newcomers are to get.
+    #[must_use]
+    pub const fn file(mut self, path: &'static str) -> Self {
+        self.file = Some(path);
         self
     }
 

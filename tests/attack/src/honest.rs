@@ -178,11 +178,20 @@ fn ask(mut net: Net, kind: Kind, shared: &Shared) {
     }
 }
 
-/// How long it takes somebody new to connect and to be answered; `None` after `limit`.
+/// More than any answer that explains why there is no file.
+const OF_FILE: u64 = 64 << 10;
+
+/// How long it takes somebody new to connect and to be answered, or to get the beginning of a
+/// large file; `None` after `limit`.
 ///
 /// # Errors
 /// No socket.
-pub fn newcomer(kind: Kind, server: SocketAddr, limit: Duration) -> io::Result<Option<Duration>> {
+pub fn newcomer(
+    kind: Kind,
+    server: SocketAddr,
+    file: Option<&str>,
+    limit: Duration,
+) -> io::Result<Option<Duration>> {
     let mut net = Net::new(server, HONEST)?;
     let began = Instant::now();
     let mut number = net.connect();
@@ -198,9 +207,16 @@ pub fn newcomer(kind: Kind, server: SocketAddr, limit: Duration) -> io::Result<O
             continue;
         };
         if conn.is_open() && asked.is_none() {
-            asked = conn.whole_request(&wire::get(kind.quick()));
+            asked = conn.whole_request(&wire::get(file.unwrap_or(kind.quick())));
         }
-        if asked.is_some_and(|id| conn.done.contains(&id)) {
+        let Some(id) = asked else { continue };
+        let over = conn.done.contains(&id);
+        if over && file.is_some() {
+            // Refused: it came to its end too soon.
+            thread::sleep(Duration::from_millis(20));
+            conn.done.clear();
+            asked = None;
+        } else if over || (file.is_some() && conn.heard(id) >= OF_FILE) {
             conn.close(Instant::now());
             net.turn();
             return Ok(Some(began.elapsed()));

@@ -96,7 +96,7 @@ pub fn run(
             return Ok(false);
         }
     }
-    Ok(newcomer(kind, server.address, Duration::from_secs(5))?.is_some())
+    Ok(newcomer(kind, server.address, None, Duration::from_secs(5))?.is_some())
 }
 
 /// Attacks at random for a time; how many operations that were.

@@ -95,7 +95,7 @@ fn comes(attack: Attack, server: &Server) -> io::Result<Option<Duration>> {
     let limit = Duration::from_secs(5);
     match server.page {
         Some(page) if attack.page => Ok(visitor(page, limit)),
-        _ => newcomer(server.kind, server.address, limit),
+        _ => newcomer(server.kind, server.address, attack.file, limit),
     }
 }
 

@@ -86,6 +86,7 @@ attacks! {
     unread_bodies,
     unread_bodies_full,
     unread_files,
+    unread_files_wide,
     unread_streams,
     untyped_streams,
 }
