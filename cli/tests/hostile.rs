@@ -166,5 +166,5 @@ async fn a_clients_paths_and_reasons_are_told_escaped_and_cut() {
     assert_eq!(stdout, "");
     let reason = escaped(&evil()).to_string();
     check(&stderr, reason.split_at(100).0);
-    check(&stderr, r#"path="/\u{9b}2J\u{202e}\u{200b}\u{9b}"#);
+    check(&stderr, r#"path="/%C2%9B2J%E2%80%AE%E2%80%8B%C2"#);
 }
