@@ -25,28 +25,23 @@ named! {
         "gone" Gone  "code-out-of-range" CodeOutOfRange
     }
     Violation {
-        "missing-settings" MissingSettings
-        "settings-invalid" SettingsInvalid  "settings-reduced" SettingsReduced  "settings-malformed" SettingsMalformed
-        "settings-too-many" SettingsTooMany
+        "missing-settings" MissingSettings  "settings-invalid" SettingsInvalid  "settings-reduced" SettingsReduced
+        "settings-malformed" SettingsMalformed  "settings-too-many" SettingsTooMany
         "datagram-without-transport" DatagramWithoutTransport  "stream-twice" StreamTwice
-        "push-stream-from-client" PushStreamFromClient  "push-not-allowed" PushNotAllowed
-        "server-bidi" ServerBidi  "critical-stream-closed" CriticalStreamClosed
-        "frame-unexpected" FrameUnexpected  "frame-malformed" FrameMalformed
-        "frame-truncated" FrameTruncated  "frame-too-large" FrameTooLarge
-        "signal-not-first" SignalNotFirst  "goaway-grew" GoawayGrew
-        "goaway-not-request" GoawayNotRequest  "priority-not-request" PriorityNotRequest
-        "priority-push" PriorityPush  "priority-malformed" PriorityMalformed
+        "push-stream-from-client" PushStreamFromClient  "push-not-allowed" PushNotAllowed  "server-bidi" ServerBidi
+        "critical-stream-closed" CriticalStreamClosed  "frame-unexpected" FrameUnexpected
+        "frame-malformed" FrameMalformed  "frame-truncated" FrameTruncated  "frame-too-large" FrameTooLarge
+        "signal-not-first" SignalNotFirst  "goaway-grew" GoawayGrew  "goaway-not-request" GoawayNotRequest
+        "priority-not-request" PriorityNotRequest  "priority-push" PriorityPush  "priority-malformed" PriorityMalformed
         "max-push-id-shrank" MaxPushIdShrank  "session-id-invalid" SessionIdInvalid
         "datagram-malformed" DatagramMalformed  "qpack-decompression" QpackDecompression
-        "qpack-encoder-stream" QpackEncoderStream  "qpack-decoder-stream" QpackDecoderStream
-        "nuisance" Nuisance  "head-too-slow" HeadTooSlow  "section-too-slow" SectionTooSlow
-        "body-too-slow" BodyTooSlow  "response-not-taken" ResponseNotTaken
-        "connect-unanswered" ConnectUnanswered  "message-malformed" MessageMalformed
-        "content-length" ContentLength  "request-incomplete" RequestIncomplete
+        "qpack-encoder-stream" QpackEncoderStream  "qpack-decoder-stream" QpackDecoderStream  "nuisance" Nuisance
+        "head-too-slow" HeadTooSlow  "section-too-slow" SectionTooSlow  "body-too-slow" BodyTooSlow
+        "response-not-taken" ResponseNotTaken  "connect-unanswered" ConnectUnanswered
+        "message-malformed" MessageMalformed  "content-length" ContentLength  "request-incomplete" RequestIncomplete
         "response-incomplete" ResponseIncomplete  "field-section-too-large" FieldSectionTooLarge
         "requirements-not-met" RequirementsNotMet  "datagram-not-expected" DatagramNotExpected
-        "capsule-malformed" CapsuleMalformed  "capsule-truncated" CapsuleTruncated
-        "capsule-too-large" CapsuleTooLarge
+        "capsule-malformed" CapsuleMalformed  "capsule-truncated" CapsuleTruncated  "capsule-too-large" CapsuleTooLarge
         "data-after-close" DataAfterClose  "close-reason-invalid" CloseReasonInvalid
         "capsule-prohibited" CapsuleProhibited  "flow-control" FlowControl
     }

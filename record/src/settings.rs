@@ -97,25 +97,22 @@ macro_rules! fields {
 
 fields! {
     "field-section-encoded" limits.field_section_encoded;  "field-section" limits.field_section;
-    "fields" limits.fields;  "field-lines" field_lines;
-    "control-frame" limits.control_frame;  "settings" limits.settings;
-    "qpack-table" limits.qpack_table;  "qpack-encoder-table" limits.qpack_encoder_table;
+    "fields" limits.fields;  "field-lines" field_lines;  "control-frame" limits.control_frame;
+    "settings" limits.settings;  "qpack-table" limits.qpack_table;  "qpack-encoder-table" limits.qpack_encoder_table;
     "qpack-blocked-streams" limits.qpack_blocked_streams;  "frame-payload" limits.frame_payload;
-    "open-requests" limits.open_requests;  "head-bytes" limits.head_bytes;  "sessions" limits.sessions;  "early-streams" limits.early_streams;
-    "early-datagrams" limits.early_datagrams;
+    "open-requests" limits.open_requests;  "head-bytes" limits.head_bytes;  "sessions" limits.sessions;
+    "early-streams" limits.early_streams;  "early-datagrams" limits.early_datagrams;
     "early-datagram-bytes" limits.early_datagram_bytes;  "early-timeout" limits.early_timeout;
     "head-timeout" limits.head_timeout;  "section-timeout" limits.section_timeout;
-    "progress-window" limits.progress_window;  "min-rate" limits.min_rate;
-    "connect-timeout" limits.connect_timeout;  "idle-timeout" limits.idle_timeout;
-    "close-timeout" limits.close_timeout;  "session-datagrams" limits.datagrams;
+    "progress-window" limits.progress_window;  "min-rate" limits.min_rate;  "connect-timeout" limits.connect_timeout;
+    "idle-timeout" limits.idle_timeout;  "close-timeout" limits.close_timeout;  "session-datagrams" limits.datagrams;
     "session-datagram-bytes" limits.datagram_bytes;  "datagram-capsule" limits.datagram_capsule;
-    "all-datagram-bytes" limits.all_datagram_bytes;
-    "early-priorities" limits.early_priorities;  "nuisance" limits.nuisance;  "work" limits.work;
-    "datagrams" datagrams;  "connect-protocol" connect_protocol;  "webtransport" webtransport.enabled;
-    "dialects" webtransport.dialects;  "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;
-    "session-flow" webtransport.flow;  "strict-draining" webtransport.strict_draining;
-    "end-drained-sessions" webtransport.end_drained_sessions;  "grease" grease;
-    "extra-settings" extra_settings;
+    "all-datagram-bytes" limits.all_datagram_bytes;  "early-priorities" limits.early_priorities;
+    "nuisance" limits.nuisance;  "work" limits.work;  "datagrams" datagrams;  "connect-protocol" connect_protocol;
+    "webtransport" webtransport.enabled;  "dialects" webtransport.dialects;
+    "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;  "session-flow" webtransport.flow;
+    "strict-draining" webtransport.strict_draining;  "end-drained-sessions" webtransport.end_drained_sessions;
+    "grease" grease;  "extra-settings" extra_settings;
 }
 
 /// Size in which interim responses are counted as nuisances.
