@@ -34,11 +34,9 @@ both! {
         "drain-session" DrainSession(session);
         "close-session" CloseSession(session, code, reason);
         "open-stream" OpenStream(session, way);  "enable-datagrams" EnableDatagrams(stream);
-        "hold" Hold(stream);  "release" Release(stream);
-        "set-paced" SetPaced(stream, paced);
+        "hold" Hold(stream);  "release" Release(stream);  "set-paced" SetPaced(stream, paced);
         "finish" Finish(stream);  "reset" Reset(stream, code);  "stop" Stop(stream, code);
-        "set-order" SetSendOrder(stream, order);  "set-group" SetSendGroup(stream, group);
-        "drain" Drain(until);  "close" Close(code, reason);
+        "set-order" SetSendOrder(stream, order);  "set-group" SetSendGroup(stream, group);  "drain" Drain(until);  "close" Close(code, reason);
     }
 }
 
