@@ -77,10 +77,7 @@ fn zeros_that_are_kept_are_counted() {
         read(&mut lines, id, 400_000);
     }
     let (ended, peak) = replay(&lines);
-    assert!(
-        peak > 10 << 20,
-        "{peak}: nothing was held at all, {ended:?}"
-    );
+    assert!(peak > 8 << 20, "{peak}: nothing was held at all, {ended:?}");
 }
 
 /// What a session's datagrams or a single read may stand for.

@@ -82,3 +82,25 @@ fn the_rest_is_due_at_once() {
     peer.advance(std::time::Duration::ZERO);
     assert!(peer.access().stats().unknown_frames > seen);
 }
+
+/// Streams that the peer opens are work, whatever comes on them: none is left out.
+#[test]
+fn streams_take_turns() {
+    let config = config(|c| c.limits.work = WORK);
+    let mut peer = RawPeer::over(Side::Server, config, Loopback::new(Knobs::default()));
+    peer.control(&raw::settings(&[]));
+    peer.going_on = false;
+    for _ in 0..8 {
+        peer.request(&raw::get());
+    }
+    let asked = |peer: &mut RawPeer| {
+        let events = peer.events().into_iter();
+        events
+            .filter(|event| matches!(event, Event::Request { .. }))
+            .count()
+    };
+    let at_first = asked(&mut peer);
+    assert!(at_first < 3, "{at_first}");
+    peer.going_on = true;
+    assert_eq!(at_first + asked(&mut peer), 8);
+}

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::connection::H3;
 use crate::fault::{Fault, Violation};
-use crate::id::StreamKey;
+use crate::id::{Dir, StreamKey};
 use crate::stats::Stats;
 use crate::time::{Deadline, Why};
 use crate::transport::Transport;
@@ -23,6 +23,9 @@ pub(crate) const PARTS: u32 = 64;
 
 /// Bytes of content or datagrams that pay for one nuisance.
 const BYTES: u64 = 1000;
+
+/// Work that a stream is, whatever comes on it.
+pub(super) const STREAM: u32 = 8;
 
 /// What a request pays for that went through, and a stream of a session.
 const FINISHED_REQUEST: u32 = 2 * PARTS;
@@ -53,6 +56,8 @@ pub(super) struct Budget {
     turn: Option<Instant>,
     /// Streams whose input waits for the next turn, each once.
     waiting: VecDeque<StreamKey>,
+    /// Streams of the peer's, by [`Dir`], that are taken in in the next turn.
+    pub(super) accept: [bool; 2],
     /// How often a stream had to wait.
     pub(super) cut_short: u64,
 }
@@ -68,6 +73,7 @@ impl Budget {
             work,
             turn: None,
             waiting: VecDeque::new(),
+            accept: [false; 2],
             cut_short: 0,
         }
     }
@@ -231,6 +237,11 @@ impl H3 {
     pub(crate) fn resume<T: Transport>(&mut self, t: &mut T, now: Instant) {
         self.budget.turn = Some(now);
         self.budget.work = self.budget.turn_work;
+        for dir in [Dir::Bi, Dir::Uni] {
+            if std::mem::take(&mut self.budget.accept[dir as usize]) {
+                self.on_opened(t, dir);
+            }
+        }
         for _ in 0..self.budget.waiting.len() {
             let Some(key) = self.budget.waiting.pop_front() else {
                 return;
@@ -245,10 +256,9 @@ impl H3 {
 
     /// When what waits for the next turn can be gone on with: at once.
     pub(crate) fn turn_due(&self) -> Option<Deadline> {
-        let at = self
-            .budget
-            .turn
-            .filter(|_| !self.budget.waiting.is_empty())?;
+        let budget = &self.budget;
+        let left = !budget.waiting.is_empty() || budget.accept.contains(&true);
+        let at = budget.turn.filter(|_| left)?;
         Some(Deadline { at, why: Why::Work })
     }
 }

@@ -98,6 +98,7 @@ impl H3 {
                 Ok(())
             }
             Decoded::TooLarge => {
+                self.spend(u32::try_from(self.config.limits.fields).unwrap_or(u32::MAX));
                 self.stats.sections_too_large += 1;
                 self.flush_local(t);
                 self.on_section_too_large(t, key)

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::H3Event;
+use super::budget::STREAM;
 use super::connection::{CHUNK, H3};
 use super::exchange::Exchange;
 use super::streams::{Kind, Recv, Slot};
@@ -17,7 +18,14 @@ use crate::wire::stream_type::UniType;
 impl H3 {
     /// Takes in every stream the peer opened since the last call.
     pub(super) fn accept<T: Transport>(&mut self, t: &mut T, dir: Dir) -> Result<(), Fault> {
-        while let Some(id) = t.accept(dir) {
+        loop {
+            if !self.budget.spend(STREAM) {
+                self.budget.accept[dir as usize] = true;
+                return Ok(());
+            }
+            let Some(id) = t.accept(dir) else {
+                return Ok(());
+            };
             //= https://www.rfc-editor.org/rfc/rfc9114#section-6.1
             // Without an extension that allows them, the server opens none.
             if dir == Dir::Bi && self.side == Side::Client && self.claims.bidi.is_none() {
@@ -30,7 +38,6 @@ impl H3 {
             // One bad stream does not keep the others from being seen.
             self.settle_fault(t, result)?;
         }
-        Ok(())
     }
 
     /// Reads on until the stream's use is known, then does what it calls for.

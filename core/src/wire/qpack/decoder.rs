@@ -289,11 +289,19 @@ impl Decoder {
             lines: self.max_lines,
             overflow: false,
         };
-        while !cursor.is_empty() {
+        let mut lines = 0;
+        let most = sink.lines;
+        while !cursor.is_empty() && !(sink.overflow && lines > most) {
+            lines += 1;
             let before = cursor.remaining();
             let line = FieldLine::read(&mut cursor)?;
             let read = before - cursor.remaining();
             self.decode_line(line, read, prefix, &mut sink, seen)?;
+        }
+        if !cursor.is_empty() {
+            // Beyond the number of lines that is taken nothing is looked at: the work
+            // would be for nothing.
+            seen(Seen::Refused(cursor.remaining()));
         }
         if required > 0 {
             //= https://www.rfc-editor.org/rfc/rfc9204#section-4.4.1
