@@ -291,7 +291,7 @@ impl Decoder {
         };
         let mut lines = 0;
         let most = sink.lines;
-        while !cursor.is_empty() && !(sink.overflow && lines > most) {
+        while !(cursor.is_empty() || sink.overflow && lines > most) {
             lines += 1;
             let before = cursor.remaining();
             let line = FieldLine::read(&mut cursor)?;
