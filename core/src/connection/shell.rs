@@ -65,22 +65,22 @@ impl Shell {
     /// The next event; `taken` by the application, which knows of what it tells then.
     #[inline]
     pub(super) fn poll_event(&mut self, taken: bool) -> Option<Event> {
-        if let (Some(observer), Some(event)) = (&mut self.observer, self.state.events.front()) {
-            observer.event(event);
-        }
         // It is not moved to be looked at.
-        if let Some(stream) = self
-            .state
-            .events
-            .front()
-            .and_then(Event::asks)
-            .filter(|_| taken)
+        if taken
+            && self.state.h3.untaken > 0
+            && let Some(stream) = self.state.events.front().and_then(Event::asks)
         {
             self.state.note_taken(stream);
         }
+        if self.observer.is_none() {
+            return self.state.events.pop_front();
+        }
         let mut event = self.state.events.pop_front()?;
+        if let Some(observer) = &mut self.observer {
+            observer.event(&event);
+        }
         // What is kept for whoever looks on is not the application's.
-        if self.observer.is_some() && !self.state.h3.config.field_lines {
+        if !self.state.h3.config.field_lines {
             event.forget_lines();
         }
         Some(event)

@@ -87,11 +87,13 @@ impl H3 {
         if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
             exchange.interest = Interest::Waiting;
             exchange.asked = true;
+            self.untaken += 1;
         }
     }
 
     /// The application has taken a request's event.
     pub(crate) fn note_taken(&mut self, key: StreamKey) {
+        self.untaken = self.untaken.saturating_sub(1);
         self.set_interest(key, Interest::None);
     }
 

@@ -93,6 +93,8 @@ pub(crate) struct H3 {
     pub(super) unread: VecDeque<StreamKey>,
     /// Those of them that are in the table.
     pub(super) unread_count: usize,
+    /// Events that ask about requests and were not taken, or were left out.
+    pub(crate) untaken: usize,
     /// Requests in `outliving` that the peer gave up.
     pub(super) cut: usize,
     /// Since when there has been no request (server).
@@ -141,6 +143,7 @@ impl H3 {
             received: 0,
             unread: VecDeque::new(),
             unread_count: 0,
+            untaken: 0,
             cut: 0,
             idle_since: None,
             stats: Stats::default(),
