@@ -150,6 +150,7 @@ impl Sessions {
 
     /// The oldest datagram that waits for a session or request. Two look-ups: the stream,
     /// and the session or request with the ring.
+    #[inline]
     pub(crate) fn pop_datagram(&mut self, h3: &mut H3, stream: StreamKey) -> Option<Bytes> {
         match Owner::find(h3, stream) {
             Owner::Connect(index) => {

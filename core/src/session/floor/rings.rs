@@ -75,6 +75,7 @@ impl Ring {
 
     /// Adds a datagram; the oldest go when it is full, or all rings are: `all` is what
     /// they hold together.
+    #[inline]
     pub(crate) fn push(&mut self, payload: Bytes, all: &mut usize) -> Pushed {
         self.bytes += payload.len();
         *all += payload.len() + ENTRY;
@@ -120,6 +121,7 @@ impl Ring {
     }
 
     /// Takes the oldest datagram.
+    #[inline]
     pub(crate) fn pop(&mut self, all: &mut usize) -> Option<Bytes> {
         let Some(payload) = self.queue.pop_front() else {
             self.told = false;
