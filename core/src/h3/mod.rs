@@ -5,7 +5,7 @@
 //!                                     ├─▶ control.rs  SETTINGS, GOAWAY, PRIORITY_UPDATE
 //!                                     ├─▶ qpack.rs    table instructions, blocked sections
 //!                                     ├─▶ admission.rs  how many requests at once
-//!                                     ├─▶ budget.rs     what the peer may cost
+//!                                     ├─▶ cost.rs       what the peer may cost ─▶ budget.rs
 //!                                     ├─▶ waits.rs      and how long it is waited for
 //!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
 //!  application, sessions ──▶ send.rs (heads, content)   read.rs (content, bytes)
@@ -27,6 +27,7 @@ mod admission;
 mod budget;
 pub(crate) mod connection;
 mod control;
+mod cost;
 mod exchange;
 pub(crate) mod local;
 pub(crate) mod message;

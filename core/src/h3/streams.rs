@@ -9,8 +9,8 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
-use super::waits::Wait;
 use crate::id::{Dir, Side, StreamId, StreamKey};
+use crate::time::Deadline;
 use crate::wire::cursor::HeadReader;
 
 /// Marks the absence of a slot in windows, and of an owner.
@@ -94,6 +94,17 @@ impl StreamHead {
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
+}
+
+/// A deadline, and where things stood when the wait for it began.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Wait {
+    pub(super) due: Deadline,
+    /// Bytes of the stream that had gone, or how often a wait for something to come was
+    /// made longer.
+    pub(super) bytes: u64,
+    /// Bytes of all streams that had gone, or come.
+    pub(super) total: u64,
 }
 
 /// One stream.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::H3;
 use super::exchange::Part;
-use super::streams::{Kind, Recv, Send, Slot};
+use super::streams::{Kind, Recv, Send, Slot, Wait};
 use crate::config::Limits;
 use crate::fault::{Fault, Violation};
 use crate::id::{Side, StreamKey};
@@ -24,17 +24,6 @@ const IN_FLIGHT: u64 = 1 << 20;
 
 /// How often a wait for a head is made longer while others come.
 const LONGER: u64 = 5;
-
-/// A deadline, and where things stood when the wait for it began.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Wait {
-    due: Deadline,
-    /// Bytes of the stream that had gone, or how often a wait for something to come was
-    /// made longer.
-    bytes: u64,
-    /// Bytes of all streams that had gone, or come.
-    total: u64,
-}
 
 impl H3 {
     /// The next deadline of a stream, or one before it.
