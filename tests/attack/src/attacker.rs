@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use quinn_proto::StreamId;
+
 use crate::conn::Conn;
 use crate::net::Net;
 use crate::server::Kind;
+use crate::wire;
 
 /// Where attackers come from.
 pub const HOSTILE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
@@ -41,16 +44,13 @@ pub struct Attack {
     pub run: fn(&mut Attacker),
 }
 
-/// Every server.
-pub const ALL: &[Kind] = &[Kind::Tokio, Kind::Mio, Kind::Program];
-
 impl Attack {
     /// An attack on every server by one connection; the rest is by functional update.
     pub const fn new(name: &'static str, what: &'static str, run: fn(&mut Attacker)) -> Self {
         Self {
             name,
             what,
-            on: ALL,
+            on: Kind::ALL,
             connections: 1,
             lasting: false,
             cut: false,
@@ -204,6 +204,42 @@ impl Attacker {
         }
     }
 
+    /// The same of connections whose dynamic table has this field as its one entry: `each` is
+    /// called once the server has shown that it knows the entry.
+    pub fn storm_inserted(&mut self, name: &str, value: &str, mut each: impl FnMut(&mut Conn)) {
+        let quick = self.kind.quick();
+        self.storm(|conn, asked: &mut Option<StreamId>| {
+            if conn.inserted(asked, name, value, quick) {
+                each(conn);
+            }
+        });
+    }
+
+    /// Asks for sessions, 16 at a time on each connection, and calls `each` for each of them
+    /// when it is open. It is to end the session: another is asked for in its place.
+    pub fn sessions(&mut self, mut each: impl FnMut(&mut Conn, StreamId)) {
+        let connect = wire::session(self.kind.open_session());
+        self.storm(|conn, streams: &mut Vec<StreamId>| {
+            let refused = [
+                std::mem::take(&mut conn.done),
+                std::mem::take(&mut conn.failed),
+            ]
+            .concat();
+            streams.retain(|id| {
+                let open = conn.heard(*id) > 0;
+                if open {
+                    each(conn, *id);
+                }
+                !open && !refused.contains(id)
+            });
+            while streams.len() < 16
+                && let Some(id) = conn.request(&connect)
+            {
+                streams.push(id);
+            }
+        });
+    }
+
     /// Leaves, saying so on every connection. What is under way arrives first, and few at a
     /// time are closed: a close that is lost would only be said again to whoever asks.
     pub fn leave(&mut self) {
@@ -223,9 +259,7 @@ impl Attacker {
             self.net.forget(number);
         }
     }
-}
 
-impl Attacker {
     fn turns(&mut self, time: Duration) {
         let began = Instant::now();
         while began.elapsed() < time {

@@ -91,11 +91,6 @@ impl Conn {
         self.critical.expect("a connection that has greeted")
     }
 
-    /// Opens a bidirectional stream, if the server's credit allows.
-    pub fn open_bi(&mut self) -> Option<StreamId> {
-        self.quic.streams().open(Dir::Bi)
-    }
-
     /// Opens a unidirectional stream with these bytes, if the server's credit allows.
     pub fn open_uni(&mut self, bytes: &[u8]) -> Option<StreamId> {
         let id = self.quic.streams().open(Dir::Uni)?;
@@ -105,7 +100,7 @@ impl Conn {
 
     /// Opens a bidirectional stream with these bytes, if the server's credit allows.
     pub fn request(&mut self, bytes: &[u8]) -> Option<StreamId> {
-        let id = self.open_bi()?;
+        let id = self.quic.streams().open(Dir::Bi)?;
         self.write(id, bytes);
         Some(id)
     }
@@ -133,6 +128,15 @@ impl Conn {
     #[must_use]
     pub fn takes(&self, id: StreamId) -> bool {
         !self.rest.contains_key(&id)
+    }
+
+    /// Writes to a stream that has taken everything so far, and counts so many operations;
+    /// nothing of both where it has not.
+    pub fn fill(&mut self, id: StreamId, bytes: &[u8], ops: u64) {
+        if self.takes(id) {
+            self.write(id, bytes);
+            self.ops += ops;
+        }
     }
 
     /// Ends a stream after what was written.
@@ -164,18 +168,19 @@ impl Conn {
         held.filter(|id| self.heard(*id) > 0)
     }
 
-    /// Writes these encoder instructions, `inserts` of them insertions, once, and a request
-    /// for `path` that needs them; true when it was answered.
+    /// Inserts a field into a dynamic table of 4,096 bytes, once, and asks for `path` by a
+    /// request that needs it, whose stream is then `asked`; true when it was answered.
     pub fn inserted(
         &mut self,
         asked: &mut Option<StreamId>,
-        instructions: &[u8],
-        inserts: u64,
+        name: &str,
+        value: &str,
         path: &str,
     ) -> bool {
         if asked.is_none() {
-            self.write(self.critical().encoder, instructions);
-            *asked = self.whole_request(&wire::Section::after(inserts).get(path).frame());
+            let instructions = [wire::capacity(4096), wire::insert(name, value)].concat();
+            self.write(self.critical().encoder, &instructions);
+            *asked = self.whole_request(&wire::Section::after(1).get(path).frame());
         }
         asked.is_some_and(|id| self.done.contains(&id))
     }

@@ -5,6 +5,8 @@
 //!      │
 //!  attacks/*                   one file an attack
 //!      │
+//!  flood, drip                 what several attacks do with a stream
+//!      │
 //!  attacker    honest          keeps connections up and calls the attack; 325 requests a second
 //!      │         │
 //!     net ── conn ── wire      a socket, its connections, bytes by hand
@@ -16,6 +18,8 @@
 pub mod attacker;
 pub mod attacks;
 pub mod conn;
+pub mod drip;
+pub mod flood;
 pub mod heap;
 pub mod honest;
 pub mod limits;

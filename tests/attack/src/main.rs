@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use aqueduct_attack::attacker::{ALL, Attack};
+use aqueduct_attack::attacker::Attack;
 use aqueduct_attack::attacks::LIST;
 use aqueduct_attack::report::HEAD;
 use aqueduct_attack::server::Kind;
@@ -79,7 +79,7 @@ fn soak(options: &Options) -> io::Result<bool> {
     let time = Duration::from_secs_f64(options.seconds.unwrap_or(600.0));
     let pause = Duration::from_secs(60).min(time / 4);
     let mut all = true;
-    for kind in ALL
+    for kind in Kind::ALL
         .iter()
         .filter(|kind| options.server.is_none_or(|only| only == **kind))
     {

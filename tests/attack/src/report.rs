@@ -295,6 +295,6 @@ pub const HEAD: &str = "\
 | newcomer ms | ends | verdict |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
-fn mib(bytes: u64) -> f64 {
+pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / MIB as f64
 }

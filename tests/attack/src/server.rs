@@ -23,6 +23,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every server.
+    pub const ALL: &[Self] = &[Self::Tokio, Self::Mio, Self::Program];
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -36,9 +39,8 @@ impl Kind {
     /// The server of a name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Program, Self::Tokio, Self::Mio]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|kind| kind.name() == name)
     }
 
     /// A path whose handler takes longer than any attack and reads nothing.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::attacker::{Attack, Luck};
 use crate::attacks::LIST;
 use crate::honest::{Honest, newcomer};
-use crate::report::{Memory, RESIDENT_SLACK};
+use crate::report::{Memory, RESIDENT_SLACK, mib};
 use crate::server::{Kind, Server};
 use crate::trial::raid;
 
@@ -67,7 +67,6 @@ pub fn run(
             }
         }
         honest.seen();
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         println!(
             "{:4.0} s: {ops} operations, {:.1} MiB resident, {:.1} MiB held, {} handlers; \
              honest: {} answers, p99 {:.1} ms, {} cut off",

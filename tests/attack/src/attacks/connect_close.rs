@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use crate::attacker::{Attack, Attacker};
 
-pub(super) const ATTACK: Attack = Attack::new("connect_close", "connections opened and closed", run).by(16);
+pub(super) const ATTACK: Attack =
+    Attack::new("connect_close", "connections opened and closed", run).by(16);
 
 fn run(a: &mut Attacker) {
     while a.on() {
-        while a.net.conns.len() < 16 {
+        while (a.net.conns.len() as u64) < a.connections {
             a.net.connect();
         }
         let now = Instant::now();

@@ -1,20 +1,14 @@
-//! Heads of 1,800 cookie crumbs, of requests that stay.
-
-use quinn_proto::StreamId;
+//! Heads of 1,700 cookie crumbs, of requests that stay.
 
 use crate::attacker::{Attack, Attacker};
-use crate::wire::{self, Section};
+use crate::wire::Section;
 
-pub(super) const ATTACK: Attack = Attack::new("cookie_crumbs", "1,800 cookie crumbs a head", run).by(2);
+pub(super) const ATTACK: Attack =
+    Attack::new("cookie_crumbs", "1,700 cookie crumbs a head", run).by(2);
 
 fn run(a: &mut Attacker) {
-    let (hang, quick) = (a.kind.hang(), a.kind.quick());
-    let get = Section::after(1).get(hang).entry(0, 1_700).frame();
-    let table = [wire::capacity(4096), wire::insert("cookie", "")].concat();
-    a.storm(|conn, asked: &mut Option<StreamId>| {
-        if !conn.inserted(asked, &table, 1, quick) {
-            return;
-        }
+    let get = Section::after(1).get(a.kind.hang()).entry(0, 1_700).frame();
+    a.storm_inserted("cookie", "", |conn| {
         while conn.whole_request(&get).is_some() {
             conn.ops += 1;
         }

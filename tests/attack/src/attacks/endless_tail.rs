@@ -5,7 +5,8 @@ use quinn_proto::StreamId;
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("endless_tail", "bytes after WT_CLOSE_SESSION", run).cut();
+pub(super) const ATTACK: Attack =
+    Attack::new("endless_tail", "bytes after WT_CLOSE_SESSION", run).cut();
 
 fn run(a: &mut Attacker) {
     let path = a.kind.open_session();
@@ -18,9 +19,6 @@ fn run(a: &mut Attacker) {
         if !std::mem::replace(closed, true) {
             conn.write(session, &close);
         }
-        if conn.takes(session) {
-            conn.write(session, &tail);
-            conn.ops += 1;
-        }
+        conn.fill(session, &tail, 1);
     });
 }

@@ -1,41 +1,19 @@
 //! Heads that never end: a byte now and then.
 
-use std::time::{Duration, Instant};
-
-use quinn_proto::StreamId;
+use std::time::Duration;
 
 use crate::attacker::{Attack, Attacker};
+use crate::drip::Drip;
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("half_heads", "heads that never end", run).by(10).cut();
-
-/// Streams and when they last got a byte.
-struct Drip {
-    streams: Vec<StreamId>,
-    last: Instant,
-}
-
-impl Default for Drip {
-    fn default() -> Self {
-        Self {
-            streams: Vec::new(),
-            last: Instant::now(),
-        }
-    }
-}
+pub(super) const ATTACK: Attack = Attack::new("half_heads", "heads that never end", run)
+    .by(10)
+    .cut();
 
 fn run(a: &mut Attacker) {
     let first = wire::header(0x01, 16_000);
     a.storm(|conn, drip: &mut Drip| {
-        while let Some(id) = conn.request(&first) {
-            drip.streams.push(id);
-            conn.ops += 1;
-        }
-        if drip.last.elapsed() > Duration::from_millis(500) {
-            drip.last = Instant::now();
-            for id in &drip.streams {
-                conn.write(*id, b"x");
-            }
-        }
+        drip.open(conn, |_| &first);
+        drip.fall(conn, Duration::from_millis(500));
     });
 }

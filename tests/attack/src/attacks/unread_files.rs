@@ -4,9 +4,13 @@ use crate::attacker::{Attack, Attacker};
 use crate::server::Kind;
 use crate::wire;
 
-pub(super) const ATTACK: Attack = Attack::new("unread_files", "unread files on 10 connections", run).by(10).on(&[Kind::Program]).with(&["--root", "{bin}"]);
+pub(super) const ATTACK: Attack =
+    Attack::new("unread_files", "unread files on 10 connections", run)
+        .by(10)
+        .on(&[Kind::Program])
+        .with(&["--root", "{bin}"]);
 
-fn run(a: &mut Attacker) {
+pub(super) fn run(a: &mut Attacker) {
     (a.net.options.read, a.net.options.stream_window) = (false, 1);
     let get = wire::get("/aqueduct");
     a.storm(|conn, asked: &mut u32| {
