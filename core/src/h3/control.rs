@@ -295,11 +295,7 @@ impl H3 {
             .table
             .keys()
             .filter(|key| key.id.is_request() && key.id.wire() >= limit)
-            .filter(|key| {
-                self.table
-                    .get(*key)
-                    .is_some_and(|s| s.exchange_ref().is_some())
-            })
+            .filter(|key| self.table.exchange_ref(*key).is_some())
             .collect();
         for key in left_out {
             self.events.push_back(H3Event::On(key, Fact::Unprocessed));
@@ -375,7 +371,7 @@ impl H3 {
         key: StreamKey,
         priority: Priority,
     ) {
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+        let Some(exchange) = self.table.exchange(key) else {
             return;
         };
         exchange.priority = Some(priority);

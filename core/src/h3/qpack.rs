@@ -44,8 +44,7 @@ impl H3 {
             };
             let section = self
                 .table
-                .get_mut(key)
-                .and_then(|slot| slot.exchange())
+                .exchange(key)
                 .and_then(|exchange| exchange.blocked.take());
             if let Some(section) = section {
                 let result = self.on_section(t, key, section);
@@ -91,7 +90,7 @@ impl H3 {
                 //= https://www.rfc-editor.org/rfc/rfc9204#section-2.1.2
                 // Only this stream waits; nothing more of it is read meanwhile,
                 // so flow control holds its peer back.
-                if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+                if let Some(exchange) = self.table.exchange(key) {
                     exchange.blocked = Some(section);
                 }
                 self.await_more(key, Why::Section);

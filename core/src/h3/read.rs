@@ -228,7 +228,7 @@ impl H3 {
             self.cancel_sections(key)?;
             self.flush_local(t);
         }
-        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+        if let Some(exchange) = self.table.exchange(key) {
             exchange.content = Bytes::new();
             exchange.blocked = None;
         }

@@ -123,7 +123,7 @@ impl H3 {
         key: StreamKey,
         event: FrameEvent,
     ) -> Result<(), Fault> {
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+        let Some(exchange) = self.table.exchange(key) else {
             return Ok(());
         };
         match event {
@@ -180,7 +180,7 @@ impl H3 {
         key: StreamKey,
         fields: FieldSection,
     ) -> Result<(), Fault> {
-        let Some(exchange) = self.table.get(key).and_then(|slot| slot.exchange_ref()) else {
+        let Some(exchange) = self.table.exchange_ref(key) else {
             return Ok(());
         };
         let malformed = |wrong: Wrong| {
@@ -216,7 +216,7 @@ impl H3 {
                 if !self.keep_lines {
                     trailers.forget_lines();
                 }
-                if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+                if let Some(exchange) = self.table.exchange(key) {
                     exchange.recv = Part::Trailers;
                 }
                 self.events
@@ -240,7 +240,7 @@ impl H3 {
             // A field that does not parse says nothing.
             Priority::default().merged(Stated::parse(value.as_bytes()).unwrap_or_default())
         });
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+        let Some(exchange) = self.table.exchange(key) else {
             return Ok(());
         };
         exchange.told = true;
@@ -271,7 +271,7 @@ impl H3 {
     fn on_response(&mut self, key: StreamKey, head: ResponseHead, size: u64) -> Result<(), Fault> {
         let length =
             message::content_length(&head.headers).map_err(|w| Fault::Stream(key, w.why))?;
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+        let Some(exchange) = self.table.exchange(key) else {
             return Ok(());
         };
         if head.status.is_informational() {
@@ -309,15 +309,14 @@ impl H3 {
         let is_request_head = self.side == Side::Server
             && self
                 .table
-                .get(key)
-                .and_then(|slot| slot.exchange_ref())
+                .exchange_ref(key)
                 .is_some_and(|exchange| exchange.recv == Part::Head);
         if !is_request_head {
             return Err(Fault::Stream(key, Violation::FieldSectionTooLarge));
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
         // A server may answer 431; the application is not troubled.
-        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+        if let Some(exchange) = self.table.exchange(key) {
             exchange.recv = Part::Body;
         }
         let head = ResponseHead::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);

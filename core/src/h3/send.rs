@@ -169,7 +169,7 @@ impl H3 {
         }
         self.check_end(key)?;
         // A data stream of a session is no message.
-        let exchange = self.table.get_mut(key).and_then(|slot| slot.exchange());
+        let exchange = self.table.exchange(key);
         let exchange = exchange.ok_or(SendError::WrongState)?;
         if exchange.send != Part::Body {
             return Err(SendError::WrongState);

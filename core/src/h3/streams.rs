@@ -269,6 +269,15 @@ impl StreamTable {
             .filter(|slot| slot.id == key.id)
     }
 
+    /// The exchange on a stream, if that is what it carries.
+    pub(crate) fn exchange(&mut self, key: StreamKey) -> Option<&mut Exchange> {
+        self.get_mut(key)?.exchange()
+    }
+
+    pub(crate) fn exchange_ref(&self, key: StreamKey) -> Option<&Exchange> {
+        self.get(key)?.exchange_ref()
+    }
+
     /// The key of a live stream.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         self.count();

@@ -30,8 +30,7 @@ impl<T: Transport> OverH3<'_, T> {
     fn priority(&self, rank: u8) -> i32 {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.8
         // The session's priority is that of its CONNECT request.
-        let slot = self.h3.table.get(self.connect.stream());
-        let exchange = slot.and_then(|slot| slot.exchange_ref());
+        let exchange = self.h3.table.exchange_ref(self.connect.stream());
         let priority = exchange.and_then(|exchange| exchange.priority());
         tunnel_priority(priority.unwrap_or_default(), rank)
     }
