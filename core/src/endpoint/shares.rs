@@ -211,11 +211,9 @@ impl Shares {
         change: impl Fn(&mut Held, Option<&mut BTreeMap<u64, ConnKey>>),
     ) {
         let net = self.networks.entry(network).or_default();
+        let net_before = net.rank();
         let host = net.addresses.entry(address).or_default();
-        let (host_before, net_before) = (
-            host.rank(),
-            (!net.ranked.is_empty()).then_some(net.held.bytes),
-        );
+        let host_before = host.rank();
         change(&mut net.held, None);
         change(&mut host.held, Some(&mut host.idle));
         let (host_after, is_gone) = (host.rank(), host.held.is_empty());
