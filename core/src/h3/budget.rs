@@ -43,7 +43,7 @@ pub(super) struct Budget {
     /// Until when time has paid.
     paid: Option<Instant>,
     /// What may be done in a turn, and what still may in this one.
-    pub(super) turn_work: u32,
+    turn_work: u32,
     pub(super) work: u32,
     /// When this turn is.
     pub(super) turn: Option<Instant>,
@@ -74,6 +74,13 @@ impl Budget {
     /// The time of the last input.
     pub(super) fn now(&self) -> Option<Instant> {
         self.turn
+    }
+
+    /// A turn begins, with all its work to spend.
+    #[inline]
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.turn = Some(now);
+        self.work = self.turn_work;
     }
 
     /// Adds to the debt after what has been paid; false beyond the limit.

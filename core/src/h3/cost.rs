@@ -25,8 +25,7 @@ impl H3 {
     #[inline]
     pub(crate) fn at(&mut self, now: Instant) {
         if self.budget.turn != Some(now) {
-            self.budget.turn = Some(now);
-            self.budget.work = self.budget.turn_work;
+            self.budget.begin(now);
         }
     }
 
@@ -114,8 +113,7 @@ impl H3 {
 
     /// Begins a turn, and goes on with what the last one left, in order.
     pub(crate) fn resume<T: Transport>(&mut self, t: &mut T, now: Instant) {
-        self.budget.turn = Some(now);
-        self.budget.work = self.budget.turn_work;
+        self.budget.begin(now);
         for dir in [Dir::Bi, Dir::Uni] {
             if std::mem::take(&mut self.budget.accept[dir as usize]) {
                 self.on_opened(t, dir);
