@@ -77,9 +77,7 @@ impl Event {
             _ => {}
         }
     }
-}
 
-impl Event {
     /// The request of the peer's that the application is asked about by it.
     #[doc(hidden)]
     #[must_use]

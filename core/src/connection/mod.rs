@@ -105,7 +105,7 @@ impl Connection {
     /// The application has taken the event that asks about a request.
     #[doc(hidden)]
     pub fn note_taken(&mut self, stream: StreamKey) {
-        self.0.state.note_taken(stream);
+        self.0.state.h3.note_taken(stream);
     }
 
     /// Whether [`Self::poll_event`] has one to give.

@@ -70,7 +70,7 @@ impl Shell {
             && self.state.h3.untaken > 0
             && let Some(stream) = self.state.events.front().and_then(Event::asks)
         {
-            self.state.note_taken(stream);
+            self.state.h3.note_taken(stream);
         }
         if self.observer.is_none() {
             return self.state.events.pop_front();

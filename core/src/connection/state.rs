@@ -96,11 +96,6 @@ impl State {
         self.settle(t, now);
     }
 
-    /// The application knows of a request from here on.
-    pub(super) fn note_taken(&mut self, stream: StreamKey) {
-        self.h3.note_taken(stream);
-    }
-
     /// The session storey, and what it works on.
     #[inline]
     fn split<'a, T>(&'a mut self, t: &'a mut T, now: Instant) -> (&'a mut Sessions, Cx<'a, T>) {

@@ -28,9 +28,11 @@ impl<T: Transport> Access<'_, T> {
         self.run_http(call, |h3, t| h3.request(t, head, end))
     }
 
-    /// Answers a request (server). Content of it that nobody has begun to read when all
-    /// of the answer has arrived is not asked for any more. A status of 100 to 199 (not 101) sends an
-    /// interim response and leaves the final one to be sent.
+    /// Answers a request (server). Content that nobody has begun to read when all of the
+    /// answer has arrived stays for a late reader while no more than sixteen such
+    /// requests have ended after it, or while the request is [held](Self::hold); then it
+    /// is not asked for any more. A status of 100 to 199 (not 101) sends an interim
+    /// response and leaves the final one to be sent.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent.
