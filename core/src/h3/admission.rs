@@ -7,7 +7,7 @@
 
 use super::budget::{NOTICE, PARTS};
 use super::connection::H3;
-use super::exchange::{Exchange, Interest};
+use super::exchange::Interest;
 use super::streams::Kind;
 use crate::code::Code;
 use crate::fault::Fault;
@@ -22,9 +22,24 @@ impl H3 {
     /// Requests of the peer's that are under way.
     pub(crate) fn open_requests(&self) -> usize {
         match self.side {
-            Side::Server => self.exchanges - self.unread_count + self.outliving.len(),
+            Side::Server => {
+                let unread = self.unread.iter().filter(|key| self.is_unread(**key));
+                self.exchanges - unread.count() + self.outliving.len()
+            }
             Side::Client => 0,
         }
+    }
+
+    /// Whether one more request is too many.
+    pub(super) fn is_full(&self) -> bool {
+        let most = self.config.limits.open_requests;
+        // Only where it matters is it told which of them are unread.
+        self.exchanges + self.outliving.len() >= most && self.open_requests() >= most
+    }
+
+    fn is_unread(&self, key: StreamKey) -> bool {
+        let exchange = self.table.exchange_ref(key);
+        exchange.is_some_and(|exchange| exchange.unread)
     }
 
     /// Counts a request that was refused for being one too many.
@@ -45,7 +60,7 @@ impl H3 {
         t: &mut T,
         key: StreamKey,
     ) -> Result<(), Fault> {
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+        let Some(exchange) = self.table.exchange(key) else {
             return Ok(());
         };
         let taken = exchange.asked && exchange.interest == Interest::None;
@@ -53,17 +68,11 @@ impl H3 {
             return Ok(());
         }
         exchange.unread = true;
-        self.unread_count += 1;
         self.unread.push_back(key);
         while self.unread.len() > UNREAD
             && let Some(oldest) = self.unread.pop_front()
         {
-            let unread = |exchange: &Exchange| exchange.unread;
-            let slot = self.table.get(oldest);
-            if slot
-                .and_then(|slot| slot.exchange_ref())
-                .is_some_and(unread)
-            {
+            if self.is_unread(oldest) {
                 //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
                 // A server that has answered in full may do without the rest.
                 self.stop(t, oldest, Code::H3_NO_ERROR.value())?;
@@ -74,17 +83,15 @@ impl H3 {
 
     /// Somebody has begun to read a request.
     pub(super) fn note_reading(&mut self, key: StreamKey) {
-        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+        if let Some(exchange) = self.table.exchange(key) {
             exchange.read = true;
-            if std::mem::take(&mut exchange.unread) {
-                self.unread_count -= 1;
-            }
+            exchange.unread = false;
         }
     }
 
     /// A request's event waits for the application.
     pub(crate) fn note_asked(&mut self, key: StreamKey) {
-        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+        if let Some(exchange) = self.table.exchange(key) {
             exchange.interest = Interest::Waiting;
             exchange.asked = true;
             self.untaken += 1;
@@ -110,13 +117,11 @@ impl H3 {
     }
 
     fn set_interest(&mut self, key: StreamKey, interest: Interest) {
-        match self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+        match self.table.exchange(key) {
             Some(exchange) => {
                 exchange.interest = interest;
                 // Whoever works on it may yet read it.
-                if interest == Interest::Held && std::mem::take(&mut exchange.unread) {
-                    self.unread_count -= 1;
-                }
+                exchange.unread &= interest != Interest::Held;
             }
             None if interest == Interest::Held => _ = self.outliving.entry(key.id).or_default(),
             None => {
@@ -132,7 +137,7 @@ impl H3 {
     pub(super) fn take_head(&mut self, key: StreamKey, size: u64) -> bool {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let sum = self.head_bytes.saturating_add(size);
-        let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) else {
+        let Some(exchange) = self.table.exchange(key) else {
             return true;
         };
         if sum > self.config.limits.head_bytes {
@@ -148,14 +153,12 @@ impl H3 {
         let Some(slot) = self.table.remove(key) else {
             return;
         };
-        self.waits.arm(key, None);
-        self.waits.next();
+        self.wait_until(key, None);
         if let Kind::Exchange(exchange) = slot.kind {
             self.exchanges = self.exchanges.saturating_sub(1);
             if self.exchanges == 0 {
                 self.idle_since = self.budget.now();
             }
-            self.unread_count -= usize::from(exchange.unread);
             if exchange.interest == Interest::None {
                 self.head_bytes -= exchange.head_size;
             } else {

@@ -1,4 +1,5 @@
-//! The HTTP/3 connection: dispatch of transport events, and the one place where faults become closes and resets.
+//! The HTTP/3 connection: dispatch of transport events, and the one place where faults
+//! become closes and resets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -91,8 +92,6 @@ pub(crate) struct H3 {
     /// Requests that were answered in full and whose content nobody has begun to read,
     /// the oldest first; those that are over stay for a while.
     pub(super) unread: VecDeque<StreamKey>,
-    /// Those of them that are in the table.
-    pub(super) unread_count: usize,
     /// Events that ask about requests and were not taken, or were left out.
     pub(crate) untaken: usize,
     /// Requests in `outliving` that the peer gave up.
@@ -142,7 +141,6 @@ impl H3 {
             sent: 0,
             received: 0,
             unread: VecDeque::new(),
-            unread_count: 0,
             untaken: 0,
             cut: 0,
             idle_since: None,

@@ -220,7 +220,7 @@ impl H3 {
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
         // Refused before any work was done for it, so it may be sent again.
-        if self.open_requests() >= self.config.limits.open_requests {
+        if self.is_full() {
             self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
             return self.one_too_many(key);
         }

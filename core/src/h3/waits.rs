@@ -6,7 +6,6 @@
 //! over a window, because a body may be of any length: what it has to do in the window
 //! is little, and done by any peer that means it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::H3;
@@ -135,7 +134,7 @@ impl H3 {
     /// There is content, or an end: the application does not wait for any.
     pub(super) fn content_came(&mut self, key: StreamKey) {
         let now = self.budget.now();
-        let exchange = self.table.get_mut(key).and_then(|slot| slot.exchange());
+        let exchange = self.table.exchange(key);
         if let Some(exchange) = exchange
             && let (Some(since), Some(now)) = (exchange.pace.since.take(), now)
         {
@@ -146,7 +145,7 @@ impl H3 {
 
     /// Content of a request need not come at any pace, or has to again.
     pub(crate) fn set_paced(&mut self, key: StreamKey, paced: bool) {
-        if let Some(exchange) = self.table.get_mut(key).and_then(|slot| slot.exchange()) {
+        if let Some(exchange) = self.table.exchange(key) {
             exchange.pace.none = !paced;
             if !paced && exchange.pace.since.take().is_some() {
                 self.await_no_more(key);
@@ -211,6 +210,11 @@ impl H3 {
         };
         let waits = [slot.recv_wait, slot.send_wait];
         let due = waits.into_iter().flatten().map(|wait| wait.due).min();
+        self.wait_until(key, due);
+    }
+
+    /// A stream waits until then, or for nothing.
+    pub(super) fn wait_until(&mut self, key: StreamKey, due: Option<Deadline>) {
         self.waits.arm(key, due);
         self.waits.next();
     }
@@ -275,13 +279,13 @@ impl H3 {
     /// Whether messages have come at a pace since all of them together stood at `total`.
     fn heads_come(&self, total: u64) -> bool {
         let limits = &self.config.limits;
-        let pace = u64::from(limits.min_rate).saturating_mul(limits.head_timeout.as_secs());
-        self.received - total >= pace.max(1)
+        self.received - total >= least(limits, limits.head_timeout).max(1)
     }
 
     /// A window in which content was awaited is over.
     fn body_not_come(&mut self, key: StreamKey, starved: bool) -> Result<(), Fault> {
-        let (received, limits) = (self.received, Arc::clone(&self.config));
+        let (received, limits) = (self.received, &self.config.limits);
+        let least = least(limits, window(limits));
         let Some(slot) = self.table.get_mut(key) else {
             return Ok(());
         };
@@ -295,7 +299,7 @@ impl H3 {
         pace.since = None;
         pace.waited = Duration::ZERO;
         let excused = starved || pace.none || exchange.send != Part::Head;
-        if excused || keeps_pace(&limits.limits, bytes) {
+        if excused || bytes >= least {
             self.await_body(key);
             return Ok(());
         }
@@ -308,10 +312,10 @@ impl H3 {
             return Ok(());
         };
         let limits = &self.config.limits;
-        let moves = keeps_pace(limits, slot.written - wait.bytes);
+        let least = least(limits, window(limits));
         // Others of the connection may go first, and many share a thin line: it waits for
         // its turn, not for the peer, as long as the peer takes enough of anything.
-        if moves || keeps_pace(limits, self.sent - wait.total) {
+        if slot.written - wait.bytes >= least || self.sent - wait.total >= least {
             self.watch_sending(key);
             return Ok(());
         }
@@ -325,7 +329,7 @@ fn window(limits: &Limits) -> Duration {
     limits.progress_window.max(Duration::from_secs(1))
 }
 
-/// Whether so many bytes in a window are enough.
-fn keeps_pace(limits: &Limits, bytes: u64) -> bool {
-    bytes >= u64::from(limits.min_rate).saturating_mul(window(limits).as_secs())
+/// The bytes in such a time that are enough.
+fn least(limits: &Limits, time: Duration) -> u64 {
+    u64::from(limits.min_rate).saturating_mul(time.as_secs())
 }
