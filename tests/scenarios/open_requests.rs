@@ -157,3 +157,39 @@ fn requests_that_are_answered_do_not_count() {
     assert_eq!(peer.access().open_requests(), 0);
     assert_eq!(peer.access().stats().requests_rejected, 0);
 }
+
+/// Who lets go of a request after all of its answer has arrived has begun to read nothing
+/// either, and the peer may leave it open.
+#[test]
+fn what_is_let_go_of_unread_does_not_count() {
+    let mut peer = server();
+    for _ in 0..10 * LIMIT {
+        peer.request(&join(&[&raw::get(), &data(b"unread")]));
+        let told = taken(&mut peer);
+        let head = ResponseHead::new(StatusCode::NO_CONTENT);
+        let answered = peer.access().respond(told[0], &head, End::Fin);
+        answered.expect("it waits for an answer");
+        peer.drive();
+        peer.access().release(told[0]);
+    }
+    assert_eq!(peer.access().open_requests(), 0);
+    assert_eq!(peer.access().stats().requests_rejected, 0);
+}
+
+/// Nobody answers what was given up before the application knew of it, and nobody reads
+/// it: it is not asked for, though the peer never ends it.
+#[test]
+fn what_was_stopped_before_it_was_taken_does_not_count() {
+    let mut peer = server();
+    for _ in 0..10 * LIMIT {
+        peer.taking = false;
+        let id = peer.request(&join(&[&raw::get(), &data(b"unread")]));
+        peer.drive();
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+        peer.drive();
+        peer.taking = true;
+        assert_eq!(peer.events().into_iter().filter_map(asked).count(), 1);
+    }
+    assert_eq!(peer.access().open_requests(), 0);
+    assert_eq!(peer.access().stats().requests_rejected, 0);
+}

@@ -8,7 +8,7 @@
 use super::budget::{NOTICE, PARTS};
 use super::connection::H3;
 use super::exchange::Interest;
-use super::streams::Kind;
+use super::streams::{Kind, Send};
 use crate::code::Code;
 use crate::fault::Fault;
 use crate::id::{Side, StreamKey};
@@ -53,22 +53,37 @@ impl H3 {
     }
 
     /// A request was answered in full, or its answer is not wanted any more, and nobody
-    /// has begun to read what came with it: most never will. Some are kept, for those who
-    /// begin late.
+    /// works on it who has begun to read what came with it: most never will.
+    fn mark_unread(&mut self, key: StreamKey) {
+        let Some(slot) = self.table.get_mut(key) else {
+            return;
+        };
+        let answered = matches!(slot.send, Send::Closed | Send::Stopped(_));
+        let Some(exchange) = slot.exchange().filter(|_| answered) else {
+            return;
+        };
+        let taken = exchange.asked && exchange.interest == Interest::None;
+        if taken && !exchange.read && !std::mem::replace(&mut exchange.unread, true) {
+            self.unread.push_back(key);
+        }
+    }
+
+    /// A request is read, or may be.
+    fn unmark_unread(&mut self, key: StreamKey) {
+        if let Some(exchange) = self.table.exchange(key)
+            && std::mem::take(&mut exchange.unread)
+        {
+            self.unread.retain(|unread| *unread != key);
+        }
+    }
+
+    /// As [`Self::mark_unread`]. Some are kept, for those who begin late.
     pub(super) fn leave_unread<T: Transport>(
         &mut self,
         t: &mut T,
         key: StreamKey,
     ) -> Result<(), Fault> {
-        let Some(exchange) = self.table.exchange(key) else {
-            return Ok(());
-        };
-        let taken = exchange.asked && exchange.interest == Interest::None;
-        if !taken || exchange.read || exchange.unread {
-            return Ok(());
-        }
-        exchange.unread = true;
-        self.unread.push_back(key);
+        self.mark_unread(key);
         while self.unread.len() > UNREAD
             && let Some(oldest) = self.unread.pop_front()
         {
@@ -85,7 +100,7 @@ impl H3 {
     pub(super) fn note_reading(&mut self, key: StreamKey) {
         if let Some(exchange) = self.table.exchange(key) {
             exchange.read = true;
-            exchange.unread = false;
+            self.unmark_unread(key);
         }
     }
 
@@ -112,16 +127,21 @@ impl H3 {
     }
 
     /// The application has let go of a request.
-    pub(crate) fn release(&mut self, key: StreamKey) {
+    pub(crate) fn release<T: Transport>(&mut self, t: &mut T, key: StreamKey) {
         self.set_interest(key, Interest::None);
+        let result = self.leave_unread(t, key);
+        self.fail(t, result);
     }
 
     fn set_interest(&mut self, key: StreamKey, interest: Interest) {
         match self.table.exchange(key) {
             Some(exchange) => {
                 exchange.interest = interest;
-                // Whoever works on it may yet read it.
-                exchange.unread &= interest != Interest::Held;
+                match interest {
+                    Interest::None => self.mark_unread(key),
+                    // Whoever works on it may yet read it.
+                    Interest::Held | Interest::Waiting => self.unmark_unread(key),
+                }
             }
             None if interest == Interest::Held => _ = self.outliving.entry(key.id).or_default(),
             None => {

@@ -65,10 +65,11 @@ impl<T: Transport> Access<'_, T> {
     }
 
     /// The work on a request, or in a session, is done: it no longer counts once its
-    /// stream is over. Does not end the stream.
+    /// stream is over. Does not end the stream, but as with one that was never held,
+    /// content that nobody has begun to read once all of the answer has arrived.
     pub fn release(&mut self, stream: StreamKey) {
         let call = self.shell.noted(|| Command::Release(stream));
-        self.run_http(call, |h3, _| h3.release(stream));
+        self.run_http(call, |h3, t| h3.release(t, stream));
     }
 
     /// Whether the content of a request has to keep the pace of
