@@ -8,12 +8,15 @@ use crate::webtransport;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Largest encoded field section accepted, in bytes; beyond it the connection
-    /// closes with H3_EXCESSIVE_LOAD before anything is allocated. Default 16 KiB.
+    /// Largest encoded field section accepted, in bytes, by the length that HEADERS
+    /// declares. A larger one is dealt with as what is larger than
+    /// [`Self::field_section`], before anything of it is read. The lesser of the two is
+    /// what is announced. Default 64 KiB.
     pub field_section_encoded: u64,
     /// Largest decoded field section accepted, by the measure of RFC 9114 §4.2.2;
-    /// announced as SETTINGS_MAX_FIELD_SECTION_SIZE. A larger request is answered
-    /// 431, a larger response resets its stream. Default 64 KiB.
+    /// announced as SETTINGS_MAX_FIELD_SECTION_SIZE. A larger head of a request is
+    /// answered 431; a larger response, and larger trailers, reset their stream.
+    /// Default 64 KiB.
     pub field_section: u64,
     /// Most fields in a section, pseudo-header fields and each part of a cookie
     /// included. What has more is dealt with as what is larger than
@@ -43,8 +46,9 @@ pub struct Limits {
     /// once.
     pub open_requests: usize,
     /// Size of the heads of those requests, all together, by the measure of RFC 9114
-    /// §4.2.2; one that does not fit is refused with H3_REQUEST_REJECTED (server).
-    /// Default 1 MiB.
+    /// §4.2.2, and the declared length of sections that have not all come or wait for
+    /// QPACK insertions; a head that does not fit is refused with H3_REQUEST_REJECTED,
+    /// trailers with H3_EXCESSIVE_LOAD (server). Default 1 MiB.
     pub head_bytes: usize,
     /// Streams held for sessions that are not open yet, all together. Default 64.
     pub early_streams: usize,
@@ -113,7 +117,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            field_section_encoded: 16 * 1024,
+            field_section_encoded: 64 * 1024,
             field_section: 64 * 1024,
             fields: 128,
             control_frame: 4 * 1024,

@@ -9,7 +9,7 @@ use aqueduct_core::fault::Violation;
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{self, RawPeer, headers, join, varint};
-use aqueduct_tests::{assert_closed, assert_refused, bidi, config, fields, get};
+use aqueduct_tests::{announced, assert_closed, assert_refused, bidi, config, fields, get, wt};
 use http::{HeaderValue, StatusCode};
 
 /// A field section that is small on the wire and large by the measure of RFC
@@ -20,21 +20,114 @@ fn many<'a>(first: &[(&'a str, &'a str)], n: usize) -> Vec<u8> {
     headers(&lines)
 }
 
-/// Row A10, cap `field_section_encoded`: the declared length alone decides,
-/// nothing of it has to arrive.
+/// HEADERS that declare so many bytes, of which none has come.
+fn declared(len: u64) -> Vec<u8> {
+    join(&[&[0x01], &varint(len)])
+}
+
+/// Row A10, cap `field_section_encoded`: the declared length alone decides, nothing of it
+/// has to arrive, and it is a matter of that request.
 #[test]
-fn encoded() {
-    for (len, closed) in [
-        (16 * 1024, None),
-        (16 * 1024 + 1, Some(Code::H3_EXCESSIVE_LOAD)),
+fn encoded_request() {
+    for (len, answer) in [
+        (64 * 1024, None),
+        (64 * 1024 + 1, Some(":status: 431")),
+        ((1 << 62) - 1, Some(":status: 431")),
     ] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-        peer.request(&join(&[&[0x01], &varint(len)]));
-        assert_eq!(peer.closed(), closed, "{len} bytes");
+        let id = peer.request(&declared(len));
+        let seen = peer.seen(id);
+        let told = answer.map(|_| fields(&seen.bytes, 0));
+        let told = told.as_ref().and_then(|head| head.lines().next());
+        assert_eq!(told, answer, "{len} bytes");
+        assert_eq!(seen.stop, answer.map(|_| Code::H3_NO_ERROR), "{len} bytes");
+        assert_eq!(peer.closed(), None, "{len} bytes");
+        peer.request(&raw::get());
+        expect_event!(peer, Side::Server, Event::Request { .. } => ());
+    }
+}
+
+/// Row A10: what is announced is taken, encoded as it may be. 17 KiB are no matter.
+#[test]
+fn what_is_announced_is_taken() {
+    let request = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ];
+    let base: usize = request.iter().map(|(n, v)| n.len() + v.len() + 32).sum();
+    for (most, status) in [(64 * 1024, None), (64 * 1024 + 1, Some(":status: 431"))] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+        assert!(announced(&peer).contains(&(0x06, 64 * 1024)));
+        let filler = "x".repeat(most - base - 33);
+        let id = peer.request(&headers(&[&request[..], &[("a", &filler)]].concat()));
+        let asked = peer
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::Request { .. }));
+        assert_eq!(asked, status.is_none(), "{most} bytes");
+        let answer = status.map(|_| fields(&peer.seen(id).bytes, 0));
+        let answer = answer.as_ref().and_then(|answer| answer.lines().next());
+        assert_eq!(answer, status, "{most} bytes");
+    }
+}
+
+/// Row A10: the lesser of the two limits is announced.
+#[test]
+fn the_lesser_limit_is_announced() {
+    for (encoded, decoded) in [(1_000, 9_000), (9_000, 1_000)] {
+        let limits = config(|c| {
+            c.limits.field_section_encoded = encoded;
+            c.limits.field_section = decoded;
+        });
+        let peer = RawPeer::new(Side::Server, limits);
+        assert!(announced(&peer).contains(&(0x06, 1_000)));
+    }
+}
+
+/// Row A10: responses and trailers, which nobody can answer, cost their stream.
+#[test]
+fn encoded_response_and_trailers() {
+    let too_large = StreamEvent::Malformed(Violation::FieldSectionTooLarge);
+    for before in [vec![], raw::status(200), raw::status(103)] {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+        let stream = peer.access().request(&get(), End::More).expect("a request");
+        peer.drive();
+        peer.write(bidi(0), &join(&[&before, &declared(64 * 1024 + 1)]));
+        let told = peer.events().contains(&Event::Stream(stream, too_large));
+        assert!(told, "after {before:?}");
+        assert_refused(&peer, bidi(0), Code::H3_EXCESSIVE_LOAD, "too large");
+        assert_eq!(peer.closed(), None);
     }
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    peer.request(&join(&[&[0x01], &varint((1 << 62) - 1)]));
-    assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, "as long as can be said");
+    let id = peer.request(&join(&[&raw::get(), &declared(64 * 1024 + 1)]));
+    assert_refused(&peer, id, Code::H3_EXCESSIVE_LOAD, "trailers");
+    assert_eq!(peer.closed(), None);
+}
+
+/// Row A10: the head of a CONNECT is a head like others, and the session beside it goes on.
+#[test]
+fn encoded_connect() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    let (_, session) = wt::admit(&mut peer, &raw::connect());
+    let filler = "x".repeat(65 * 1024);
+    let id = peer.request(&wt::connect_with("webtransport", &[("a", &filler)]));
+    assert_eq!(
+        fields(&peer.seen(id).bytes, 0).lines().next(),
+        Some(":status: 431")
+    );
+    assert_eq!(peer.closed(), None);
+    assert_eq!(peer.access().stats().sections_too_large, 1);
+    assert!(peer.access().send_datagram(session, b"still here").is_ok());
+}
+
+/// Size does not excuse HEADERS where none may be.
+#[test]
+fn large_and_out_of_place() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    peer.request(&join(&[&raw::connect(), &declared(1 << 30)]));
+    assert_closed(&mut peer, Code::H3_FRAME_UNEXPECTED, "HEADERS in a tunnel");
 }
 
 /// Row A10, cap `field_section`: a request is answered 431.

@@ -57,6 +57,46 @@ fn heads_of_all_requests() {
     assert_eq!([fourth, fifth].map(|id| rejected(&peer, id)), [false, true]);
 }
 
+/// Limit `head_bytes`: what is kept of a section before it is decoded counts by its
+/// declared length, whether it comes slowly or waits for insertions.
+#[test]
+fn sections_under_way() {
+    let whole = head(2_000);
+    // An insertion is required that has not come.
+    let blocked = raw::frame(0x01, &[&[0x02, 0x00, 0x80][..], &[0x80; 1_900]].concat());
+    for kept in [&whole[..1_000], &blocked] {
+        let limits = config(|c| c.limits.head_bytes = 3_000);
+        let mut peer = RawPeer::greeted(Side::Server, limits, &[]);
+        let rejected =
+            |peer: &RawPeer, id: StreamId| peer.seen(id).reset == Some(Code::H3_REQUEST_REJECTED);
+        let first = peer.request(kept);
+        let (second, third) = (peer.request(&whole[..1_000]), peer.request(&head(2_000)));
+        assert_eq!(
+            [first, second, third].map(|id| rejected(&peer, id)),
+            [false, true, true]
+        );
+        // What is given up makes room.
+        peer.reset(first, Code::H3_REQUEST_CANCELLED);
+        let fourth = peer.request(&head(2_000));
+        assert!(!rejected(&peer, fourth));
+        assert_eq!(peer.closed(), None);
+    }
+}
+
+/// Limit `head_bytes`: a section that has been decoded counts as decoded, once.
+#[test]
+fn a_section_that_came_in_parts_counts_once() {
+    let limits = config(|c| c.limits.head_bytes = 3_000);
+    let mut peer = RawPeer::greeted(Side::Server, limits, &[]);
+    let whole = head(2_000);
+    let id = peer.request(&whole[..1_000]);
+    peer.write(id, &whole[1_000..]);
+    let fits = peer.request(&head(1_000));
+    for id in [id, fits] {
+        assert_eq!(peer.seen(id).reset, None);
+    }
+}
+
 /// Limit `all_datagram_bytes`: the rings of all sessions together.
 #[test]
 fn datagrams_of_all_sessions() {

@@ -7,10 +7,10 @@
 
 use super::budget::{NOTICE, PARTS};
 use super::connection::H3;
-use super::exchange::Interest;
+use super::exchange::{Interest, Part};
 use super::streams::{Kind, Send};
 use crate::code::Code;
-use crate::fault::Fault;
+use crate::fault::{Fault, Violation};
 use crate::id::{Side, StreamKey};
 use crate::transport::Transport;
 
@@ -168,6 +168,67 @@ impl H3 {
         true
     }
 
+    /// Counts the section that a stream's bytes begin, if it is not counted yet: what a
+    /// peer makes us keep before it is decoded is bounded as what comes of it is.
+    pub(super) fn count_gathered<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        let exchange = self.table.exchange_ref(key);
+        let Some(len) = exchange.and_then(|exchange| exchange.reader.section_under_way()) else {
+            return Ok(());
+        };
+        self.count_section(t, key, len)
+    }
+
+    /// Counts a section of so many bytes that is kept for now.
+    pub(super) fn count_section<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+        len: u64,
+    ) -> Result<(), Fault> {
+        let (side, most) = (self.side, self.config.limits.head_bytes);
+        let Some(exchange) = self.table.exchange(key) else {
+            return Ok(());
+        };
+        if side == Side::Client || exchange.section_size > 0 {
+            return Ok(());
+        }
+        let size = usize::try_from(len).unwrap_or(usize::MAX);
+        let sum = self.head_bytes.saturating_add(size);
+        if sum <= most {
+            exchange.section_size = size;
+            self.head_bytes = sum;
+            return Ok(());
+        }
+        match exchange.recv {
+            Part::Head => self.no_room_for_head(t, key),
+            _ => Err(Fault::Stream(key, Violation::FieldSectionTooLarge)),
+        }
+    }
+
+    /// A section has been decoded, or is not going to be.
+    pub(super) fn uncount_section(&mut self, key: StreamKey) {
+        if let Some(exchange) = self.table.exchange(key) {
+            self.head_bytes -= std::mem::take(&mut exchange.section_size);
+        }
+    }
+
+    /// The heads of all requests leave no room for that of one more.
+    pub(super) fn no_room_for_head<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+        // Nothing was done for it, so it may be sent again.
+        self.abandon(t, key, Code::H3_REQUEST_REJECTED);
+        self.stats.requests_rejected += 1;
+        self.nuisance(1)
+    }
+
     /// Forgets a stream. The layer above has let go of it; the application may not have.
     pub(crate) fn remove(&mut self, key: StreamKey) {
         let Some(slot) = self.table.remove(key) else {
@@ -175,6 +236,7 @@ impl H3 {
         };
         self.wait_until(key, None);
         if let Kind::Exchange(exchange) = slot.kind {
+            self.head_bytes -= exchange.section_size;
             self.exchanges = self.exchanges.saturating_sub(1);
             if self.exchanges == 0 {
                 self.idle_since = self.budget.now();

@@ -89,7 +89,11 @@ impl H3 {
             }
         };
         set(SettingId::QPACK_MAX_TABLE_CAPACITY, limits.qpack_table);
-        set(SettingId::MAX_FIELD_SECTION_SIZE, limits.field_section);
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
+        // What is announced is what is taken: no encoding of a section that fits needs
+        // more bytes than this measure counts.
+        let section = limits.field_section.min(limits.field_section_encoded);
+        set(SettingId::MAX_FIELD_SECTION_SIZE, section);
         set(
             SettingId::QPACK_BLOCKED_STREAMS,
             limits.qpack_blocked_streams,

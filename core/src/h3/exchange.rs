@@ -74,6 +74,9 @@ pub(crate) struct Exchange {
     pub(crate) interest: Interest,
     /// Size of the request's head, counted as long as it is under way (server).
     pub(super) head_size: usize,
+    /// Length of the section that is being gathered or waits for insertions, counted
+    /// with the heads (server).
+    pub(super) section_size: usize,
     /// The peer has given it up before it was answered in full.
     pub(super) cut: bool,
     /// It was answered in full, and nobody has begun to read its content.
@@ -107,6 +110,7 @@ impl Exchange {
             told: false,
             interest: Interest::None,
             head_size: 0,
+            section_size: 0,
             cut: false,
             unread: false,
             pace: Pace::default(),

@@ -90,13 +90,15 @@ impl H3 {
                 //= https://www.rfc-editor.org/rfc/rfc9204#section-2.1.2
                 // Only this stream waits; nothing more of it is read meanwhile,
                 // so flow control holds its peer back.
+                let len = section.len() as u64;
                 if let Some(exchange) = self.table.exchange(key) {
                     exchange.blocked = Some(section);
                 }
                 self.await_more(key, Why::Section);
-                Ok(())
+                self.count_section(t, key, len)
             }
             Decoded::TooLarge => {
+                self.uncount_section(key);
                 self.spend(u32::try_from(self.config.limits.fields).unwrap_or(u32::MAX));
                 self.stats.sections_too_large += 1;
                 self.flush_local(t);
@@ -105,6 +107,7 @@ impl H3 {
             Decoded::Section(fields) => {
                 t.seen(key.id, Seen::Decoded(fields.size()));
                 self.section_came(key);
+                self.uncount_section(key);
                 self.spend(u32::try_from(fields.len()).unwrap_or(u32::MAX));
                 self.flush_local(t);
                 self.on_fields(t, key, fields)

@@ -82,10 +82,14 @@ impl H3 {
                 }
                 let event = exchange
                     .reader
-                    .read_seen(&mut slot.held, &rules, &mut |seen| t.seen(key.id, seen))
-                    .map_err(|error| Fault::Connection(error.into()))?;
-                if let Some(event) = event {
-                    self.on_frame(t, key, event)?;
+                    .read_seen(&mut slot.held, &rules, &mut |seen| t.seen(key.id, seen));
+                match event {
+                    Ok(Some(event)) => self.on_frame(t, key, event)?,
+                    Ok(None) => self.count_gathered(t, key)?,
+                    Err(error) if error.is_large_section() => {
+                        return self.on_headers_too_large(t, key);
+                    }
+                    Err(error) => return Err(Fault::Connection(error.into())),
                 }
                 continue;
             }
@@ -190,11 +194,7 @@ impl H3 {
         match (exchange.recv, self.side) {
             (Part::Head, Side::Server) => {
                 if !self.take_head(key, fields.size()) {
-                    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
-                    // Nothing was done for it, so it may be sent again.
-                    self.abandon(t, key, Code::H3_REQUEST_REJECTED);
-                    self.stats.requests_rejected += 1;
-                    return self.nuisance(1);
+                    return self.no_room_for_head(t, key);
                 }
                 let extended = self.config.connect_protocol;
                 let mut head = message::request(fields, extended).map_err(malformed)?;
@@ -298,6 +298,24 @@ impl H3 {
         self.events
             .push_back(H3Event::On(key, Fact::Response(Box::new(head))));
         Ok(())
+    }
+
+    /// HEADERS announces a section larger than may come. Nothing of it is read.
+    fn on_headers_too_large<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        let part = self.table.exchange_ref(key).map(|exchange| exchange.recv);
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
+        // Where none is allowed its size makes no difference.
+        if matches!(part, Some(Part::Trailers | Part::Tunnel)) {
+            return Err(Fault::Connection(Violation::FrameUnexpected));
+        }
+        self.stats.sections_too_large += 1;
+        let result = self.on_section_too_large(t, key);
+        self.flush_local(t);
+        result
     }
 
     /// A section was larger than we announced.

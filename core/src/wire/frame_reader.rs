@@ -82,7 +82,8 @@ pub enum FrameEvent {
     },
 }
 
-/// A violation of the framing rules. All are connection errors.
+/// A violation of the framing rules. All are connection errors, but for HEADERS that are
+/// too large ([`Self::is_large_section`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
     /// A known frame where it may not be, a second SETTINGS, or a type that
@@ -109,6 +110,15 @@ pub enum FrameError {
     /// The stream ended inside a frame.
     #[error("stream ended inside a frame")]
     Truncated,
+}
+
+impl FrameError {
+    /// Whether it is the size of a message's field section, which concerns nothing but
+    /// that message.
+    #[must_use]
+    pub fn is_large_section(&self) -> bool {
+        matches!(self, Self::TooLarge { ty, .. } if *ty == FrameType::HEADERS)
+    }
 }
 
 /// Reads the frames of one stream.
@@ -225,6 +235,18 @@ impl FrameReader {
     #[must_use]
     pub const fn at_boundary(&self) -> bool {
         matches!(self.state, State::Type) && self.prefix.is_empty()
+    }
+
+    /// Length of the field section of which a part has come.
+    #[must_use]
+    pub(crate) fn section_under_way(&self) -> Option<u64> {
+        match &self.state {
+            State::Gather {
+                ty: Gathered::Headers,
+                gather,
+            } => Some(gather.len()),
+            _ => None,
+        }
     }
 
     fn step(

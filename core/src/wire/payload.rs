@@ -18,6 +18,11 @@ impl Gather {
         }
     }
 
+    /// Length of the whole payload.
+    pub(super) fn len(&self) -> u64 {
+        self.left + self.buf.len() as u64
+    }
+
     /// Bytes of the payload that came before.
     pub(super) fn before(&self) -> usize {
         self.buf.len()

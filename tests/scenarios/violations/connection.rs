@@ -114,7 +114,7 @@ pub(super) const ALL: &[Scenario] = &[
         peer
     }),
     (Rule::FrameTooLarge, Connection, || {
-        request(&join(&[&[0x01], &varint(16 * 1024 + 1)]))
+        said(Server, &join(&[&varint(0xf0700), &varint(4 * 1024 + 1)]))
     }),
     (Rule::SignalNotFirst, Connection, || {
         request(&join(&[&get(), &[0x40, 0x41, 0x00]]))
