@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn_proto::Incoming;
 
-#[cfg(feature = "qlog")]
+use super::closing::Closing;
 use super::config::Trace;
 use super::connection::State;
 use super::incoming::{Newcomer, Verdict};
@@ -110,7 +110,8 @@ impl Endpoint {
             None => return self.quinn.ignore(incoming),
         };
         let remote = incoming.remote_address();
-        let config = self.traced_server(now, remote, http.datagrams);
+        let closing = Closing::default();
+        let config = self.server_for(now, remote, http.datagrams, &closing);
         match self.quinn.accept(incoming, now, &mut response, config) {
             Ok((handle, quic)) => {
                 self.stats.accepted += 1;
@@ -122,6 +123,7 @@ impl Endpoint {
                 let place = self.shares.insert(remote.ip().into(), windows.bytes());
                 let mut state = State::new(quic, Side::Server, http, None, until, windows);
                 state.place = Some(place);
+                state.closing = closing;
                 self.insert(handle, state);
             }
             Err(error) => {
@@ -134,15 +136,15 @@ impl Endpoint {
         }
     }
 
-    /// The server's configuration with a trace of its own, when traces are wanted.
-    #[cfg(feature = "qlog")]
-    fn traced_server(
+    /// The server's configuration for one connection: with its own congestion control and
+    /// trace.
+    fn server_for(
         &self,
         now: Instant,
         remote: SocketAddr,
         datagrams: bool,
+        closing: &Closing,
     ) -> Option<Arc<quinn_proto::ServerConfig>> {
-        self.config.qlog.as_ref()?;
         let trace = Trace {
             side: Side::Server,
             remote,
@@ -150,21 +152,11 @@ impl Endpoint {
         };
         let transport = self
             .config
-            .transport_for(&self.config.transport, datagrams, trace)
+            .transport_for(&self.config.transport, datagrams, closing, trace)
             .ok()?;
         let mut server = quinn_proto::ServerConfig::clone(self.server.as_ref()?);
         server.transport_config(transport);
         Some(Arc::new(server))
-    }
-
-    #[cfg(not(feature = "qlog"))]
-    fn traced_server(
-        &self,
-        _now: Instant,
-        _remote: SocketAddr,
-        _datagrams: bool,
-    ) -> Option<Arc<quinn_proto::ServerConfig>> {
-        self.server.clone()
     }
 
     /// Queues an answer that belongs to no connection.

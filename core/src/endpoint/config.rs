@@ -9,6 +9,7 @@ use quinn_proto::TransportConfig;
 
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
+use super::closing::Closing;
 use super::error::ConfigError;
 use super::incoming::{Bounds, IncomingPolicy};
 use super::memory::Windows;
@@ -110,7 +111,7 @@ impl EndpointConfig {
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
     pub fn transport(mut self, settings: TransportSettings) -> Result<Self, ConfigError> {
-        settings.build(true)?;
+        settings.build(true, &Closing::default())?;
         self.transport = settings;
         Ok(self)
     }
@@ -231,7 +232,11 @@ impl EndpointConfig {
         let mut server = None;
         if let Some(parts) = &self.server {
             let mut built = parts.quic.clone();
-            built.transport_config(Arc::new(self.transport.build(parts.http.datagrams)?));
+            // Each connection gets its own.
+            let transport = self
+                .transport
+                .build(parts.http.datagrams, &Closing::default())?;
+            built.transport_config(Arc::new(transport));
             server = Some(Arc::new(built));
         }
         let endpoint =
@@ -249,13 +254,14 @@ impl EndpointConfig {
         &self,
         settings: &TransportSettings,
         datagrams: bool,
+        closing: &Closing,
         trace: Trace,
     ) -> Result<Arc<TransportConfig>, ConfigError> {
         #[cfg_attr(
             not(feature = "qlog"),
             expect(unused_mut, reason = "qlog adds its sink")
         )]
-        let mut built = settings.build(datagrams)?;
+        let mut built = settings.build(datagrams, closing)?;
         #[cfg(feature = "qlog")]
         if let Some(factory) = &self.qlog
             && let Some(sink) = factory(trace.side, trace.remote)

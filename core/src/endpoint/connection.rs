@@ -10,6 +10,7 @@ use quinn_proto::{ConnectionEvent, ConnectionHandle, EndpointEvent, VarInt};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
+use super::closing::Closing;
 use super::memory::{Memory, Windows};
 use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
 use super::received::{Buffers, Received};
@@ -151,6 +152,8 @@ pub(super) struct State {
     pub(super) facts: Facts,
     pub(super) received: Received,
     pub(super) windows: Windows,
+    /// Told once QUIC is closed, whoever closed it.
+    pub(super) closing: Closing,
     /// Bytes of streams that have been read.
     read: u64,
     /// Bytes fed since the last pump.
@@ -207,6 +210,7 @@ impl State {
             },
             received: Received::default(),
             windows,
+            closing: Closing::default(),
             read: 0,
             fed: 0,
             drained: None,
@@ -382,6 +386,19 @@ impl State {
         }
     }
 
+    /// The next datagrams to send.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<quinn_proto::Transmit> {
+        if self.quic.is_closed() {
+            self.closing.begin();
+        }
+        self.quic.poll_transmit(now, max_segments, out)
+    }
+
     pub(super) fn deadline(&mut self) -> Option<Deadline> {
         let quic = self
             .quic
@@ -459,7 +476,7 @@ impl ConnectionInfo<'_> {
         PathStats {
             rtt: stats.path.rtt,
             min_rtt: stats.path.min_rtt,
-            congestion_window: stats.path.cwnd,
+            congestion_window: self.quic.congestion_state().metrics().congestion_window,
             congestion_events: stats.path.congestion_events,
             mtu: stats.path.current_mtu,
             packets_sent: stats.path.sent_packets,

@@ -62,6 +62,7 @@ compile_error!(
 mod admit;
 #[cfg(feature = "quic-lb")]
 pub mod cid;
+mod closing;
 mod config;
 mod connection;
 mod error;
@@ -114,6 +115,7 @@ pub use settings::{Congestion, TransportSettings};
 pub use stats::EndpointStats;
 pub use target::Target;
 
+use closing::Closing;
 use config::Trace;
 use connection::State;
 use memory::{Memory, Windows};
@@ -235,9 +237,10 @@ impl Endpoint {
             remote: to.addr,
             now,
         };
+        let closing = Closing::default();
         let transport = self
             .config
-            .transport_for(settings, to.http.datagrams, trace)?;
+            .transport_for(settings, to.http.datagrams, &closing, trace)?;
         let mut config = to.crypto(Arc::clone(&self.tokens) as _)?;
         config.transport_config(transport);
         if self.config.has_seed() {
@@ -258,7 +261,8 @@ impl Endpoint {
             })?;
         let name = Some(to.server_name.clone());
         let http = self.http(now, Side::Client, Arc::clone(&to.http));
-        let state = State::new(quic, Side::Client, http, name, until, windows);
+        let mut state = State::new(quic, Side::Client, http, name, until, windows);
+        state.closing = closing;
         Ok(self.insert(handle, state))
     }
 
@@ -557,7 +561,7 @@ impl Endpoint {
             let Some(state) = state_of(&mut self.slots, key) else {
                 continue;
             };
-            let transmit = state.quic.poll_transmit(now, max_segments.max(1), out);
+            let transmit = state.poll_transmit(now, max_segments.max(1), out);
             state.sending = false;
             let deadline = state.deadline();
             self.timers.arm(key, deadline);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion};
 
+use super::closing::{Closing, Factory};
 use super::error::ConfigError;
 
 /// How a connection uses QUIC: what it grants the peer, what it keeps for it,
@@ -126,8 +127,12 @@ impl TransportSettings {
         )
     }
 
-    /// The settings as quinn takes them.
-    pub(super) fn build(&self, datagrams: bool) -> Result<TransportConfig, ConfigError> {
+    /// The settings as quinn takes them, for a connection that tells `closing` of its end.
+    pub(super) fn build(
+        &self,
+        datagrams: bool,
+        closing: &Closing,
+    ) -> Result<TransportConfig, ConfigError> {
         let window = |name, value| match VarInt::from_u64(value) {
             Ok(value) if value.into_inner() > 0 => Ok(value),
             _ => Err(ConfigError::OutOfRange(name)),
@@ -183,17 +188,12 @@ impl TransportSettings {
             .mtu_discovery_config(mtu)
             .initial_rtt(self.initial_rtt)
             .enable_segmentation_offload(self.segmentation_offload);
-        match self.congestion {
-            Congestion::Cubic => {
-                built.congestion_controller_factory(Arc::new(congestion::CubicConfig::default()))
-            }
-            Congestion::NewReno => {
-                built.congestion_controller_factory(Arc::new(congestion::NewRenoConfig::default()))
-            }
-            Congestion::Bbr => {
-                built.congestion_controller_factory(Arc::new(congestion::BbrConfig::default()))
-            }
+        let controllers: Factory = match self.congestion {
+            Congestion::Cubic => Arc::new(congestion::CubicConfig::default()),
+            Congestion::NewReno => Arc::new(congestion::NewRenoConfig::default()),
+            Congestion::Bbr => Arc::new(congestion::BbrConfig::default()),
         };
+        built.congestion_controller_factory(closing.wrap(controllers));
         Ok(built)
     }
 }

@@ -1,6 +1,7 @@
 //! Connections from first datagram to last event, over QUIC and TLS on virtual
 //! time.
 
+mod closes;
 mod http;
 mod memory;
 mod order;
