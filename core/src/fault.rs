@@ -101,6 +101,7 @@ violations! {
     ResponseIncomplete = H3_MESSAGE_ERROR, "RFC 9114 §4.1", "the stream ended before a final response";
     FieldSectionTooLarge = H3_EXCESSIVE_LOAD, "RFC 9114 §4.2.2", "a field section larger than we accept";
     RequirementsNotMet = H3_MESSAGE_ERROR, "draft-ietf-webtrans-http3-16 §3.1", "a session on a connection that lacks a requirement";
+    ProtocolNotOffered = WT_ALPN_ERROR, "draft-ietf-webtrans-http3-16 §3.3", "an answer that selects no application protocol that was offered";
     DatagramNotExpected = H3_DATAGRAM_ERROR, "RFC 9297 §2", "a datagram for a request that has no use for it";
     CapsuleMalformed = H3_MESSAGE_ERROR, "RFC 9297 §3.3", "a malformed capsule";
     CapsuleTooLarge = H3_EXCESSIVE_LOAD, "RFC 9114 §10.5", "a capsule larger than we accept";

@@ -66,6 +66,7 @@ mod wt_requests;
 mod wt_requirements;
 mod wt_routing;
 mod wt_sets;
+mod wt_stopped;
 mod wt_streams;
 
 /// Before the first test: all of them are replayed when they end.

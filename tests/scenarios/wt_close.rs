@@ -240,9 +240,6 @@ fn ends_without_a_capsule() {
     let (mut peer, id) = server();
     peer.reset(id, code);
     assert_eq!(ours(&mut peer), SessionClose::Reset(code));
-    let (mut peer, id) = server();
-    peer.stop(id, code);
-    assert_eq!(ours(&mut peer), SessionClose::Reset(code));
 }
 
 /// Row B19: the other session, and the connection, go on.

@@ -162,7 +162,7 @@ impl Sessions {
                 Fact::Response(head) => return session.on_response(*head),
                 Fact::Readable => return session.on_readable(),
                 Fact::Writable => session.tell_limits(),
-                Fact::Stopped(code) => session.on_stopped(code),
+                Fact::Stopped(code) => return session.on_stopped(code),
                 Fact::Reset(code) => session.on_abandoned(code),
                 Fact::Unprocessed => session.end(SessionClose::Unprocessed),
                 Fact::Malformed(why) => {
@@ -379,6 +379,10 @@ impl Sessions {
     /// Does what is due.
     pub(crate) fn handle_timeout<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         while let Some(key) = self.closing.pop_due(cx.now) {
+            let ends = self.with_key(cx, key, |session| session.on_stop_waited());
+            if ends == Some(true) {
+                continue;
+            }
             cx.h3.stats.closes_cut_short += 1;
             cx.h3
                 .abandon(cx.t, key.stream(), Code::H3_REQUEST_CANCELLED);
@@ -463,9 +467,16 @@ impl Sessions {
         work: impl FnOnce(&mut SessionMut<'_, OverH3<'_, T>>) -> R,
     ) -> Option<R> {
         let mut session = self.lend(cx, index)?;
-        let (key, was) = (session.key, *session.life);
+        let (key, was, heard) = (session.key, *session.life, session.session.stopped);
         let result = work(&mut session);
-        let is = *session.life;
+        let (is, stopped) = (*session.life, session.session.stopped);
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // A server that has answered in full needs no more of the request; its answer
+        // may still be on the way, as long as one to any CONNECT.
+        let awaited = is == Life::Asked && stopped == Some(Code::H3_NO_ERROR.value());
+        if stopped.is_some() && !is.is_over() && !awaited && (heard != stopped || was != is) {
+            self.await_end(cx, key);
+        }
         if was == is {
             return Some(result);
         }
@@ -474,9 +485,7 @@ impl Sessions {
         }
         if was.is_open() && is.is_over() {
             // The close waits for no credit of the peer's for longer than this.
-            let at = after(cx.now, cx.h3.config.limits.close_timeout);
-            let why = Why::SessionClose;
-            self.closing.arm(key, Some(Deadline { at, why }));
+            self.await_end(cx, key);
         }
         if let Some(code) = SessionMut::<OverH3<'_, T>>::refusal(was, is) {
             self.refuse_early(cx, key.id(), code);
@@ -504,6 +513,13 @@ impl Sessions {
         for index in self.registry.indices() {
             self.with(cx, index, &mut work);
         }
+    }
+
+    /// The end of a session's CONNECT stream is waited for no longer than agreed.
+    fn await_end<T>(&mut self, cx: &Cx<'_, T>, key: SessionKey) {
+        let at = after(cx.now, cx.h3.config.limits.close_timeout);
+        let why = Why::SessionClose;
+        self.closing.arm(key, Some(Deadline { at, why }));
     }
 
     /// A session has opened: hands over what waited for it, in order of arrival.

@@ -27,7 +27,8 @@ pub enum FlowRule {
 pub enum ProtocolRule {
     /// A selection that was not offered is ignored.
     Lenient,
-    /// A selection that was not offered ends the session with WT_ALPN_ERROR.
+    /// A selection that was not offered ends the session: the CONNECT stream is reset
+    /// with WT_ALPN_ERROR.
     Strict,
 }
 

@@ -125,7 +125,8 @@ pub enum SessionClose {
         /// The application's reason: UTF-8, at most 1,024 bytes.
         reason: String,
     },
-    /// The peer reset or stopped the CONNECT stream.
+    /// The peer reset the CONNECT stream, or stopped it and did not end the session
+    /// otherwise in time.
     #[error("the peer reset the session: {0}")]
     Reset(Code),
     /// The peer broke a rule of the session and we reset the CONNECT stream.

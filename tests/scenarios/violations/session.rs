@@ -9,12 +9,13 @@ use aqueduct_core::fault::Violation as Rule;
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Side, StreamId};
 use aqueduct_core::testing::raw::{
-    RawPeer, WEBTRANSPORT, connect, data, frame, headers, join, varint,
+    RawPeer, WEBTRANSPORT, connect, data, frame, headers, join, status, varint,
 };
-use aqueduct_tests::assert_refused;
+use aqueduct_core::webtransport::ConnectRequest;
 use aqueduct_tests::wt::{
     CLOSE_SESSION, DRAIN_SESSION, MAX_DATA, admit, limited, limits, send_capsule,
 };
+use aqueduct_tests::{assert_refused, bidi};
 use bytes::Bytes;
 
 use super::Scenario;
@@ -45,6 +46,15 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     (Rule::CapsuleProhibited, Session, || {
         heard(&frame(0x190b_4d3e, &[0, 0])).0
+    }),
+    (Rule::ProtocolNotOffered, Session, || {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), WEBTRANSPORT);
+        let mut request = ConnectRequest::new(http::Uri::from_static("https://example.com/"));
+        request.protocol_required = true;
+        peer.access().open_session(&request).expect("asks");
+        peer.drive();
+        peer.write(bidi(0), &status(200));
+        peer
     }),
     (Rule::FlowControl, Session, || {
         let (mut peer, id, _) = limited(limits(10, 2, 3), limits(20, 4, 5));

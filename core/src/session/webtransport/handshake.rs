@@ -431,13 +431,13 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         if !strict && selected.is_some() && answer.protocol.is_none() {
             answer.headers.remove(SELECTED);
         }
-        *self.life = Life::Open;
         if wrong {
-            let code = u32::try_from(Code::WT_ALPN_ERROR.value()).unwrap_or(u32::MAX);
-            // The session is open, so it can be closed.
-            self.close(code, "no application protocol in common").ok();
-            return Ok(());
+            // A code of the protocol's, which a close capsule has no field for: that one
+            // is the application's.
+            let stream = self.key.stream();
+            return Err(Fault::Stream(stream, Violation::ProtocolNotOffered));
         }
+        *self.life = Life::Open;
         self.tell(SessionEvent::Established(answer));
         self.begin();
         Ok(())
@@ -483,15 +483,34 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         }
     }
 
-    /// The peer stopped the CONNECT stream.
-    pub(crate) fn on_stopped(&mut self, code: u64) {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
-        // A server that has answered in full needs no more of the request; its
-        // answer may still be on the way and counts.
-        if *self.life == Life::Asked && code == Code::H3_NO_ERROR.value() {
-            return;
+    /// The peer stopped the CONNECT stream. That is about our half alone: what it has
+    /// sent on its own, an answer or a close with code and reason, may come later than
+    /// this and before it, whatever the order in a packet. So the session ends by what
+    /// is read, and by the stop when nothing comes.
+    pub(crate) fn on_stopped(&mut self, code: u64) -> Result<(), Fault> {
+        match *self.life {
+            Life::Open | Life::Asked => {
+                self.session.stopped = Some(code);
+                self.on_readable()
+            }
+            // The answer that is still to be given cannot be sent.
+            _ => {
+                self.on_abandoned(code);
+                Ok(())
+            }
         }
-        self.on_abandoned(code);
+    }
+
+    /// A time is over in which the peer might have ended the session that it has stopped.
+    /// True if that is what was waited for.
+    pub(crate) fn on_stop_waited(&mut self) -> bool {
+        match self.session.stopped {
+            Some(code) if !self.life.is_over() => {
+                self.on_abandoned(code);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The peer reset or stopped the CONNECT stream.

@@ -135,6 +135,9 @@ pub(crate) struct Session {
     list: List,
     drain_sent: bool,
     drain_told: bool,
+    /// The peer has stopped the CONNECT stream with the code and has not yet ended the
+    /// session.
+    pub(crate) stopped: Option<u64>,
     pub(crate) stats: SessionStats,
 }
 
