@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quinn_proto::TransportConfig;
+use quinn_proto::{HashedConnectionIdGenerator, TransportConfig};
 
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
@@ -14,6 +14,7 @@ use super::error::ConfigError;
 use super::incoming::{Bounds, IncomingPolicy};
 use super::memory::Windows;
 use super::observe::{EndpointObserver, ObserverFactory};
+use super::reset::ResetKey;
 use super::seed::{SeededIds, fold, system_seed};
 use super::settings::TransportSettings;
 use super::tls;
@@ -42,6 +43,7 @@ pub struct EndpointConfig {
     pub(super) may_fragment: bool,
     pub(super) memory: usize,
     pub(super) seed: Option<[u8; 32]>,
+    pub(super) reset_key: Option<ResetKey>,
     #[cfg(feature = "quic-lb")]
     pub(super) ids: Option<ConnectionIds>,
     #[cfg(feature = "qlog")]
@@ -79,6 +81,7 @@ impl EndpointConfig {
             may_fragment: true,
             memory: MEMORY,
             seed: None,
+            reset_key: None,
             #[cfg(feature = "quic-lb")]
             ids: None,
             #[cfg(feature = "qlog")]
@@ -170,6 +173,22 @@ impl EndpointConfig {
         self
     }
 
+    /// The key of the tokens that end a connection which this endpoint has forgotten
+    /// (stateless reset, RFC 9000 §10.3). With the same key as before, a server that has
+    /// crashed and is up again answers the peers of old connections at once; with another
+    /// they are silent until their idle timeouts. It has to stay secret: whoever knows it
+    /// ends connections. Endpoints behind one address, of one process or several, have one
+    /// key. Connection ids that nothing else determines follow from it as well, so that
+    /// they are known again. Default: one that the system draws, as secret and never the
+    /// same.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`] when the provider has no SHA-256 for it.
+    pub fn reset_key(mut self, key: [u8; 32]) -> Result<Self, ConfigError> {
+        self.reset_key = Some(ResetKey::new(key)?);
+        Ok(self)
+    }
+
     /// How connection ids are made, so that load balancers and other endpoints on
     /// the same port can tell whose they are. By default they are random.
     #[cfg(feature = "quic-lb")]
@@ -220,6 +239,11 @@ impl EndpointConfig {
             .max_udp_payload_size(self.max_udp_payload)
             .map_err(|_| ConfigError::OutOfRange("max_udp_payload"))?
             .rng_seed(self.seed);
+        if let Some(key) = &self.reset_key {
+            config.reset_key(Arc::new(key.clone()));
+            let ids = u64::from_le_bytes(key.derive(b"ids"));
+            config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+        }
         if let Some(seed) = self.seed {
             let state = fold(&seed);
             config.cid_generator(move || Box::new(SeededIds(Mix(state))));

@@ -72,6 +72,7 @@ mod observe;
 mod packet;
 mod quic;
 mod received;
+mod reset;
 mod responses;
 mod seed;
 mod settings;

@@ -57,7 +57,9 @@ impl Owners {
     }
 
     /// `count` endpoints (1 to 256) among themselves, with a key that nobody else
-    /// knows: drawn from the system, or from the configuration's seed.
+    /// knows: that of the configuration's [`reset_key`](EndpointConfig::reset_key), so that
+    /// the ids of a process before this one are known, or drawn from the configuration's
+    /// seed or from the system.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`].
@@ -65,8 +67,13 @@ impl Owners {
         if !(1..=256).contains(&count) {
             return Err(ConfigError::OutOfRange("number of endpoints"));
         }
-        let mut luck = Luck::new(config.seed.as_ref());
-        let key = std::array::from_fn(|_| luck.byte());
+        let key = match &config.reset_key {
+            Some(key) => key.derive(b"owners"),
+            None => {
+                let mut luck = Luck::new(config.seed.as_ref());
+                std::array::from_fn(|_| luck.byte())
+            }
+        };
         let servers = (0..=u8::MAX).take(count).map(|at| ServerId::new(&[at]));
         Self::new(
             LbConfig::new(0, 1, 7)?.key(key),
