@@ -33,6 +33,7 @@ const WINDOW = 60_000; // milliseconds that the plot of round trips shows at mos
 const FIRST_WINDOW = 10_000; // and at least
 const LOST_AFTER = 2_000; // a datagram not back by then counts as lost
 const PING_EVERY = 100;
+const SHUTDOWN = "the server is shutting down"; // the reason it gives then
 const PING = 0;
 const TEXT = 1;
 
@@ -82,6 +83,7 @@ class Session {
     this.received = { datagrams: 0, streams: 0, bytes: 0 };
     this.opened = null;
     this.ended = false;
+    this.draining = false; // the server said that it will end
     this.waiting = new Map(); // number of a ping -> when it was sent
     this.texts = []; // datagrams with text, and one-way streams, in flight: {words, at}
     this.next = 0;
@@ -123,6 +125,7 @@ class Session {
     if (!this.transport.draining) return; // not in every browser yet
     try {
       await this.transport.draining;
+      this.draining = true;
       if (!this.ended) {
         notice("wait", "The server is draining this session", "It still answers, and will close soon.");
       }
@@ -147,11 +150,14 @@ class Session {
       return;
     }
     setState("closed", "Closed");
-    if (error) {
+    const time = clock(performance.now() - this.opened);
+    if (info?.reason === SHUTDOWN || (error && this.draining)) {
+      notice("calm", "The server has shut down", `It took its leave after ${time}. Reload this page when it is up again.`);
+    } else if (error) {
       notice("", "The connection was lost", "The server went away, or nothing came through for too long.", message(error));
     } else {
       const reason = info.reason ? ` “${info.reason}”` : "";
-      notice("calm", "The session is closed", `Close code ${info.closeCode ?? 0}${reason}, after ${clock(performance.now() - this.opened)}.`);
+      notice("calm", "The session is closed", `Close code ${info.closeCode ?? 0}${reason}, after ${time}.`);
     }
   }
 

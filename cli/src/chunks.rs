@@ -1,7 +1,8 @@
 //! Bodies in chunks: out of files and standard input, into files and standard output.
 
 use std::io::{self, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
@@ -120,6 +121,8 @@ impl std::fmt::Debug for Source {
 pub struct Sink {
     to: Box<dyn AsyncWrite + Send + Unpin>,
     name: String,
+    /// The file that is written in the place of the one asked for.
+    draft: Option<Draft>,
 }
 
 impl Sink {
@@ -128,18 +131,22 @@ impl Sink {
         Self {
             to: Box::new(tokio::io::stdout()),
             name: "standard output".to_owned(),
+            draft: None,
         }
     }
 
-    /// A file, made or emptied.
+    /// A file, which gets its name when it is whole: until [`Sink::finish`] there is another beside
+    /// it, and what had the name before is what it was. A device or a pipe is written as it is.
     pub async fn file(path: &Path) -> Result<Self, Failure> {
         let name = format!("`{}`", path.display());
-        let file = File::create(path)
-            .await
-            .doing(|| format!("cannot create {name}"))?;
+        let doing = || format!("cannot create {name}");
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Draft::begin(&path)).await;
+        let (file, draft) = opened.doing(doing)?.doing(doing)?;
         Ok(Self {
-            to: Box::new(file),
+            to: Box::new(File::from_std(file)),
             name,
+            draft,
         })
     }
 
@@ -151,13 +158,86 @@ impl Sink {
             .doing(|| format!("cannot write to {}", self.name))
     }
 
-    /// Reports what a buffer still hides. Must be called at the end.
+    /// Reports what a buffer still hides, and gives a file its name. Must be called at the end.
     pub async fn finish(mut self) -> Result<(), Failure> {
+        let name = self.name;
         self.to
             .flush()
             .await
-            .doing(|| format!("cannot write to {}", self.name))
+            .doing(|| format!("cannot write to {name}"))?;
+        match self.draft {
+            Some(draft) => draft.finish().doing(|| format!("cannot create {name}")),
+            None => Ok(()),
+        }
     }
+}
+
+/// A file beside the one that it becomes; gone when it does not.
+struct Draft {
+    at: PathBuf,
+    becomes: PathBuf,
+    done: bool,
+}
+
+impl Draft {
+    /// Opens what is to be written for `path`.
+    fn begin(path: &Path) -> io::Result<(std::fs::File, Option<Self>)> {
+        let before = std::fs::metadata(path).ok();
+        // Through links, so that they stay what they are.
+        let becomes = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let dangling = before.is_none() && std::fs::symlink_metadata(path).is_ok();
+        let special = before.as_ref().is_some_and(|it| !it.is_file());
+        let direct = || {
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            options.open(path).map(|file| (file, None))
+        };
+        let Some(name) = becomes.file_name().filter(|_| !dangling && !special) else {
+            return direct();
+        };
+        let at = becomes.with_file_name(beside(name));
+        let file = match std::fs::File::create_new(&at) {
+            Ok(file) => file,
+            // The file may be written, and nothing be made beside it.
+            Err(_) if before.is_some() => return direct(),
+            Err(error) => return Err(error),
+        };
+        let draft = Self {
+            at,
+            becomes,
+            done: false,
+        };
+        if let Some(before) = before {
+            file.set_permissions(before.permissions())?;
+        }
+        Ok((file, Some(draft)))
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        std::fs::rename(&self.at, &self.becomes)?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.done
+            && let Err(error) = std::fs::remove_file(&self.at)
+        {
+            tracing::warn!(%error, path = %self.at.display(), "what was begun is left");
+        }
+    }
+}
+
+/// A name that nobody has: of this process, and of this file in it.
+fn beside(name: &std::ffi::OsStr) -> std::ffi::OsString {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    // File names have an end, too.
+    let name = name.to_string_lossy();
+    let name = crate::output::beginning(&name, 180);
+    format!(".{name}.{}-{number}.part", std::process::id()).into()
 }
 
 impl std::fmt::Debug for Sink {
@@ -223,6 +303,45 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"salve, amice");
         let error = Sink::file(&dir.path().join("none/out")).await.unwrap_err();
         assert!(error.to_string().contains("none/out"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_has_its_name_when_it_is_whole_and_else_what_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let names = || std::fs::read_dir(dir.path()).unwrap().count();
+        let mut sink = Sink::file(&path).await.unwrap();
+        sink.write(b"half").await.unwrap();
+        assert!(!path.exists());
+        drop(sink);
+        assert_eq!(names(), 0);
+
+        std::fs::write(&path, "old").unwrap();
+        let mut sink = Sink::file(&path).await.unwrap();
+        sink.write(b"half").await.unwrap();
+        drop(sink);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        let mut sink = Sink::file(&path).await.unwrap();
+        sink.write(b"new").await.unwrap();
+        sink.finish().await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(), 1);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn links_and_devices_stay_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut sink = Sink::file(&link).await.unwrap();
+        sink.write(b"new").await.unwrap();
+        sink.finish().await.unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        let sink = Sink::file(Path::new("/dev/null")).await.unwrap();
+        assert!(sink.draft.is_none());
     }
 
     #[cfg(target_os = "linux")]

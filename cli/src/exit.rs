@@ -19,6 +19,12 @@ pub enum Exit {
     /// The server answered with an error status: 400 or above to a request, any but 2xx to a
     /// session.
     Refused = 4,
+    /// SIGHUP came. Shells give a process that a signal ended 128 and the signal's number.
+    Hangup = 129,
+    /// SIGINT, or Ctrl-C.
+    Interrupt = 130,
+    /// SIGTERM, or Ctrl-Break.
+    Terminate = 143,
 }
 
 /// The text of `--help` about exit codes.
@@ -28,7 +34,8 @@ Exit codes:
   1  network, protocol, file or check failure
   2  wrong usage
   3  certificate not trusted, or not usable
-  4  the server answered with an error status, or refused the session";
+  4  the server answered with an error status, or refused the session
+  129, 130, 143  SIGHUP, SIGINT, SIGTERM came before it was done";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

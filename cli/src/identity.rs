@@ -198,13 +198,8 @@ pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fa
 
 /// The digests of a DER certificate.
 pub fn fingerprints(certificate: &CertificateDer<'_>) -> Result<Fingerprints, Failure> {
-    let parsed = ParsedCertificate::try_from(certificate).map_err(|error| {
-        Failure::because(
-            Exit::Certificate,
-            "the certificate is not X.509 version 3",
-            error,
-        )
-    })?;
+    let parsed = ParsedCertificate::try_from(certificate)
+        .map_err(|_| Failure::new(Exit::Certificate, "the certificate is not X.509 version 3"))?;
     Ok(Fingerprints {
         certificate: Sha256Digest::of(certificate),
         spki: Sha256Digest::of(&parsed.subject_public_key_info()),

@@ -4,6 +4,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`args`] | the command line |
+//! | [`certificate`] | what a certificate says of itself |
 //! | [`chunks`] | bodies from and to files, in chunks |
 //! | [`client`] | connections of the three commands that are clients |
 //! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
@@ -29,6 +30,7 @@
 //! | [`wt`] | `aqueduct wt` |
 
 pub mod args;
+pub mod certificate;
 pub mod chunks;
 pub mod client;
 pub mod demo;

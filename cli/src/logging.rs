@@ -154,9 +154,9 @@ struct Line(&'static Outlet);
 impl io::Write for Line {
     /// A whole line at once, which is how the formatter hands it over.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let cut = match String::from_utf8_lossy(line) {
-            text if text.len() > LINE => format!("{}…\n", beginning(&text, LINE)).into_bytes(),
-            _ => line.to_vec(),
+        let cut = match line.len() {
+            0..=LINE => line.to_vec(),
+            _ => format!("{}…\n", beginning(&String::from_utf8_lossy(line), LINE)).into_bytes(),
         };
         // Lines without room are counted there, and there is no better place to say that
         // standard error is gone.

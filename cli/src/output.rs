@@ -189,7 +189,7 @@ pub fn beginning(text: &str, bytes: usize) -> &str {
 
 /// Text of one line or several, escaped for good: what a peer wrote is escaped, with its ends of
 /// line, where it becomes part of a text.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let lines = text
         .split('\n')
         .map(|line| escaped(line).limit(usize::MAX).to_string());

@@ -8,8 +8,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +46,8 @@ const MAX_HEAD: usize = 16 << 10;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 static FAILED: Throttle = Throttle::new();
+/// Connections that were ended for others.
+static EVICTED: Throttle = Throttle::new();
 
 /// What the page must know about the WebTransport server.
 #[derive(Clone, Debug)]
@@ -56,14 +58,16 @@ pub struct Server {
     pub port: u16,
     /// Path of a session that echoes.
     pub path: &'static str,
-    /// Digest of the certificate, if browsers would not trust it otherwise. They accept one by its
-    /// digest only when it is ECDSA P-256 and valid for at most 14 days.
+    /// Digest of the certificate, if browsers take it by that.
     pub certificate: Option<Sha256Digest>,
 }
 
-/// The page, ready to be sent.
+/// The page, ready to be sent. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct Page(Arc<RwLock<Content>>);
+
+#[derive(Clone, Debug)]
+struct Content {
     html: Bytes,
     fields: HeaderMap,
 }
@@ -71,6 +75,50 @@ pub struct Page {
 impl Page {
     /// Fills the page in. O(its size, about 40 KiB).
     pub fn new(server: &Server) -> Self {
+        Self(Arc::new(RwLock::new(Content::new(server))))
+    }
+
+    /// Fills it in again.
+    pub fn replace(&self, server: &Server) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Content::new(server);
+    }
+
+    /// The fields to send with it, over any version of HTTP, and the document.
+    pub fn content(&self) -> (HeaderMap, Bytes) {
+        let content = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        (content.fields.clone(), content.html.clone())
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let plain = |status: StatusCode| {
+            let mut response = Response::new(Full::from(format!("{status}\n")));
+            *response.status_mut() = status;
+            response
+        };
+        match (method, path) {
+            (&Method::GET | &Method::HEAD, "/" | "/index.html") => {
+                let (fields, html) = self.content();
+                let html = match *method {
+                    Method::HEAD => Bytes::new(),
+                    _ => html,
+                };
+                let mut response = Response::new(Full::new(html));
+                *response.headers_mut() = fields;
+                response
+            }
+            (&Method::GET | &Method::HEAD, _) => plain(StatusCode::NOT_FOUND),
+            _ => {
+                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
+                let allow = HeaderValue::from_static("GET, HEAD");
+                response.headers_mut().insert(header::ALLOW, allow);
+                response
+            }
+        }
+    }
+}
+
+impl Content {
+    fn new(server: &Server) -> Self {
         let config = json!({
             "host": server.host,
             "port": server.port,
@@ -124,43 +172,6 @@ impl Page {
             fields,
         }
     }
-
-    /// The document.
-    pub fn html(&self) -> Bytes {
-        self.html.clone()
-    }
-
-    /// The fields to send with it, over any version of HTTP.
-    pub fn fields(&self) -> &HeaderMap {
-        &self.fields
-    }
-
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        let plain = |status: StatusCode| {
-            let mut response = Response::new(Full::from(format!("{status}\n")));
-            *response.status_mut() = status;
-            response
-        };
-        match (method, path) {
-            (&Method::GET, "/" | "/index.html") => {
-                let mut response = Response::new(Full::new(self.html()));
-                *response.headers_mut() = self.fields.clone();
-                response
-            }
-            (&Method::HEAD, "/" | "/index.html") => {
-                let mut response = Response::new(Full::default());
-                *response.headers_mut() = self.fields.clone();
-                response
-            }
-            (&Method::GET | &Method::HEAD, _) => plain(StatusCode::NOT_FOUND),
-            _ => {
-                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
-                let allow = HeaderValue::from_static("GET, HEAD");
-                response.headers_mut().insert(header::ALLOW, allow);
-                response
-            }
-        }
-    }
 }
 
 /// Serves the page over HTTP/1.1 until `shutdown` ends, then lets open connections finish their
@@ -178,7 +189,7 @@ pub async fn serve(listener: TcpListener, page: Page, shutdown: impl Future<Outp
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: others may end meanwhile.
-                    if let Some(count) = FAILED.occasion(std::time::Instant::now()) {
+                    if let Some(count) = FAILED.occasion() {
                         tracing::warn!(%error, count, "cannot accept a connection for the page");
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -253,8 +264,8 @@ struct Place {
 
 impl Places {
     /// Ends a connection when there is no place for one more: of the same address when that has its
-    /// part, else of the address that has the most, the oldest of several. The oldest that has sent no request goes first.
-    /// O(n²) in the places.
+    /// part, else of the address that has the most, the oldest of several. The oldest that has sent
+    /// no request goes first. O(n²) in the places.
     fn make_room(&mut self, of: IpAddr) {
         self.taken.retain(|place| !place.task.is_finished());
         let count = |of: IpAddr| self.taken.iter().filter(|place| place.of == of).count();
@@ -266,14 +277,15 @@ impl Places {
         } else {
             return;
         };
-        let theirs = || {
-            (0..)
-                .zip(&self.taken)
-                .filter(|(_, place)| place.of == holder)
-        };
-        let idle = theirs().find(|(_, place)| !place.busy.load(Ordering::Relaxed));
-        if let Some((at, _)) = idle.or_else(|| theirs().next()) {
+        // The first of those that are least in the middle of something.
+        let theirs = self.taken.iter().enumerate();
+        let theirs = theirs.filter(|(_, place)| place.of == holder);
+        let goes = theirs.min_by_key(|(_, place)| place.busy.load(Ordering::Relaxed));
+        if let Some((at, _)) = goes {
             self.taken.remove(at).task.abort();
+            if let Some(count) = EVICTED.occasion() {
+                tracing::warn!(%holder, count, "connections for the page made place for others");
+            }
         }
     }
 }
@@ -299,7 +311,7 @@ mod tests {
     #[test]
     fn the_page_is_whole_and_its_configuration_cannot_break_out() {
         let page = page();
-        let html = String::from_utf8(page.html().to_vec()).unwrap();
+        let html = String::from_utf8(page.content().1.to_vec()).unwrap();
         for mark in [
             "<!--STYLE-->",
             "<!--CONFIG-->",
@@ -320,11 +332,11 @@ mod tests {
 
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
-        let html = String::from_utf8(page().html().to_vec()).unwrap();
+        let html = String::from_utf8(page().content().1.to_vec()).unwrap();
         for way in [" src=", "@import", "url(http", "fetch(", "href=\"http"] {
             assert!(!html.contains(way), "{way}");
         }
-        let policy = page().fields()[header::CONTENT_SECURITY_POLICY]
+        let policy = page().content().0[header::CONTENT_SECURITY_POLICY]
             .to_str()
             .unwrap()
             .to_owned();
@@ -377,10 +389,13 @@ mod tests {
 
     /// A page of more than any buffer on the way holds.
     fn large() -> Page {
-        let mut page = page();
-        page.html = vec![b'x'; 8 << 20].into();
-        let length = page.html.len().into();
-        page.fields.insert(header::CONTENT_LENGTH, length);
+        let page = page();
+        {
+            let mut content = page.0.write().unwrap();
+            content.html = vec![b'x'; 8 << 20].into();
+            let length = content.html.len().into();
+            content.fields.insert(header::CONTENT_LENGTH, length);
+        }
         page
     }
 

@@ -1,5 +1,6 @@
 //! `--qlog DIR`: a file for the trace of each connection.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
@@ -8,17 +9,50 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use aqueduct_tokio::protocol::endpoint::QlogFactory;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, QlogFactory};
 use aqueduct_tokio::protocol::id::Side;
 
+use crate::args::Qlog;
 use crate::exit::{Context as _, Failure};
 
 /// What a file costs at least: the block it takes, in which its last record has its place.
 const FILE: u64 = 4096;
 
+/// The traces of a run. Clones share their limit.
+#[derive(Clone, Default)]
+pub struct Traces(Option<Arc<QlogFactory>>);
+
+impl Traces {
+    /// Makes the folder, if traces are asked for.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn begin(options: &Qlog) -> Result<Self, Failure> {
+        let Some(folder) = &options.qlog else {
+            return Ok(Self(None));
+        };
+        Ok(Self(Some(factory(folder, options.qlog_limit)?)))
+    }
+
+    /// A configuration whose connections are traced.
+    #[must_use]
+    pub fn of(&self, config: EndpointConfig) -> EndpointConfig {
+        match &self.0 {
+            Some(factory) => config.qlog(Arc::clone(factory)),
+            None => config,
+        }
+    }
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Traces").field(&self.0.is_some()).finish()
+    }
+}
+
 /// Opens a file in `folder`, which is made if need be, for each connection, as long as all of them
 /// have at most `limit` bytes together.
-pub fn factory(folder: &Path, limit: u64) -> Result<Arc<QlogFactory>, Failure> {
+fn factory(folder: &Path, limit: u64) -> Result<Arc<QlogFactory>, Failure> {
     fs::create_dir_all(folder).doing(|| format!("cannot make `{}`", folder.display()))?;
     let folder = folder.to_owned();
     let begun = SystemTime::now()

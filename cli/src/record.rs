@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,15 +39,16 @@ struct Shared {
 }
 
 impl Recording {
-    /// Makes the file, if one is asked for.
+    /// Makes the file, if one is asked for. What holds something stays as it is: a recording may be
+    /// the only one of its kind.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or holds something.
     pub fn begin(options: &Record) -> Result<Self, Failure> {
         let Some(path) = &options.record else {
             return Ok(Self(None));
         };
-        let file = File::create(path).doing(|| format!("cannot record to `{}`", path.display()))?;
+        let file = open(path).doing(|| format!("cannot record to `{}`", path.display()))?;
         Ok(Self(Some(Shared {
             sheet: Arc::new(Mutex::new(Sheet {
                 file: BufWriter::new(file),
@@ -90,6 +92,23 @@ impl Recording {
             .flush()
             .doing(|| "cannot write the recording".to_owned())
     }
+}
+
+/// A file without content, or what is no file.
+fn open(path: &Path) -> io::Result<File> {
+    // Not cut off: that is what this is about.
+    let mut options = File::options();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() > 0 {
+        let why = "there is something in it: move it away, or name another file";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    }
+    Ok(file)
 }
 
 impl Write for Shared {
@@ -139,6 +158,23 @@ mod tests {
             panic!("it is asked for");
         };
         (folder, shared)
+    }
+
+    #[test]
+    fn what_is_recorded_stays() {
+        let (folder, mut shared) = shared(1 << 20);
+        shared.write_all(b"of value").unwrap();
+        shared.flush().unwrap();
+        let path = folder.path().join("file");
+        let options = Record {
+            record: Some(path.clone()),
+            record_limit: 1 << 20,
+            record_secrets: false,
+            record_transport: false,
+        };
+        let failure = Recording::begin(&options).unwrap_err().to_string();
+        assert!(failure.contains("there is something in it"), "{failure}");
+        assert_eq!(fs::read(path).unwrap(), b"of value");
     }
 
     #[test]

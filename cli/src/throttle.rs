@@ -27,7 +27,11 @@ impl Throttle {
 
     /// How many occasions there were since the last that was let through, this one included; `None`
     /// if that was less than a second ago.
-    pub fn occasion(&self, now: Instant) -> Option<u64> {
+    pub fn occasion(&self) -> Option<u64> {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.since += 1;
         let recent = |last| now.saturating_duration_since(last) < PAUSE;
@@ -53,7 +57,7 @@ mod tests {
     fn one_a_second_is_let_through_with_the_count_of_all() {
         let throttle = Throttle::new();
         let begun = Instant::now();
-        let at = |ms| throttle.occasion(begun + Duration::from_millis(ms));
+        let at = |ms| throttle.at(begun + Duration::from_millis(ms));
         assert_eq!([at(0), at(1), at(999)], [Some(1), None, None]);
         assert_eq!([at(1000), at(1999), at(5000)], [Some(3), None, Some(2)]);
     }

@@ -196,3 +196,52 @@ fn a_port_without_a_server_is_given_up() {
     let run = aqueduct(["get", &url, "--insecure", "--connect-timeout", "400ms"]);
     run.expect(1, "no answer").expect(1, "400.00 ms");
 }
+
+#[test]
+fn each_body_has_a_place_of_its_own() {
+    let server = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (url, file) = (server.url("/bytes/9"), path("file"));
+    let run = server.run(&["get", &url, "-o", "-"]);
+    assert_eq!(run.ok().stdout, pattern(9));
+    assert!(!std::path::Path::new("-").exists());
+
+    let around = path("./file");
+    let twice = ["get", &url, &url, "-o", &file, "-o", &around];
+    server
+        .run(&twice)
+        .expect(2, "is the output of several URLs");
+    assert!(!fs::exists(&file).unwrap());
+    let both = ["get", &url, &url, "-o", "-", "-o", "-"];
+    server
+        .run(&both)
+        .expect(2, "standard output takes one body");
+    let mixed = server.run(&["get", &url, &url, "-o", "-", "-o", &file]);
+    assert_eq!(mixed.ok().stdout, fs::read(&file).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_not_fetched_whole_has_no_name() {
+    let server = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "old").unwrap();
+    let (url, cert) = (server.url("/bytes/100000000000"), server.cert());
+    let (file_name, cert) = (file.to_str().unwrap(), cert.to_str().unwrap());
+    let get = support::Running::start(["get", &url, "-o", file_name, "--cacert", cert]);
+    // It is under way.
+    let begun = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let draft = entry.file_name().to_string_lossy().ends_with(".part");
+        draft && entry.metadata().is_ok_and(|it| it.len() > 0)
+    };
+    while !fs::read_dir(folder.path()).unwrap().any(begun) {
+        std::thread::yield_now();
+    }
+    get.signal("TERM");
+    get.end().expect(143, "SIGTERM");
+    assert_eq!(fs::read(&file).unwrap(), b"old");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}

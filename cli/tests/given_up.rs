@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aqueduct_cli::tls::{Trust, client_config};
+use aqueduct_cli::tls::{Trust, Verdict, client_config};
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
 use aqueduct_tokio::{Connection, Endpoint, ResponseReceiver};
 use http::{Request, Response};
@@ -26,7 +26,7 @@ async fn narrow(server: &Server, from: &str) -> (Endpoint, Connection) {
     transport.initial_receive_window = 8 << 20;
     let config = EndpointConfig::client().transport(transport).unwrap();
     let endpoint = Endpoint::with_socket(config, UdpSocket::bind((from, 0)).unwrap()).unwrap();
-    let tls = client_config(&Trust::CaFile(server.cert())).unwrap();
+    let tls = client_config(&Trust::CaFile(server.cert()), &Verdict::default()).unwrap();
     let address = server.ready["address"].as_str().unwrap().parse().unwrap();
     let connecting = endpoint
         .connect(address, "127.0.0.1", Arc::new(tls))

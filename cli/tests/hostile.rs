@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use aqueduct_cli::identity::Identity;
-use aqueduct_cli::tls::server_config;
+use aqueduct_cli::tls::{Certificates, server_config};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
@@ -41,7 +41,7 @@ fn check(text: &str, told: &str) {
 /// A server that answers `/fields` with such a field and trailers, and closes otherwise.
 fn stranger() -> SocketAddr {
     let identity = Identity::self_signed(SystemTime::now()).unwrap();
-    let tls = Arc::new(server_config(&identity).unwrap());
+    let tls = Arc::new(server_config(&Certificates::new(&[identity]).unwrap()).unwrap());
     let config = EndpointConfig::server(tls, Config::default()).unwrap();
     let server = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = server.local_addr();

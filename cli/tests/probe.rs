@@ -46,9 +46,27 @@ fn why_a_session_would_be_refused_is_said() {
 }
 
 #[test]
-fn what_cannot_be_probed_has_an_exit_code() {
+fn an_untrusted_certificate_is_told_of_and_so_is_the_rest() {
     let server = Server::start(&[]);
-    aqueduct(["probe", &server.url("/")]).expect(3, "certificate is not trusted");
+    let run = aqueduct(["probe", "--json", &server.url("/echo")]);
+    let found = &run.expect(3, "").json()[0];
+    assert_eq!(found["certificate"]["trusted"], false);
+    assert_eq!(found["certificate"]["objection"], "it is self-signed");
+    assert_eq!(found["certificate"]["browser_by_hash"], true);
+    assert_eq!(found["session"]["opened"], true);
+
+    let run = aqueduct(["probe", &server.url("/echo")]);
+    let text = run.expect(3, "").text();
+    for word in [
+        "no: it is self-signed (--cacert",
+        "for localhost, 127.0.0.1, ::1, from 2",
+    ] {
+        assert!(text.contains(word), "`{word}` is not in: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_probed_has_an_exit_code() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", silent.local_addr().unwrap());
     aqueduct(["probe", &url, "--insecure", "--connect-timeout", "300ms"]).expect(1, "no answer");

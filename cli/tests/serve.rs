@@ -3,7 +3,13 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
+use aqueduct_tokio::error::OpenSessionError;
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use support::{Server, aqueduct};
 
 #[test]
@@ -164,7 +170,7 @@ fn a_signal_lets_work_finish_and_ends_the_server() {
             aqueduct(["get", &first, &slow, "--cacert", cert.to_str().unwrap()])
         });
         // Long enough for the first answer, short enough for the second to be under way.
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(400));
         server.signal(name);
         assert_eq!(server.wait().code(), Some(0), "SIG{name}");
         let request = request.join().unwrap();
@@ -184,12 +190,12 @@ fn a_client_that_stays_is_left_after_the_deadline() {
     let (cert, slow) = (server.cert(), server.url("/slow?ms=30000"));
     let request =
         std::thread::spawn(move || aqueduct(["get", &slow, "--cacert", cert.to_str().unwrap()]));
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(400));
     let begun = std::time::Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     assert!(
-        begun.elapsed() < std::time::Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(5),
         "{:?}",
         begun.elapsed()
     );
@@ -207,8 +213,156 @@ fn several_workers_share_a_port_and_drain_together() {
     let (cert, slow) = (server.cert(), server.url("/slow?ms=700"));
     let request =
         std::thread::spawn(move || aqueduct(["get", &slow, "--cacert", cert.to_str().unwrap()]));
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(400));
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     request.join().unwrap().ok();
+}
+
+#[test]
+fn every_answer_has_a_date() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "text").unwrap();
+    let server = Server::start(&["--demo", "--root", folder.path().to_str().unwrap()]);
+    for (path, code) in [
+        ("/file", 0),
+        ("/missing", 4),
+        ("/bytes/3", 0),
+        ("/status/204", 0),
+        ("/status/503", 4),
+        ("/trailers", 0),
+        ("/echo", 0),
+        ("/push", 4),
+    ] {
+        let run = server.run(&["get", "-i", &server.url(path)]);
+        run.expect(code, "\ndate: ");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_session_requests_have_a_date() {
+    let server = Server::start(&[]);
+    let client = server.connect().await;
+    let ask = |path| {
+        let request = ConnectRequest::new(server.url(path).parse().unwrap());
+        client.connection().open_session(request)
+    };
+    let session = ask("/echo").await.unwrap();
+    assert!(session.headers().contains_key("date"));
+    match ask("/nothing").await {
+        Err(OpenSessionError::Rejected { headers, .. }) => assert!(headers.contains_key("date")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_there_is_said_at_the_start() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_aqueduct"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("requests: /bytes/N "), "{first}");
+    let second = lines.next().unwrap().unwrap();
+    assert!(second.starts_with("sessions: /echo "), "{second}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+/// Files with a certificate for `name` and its key.
+fn certificate(folder: &Path, name: &str, days: std::ops::Range<u64>) -> [String; 2] {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let day = |day| {
+        SystemTime::now() - Duration::from_secs(30 * 86_400) + Duration::from_secs(day * 86_400)
+    };
+    params.not_before = day(days.start).into();
+    params.not_after = day(days.end).into();
+    let paths = ["cert", "key"].map(|kind| folder.join(format!("{name}.{kind}")));
+    fs::write(&paths[0], params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(&paths[1], key.serialize_pem()).unwrap();
+    paths.map(|path| path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn each_name_has_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = certificate(folder.path(), "a.example", 29..40);
+    let b = certificate(folder.path(), "b.example", 29..40);
+    let pairs = [
+        "--cert", &a[0], "--key", &a[1], "--cert", &b[0], "--key", &b[1],
+    ];
+    let server = Server::start(&pairs);
+    let address = server.ready["address"].as_str().unwrap();
+    for (name, [cert, _]) in [("a.example", &a), ("b.example", &b)] {
+        let url = format!("https://{name}/bytes/1");
+        let to = ["get", &url, "--connect-to", address, "--cacert"];
+        aqueduct(to.iter().copied().chain([cert.as_str()])).ok();
+    }
+    aqueduct(["serve", "--cert", &a[0], "--key", &a[1], "--cert", &b[0]]).expect(2, "--key");
+}
+
+#[test]
+fn certificates_that_clients_will_not_take_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, days, why) in [
+        (
+            "old",
+            0..29,
+            "clients will not trust the certificate: it expired on 2",
+        ),
+        (
+            "new",
+            31..40,
+            "clients will not trust the certificate: it is not valid before 2",
+        ),
+        (
+            "long",
+            29..50,
+            "do not take the certificate by its hash: it is valid for 21 days",
+        ),
+    ] {
+        let [cert, key] = certificate(folder.path(), name, days);
+        let mut server = Server::unread(&["--cert", &cert, "--key", &key]);
+        let first = server.logs().next().unwrap();
+        assert!(
+            first.starts_with("warning: ") && first.contains(why),
+            "{first}"
+        );
+    }
+}
+
+#[test]
+fn the_page_has_the_hash_of_a_certificate_that_browsers_take_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, days) in [("short", 29..40), ("long", 29..50)] {
+        let [cert, key] = certificate(folder.path(), name, days);
+        let server = Server::start(&["--cert", &cert, "--key", &key, "--page", "127.0.0.1:0"]);
+        let digest = server.ready["sha256_base64"].as_str().unwrap();
+        let html = aqueduct(["get", "--insecure", &server.url("/")])
+            .ok()
+            .text();
+        let given = html.contains(&format!("\"hash\":\"{digest}\""));
+        assert_eq!(given, name == "short", "{name}");
+    }
+}
+
+#[test]
+fn silence_ends_a_connection_when_it_is_told_to() {
+    let server = Server::start(&["--idle-timeout", "1234ms"]);
+    let run = server.run(&["probe", "--json", &server.url("/echo")]);
+    let parameters = &run.ok().json()[0]["transport_parameters"];
+    assert_eq!(parameters["max_idle_timeout"], 1234);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_keeps_connections_when_it_is_told_to() {
+    // Longer than the timeout, which the server's packets begin anew.
+    let server = Server::start(&["--idle-timeout", "600ms", "--keep-alive", "100ms"]);
+    let client = server.connect().await;
+    let over = tokio::time::timeout(Duration::from_secs(2), client.connection().closed());
+    assert!(over.await.is_err(), "it is open");
 }

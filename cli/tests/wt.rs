@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::{Server, aqueduct};
+use std::io::Write as _;
+
+use support::{Run, Running, Server, aqueduct, pattern};
 
 #[test]
 fn everything_is_echoed() {
@@ -123,4 +125,91 @@ fn mistakes_are_named() {
             "500ms",
         ])
         .expect(1, "none came back");
+}
+
+/// `wt talk` with this on standard input.
+fn talk(server: &Server, path: &str, arguments: &[&str], input: &[u8]) -> Run {
+    let (url, cert) = (server.url(path), server.cert());
+    let fixed = ["wt", &url, "talk", "--cacert", cert.to_str().unwrap()];
+    let mut run = Running::start(fixed.iter().chain(arguments));
+    let mut stdin = run.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let run = run.end();
+    writer.join().unwrap().unwrap();
+    run
+}
+
+#[test]
+fn what_is_piped_into_a_stream_comes_back_as_it_was() {
+    let server = Server::start(&[]);
+    let run = talk(&server, "/echo", &["--quiet", "50s"], &pattern(1_000_000));
+    assert!(
+        run.ok().stdout == pattern(1_000_000),
+        "{}",
+        run.stdout.len()
+    );
+    let run = talk(&server, "/echo", &["--by", "uni"], b"one way");
+    assert_eq!(run.ok().text(), "one way");
+}
+
+#[test]
+fn lines_are_datagrams_or_streams_and_come_back_as_lines() {
+    let server = Server::start(&[]);
+    for how in [
+        ["--by", "datagram"],
+        ["--by=bidi", "--each-line"],
+        ["--by=uni", "--each-line"],
+    ] {
+        let run = talk(&server, "/echo", &how, b"salve\namice\n");
+        let text = run.ok().text();
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["amice", "salve"], "{how:?}");
+    }
+    let run = talk(
+        &server,
+        "/echo",
+        &["--by", "datagram", "--json"],
+        b"salve\n",
+    );
+    let line = &run.ok().json()[1];
+    let got = (&line["event"], &line["by"], &line["text"]);
+    assert_eq!(
+        got,
+        (&"received".into(), &"datagram".into(), &"salve".into())
+    );
+}
+
+#[test]
+fn what_the_server_says_by_itself_is_printed() {
+    let server = Server::start(&[]);
+    let text = talk(&server, "/push", &["--by", "uni"], b"").ok().text();
+    for word in [
+        "bidirectional stream",
+        "unidirectional stream",
+        "a datagram from the server\n",
+    ] {
+        assert!(text.contains(word), "{text}");
+    }
+    let closed = talk(
+        &server,
+        "/close?code=7&reason=enough",
+        &["--quiet", "50s"],
+        b"",
+    );
+    closed.expect(1, "closed by the server with code 7: enough");
+}
+
+#[test]
+fn a_line_is_answered_before_the_next_is_typed() {
+    let server = Server::start(&[]);
+    let (url, cert) = (server.url("/echo"), server.cert());
+    let mut run = Running::start(["wt", &url, "talk", "--cacert", cert.to_str().unwrap()]);
+    for line in ["salve", "amice"] {
+        let stdin = run.stdin.as_mut().unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        assert_eq!(run.line(), line);
+    }
+    run.end().ok();
 }

@@ -6,12 +6,14 @@ mod webtransport;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
 
+#[cfg(feature = "qlog")]
+pub use record::Qlog;
 pub use record::{Record, Replay};
 pub use target::Target;
 pub use webtransport::WebTransport;
@@ -40,13 +42,26 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   aqueduct serve                                   the demonstration, self-signed
   aqueduct serve --page 127.0.0.1:8080             and a page to try it from a browser
-  aqueduct serve --root . --cert-out cert.pem      files; then: aqueduct get --cacert cert.pem ...";
+  aqueduct serve --root . --cert-out cert.pem      files; then: aqueduct get --cacert cert.pem ...
+  aqueduct serve --cert a.pem --key a.key --cert b.pem --key b.key --listen [::]:443";
 
 const WT_EXAMPLES: &str = "\
 Examples:
   aqueduct wt https://localhost:4433/echo --insecure
   aqueduct wt https://localhost:4433/echo ping --count 100 --interval 20ms
-  aqueduct wt https://localhost:4433/echo throughput --bytes 256MiB --streams 4";
+  aqueduct wt https://localhost:4433/echo throughput --bytes 256MiB --streams 4
+  aqueduct wt https://localhost:4433/echo talk";
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  aqueduct probe https://cloudflare-quic.com/
+  aqueduct probe https://localhost:4433/echo --json   the certificate is looked at, trusted or not";
+
+const TALK_EXAMPLES: &str = "\
+Examples:
+  aqueduct wt https://localhost:4433/echo talk                 type, and see what comes
+  tar c . | aqueduct wt https://localhost:4433/echo talk > copy.tar
+  aqueduct wt https://localhost:4433/echo talk --by datagram   a line is a datagram";
 
 /// HTTP/3 and WebTransport: serve, fetch, measure and probe.
 #[derive(Clone, Debug, Parser)]
@@ -81,10 +96,11 @@ pub enum Command {
     /// Fetch URLs over HTTP/3; with --json, bodies without a file are counted and not printed
     #[command(after_help = GET_EXAMPLES)]
     Get(Get),
-    /// Open a WebTransport session and check or measure it
+    /// Open a WebTransport session and check it, measure it or talk in it
     #[command(after_help = WT_EXAMPLES)]
     Wt(Wt),
     /// Show what a server speaks, and why a session would be refused
+    #[command(after_help = PROBE_EXAMPLES)]
     Probe(Probe),
     /// Go through a recording again, offline, and tell the first difference
     #[command(after_help = record::EXAMPLES)]
@@ -100,12 +116,14 @@ pub struct Serve {
     /// Endpoints that share the port, each with a socket and a task of its own, for more cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
-    /// Certificate chain in PEM, leaf first; self-signed for localhost when absent
+    /// Certificate chain in PEM, leaf first; self-signed for localhost when absent (repeatable: a
+    /// client gets the first that is for the name it asks for, else the first of all). SIGHUP has
+    /// the files read again
     #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<PathBuf>,
-    /// Private key of the certificate in PEM
+    pub cert: Vec<PathBuf>,
+    /// Private key of the certificate in PEM (repeatable, one for each --cert)
     #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<PathBuf>,
+    pub key: Vec<PathBuf>,
     /// Write the certificate in use to this file as PEM
     #[arg(long, value_name = "FILE")]
     pub cert_out: Option<PathBuf>,
@@ -125,6 +143,17 @@ pub struct Serve {
     /// What of WebTransport is announced.
     #[command(flatten)]
     pub webtransport: WebTransport,
+    /// Give up a connection on which nothing is heard for this time
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub idle_timeout: Duration,
+    /// After so much silence send something, so that connections stay; less than the idle timeouts
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub keep_alive: Option<Duration>,
+    /// Keep the key of stateless resets in this file, which is made if there is none: after a crash
+    /// and a restart, clients with old connections are told at once. Whoever reads it can end
+    /// connections
+    #[arg(long, value_name = "FILE")]
+    pub reset_key: Option<PathBuf>,
     /// How long to let work finish after SIGINT or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
@@ -134,14 +163,10 @@ pub struct Serve {
     /// What is written down.
     #[command(flatten)]
     pub record: Record,
-    /// Write a QUIC trace of each connection to this folder
+    /// What of QUIC is traced.
     #[cfg(feature = "qlog")]
-    #[arg(long, value_name = "DIR")]
-    pub qlog: Option<PathBuf>,
-    /// How long the traces of this run may be, together; they end there, all else goes on
-    #[cfg(feature = "qlog")]
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = record::parse_limit)]
-    pub qlog_limit: u64,
+    #[command(flatten)]
+    pub qlog: Qlog,
 }
 
 /// An adapter between the core and the system.
@@ -160,6 +185,17 @@ impl Serve {
     /// Whether the demonstration resources are served.
     pub fn demo_enabled(&self) -> bool {
         self.demo || self.root.is_none()
+    }
+
+    /// What clap cannot check: each certificate needs a key.
+    pub fn check(&self) -> Result<(), String> {
+        let (certs, keys) = (self.cert.len(), self.key.len());
+        if certs != keys {
+            return Err(format!(
+                "{certs} times --cert need as many --key, not {keys}"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -186,14 +222,10 @@ pub struct Connect {
     /// What is written down.
     #[command(flatten)]
     pub record: Record,
-    /// Write a QUIC trace of the connection to this folder
+    /// What of QUIC is traced.
     #[cfg(feature = "qlog")]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub qlog: Option<PathBuf>,
-    /// How long the traces of this run may be, together; they end there, all else goes on
-    #[cfg(feature = "qlog")]
-    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = record::parse_limit)]
-    pub qlog_limit: u64,
+    #[command(flatten)]
+    pub qlog: Qlog,
 }
 
 impl Connect {
@@ -217,7 +249,8 @@ pub struct Get {
     /// What to fetch; URLs of the same host and port share a connection
     #[arg(required = true, value_name = "URL")]
     pub urls: Vec<Target>,
-    /// Write the body to this file instead of standard output (repeatable, one for each URL)
+    /// Write the body to this file instead of standard output, which is - (repeatable, one for each
+    /// URL). The file gets its name when it is whole
     #[arg(short, long, value_name = "FILE")]
     pub output: Vec<PathBuf>,
     /// Request method; POST when there is data, else GET
@@ -248,7 +281,12 @@ impl Get {
         }
     }
 
-    /// What clap cannot check: several outputs must be as many as the URLs.
+    /// The file for the body of the URL at this place, when it is one.
+    pub fn output_of(&self, at: usize) -> Option<&PathBuf> {
+        self.output.get(at).filter(|path| path.as_os_str() != "-")
+    }
+
+    /// What clap cannot check: several outputs must be as many as the URLs, and differ.
     pub fn check(&self) -> Result<(), String> {
         let (outputs, urls) = (self.output.len(), self.urls.len());
         if outputs != 0 && outputs != urls {
@@ -256,10 +294,35 @@ impl Get {
                 "{urls} URLs need {urls} outputs or none, not {outputs}"
             ));
         }
+        let mut places: Vec<_> = self.output.iter().filter_map(|path| place(path)).collect();
+        places.sort_unstable();
+        if let Some([twice, ..]) = places.windows(2).find(|pair| pair.first() == pair.last()) {
+            return Err(match twice.to_str() {
+                Some("-") => "standard output takes one body with -o, or all without".to_owned(),
+                _ => format!("`{}` is the output of several URLs", twice.display()),
+            });
+        }
         if urls > 1 && self.data == Some(Data::File("-".into())) {
             return Err("standard input can be sent to one URL only".to_owned());
         }
         Ok(())
+    }
+}
+
+/// What names the same file in the same way, if it is one that is not to be written twice: devices
+/// may be.
+fn place(path: &Path) -> Option<PathBuf> {
+    if let Ok(there) = path.canonicalize() {
+        return there.is_file().then_some(there);
+    }
+    let name = path.file_name()?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match folder.canonicalize() {
+        Ok(folder) if name != "-" => Some(folder.join(name)),
+        _ => Some(path.to_owned()),
     }
 }
 
@@ -301,6 +364,9 @@ pub enum WtCommand {
     Ping(WtPing),
     /// Measure how fast streams carry data up and back down
     Throughput(WtThroughput),
+    /// Send standard input, and print what comes
+    #[command(after_help = TALK_EXAMPLES)]
+    Talk(WtTalk),
 }
 
 /// A way to carry data in a session.
@@ -379,6 +445,24 @@ pub struct WtThroughput {
     pub streams: u16,
 }
 
+/// Options of `wt talk`.
+#[derive(Args, Clone, Debug)]
+pub struct WtTalk {
+    /// What carries standard input: one stream, or a datagram for each line. What comes is printed,
+    /// whatever carries it
+    #[arg(long, value_enum, value_name = "CARRIER", default_value = "bidi")]
+    pub by: Carrier,
+    /// Give each line a stream of its own
+    #[arg(long)]
+    pub each_line: bool,
+    /// Take bytes as they come for datagrams, too, and print them as they are
+    #[arg(long, conflicts_with = "each_line")]
+    pub bytes: bool,
+    /// After the end of standard input, leave when nothing has come for this time
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub quiet: Duration,
+}
+
 /// Options of `probe`.
 #[derive(Args, Clone, Debug)]
 pub struct Probe {
@@ -397,12 +481,15 @@ pub struct Probe {
 /// exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let parsed = Cli::try_parse_from(args).and_then(|cli| {
-        if let Command::Get(get) = &cli.command {
-            get.check().map_err(|why| {
-                <Cli as clap::CommandFactory>::command()
-                    .error(clap::error::ErrorKind::WrongNumberOfValues, why)
-            })?;
-        }
+        let checked = match &cli.command {
+            Command::Get(get) => get.check(),
+            Command::Serve(serve) => serve.check(),
+            _ => Ok(()),
+        };
+        checked.map_err(|why| {
+            <Cli as clap::CommandFactory>::command()
+                .error(clap::error::ErrorKind::WrongNumberOfValues, why)
+        })?;
         Ok(cli)
     });
     parsed.map_err(|error| {

@@ -31,6 +31,18 @@ pub struct Record {
     pub record_transport: bool,
 }
 
+/// What of QUIC is traced.
+#[cfg(feature = "qlog")]
+#[derive(Args, Clone, Debug)]
+pub struct Qlog {
+    /// Write a QUIC trace of each connection to this folder
+    #[arg(long, global = true, value_name = "DIR")]
+    pub qlog: Option<PathBuf>,
+    /// How long the traces of this run may be, together; they end there, all else goes on
+    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = parse_limit)]
+    pub qlog_limit: u64,
+}
+
 /// Options of `replay`.
 #[derive(Args, Clone, Debug)]
 pub struct Replay {
@@ -52,7 +64,7 @@ pub struct Replay {
 const SHORTEST: u64 = 1 << 10;
 
 /// The limit of a file that has to have a beginning and an end.
-pub(super) fn parse_limit(text: &str) -> Result<u64, String> {
+fn parse_limit(text: &str) -> Result<u64, String> {
     match parse_bytes(text)? {
         bytes if bytes < SHORTEST => Err("a file needs at least 1KiB".to_owned()),
         bytes => Ok(bytes),

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
 use aqueduct_tokio::{Connection, Endpoint};
 
 use crate::args::{Connect, Target};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::Output;
 use crate::record::Recording;
-use crate::tls;
+use crate::tls::{self, Verdict};
 
 pub use reasons::{
     closed, read_failed, request_failed, session_closed, session_failed, stream_failed,
@@ -34,6 +35,12 @@ pub struct Dialer {
     how: Connect,
     http: Config,
     recording: Recording,
+    #[cfg(feature = "qlog")]
+    traces: crate::qlog::Traces,
+    /// What was objected to in the server's certificate.
+    verdict: Verdict,
+    /// All that were opened, to be left in good order.
+    opened: Endpoints,
 }
 
 impl Dialer {
@@ -45,17 +52,51 @@ impl Dialer {
                  anyone on the way can read and change everything",
             );
         }
-        let tls = Arc::new(tls::client_config(&how.trust())?);
+        let verdict = Verdict::default();
+        let tls = Arc::new(tls::client_config(&how.trust(), &verdict)?);
         let how = how.clone();
         // They are shown as they came.
         let mut http = Config::default();
         http.field_lines = true;
         Ok(Self {
             tls,
+            #[cfg(feature = "qlog")]
+            traces: crate::qlog::Traces::begin(&how.qlog)?,
             how,
             http,
             recording: recording.clone(),
+            verdict,
+            opened: Endpoints::default(),
         })
+    }
+
+    /// Goes on when the server's certificate is not trusted: [`Dialer::verdict`] tells why.
+    ///
+    /// # Errors
+    /// As [`Dialer::new`].
+    pub fn curious(mut self) -> Result<Self, Failure> {
+        self.tls = Arc::new(tls::curious_config(&self.how.trust(), &self.verdict)?);
+        Ok(self)
+    }
+
+    /// What was objected to in a server's certificate.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Closes every connection that is left, also one that is about to be made.
+    pub async fn leave(&self) {
+        let endpoints = self.opened.take();
+        for endpoint in &endpoints {
+            endpoint.close(Code::H3_NO_ERROR, "");
+        }
+        let all = async {
+            for endpoint in &endpoints {
+                endpoint.wait_idle().await;
+            }
+        };
+        // Nothing depends on what the servers make of the last packets.
+        let _ = tokio::time::timeout(LAST_WORDS, all).await;
     }
 
     /// Has connections behave so in HTTP/3.
@@ -81,16 +122,14 @@ impl Dialer {
                 .map_err(|_| late("its name was not resolved"))??,
         };
         let left = limit.saturating_sub(begun.elapsed());
-        let tried = Tried::default();
+        let tried = Endpoints::default();
         let race = race::race(addresses, |address| {
             self.clone().attempt(address, target.clone(), tried.clone())
         });
         tokio::time::timeout(left, race).await.map_err(|_| {
             // What stands in the way on this side is not the server's silence.
             match tried.fault() {
-                Some(fault) => late(&format!(
-                    "the system does not send to it ({fault}), so no answer"
-                )),
+                Some(fault) => late(&unsent(&fault)),
                 None => late("no answer (is an HTTP/3 server listening on this UDP port?)"),
             }
         })?
@@ -100,7 +139,7 @@ impl Dialer {
         self,
         address: SocketAddr,
         target: Target,
-        tried: Tried,
+        tried: Endpoints,
     ) -> Result<Client, Failure> {
         let doing = || match place(&target) {
             place if place == address.to_string() => format!("cannot connect to {place}"),
@@ -110,6 +149,7 @@ impl Dialer {
         let begun = tokio::time::Instant::now();
         let endpoint = self.endpoint(address)?;
         tried.add(&endpoint);
+        self.opened.add(&endpoint);
         let to = aqueduct_tokio::protocol::endpoint::Target::new(
             address,
             target.host(),
@@ -120,7 +160,7 @@ impl Dialer {
             .doing(doing)?
             .established()
             .await
-            .map_err(|reason| closed(doing(), &reason))?;
+            .map_err(|reason| self.unconnected(doing(), &endpoint, &reason))?;
         let handshake = begun.elapsed();
         tracing::info!(%address, ?handshake, "connected");
         Ok(Client {
@@ -129,6 +169,23 @@ impl Dialer {
             address,
             handshake,
         })
+    }
+
+    /// Why there is no connection. What stands in the way on this side is not the server's silence.
+    fn unconnected(&self, doing: String, endpoint: &Endpoint, reason: &CloseReason) -> Failure {
+        match reason {
+            CloseReason::Transport(TransportFailure::Error { .. }) => {
+                match self.verdict.objection() {
+                    Some(objection) => reasons::untrusted(doing, &objection),
+                    None => closed(doing, reason),
+                }
+            }
+            CloseReason::Transport(TransportFailure::TimedOut) => match fault_of(endpoint) {
+                Some(fault) => Failure::new(Exit::Failure, format!("{doing}: {}", unsent(&fault))),
+                None => closed(doing, reason),
+            },
+            _ => closed(doing, reason),
+        }
     }
 
     /// An endpoint on a socket of the address's own family, which works on hosts that have but one.
@@ -146,30 +203,39 @@ impl Dialer {
         transport.keep_alive = Some(Duration::from_secs(10));
         let config = EndpointConfig::client().transport(transport).doing(doing)?;
         #[cfg(feature = "qlog")]
-        let config = match &self.how.qlog {
-            Some(folder) => config.qlog(crate::qlog::factory(folder, self.how.qlog_limit)?),
-            None => config,
-        };
+        let config = self.traces.of(config);
         Endpoint::with_socket(self.recording.of(config), socket).doing(doing)
     }
 }
 
-/// The endpoints of a race.
-#[derive(Clone, Default)]
-struct Tried(Arc<Mutex<Vec<Endpoint>>>);
+/// Endpoints, to ask or to close them later.
+#[derive(Clone, Debug, Default)]
+struct Endpoints(Arc<Mutex<Vec<Endpoint>>>);
 
-impl Tried {
+impl Endpoints {
     fn add(&self, endpoint: &Endpoint) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(endpoint.clone());
     }
 
-    /// What the system said of a datagram that it did not send.
+    fn take(&self) -> Vec<Endpoint> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the system said of the first datagram to a server that it did not send.
     fn fault(&self) -> Option<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = all.iter().find_map(Endpoint::socket_fault)?;
-        fault.remote.map(|_| fault.error.to_string())
+        all.iter().find_map(fault_of)
     }
+}
+
+fn fault_of(endpoint: &Endpoint) -> Option<String> {
+    let fault = endpoint.socket_fault()?;
+    fault.remote.map(|_| fault.error.to_string())
+}
+
+fn unsent(fault: &str) -> String {
+    format!("the system does not send to it ({fault}), so no answer")
 }
 
 /// A connection, and the endpoint that carries it.

@@ -4,10 +4,10 @@ use aqueduct_tokio::error::{
     OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
 };
 use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Refusal, TransportFailure};
-use aqueduct_tokio::protocol::escape::escaped;
 use aqueduct_tokio::protocol::webtransport::{OpenSessionError as SessionRefusal, SessionClose};
 
 use crate::exit::{Exit, Failure, is_certificate_alert};
+use crate::tls::Objection;
 
 /// `no_application_protocol` as a QUIC error code (RFC 7301 section 3.2, RFC 9001 section 4.8).
 const NO_ALPN: u64 = 0x178;
@@ -21,22 +21,26 @@ pub fn closed(doing: String, reason: &CloseReason) -> Failure {
         _ => None,
     };
     if transport_code.is_some_and(is_certificate_alert) {
-        let CloseReason::Transport(TransportFailure::Error { reason: why, .. }) = reason else {
-            let doing = format!("{doing}: the server refused our certificate, or the want of one");
-            return Failure::because(Exit::Certificate, doing, reason.clone());
+        let whose = match reason {
+            CloseReason::Transport(TransportFailure::Error { .. }) => {
+                "the server's certificate is not trusted"
+            }
+            _ => "the server refused our certificate, or the want of one",
         };
-        let what = format!(
-            "{doing}: the server's certificate is not trusted: {} \
-             (--cacert and --cert-hash say whom else to trust)",
-            escaped(why)
-        );
-        return Failure::new(Exit::Certificate, what);
+        return Failure::new(Exit::Certificate, format!("{doing}: {whose}"));
     }
     if transport_code == Some(NO_ALPN) {
         let doing = format!("{doing}: the server does not speak HTTP/3 (ALPN h3)");
         return Failure::because(Exit::Failure, doing, reason.clone());
     }
     Failure::because(Exit::Failure, doing, reason.clone())
+}
+
+/// The server's certificate is not trusted.
+pub(super) fn untrusted(doing: String, objection: &Objection) -> Failure {
+    let Objection { why, help } = objection;
+    let what = format!("{doing}: the server's certificate is not trusted: {why} ({help})");
+    Failure::new(Exit::Certificate, what)
 }
 
 /// A request could not be sent.
@@ -108,13 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_alert_has_its_own_exit_code_and_a_hint() {
+    fn a_certificate_alert_has_its_own_exit_code_and_no_text_of_a_library() {
         let failure = closed("cannot connect".to_owned(), &tls(0x130, "UnknownIssuer"));
         assert_eq!(failure.exit(), Exit::Certificate);
-        assert!(
-            failure.to_string().contains("UnknownIssuer (--cacert"),
-            "{failure}"
-        );
+        assert!(failure.to_string().ends_with("is not trusted"), "{failure}");
     }
 
     #[test]

@@ -8,6 +8,11 @@ pub mod webtransport;
 
 use crate::percent::query_value;
 
+/// What there is, for people.
+pub const RESOURCES: &str = "\
+requests: /bytes/N /echo /sha256 /headers /trailers /early /status/N /slow?ms=N /reset?code=N /goaway
+sessions: /echo /push /drain /goaway /close?code=N&reason=TEXT /reset?code=N /reject?status=N";
+
 /// Reads an integer parameter, decimal or `0x` hexadecimal, of at most `max`.
 fn number(query: Option<&str>, name: &str, max: u64) -> Option<Result<u64, String>> {
     let text = query_value(query, name)?;
@@ -19,4 +24,37 @@ fn number(query: Option<&str>, name: &str, max: u64) -> Option<Result<u64, Strin
         Ok(value) if value <= max => Ok(value),
         _ => Err(format!("{name} must be a whole number of at most {max}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::{Method, StatusCode};
+
+    use super::*;
+
+    #[test]
+    fn there_is_what_is_said_to_be_there() {
+        for line in RESOURCES.lines() {
+            let (kind, targets) = line.split_once(": ").unwrap();
+            for target in targets.split(' ') {
+                let target = target.replace('N', "400").replace("TEXT", "reason");
+                let (path, query) = match target.split_once('?') {
+                    Some((path, query)) => (path, Some(query)),
+                    None => (target.as_str(), None),
+                };
+                if kind == "requests" {
+                    let action = http::route(&Method::GET, path, query);
+                    let refused = matches!(
+                        action,
+                        http::HttpAction::NotFound | http::HttpAction::BadRequest(_)
+                    );
+                    assert!(!refused, "{target}: {action:?}");
+                } else {
+                    let action = webtransport::route(path, query);
+                    let absent = webtransport::WtAction::Reject(StatusCode::NOT_FOUND);
+                    assert_ne!(action, absent, "{target}");
+                }
+            }
+        }
+    }
 }

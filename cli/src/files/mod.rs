@@ -239,6 +239,16 @@ fn answer(found: FoundFile, method: &Method, asked: &HeaderMap) -> Plan {
     }
 }
 
+/// There is no place for one more open file.
+#[must_use]
+pub fn busy(method: &Method) -> Plan {
+    let mut plan = explain(StatusCode::SERVICE_UNAVAILABLE);
+    if *method == Method::HEAD {
+        plan.body = Body::Empty;
+    }
+    plan
+}
+
 /// A response whose body is its status in words.
 fn explain(status: StatusCode) -> Plan {
     let text = Bytes::from(format!("{status}\n"));
@@ -248,6 +258,11 @@ fn explain(status: StatusCode) -> Plan {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     fields.insert(header::CONTENT_LENGTH, text.len().into());
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4
+    // With Retry-After, as this passes.
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     Plan {
         status,
         fields,
@@ -278,7 +293,7 @@ fn status_of(error: &io::Error) -> StatusCode {
         // A loop of links has no stable kind yet.
         _ if error.raw_os_error() == Some(ELOOP) => StatusCode::NOT_FOUND,
         _ => {
-            if let Some(count) = UNREADABLE.occasion(std::time::Instant::now()) {
+            if let Some(count) = UNREADABLE.occasion() {
                 tracing::warn!(%error, count, "cannot read a file");
             }
             match error.raw_os_error() {

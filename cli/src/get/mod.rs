@@ -16,6 +16,7 @@ use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::progress::Progress;
 use crate::record::Recording;
+use crate::signals::Interrupt;
 use report::Report;
 
 /// Transfers under way at once.
@@ -40,7 +41,7 @@ pub async fn run(options: &Get, recording: &Recording, output: Output) -> Result
     let dialer = Dialer::new(&options.connect, recording, output)?;
     let jobs = options.urls.iter().enumerate().map(|(at, target)| Job {
         target: target.clone(),
-        file: options.output.get(at).cloned(),
+        file: options.output_of(at).cloned(),
     });
     let context = Arc::new(Context {
         options: options.clone(),
@@ -51,15 +52,22 @@ pub async fn run(options: &Get, recording: &Recording, output: Output) -> Result
         dialer,
         open: BTreeMap::new(),
     };
-    let exit = if options.output.is_empty() {
-        one_by_one(&context, &mut servers, jobs).await
-    } else {
-        all_at_once(&context, &mut servers, jobs).await
+    let mut interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
+    let dialer = servers.dialer.clone();
+    let work = async {
+        let exit = if options.output.is_empty() {
+            one_by_one(&context, &mut servers, jobs).await
+        } else {
+            all_at_once(&context, &mut servers, jobs).await
+        };
+        for client in servers.open.into_values().flatten() {
+            client.close().await;
+        }
+        Ok(exit)
     };
-    for client in servers.open.into_values().flatten() {
-        client.close().await;
-    }
-    Ok(exit)
+    let done = interrupt.or(work).await;
+    dialer.leave().await;
+    done
 }
 
 /// Standard output takes one body after the other.

@@ -194,9 +194,6 @@ async fn receive(
         }
         bar.add(chunk.len() as u64);
     }
-    if let Some(sink) = sink {
-        sink.finish().await?;
-    }
     report.received = bar.position();
     let trailers = body
         .recv_trailers()
@@ -206,7 +203,11 @@ async fn receive(
         show(context, String::new(), Some(trailers.fields()));
         report.trailers = Some(lines(trailers.fields()));
     }
-    Ok(())
+    // What has come to its end alone gets the name of a file.
+    match sink {
+        Some(sink) => sink.finish().await,
+        None => Ok(()),
+    }
 }
 
 fn show_head(context: &Context, head: &Response<()>) {

@@ -1,5 +1,6 @@
 //! `aqueduct probe`: what a server speaks, and why a session would be refused.
 
+mod certificate;
 mod dialects;
 mod report;
 
@@ -8,36 +9,43 @@ use aqueduct_tokio::protocol::error::RequestError;
 use aqueduct_tokio::protocol::webtransport::{ConnectRequest, OpenSessionError as Refusal};
 
 use crate::args::Probe;
+use crate::certificate::Claims;
 use crate::client::{Client, Dialer, closed};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context as _, Exit, Failure};
 use crate::identity::fingerprints;
 use crate::output::{Output, unprinted};
 use crate::record::Recording;
+use crate::signals::Interrupt;
+use certificate::Certificate;
 use report::{Attempt, Report};
 
 /// Connects, waits for the server's SETTINGS, tries a session, and tells all about it. A refused
-/// session is a result, not a failure.
+/// session is a result, not a failure. So is a certificate that is not trusted: the rest is told all
+/// the same, as nothing is sent that is anyone's secret, and the exit code says it.
 pub async fn run(options: &Probe, recording: &Recording, output: Output) -> Result<Exit, Failure> {
-    let client = Dialer::new(&options.connect, recording, output)?
+    let dialer = Dialer::new(&options.connect, recording, output)?
         .http(options.webtransport.config())
-        .dial(&options.url)
-        .await?;
-    let report = look(&client, options).await;
-    let report = match report {
-        Ok(report) => report,
-        Err(failure) => {
-            client.abandon().await;
-            return Err(failure);
-        }
+        .curious()?;
+    let mut interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
+    let work = async {
+        let client = dialer.dial(&options.url).await?;
+        let report = look(&client, &dialer, options).await?;
+        client.close().await;
+        Ok(report)
     };
-    client.close().await;
+    let report = interrupt.or(work).await;
+    dialer.leave().await;
+    let report = report?;
     output
         .result("probe", &report.to_text(), report.to_json())
         .map_err(unprinted)?;
-    Ok(Exit::Ok)
+    Ok(match report.certificate.objection {
+        Some(_) => Exit::Certificate,
+        None => Exit::Ok,
+    })
 }
 
-async fn look(client: &Client, options: &Probe) -> Result<Report, Failure> {
+async fn look(client: &Client, dialer: &Dialer, options: &Probe) -> Result<Report, Failure> {
     let connection = client.connection();
     let limit = options.connect.connect_timeout;
     let settings = tokio::time::timeout(limit, connection.settings())
@@ -51,7 +59,14 @@ async fn look(client: &Client, options: &Probe) -> Result<Report, Failure> {
         .map_err(|reason| closed(format!("no HTTP/3 SETTINGS from {}", options.url), &reason))?;
     let attempt = tokio::time::timeout(limit, attempt(client, options)).await;
     let certificates = connection.peer_certificates();
-    let leaf = certificates.first().map(fingerprints).transpose()?;
+    let leaf = certificates.first();
+    let certificate = Certificate {
+        count: certificates.len(),
+        fingerprints: leaf.map(fingerprints).transpose()?,
+        claims: leaf.and_then(Claims::of),
+        judged: !options.connect.insecure,
+        objection: dialer.verdict().objection(),
+    };
     Ok(Report {
         target: options.url.clone(),
         address: client.address(),
@@ -60,8 +75,7 @@ async fn look(client: &Client, options: &Probe) -> Result<Report, Failure> {
         alpn: connection
             .alpn()
             .map(|alpn| String::from_utf8_lossy(&alpn).into_owned()),
-        certificates: certificates.len(),
-        fingerprints: leaf,
+        certificate,
         parameters: connection.peer_parameters(),
         settings,
         attempt: attempt.unwrap_or(Attempt::Unanswered),

@@ -12,9 +12,9 @@ use aqueduct_tokio::protocol::webtransport::dialect::Negotiated;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::certificate::Certificate;
 use super::dialects::announced;
 use crate::args::Target;
-use crate::identity::Fingerprints;
 use crate::units;
 
 /// What became of the attempt to open a session.
@@ -44,8 +44,7 @@ pub(super) struct Report {
     pub(super) handshake: Duration,
     pub(super) rtt: Duration,
     pub(super) alpn: Option<String>,
-    pub(super) certificates: usize,
-    pub(super) fingerprints: Option<Fingerprints>,
+    pub(super) certificate: Certificate,
     pub(super) parameters: Option<PeerParameters>,
     pub(super) settings: Settings,
     pub(super) attempt: Attempt,
@@ -127,15 +126,8 @@ impl Report {
             "ALPN",
             &escaped(self.alpn.as_deref().unwrap_or("none")).to_string(),
         );
-        if let Some(prints) = &self.fingerprints {
-            let more = match self.certificates {
-                1 => String::new(),
-                count => format!(" (the first of {count})"),
-            };
-            line(
-                "certificate",
-                &format!("SHA-256 {}{more}", prints.certificate.to_hex()),
-            );
+        for (name, value) in self.certificate.lines() {
+            line(name, &value);
         }
         line("WebTransport", &self.dialects());
         line("session", &self.attempt.to_text());
@@ -201,15 +193,17 @@ impl Report {
         let dialects: Vec<_> = announced(&self.settings)
             .map(|dialect| dialect.drafts)
             .collect();
+        let prints = self.certificate.fingerprints;
         json!({
             "url": self.target.to_string(),
             "address": self.address.to_string(),
             "handshake_ms": self.handshake.as_secs_f64() * 1e3,
             "rtt_ms": self.rtt.as_secs_f64() * 1e3,
             "alpn": self.alpn,
-            "certificates": self.certificates,
-            "sha256": self.fingerprints.map(|prints| prints.certificate.to_hex()),
-            "spki_sha256_base64": self.fingerprints.map(|prints| prints.spki.to_base64()),
+            "certificates": self.certificate.count,
+            "sha256": prints.map(|prints| prints.certificate.to_hex()),
+            "spki_sha256_base64": prints.map(|prints| prints.spki.to_base64()),
+            "certificate": self.certificate.to_json(),
             "transport_parameters": parameters,
             "settings": settings,
             "webtransport_drafts": dialects,

@@ -1,5 +1,7 @@
 //! What the answers to requests are made of.
 
+use std::time::SystemTime;
+
 use aqueduct_tokio::ServerRequest;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
@@ -40,8 +42,14 @@ pub(super) async fn explain(
     Ok(stream.finish()?)
 }
 
-/// A response head.
-pub(super) fn response(status: StatusCode, fields: HeaderMap) -> Response<()> {
+/// A response head. Whatever the server answers is made of one.
+//= https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1
+// An origin server with a clock must say when it answered.
+pub(super) fn response(status: StatusCode, mut fields: HeaderMap) -> Response<()> {
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    if let Ok(now) = HeaderValue::try_from(now) {
+        fields.insert(header::DATE, now);
+    }
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.headers_mut() = fields;

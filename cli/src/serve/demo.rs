@@ -26,8 +26,8 @@ pub(super) async fn run(
     let method = head.method();
     match action {
         HttpAction::Page => {
-            let head = response(StatusCode::OK, page.fields().clone());
-            body(stream, method, head, page.html()).await
+            let (fields, html) = page.content();
+            body(stream, method, response(StatusCode::OK, fields), html).await
         }
         HttpAction::Bytes(len) => pattern(stream, method, len).await,
         HttpAction::Echo => echo(head, stream).await,

@@ -1,13 +1,11 @@
 //! Requests for files.
 
-use std::time::Instant;
-
 use aqueduct_tokio::ServerRequest;
-use http::{Method, Request, StatusCode, header};
+use http::Request;
 
-use super::answer::{Unanswered, explain, response};
+use super::answer::{Unanswered, response};
 use crate::chunks::Source;
-use crate::files::{Body, Root, Share};
+use crate::files::{Body, Root, Share, busy};
 use crate::throttle::Throttle;
 
 /// Requests that found no place, of all clients.
@@ -21,22 +19,25 @@ pub(super) async fn run(
     head: Request<()>,
     mut stream: ServerRequest,
 ) -> Result<(), Unanswered> {
-    let method = head.method().clone();
-    let Some(place) = share.take() else {
-        if let Some(count) = REFUSED.occasion(Instant::now()) {
-            tracing::warn!(count, "requests for files were refused: too many are open");
+    let (plan, place) = match share.take() {
+        Some(place) => {
+            // Disks may be slow: the plan is made where waiting for them blocks nobody. The place
+            // goes with it, so that it is taken until the file is closed, also when nobody waits
+            // for the answer any more.
+            tokio::task::spawn_blocking(move || {
+                let uri = head.uri();
+                let plan = root.plan(head.method(), uri.path(), uri.query(), head.headers());
+                (plan, Some(place))
+            })
+            .await?
         }
-        return busy(stream, &method).await;
+        None => {
+            if let Some(count) = REFUSED.occasion() {
+                tracing::warn!(count, "requests for files were refused: too many are open");
+            }
+            (busy(head.method()), None)
+        }
     };
-    // Disks may be slow: the plan is made where waiting for them blocks nobody.
-    let plan = tokio::task::spawn_blocking(move || {
-        let uri = head.uri();
-        root.plan(head.method(), uri.path(), uri.query(), head.headers())
-    })
-    .await?;
-    if plan.status == StatusCode::SERVICE_UNAVAILABLE {
-        return busy(stream, &method).await;
-    }
     let head = response(plan.status, plan.fields);
     match plan.body {
         Body::Empty => stream.send.send_empty(head)?,
@@ -57,12 +58,4 @@ pub(super) async fn run(
         }
     }
     Ok(())
-}
-
-//= https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4
-// With Retry-After, as this passes.
-async fn busy(stream: ServerRequest, method: &Method) -> Result<(), Unanswered> {
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let later = Some((header::RETRY_AFTER, "1"));
-    explain(stream, method, status, &status.to_string(), later).await
 }

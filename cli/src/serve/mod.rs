@@ -5,32 +5,41 @@ mod connection;
 mod demo;
 mod events;
 mod files;
+mod identities;
 mod origin;
 mod ready;
+mod reset_key;
 mod server;
 mod session;
+mod shutdown;
 
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aqueduct_tokio::protocol::code::Code;
-use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::args::{Runtime, Serve};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::files::{Places, Root};
-use crate::identity::Identity;
+use crate::identity::{Fingerprints, Identity};
 use crate::output::{Output, unprinted};
 use crate::page::{self, Page};
 use crate::record::Recording;
-use crate::signals::Signals;
-use crate::{tls, units};
+use crate::signals::{Signal, Signals};
+use crate::tls::{self, Certificates};
+use crate::units;
 use events::Events;
 use origin::Origins;
 use server::Server;
+use shutdown::Shutdown;
 
+/// How long clients have to see that their sessions were closed.
+const LAST_SESSIONS: Duration = Duration::from_millis(300);
 /// How long the last packets may take to leave after everything is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -49,6 +58,8 @@ struct Site {
     protocols: Vec<String>,
     /// How long a drain may take.
     drain: Duration,
+    /// When sessions end, if they have not ended by themselves.
+    shutdown: Shutdown,
     events: Events,
 }
 
@@ -56,12 +67,12 @@ struct Site {
 pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Result<Exit, Failure> {
     // From here on a signal drains, also while the server is being set up.
     let mut signals = Signals::listen().doing(|| "cannot listen for signals".to_owned())?;
-    let identity = identity(options)?;
+    let mut certificates = Served::load(options)?;
     let root = options.root.as_deref().map(|folder| {
         Root::open(folder).doing(|| format!("cannot serve files from `{}`", folder.display()))
     });
     let root = root.transpose()?;
-    let endpoint = endpoint(options, &identity, recording)?;
+    let endpoint = endpoint(options, &certificates.tls, recording)?;
     let listener = match options.page {
         Some(address) => {
             let bound = TcpListener::bind(address).await;
@@ -69,22 +80,18 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         }
         None => None,
     };
+    let page_at = listener.as_ref().and_then(|it| it.local_addr().ok());
     // Before the line that says so: scripts read the file when they see the line.
-    if let Some(path) = &options.cert_out {
-        identity.write_pem(path)?;
-    }
-    let facts = ready::Facts {
-        listening: endpoint.local_addr(),
-        page: listener
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-        fingerprints: identity.fingerprints(),
-        self_signed: options.cert.is_none(),
+    certificates.publish(options)?;
+    let facts = certificates.facts(endpoint.local_addr(), page_at);
+    let pages = Pages {
+        h3: Page::new(&facts.for_h3()),
+        http: Page::new(&facts.for_http()),
     };
     let site = Arc::new(Site {
         root,
         places: Places::of_process(),
-        demo: options.demo_enabled().then(|| facts.page_for_h3()),
+        demo: options.demo_enabled().then(|| pages.h3.clone()),
         origins: Origins::new(
             options
                 .allow_origin
@@ -94,23 +101,34 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         ),
         protocols: options.webtransport.protocols.clone(),
         drain: options.drain_timeout,
+        shutdown: Shutdown::new(),
         events: Events::new(output),
     });
     let (stop_page, page_stopped) = oneshot::channel::<()>();
     let page = listener.map(|listener| {
-        let page = facts.page_for_http();
+        let page = pages.http.clone();
         tokio::spawn(page::serve(listener, page, async {
             // Dropping the sender is the signal.
             let _ = page_stopped.await;
         }))
     });
+    identities::warn(&certificates.identities, options.page.is_some(), output);
     facts.print(output).map_err(unprinted)?;
+    if options.demo_enabled() {
+        output.remark(crate::demo::RESOURCES);
+    }
 
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        // It ends only when the socket failed.
-        () = accept(&endpoint, &site) => {
-            return Err(Failure::new(Exit::Failure, "the UDP socket failed (-v tells more)"));
+    let mut accepting = pin!(accept(&endpoint, &site));
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Hangup => certificates.reload(options, &pages, facts, output),
+                signal => break signal,
+            },
+            // It ends only when the socket failed.
+            () = &mut accepting => {
+                return Err(Failure::new(Exit::Failure, "the UDP socket failed (-v tells more)"));
+            }
         }
     };
     let limit = units::duration(options.drain_timeout);
@@ -118,21 +136,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         "{signal}: finishing within {limit}; again to stop at once"
     ));
     drop(stop_page);
-    endpoint.drain(options.drain_timeout);
-    let drained = tokio::select! {
-        () = endpoint.wait_idle() => true,
-        _ = signals.next() => false,
-        () = tokio::time::sleep(options.drain_timeout) => false,
-    };
-    if !drained {
-        endpoint.close(Code::H3_NO_ERROR, "shutting down");
-        if tokio::time::timeout(LAST_WORDS, endpoint.wait_idle())
-            .await
-            .is_err()
-        {
-            tracing::debug!("some connections did not end in time");
-        }
-    }
+    drain(&endpoint, &site, &mut signals).await;
     if let Some(page) = page {
         page.await
             .doing(|| "the page's server broke down".to_owned())?;
@@ -140,16 +144,108 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
     Ok(Exit::Ok)
 }
 
-fn identity(options: &Serve) -> Result<Identity, Failure> {
-    match (&options.cert, &options.key) {
-        (Some(cert), Some(key)) => Identity::load(cert, key),
-        _ => Identity::self_signed(SystemTime::now()),
+/// Lets work finish, then closes what is left: first its sessions, in words that their clients see,
+/// then its connections.
+async fn drain(endpoint: &Server, site: &Site, signals: &mut Signals) {
+    // What the core would close at the deadline is closed from here, a moment before.
+    endpoint.drain(site.drain + LAST_WORDS);
+    let again = async { while signals.next().await == Signal::Hangup {} };
+    let drained = tokio::select! {
+        () = endpoint.wait_idle() => true,
+        () = again => false,
+        () = tokio::time::sleep(site.drain) => false,
+    };
+    if drained {
+        return;
+    }
+    site.shutdown.tell();
+    let told = tokio::time::timeout(LAST_SESSIONS, endpoint.wait_idle());
+    if told.await.is_ok() {
+        return;
+    }
+    endpoint.close(Code::H3_NO_ERROR, "shutting down");
+    if tokio::time::timeout(LAST_WORDS, endpoint.wait_idle())
+        .await
+        .is_err()
+    {
+        tracing::debug!("some connections did not end in time");
+    }
+}
+
+/// The demonstration's page, as it is sent.
+struct Pages {
+    h3: Page,
+    http: Page,
+}
+
+/// The certificates in use.
+struct Served {
+    identities: Vec<Identity>,
+    tls: Certificates,
+}
+
+impl Served {
+    fn load(options: &Serve) -> Result<Self, Failure> {
+        let identities = identities::load(options)?;
+        let tls = Certificates::new(&identities)?;
+        Ok(Self { identities, tls })
+    }
+
+    fn publish(&self, options: &Serve) -> Result<(), Failure> {
+        match &options.cert_out {
+            Some(path) => identities::write(&self.identities, path),
+            None => Ok(()),
+        }
+    }
+
+    fn facts(&self, listening: SocketAddr, page: Option<SocketAddr>) -> ready::Facts {
+        ready::Facts {
+            listening,
+            page,
+            fingerprints: self.fingerprints(),
+            by_hash: identities::unfit_for_browsers(&self.identities).is_empty(),
+        }
+    }
+
+    /// Of the first.
+    fn fingerprints(&self) -> Fingerprints {
+        // Loading makes at least one.
+        let first = self.identities.first().map(Identity::fingerprints);
+        first.expect("there is one")
+    }
+
+    /// Reads the files again, or makes a new certificate where there are none. Connections that are
+    /// open stay as they are. If anything is wrong with the new ones, the old ones stay in use.
+    fn reload(&mut self, options: &Serve, pages: &Pages, facts: ready::Facts, output: Output) {
+        let loaded = identities::load(options).and_then(|identities| {
+            self.tls.replace(&identities)?;
+            Ok(identities)
+        });
+        match loaded {
+            Ok(identities) => self.identities = identities,
+            Err(failure) => {
+                output.warning(&format!("the certificates stay as they were: {failure}"));
+                return;
+            }
+        }
+        if let Err(failure) = self.publish(options) {
+            output.warning(&failure.to_string());
+        }
+        let facts = self.facts(facts.listening, facts.page);
+        pages.h3.replace(&facts.for_h3());
+        pages.http.replace(&facts.for_http());
+        identities::warn(&self.identities, options.page.is_some(), output);
+        let print = self.fingerprints().certificate;
+        let text = format!("certificates read again, SHA-256 {}", print.to_hex());
+        let fields = serde_json::json!({ "sha256": print.to_hex() });
+        // A reader that has gone away is no reason to stop serving.
+        let _ = output.result("reloaded", &text, fields);
     }
 }
 
 fn endpoint(
     options: &Serve,
-    identity: &Identity,
+    certificates: &Certificates,
     recording: &Recording,
 ) -> Result<Server, Failure> {
     if options.workers > 1 && options.runtime != Runtime::Tokio {
@@ -157,16 +253,21 @@ fn endpoint(
         return Err(Failure::new(Exit::Usage, why));
     }
     let doing = || format!("cannot listen on {}", options.listen);
-    let tls = Arc::new(tls::server_config(identity)?);
+    let tls = Arc::new(tls::server_config(certificates)?);
     let mut http = options.webtransport.config();
     // `/headers` shows them as they came.
     http.field_lines = options.demo_enabled();
-    let config = EndpointConfig::server(tls, http).doing(doing)?;
+    let mut transport = TransportSettings::default();
+    transport.idle_timeout = Some(options.idle_timeout);
+    transport.keep_alive = options.keep_alive;
+    let mut config = EndpointConfig::server(tls, http)
+        .and_then(|config| config.transport(transport))
+        .doing(doing)?;
+    if let Some(path) = &options.reset_key {
+        config = config.reset_key(reset_key::read(path)?).doing(doing)?;
+    }
     #[cfg(feature = "qlog")]
-    let config = match &options.qlog {
-        Some(folder) => config.qlog(crate::qlog::factory(folder, options.qlog_limit)?),
-        None => config,
-    };
+    let config = crate::qlog::Traces::begin(&options.qlog)?.of(config);
     Server::bind(options, recording.of(config)).doing(doing)
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::identity::Fingerprints;
 use crate::output::Output;
-use crate::page::{Page, Server};
+use crate::page::Server;
 
 /// Where a demonstration session echoes.
 const ECHO: &str = "/echo";
@@ -18,7 +18,8 @@ pub(super) struct Facts {
     pub(super) listening: SocketAddr,
     pub(super) page: Option<SocketAddr>,
     pub(super) fingerprints: Fingerprints,
-    pub(super) self_signed: bool,
+    /// Whether browsers take the certificate by its hash.
+    pub(super) by_hash: bool,
 }
 
 impl Facts {
@@ -73,27 +74,27 @@ impl Facts {
             .chain(by_name.map(|address| format!("http://localhost:{}", address.port())))
     }
 
-    /// The page as sent over plain HTTP, from another port: it names the server.
-    pub(super) fn page_for_http(&self) -> Page {
+    /// Of the page as sent over plain HTTP, from another port: it names the server.
+    pub(super) fn for_http(&self) -> Server {
         let host = match reachable(self.listening).ip() {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        self.page(Some(host))
+        self.server(Some(host))
     }
 
-    /// The page as sent over HTTP/3, from the server itself.
-    pub(super) fn page_for_h3(&self) -> Page {
-        self.page(None)
+    /// Of the page as sent over HTTP/3, from the server itself.
+    pub(super) fn for_h3(&self) -> Server {
+        self.server(None)
     }
 
-    fn page(&self, host: Option<String>) -> Page {
-        Page::new(&Server {
+    fn server(&self, host: Option<String>) -> Server {
+        Server {
             host,
             port: self.listening.port(),
             path: ECHO,
-            certificate: self.self_signed.then_some(self.fingerprints.certificate),
-        })
+            certificate: self.by_hash.then_some(self.fingerprints.certificate),
+        }
     }
 }
 
@@ -121,7 +122,7 @@ mod tests {
                 certificate: digest,
                 spki: digest,
             },
-            self_signed: true,
+            by_hash: true,
         }
     }
 

@@ -8,11 +8,11 @@ use aqueduct_tokio::protocol::webtransport::ConnectAnswer;
 use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{Connection, RecvStream, SendStream, Session, SessionRequest};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::task::JoinSet;
 
 use super::Site;
-use super::answer::Unanswered;
+use super::answer::{Unanswered, response};
 use super::events::Events;
 use crate::demo::pattern::CHUNK;
 use crate::demo::webtransport::{WtAction, route};
@@ -24,6 +24,9 @@ const BETWEEN_HALVES: Duration = Duration::from_millis(50);
 /// A client that gives up a stream resets one half and stops the other, in either order: this is how
 /// long the second is waited for, to tell it too.
 const OTHER_HALF: Duration = Duration::from_secs(1);
+
+/// What sessions are told that end with the server.
+const SHUTDOWN: &str = "the server is shutting down";
 
 /// Answers the request for a session, and does what its path asks for until it ends.
 pub(super) async fn run(request: SessionRequest, connection: Connection, site: Arc<Site>) {
@@ -52,29 +55,47 @@ async fn act(
 ) -> Result<(), Unanswered> {
     if let WtAction::Reject(status) = action {
         site.events.session_rejected(&request, status);
-        return Ok(request.reject(status)?);
+        let answer = response(status, HeaderMap::new()).map(|()| Bytes::new());
+        return Ok(request.reject_with(answer)?);
     }
     let ours = |name: &&String| request.protocols().contains(name);
-    let mut answer = ConnectAnswer::new();
+    let fields = response(StatusCode::OK, HeaderMap::new())
+        .into_parts()
+        .0
+        .headers;
+    let mut answer = ConnectAnswer::new().headers(fields);
     answer.protocol = site.protocols.iter().find(ours).cloned();
     let session = request.accept_with(answer)?;
     site.events.session_opened(&session);
+    let close = tokio::select! {
+        close = live(&session, action, connection, site) => close?,
+        () = site.shutdown.came() => {
+            // It may have ended just now.
+            let _ = session.close(0, SHUTDOWN);
+            session.closed().await
+        }
+    };
+    site.events.session_closed(&close);
+    Ok(())
+}
+
+/// What the session is for, until it ends.
+async fn live(
+    session: &Session,
+    action: WtAction,
+    connection: &Connection,
+    site: &Site,
+) -> Result<SessionClose, Unanswered> {
     match action {
         WtAction::Echo | WtAction::Reject(_) => {}
-        WtAction::Push => push(&session).await,
+        WtAction::Push => push(session).await,
         WtAction::Close { code, reason } => session.close(code, &reason)?,
         WtAction::Drain => session.drain()?,
         WtAction::Goaway => connection.drain(site.drain),
-        WtAction::Reset(code) => {
-            let close = reset(&session, code).await;
-            site.events.session_closed(&close);
-            return Ok(());
-        }
+        WtAction::Reset(code) => return Ok(reset(session, code).await),
     }
     // Whatever else a session shows, it echoes.
-    let close = echo(&session, site.events).await;
-    site.events.session_closed(&close);
-    Ok(())
+    Ok(echo(session, site.events).await)
 }
 
 /// Opens one stream of each kind with some bytes, and sends a datagram.

@@ -6,18 +6,24 @@
 //! A client trusts the root certificates of the system, read by `rustls-native-certs`: the same
 //! verifier then runs on every platform with the provider given here, and `SSL_CERT_FILE` works.
 
+mod certificates;
+mod verdict;
 mod verify;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
 
 use crate::exit::{Exit, Failure};
-use crate::identity::{Identity, Sha256Digest, load_certificates};
+use crate::identity::{Sha256Digest, load_certificates};
+use verify::{Believed, Judge};
+
+pub use certificates::Certificates;
+pub use verdict::{Objection, Verdict};
 
 /// The ALPN identifier of HTTP/3 (RFC 9114 section 3.1).
 pub const ALPN_H3: &[u8] = b"h3";
@@ -28,13 +34,23 @@ pub enum Trust {
     /// The root certificates of the system.
     #[default]
     System,
-    /// Only the root certificates of this PEM file.
+    /// Only the root certificates of this PEM file, and servers that show one of them.
     CaFile(PathBuf),
     /// Exactly the certificates with these SHA-256 digests; neither names nor dates are looked at,
     /// since the digest already says which certificate is meant.
     Pins(Vec<Sha256Digest>),
     /// Anyone.
     Insecure,
+}
+
+impl fmt::Display for Trust {
+    /// What an issuer would have to be among.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaFile(path) => write!(f, "those of `{}`", path.display()),
+            _ => f.write_str("the roots of this system"),
+        }
+    }
 }
 
 /// The cryptography of this build.
@@ -48,41 +64,55 @@ pub fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A server's configuration: TLS 1.3, ALPN `h3`, no client certificates, `SSLKEYLOGFILE` honoured.
-/// Fails when the key does not belong to the certificate.
-pub fn server_config(identity: &Identity) -> Result<ServerConfig, Failure> {
+pub fn server_config(certificates: &Certificates) -> Result<ServerConfig, Failure> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(no_tls13)?
         .with_no_client_auth()
-        .with_single_cert(identity.chain().to_vec(), identity.key())
-        .map_err(|error| {
-            let what = "the certificate and its key cannot be used together";
-            Failure::because(Exit::Certificate, what, error)
-        })?;
+        .with_cert_resolver(Arc::new(certificates.clone()));
     config.alpn_protocols = vec![ALPN_H3.to_vec()];
     config.key_log = Arc::new(KeyLogFile::new());
     Ok(config)
 }
 
 /// A client's configuration: TLS 1.3, ALPN `h3`, `SSLKEYLOGFILE` honoured. Reads the system's
-/// certificates or the file named, as `trust` says.
-pub fn client_config(trust: &Trust) -> Result<ClientConfig, Failure> {
-    let mut config = ClientConfig::builder_with_provider(provider())
+/// certificates or the file named, as `trust` says. What is objected to in a server's certificate
+/// is left in `verdict`.
+pub fn client_config(trust: &Trust, verdict: &Verdict) -> Result<ClientConfig, Failure> {
+    client(trust, verdict, false)
+}
+
+/// The same, but an objection is left in `verdict` and no more.
+pub fn curious_config(trust: &Trust, verdict: &Verdict) -> Result<ClientConfig, Failure> {
+    client(trust, verdict, true)
+}
+
+fn client(trust: &Trust, verdict: &Verdict, lenient: bool) -> Result<ClientConfig, Failure> {
+    let provider = provider();
+    let judge = Judge::new(
+        believed(trust)?,
+        trust.clone(),
+        &provider,
+        verdict.clone(),
+        lenient,
+    );
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(no_tls13)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier(trust)?)
+        .with_custom_certificate_verifier(Arc::new(judge))
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN_H3.to_vec()];
     config.key_log = Arc::new(KeyLogFile::new());
     Ok(config)
 }
 
-fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+fn believed(trust: &Trust) -> Result<Believed, Failure> {
     let mut roots = RootCertStore::empty();
+    let mut named = Vec::new();
     match trust {
-        Trust::Pins(pins) => return Ok(Arc::new(verify::Pinned::new(pins.clone(), &provider()))),
-        Trust::Insecure => return Ok(Arc::new(verify::Anyone::new(&provider()))),
+        Trust::Pins(pins) => return Ok(Believed::Pins(pins.clone())),
+        Trust::Insecure => return Ok(Believed::Anyone),
         Trust::System => {
             let found = rustls_native_certs::load_native_certs();
             for error in found.errors {
@@ -98,22 +128,25 @@ fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
             }
         }
         Trust::CaFile(path) => {
-            for certificate in load_certificates(path)? {
-                roots.add(certificate).map_err(|error| {
-                    let what = format!("`{}` holds an unusable root", path.display());
-                    Failure::because(Exit::Certificate, what, error)
+            named = load_certificates(path)?;
+            for (at, certificate) in (1..).zip(&named) {
+                roots.add(certificate.clone()).map_err(|_| {
+                    let path = path.display();
+                    let what = format!("certificate {at} of `{path}` is not X.509 version 3");
+                    Failure::new(Exit::Certificate, what)
                 })?;
             }
         }
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider()).build();
-    Ok(verifier.map_err(|error: VerifierBuilderError| {
+    let chains = verifier.map_err(|error: VerifierBuilderError| {
         Failure::because(
             Exit::Certificate,
             "the root certificates cannot be used",
             error,
         )
-    })?)
+    })?;
+    Ok(Believed::Roots { chains, named })
 }
 
 fn no_tls13(error: rustls::Error) -> Failure {

@@ -5,6 +5,7 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, ServerConnection};
 
 use super::*;
+use crate::identity::Identity;
 
 /// Runs a TLS handshake in memory; answers the client's error, if any.
 fn handshake(server: ServerConfig, client: ClientConfig, name: &str) -> Result<(), rustls::Error> {
@@ -37,6 +38,22 @@ fn handshake(server: ServerConfig, client: ClientConfig, name: &str) -> Result<(
     Ok(())
 }
 
+fn serving(identity: &Identity) -> ServerConfig {
+    server_config(&Certificates::new(std::slice::from_ref(identity)).unwrap()).unwrap()
+}
+
+fn trusting(trust: &Trust) -> ClientConfig {
+    client_config(trust, &Verdict::default()).unwrap()
+}
+
+/// What is said of a server with this identity by a client with this trust.
+fn said(server: &Identity, trust: &Trust, name: &str) -> Objection {
+    let verdict = Verdict::default();
+    let client = client_config(trust, &verdict).unwrap();
+    handshake(serving(server), client, name).unwrap_err();
+    verdict.objection().unwrap()
+}
+
 fn identity() -> Identity {
     Identity::self_signed(SystemTime::now()).unwrap()
 }
@@ -46,14 +63,16 @@ fn a_pin_accepts_its_certificate_under_any_name_and_no_other() {
     let ours = identity();
     let pin = ours.fingerprints().certificate;
     let trust = Trust::Pins(vec![identity().fingerprints().certificate, pin]);
-    let client = client_config(&trust).unwrap();
-    let server = server_config(&ours).unwrap();
+    let client = trusting(&trust);
+    let server = serving(&ours);
     handshake(server.clone(), client, "elsewhere.example").unwrap();
 
     let trust = Trust::Pins(vec![identity().fingerprints().certificate]);
-    let error = handshake(server, client_config(&trust).unwrap(), "localhost").unwrap_err();
     let seen = ours.fingerprints().certificate.to_hex();
-    assert!(error.to_string().contains(&seen), "{error}");
+    assert_eq!(
+        said(&ours, &trust, "localhost").why,
+        format!("its SHA-256 is {seen}, not the one asked for")
+    );
 }
 
 #[test]
@@ -78,13 +97,13 @@ fn a_pin_is_no_use_without_the_private_key() {
             Some(Arc::clone(&self.0))
         }
     }
-    let mut server = server_config(&thief).unwrap();
+    let mut server = serving(&thief);
     server.cert_resolver = Arc::new(Always(Arc::new(stolen)));
     for trust in [
         Trust::Pins(vec![ours.fingerprints().certificate]),
         Trust::Insecure,
     ] {
-        let client = client_config(&trust).unwrap();
+        let client = trusting(&trust);
         let error = handshake(server.clone(), client, "localhost").unwrap_err();
         assert_eq!(error, CertificateError::BadSignature.into(), "{trust:?}");
     }
@@ -96,8 +115,8 @@ fn a_ca_file_makes_a_certificate_trusted_for_its_names_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.pem");
     ours.write_pem(&path).unwrap();
-    let server = server_config(&ours).unwrap();
-    let client = client_config(&Trust::CaFile(path.clone())).unwrap();
+    let server = serving(&ours);
+    let client = trusting(&Trust::CaFile(path.clone()));
     for name in ["localhost", "127.0.0.1", "::1"] {
         handshake(server.clone(), client.clone(), name).unwrap();
     }
@@ -111,7 +130,7 @@ fn a_ca_file_makes_a_certificate_trusted_for_its_names_only() {
     );
 
     fs::write(&path, identity().to_pem()).unwrap();
-    let client = client_config(&Trust::CaFile(path)).unwrap();
+    let client = trusting(&Trust::CaFile(path));
     let error = handshake(server, client, "localhost").unwrap_err();
     assert!(
         matches!(error, rustls::Error::InvalidCertificate(_)),
@@ -121,8 +140,8 @@ fn a_ca_file_makes_a_certificate_trusted_for_its_names_only() {
 
 #[test]
 fn insecure_accepts_anyone_and_other_alpn_is_refused() {
-    let server = server_config(&identity()).unwrap();
-    let mut client = client_config(&Trust::Insecure).unwrap();
+    let server = serving(&identity());
+    let mut client = trusting(&Trust::Insecure);
     handshake(server.clone(), client.clone(), "anything.example").unwrap();
     client.alpn_protocols = vec![b"hq-interop".to_vec()];
     let error = handshake(server, client, "anything.example").unwrap_err();
@@ -143,7 +162,120 @@ fn a_key_of_another_certificate_is_refused_at_start() {
     identity().write_pem(&cert).unwrap();
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     fs::write(&key, pair.serialize_pem()).unwrap();
-    let error = server_config(&Identity::load(&cert, &key).unwrap()).unwrap_err();
+    let error = Certificates::new(&[Identity::load(&cert, &key).unwrap()]).unwrap_err();
     assert_eq!(error.exit(), Exit::Certificate);
     assert!(error.to_string().contains("together"), "{error}");
+}
+
+/// What `openssl req -x509` makes: an authority that signs itself.
+fn as_openssl_makes(names: &[&str], days: std::ops::Range<i32>) -> Identity {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let now = SystemTime::now();
+    let day = std::time::Duration::from_secs(86_400);
+    let at = |days: i32| match u32::try_from(days) {
+        Ok(ahead) => now + ahead * day,
+        Err(_) => now - days.unsigned_abs() * day,
+    };
+    params.not_before = at(days.start).into();
+    params.not_after = at(days.end).into();
+    fs::write(&cert, params.self_signed(&pair).unwrap().pem()).unwrap();
+    fs::write(&key, pair.serialize_pem()).unwrap();
+    Identity::load(&cert, &key).unwrap()
+}
+
+#[test]
+fn an_authority_that_is_the_server_itself_is_trusted_when_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let trust = Trust::CaFile(path.clone());
+    let ours = as_openssl_makes(&["localhost"], -1..30);
+    ours.write_pem(&path).unwrap();
+    handshake(serving(&ours), trusting(&trust), "localhost").unwrap();
+    let elsewhere = said(&ours, &trust, "elsewhere.example");
+    assert_eq!(
+        elsewhere.why,
+        "it is for localhost, not for elsewhere.example"
+    );
+
+    // One without names is what it is under any.
+    let nameless = as_openssl_makes(&[], -1..30);
+    nameless.write_pem(&path).unwrap();
+    let server = serving(&nameless);
+    handshake(server, trusting(&trust), "127.0.0.1").unwrap();
+
+    let over = as_openssl_makes(&["localhost"], -9..-1);
+    over.write_pem(&path).unwrap();
+    let over = said(&over, &trust, "localhost").why;
+    assert!(over.starts_with("it expired on 2"), "{over}");
+}
+
+#[test]
+fn objections_are_words_with_an_option_that_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    let trust = Trust::CaFile(path.clone());
+    let other = as_openssl_makes(&["other.example"], -1..30);
+    other.write_pem(&path).unwrap();
+    let ours = as_openssl_makes(&["localhost"], -1..30);
+    let digest = ours.fingerprints().certificate.to_hex();
+    for (server, why) in [
+        (
+            &ours,
+            "it is an authority's own, as `openssl req -x509` makes them",
+        ),
+        (&identity(), "it is self-signed"),
+    ] {
+        let Objection { why: told, help } = said(server, &trust, "localhost");
+        assert_eq!(told, why);
+        assert!(
+            help.starts_with("--cacert FILE with this certificate"),
+            "{help}"
+        );
+    }
+    let Objection { help, .. } = said(&ours, &trust, "localhost");
+    assert!(help.ends_with(&format!("--cert-hash {digest}")), "{help}");
+}
+
+#[test]
+fn a_curious_client_goes_on_and_knows_what_is_wrong() {
+    let ours = identity();
+    let verdict = Verdict::default();
+    let pins = Trust::Pins(vec![Sha256Digest::of(b"")]);
+    let client = curious_config(&pins, &verdict).unwrap();
+    handshake(serving(&ours), client, "localhost").unwrap();
+    assert!(
+        verdict
+            .objection()
+            .unwrap()
+            .why
+            .starts_with("its SHA-256 is ")
+    );
+}
+
+#[test]
+fn a_certificate_is_chosen_by_name_and_may_be_replaced() {
+    let names = ["a.example", "*.b.example"];
+    let identities = names.map(|name| as_openssl_makes(&[name], -1..5));
+    let certificates = Certificates::new(&identities).unwrap();
+    let server = server_config(&certificates).unwrap();
+    let pin = |at: usize| Trust::Pins(vec![identities[at].fingerprints().certificate]);
+    for (name, at) in [
+        ("a.example", 0),
+        ("x.b.example", 1),
+        ("c.example", 0),
+        ("127.0.0.1", 0),
+    ] {
+        handshake(server.clone(), trusting(&pin(at)), name).unwrap();
+    }
+
+    let other = as_openssl_makes(&["a.example"], -1..5);
+    let trust = Trust::Pins(vec![other.fingerprints().certificate]);
+    certificates.replace(&[other]).unwrap();
+    handshake(server.clone(), trusting(&trust), "a.example").unwrap();
+    handshake(server, trusting(&pin(0)), "a.example").unwrap_err();
 }

@@ -1,7 +1,8 @@
-//! `aqueduct wt`: a WebTransport session, and what is checked or measured in it.
+//! `aqueduct wt`: a WebTransport session, and what is checked, measured or said in it.
 
 mod echo;
 mod ping;
+mod talk;
 mod throughput;
 
 use aqueduct_tokio::Session;
@@ -10,37 +11,52 @@ use serde_json::json;
 
 use crate::args::{Target, Wt, WtCommand, WtEcho};
 use crate::client::{Client, Dialer, session_failed};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::record::Recording;
+use crate::signals::Interrupt;
 
 /// Opens the session and does what was asked for.
 pub async fn run(options: &Wt, recording: &Recording, output: Output) -> Result<Exit, Failure> {
     let dialer =
         Dialer::new(&options.connect, recording, output)?.http(options.webtransport.config());
-    let client = dialer.dial(&options.url).await?;
+    let interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
+    let done = visit(&dialer, options, output, interrupt).await;
+    dialer.leave().await;
+    done.map(|()| Exit::Ok)
+}
+
+/// Connects, does what was asked for, and takes its leave.
+async fn visit(
+    dialer: &Dialer,
+    options: &Wt,
+    output: Output,
+    mut interrupt: Interrupt,
+) -> Result<(), Failure> {
+    let client = interrupt.or(dialer.dial(&options.url)).await?;
     let limit = options.connect.connect_timeout;
-    let session = tokio::time::timeout(limit, open(&client, options))
-        .await
-        .unwrap_or_else(|_| {
+    let session = async {
+        let opened = tokio::time::timeout(limit, open(&client, options)).await;
+        opened.unwrap_or_else(|_| {
             let limit = crate::units::duration(limit);
             let what = format!("no answer to the session at {} within {limit}", options.url);
             Err(Failure::new(Exit::Failure, what))
-        });
-    let done = match &session {
-        Ok(session) => match opened(session, output) {
-            Ok(()) => act(session, options, output).await,
-            Err(failure) => Err(failure),
-        },
-        Err(_) => Ok(()),
+        })
     };
-    if let Ok(session) = &session {
-        // It may have ended already, which is no longer of interest.
-        let _ = session.close(0, "");
-    }
-    let session = session.map(drop);
+    let done = match interrupt.or(session).await {
+        Ok(session) => {
+            let done = match opened(&session, output) {
+                Ok(()) => act(&session, options, output, interrupt).await,
+                Err(failure) => Err(failure),
+            };
+            // It may have ended already, which is no longer of interest.
+            let _ = session.close(0, "");
+            done
+        }
+        Err(failure) => Err(failure),
+    };
     client.close().await;
-    session.and(done).map(|()| Exit::Ok)
+    done
 }
 
 async fn open(client: &Client, options: &Wt) -> Result<Session, Failure> {
@@ -83,11 +99,21 @@ fn doing(target: &Target) -> String {
     format!("cannot open a session at {target}")
 }
 
-async fn act(session: &Session, options: &Wt, output: Output) -> Result<(), Failure> {
+async fn act(
+    session: &Session,
+    options: &Wt,
+    output: Output,
+    mut interrupt: Interrupt,
+) -> Result<(), Failure> {
+    let check = WtEcho::default();
     match &options.action {
-        None => echo::run(session, &WtEcho::default(), output).await,
-        Some(WtCommand::Echo(options)) => echo::run(session, options, output).await,
-        Some(WtCommand::Ping(options)) => ping::run(session, options, output).await,
-        Some(WtCommand::Throughput(options)) => throughput::run(session, options, output).await,
+        None => interrupt.or(echo::run(session, &check, output)).await,
+        Some(WtCommand::Echo(options)) => interrupt.or(echo::run(session, options, output)).await,
+        Some(WtCommand::Ping(options)) => ping::run(session, options, output, interrupt).await,
+        Some(WtCommand::Throughput(options)) => {
+            let work = throughput::run(session, options, output);
+            interrupt.or(work).await
+        }
+        Some(WtCommand::Talk(options)) => interrupt.or(talk::run(session, options, output)).await,
     }
 }

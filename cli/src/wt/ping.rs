@@ -12,13 +12,15 @@ use crate::client::session_closed;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::roundtrips::{Reply, RoundTrips};
+use crate::signals::Interrupt;
 use crate::units;
 
-/// Sends `count` datagrams, prints each reply, and the statistics at the end or on Ctrl-C.
+/// Sends `count` datagrams, prints each reply, and the statistics at the end or on a signal.
 pub(super) async fn run(
     session: &Session,
     options: &WtPing,
     output: Output,
+    mut interrupt: Interrupt,
 ) -> Result<(), Failure> {
     let doing = || "ping".to_owned();
     let start = Instant::now();
@@ -46,8 +48,7 @@ pub(super) async fn run(
                 }
             }
             () = sleep_until(patience), if left == 0 => break,
-            // Without a handler for it, waiting goes on as before.
-            Ok(()) = tokio::signal::ctrl_c() => break,
+            _ = interrupt.came() => break,
         }
     }
     let summary = trips.summary();

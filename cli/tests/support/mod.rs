@@ -7,7 +7,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -91,6 +91,66 @@ pub fn aqueduct<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I
     }
 }
 
+/// A run that is under way.
+pub struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// Until it is closed.
+    pub stdin: Option<ChildStdin>,
+}
+
+impl Running {
+    /// `aqueduct` with a pipe for each stream.
+    #[track_caller]
+    pub fn start<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Self {
+        let mut child = command(arguments)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        Self {
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            stdin: child.stdin.take(),
+            child,
+        }
+    }
+
+    /// The next line of standard output, without its end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a signal by its name.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
+        kill(name, self.child.id());
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Run {
+        drop(self.stdin.take());
+        let (mut stdout, mut stderr) = (Vec::new(), String::new());
+        self.stdout.read_to_end(&mut stdout).unwrap();
+        let mut err = self.child.stderr.take().unwrap();
+        err.read_to_string(&mut stderr).unwrap();
+        Run {
+            code: self.child.wait().unwrap().code(),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn kill(name: &str, id: u32) {
+    let sent = Command::new("kill")
+        .args(["-s", name, &id.to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
+}
+
 fn command<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     prepared(Command::new(PROGRAM), arguments)
 }
@@ -149,10 +209,12 @@ impl Server {
     fn begin_with(program: Command, arguments: &[&str], pipe: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cert = folder.path().join("cert.pem");
-        let fixed = ["serve", "--json", "--listen", "127.0.0.1:0", "--cert-out"];
-        let mut command = prepared(program, fixed);
+        let mut command = prepared(program, ["serve", "--json", "--cert-out"]);
+        command.arg(&cert);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command
-            .arg(&cert)
             .args(arguments)
             .stderr(if pipe {
                 Stdio::piped()
@@ -238,12 +300,7 @@ impl Server {
     /// Sends a signal by its name.
     #[cfg(unix)]
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args(["-s", name, &id])
-            .status()
-            .expect("kill runs");
-        assert!(sent.success());
+        kill(name, self.child.id());
     }
 
     /// Waits for its end.
