@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
         "webtransport",
         "config",
         "head",
+        "uri",
         "event",
     ],
     &["capsule", "datagram", "priority", "settings", "varint"],

@@ -128,7 +128,8 @@ impl RequestHead {
 /// A response's head, interim or final.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResponseHead {
-    /// `:status`.
+    /// `:status`. A server may answer with a number above 599, which is to be taken for a
+    /// server's error (RFC 9110 §15, [`Self::is_error`]); of one below 100, 500 is told.
     pub status: StatusCode,
     /// The other fields. Repeated fields keep their order and none is lost.
     pub headers: HeaderMap,
@@ -147,6 +148,12 @@ impl ResponseHead {
             fields: FieldSection::new(),
             in_order: false,
         }
+    }
+
+    /// Whether the answer is one of an error: 400 to 599, or a number beyond all classes.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.status.as_u16() >= 400
     }
 
     /// The head of an `http` response. Its extensions are not looked at.

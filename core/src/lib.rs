@@ -189,6 +189,7 @@ pub mod stats;
 pub mod testing;
 pub mod time;
 pub mod transport;
+pub mod uri;
 pub mod varint;
 pub mod webtransport;
 #[cfg(feature = "unstable-wire")]

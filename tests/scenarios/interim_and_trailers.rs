@@ -91,7 +91,7 @@ fn our_own_messages_keep_the_order() {
         pair.server().respond(server, &upgrade, End::More),
         Err(SendError::InvalidHead(InvalidHead::new(
             ":status",
-            "is not 100 to 599, or 101"
+            "is 101, and there is no upgrade"
         )))
     );
     assert_eq!(pair.server().respond(server, &ok, End::More), Ok(()));

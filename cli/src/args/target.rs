@@ -1,81 +1,58 @@
 //! An `https` URL that a client connects to.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use http::Uri;
+use aqueduct_tokio::protocol::uri::{HttpsUri, UriError};
+use http::{Method, Uri};
 
 /// An absolute `https` URL with a host.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Target {
-    uri: Uri,
-    host: String,
-    port: u16,
-}
+pub struct Target(HttpsUri);
 
 impl Target {
     /// The whole URL; its path is at least `/`.
     pub fn uri(&self) -> &Uri {
-        &self.uri
+        self.0.uri()
     }
 
-    /// The host without the brackets of an IPv6 address, as a resolver and TLS want it.
+    /// What is asked for with a method: OPTIONS of no path is about the server itself.
+    pub fn uri_for(&self, method: &Method) -> Uri {
+        self.0.uri_for(method)
+    }
+
+    /// The host without the brackets of an IPv6 address, as TLS wants it.
     pub fn host(&self) -> &str {
-        &self.host
+        self.0.host()
+    }
+
+    /// The host as a resolver wants it, with the zone of a link-local address.
+    pub fn resolvable(&self) -> Cow<'_, str> {
+        self.0.resolvable()
     }
 
     /// The port; 443 when the URL names none.
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port()
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.uri.fmt(f)
+        self.0.fmt(f)
     }
 }
 
 impl FromStr for Target {
-    type Err = String;
+    type Err = UriError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UriError> {
         // A bare host is what people type.
-        let text = if text.contains("://") {
-            text.to_owned()
+        if text.contains("://") {
+            text.parse().map(Self)
         } else {
-            format!("https://{text}")
-        };
-        let uri: Uri = text
-            .parse()
-            .map_err(|error| format!("not a URL: {error}"))?;
-        if uri.scheme_str() != Some("https") {
-            return Err("HTTP/3 needs an https:// URL".to_owned());
+            format!("https://{text}").parse().map(Self)
         }
-        let authority = uri.authority().ok_or("the URL has no host")?;
-        //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4
-        // A sender must not put user information into an http or https URI.
-        if authority.as_str().contains('@') {
-            return Err("a URL with a user name cannot be requested".to_owned());
-        }
-        let host = authority.host();
-        let host = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(host);
-        if host.is_empty() {
-            return Err("the URL has no host".to_owned());
-        }
-        let host = host.to_owned();
-        // `port_u16` is also `None` for a port that is out of range.
-        let port = match (authority.port_u16(), authority.as_str().rsplit_once(':')) {
-            (Some(0), _) => return Err("port 0 cannot be connected to".to_owned()),
-            (Some(port), _) => port,
-            (None, Some((_, rest))) if !rest.contains(']') => {
-                return Err(format!("`{rest}` is not a port"));
-            }
-            (None, _) => 443,
-        };
-        Ok(Self { uri, host, port })
     }
 }

@@ -299,7 +299,7 @@ fn place(target: &Target) -> String {
 /// The addresses of a host; at least one.
 async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     let doing = || format!("cannot find the host `{}`", target.host());
-    let found: Vec<_> = tokio::net::lookup_host((target.host(), target.port()))
+    let found: Vec<_> = tokio::net::lookup_host((&*target.resolvable(), target.port()))
         .await
         .doing(doing)?
         .collect();

@@ -59,7 +59,7 @@ impl Report {
 
     /// The failure that an error status is.
     pub(super) fn refusal(&self) -> Option<Failure> {
-        let refused = self.status.is_client_error() || self.status.is_server_error();
+        let refused = self.status.as_u16() >= 400;
         refused.then(|| {
             let what = format!("{}: the server answered {}", self.target, self.status);
             Failure::new(Exit::Refused, what)

@@ -85,7 +85,7 @@ pub(super) async fn run(
 fn request(context: &Context, job: &Job, len: Option<u64>) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = context.options.method();
-    *request.uri_mut() = job.target.uri().clone();
+    *request.uri_mut() = job.target.uri_for(request.method());
     let fields = request.headers_mut();
     for (name, value) in &context.options.header {
         fields.append(name, value.clone());

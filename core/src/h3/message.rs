@@ -1,7 +1,5 @@
 //! Field sections to heads and back, with every rule of RFC 9114 §4 checked.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -10,6 +8,7 @@ use http::{Method, StatusCode, Uri};
 use crate::error::InvalidHead;
 use crate::fault::Violation;
 use crate::head::{Protocol, RequestHead, ResponseHead, Trailers};
+use crate::uri;
 use crate::wire::fields::{Field, FieldSection};
 
 /// What is wrong with a field section.
@@ -353,8 +352,14 @@ fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> C
     };
     if web {
         let asterisk = path == b"*" && *method == Method::OPTIONS;
-        if named.is_none() {
-            return Err(wrong(":authority", MISSING));
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.2
+        // Without a host such a URI is invalid.
+        match &named {
+            None => return Err(wrong(":authority", MISSING)),
+            Some(named) if named.host().is_empty() => {
+                return Err(wrong(":authority", "has no host"));
+            }
+            Some(_) => {}
         }
         if !(path.first() == Some(&b'/') || asterisk) {
             return Err(wrong(":path", "does not begin with `/`"));
@@ -364,7 +369,7 @@ fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> C
         return Err(wrong(":path", "is not a path with a query"));
     }
     let mut parts = http::uri::Parts::default();
-    let path = ascii(path);
+    let path = uri::ascii(path);
     parts.path_and_query = Some(
         PathAndQuery::try_from(&*path).map_err(|_| wrong(":path", "is not a path with a query"))?,
     );
@@ -373,24 +378,6 @@ fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> C
     parts.scheme = named.is_some().then_some(scheme);
     parts.authority = named;
     Uri::from_parts(parts).map_err(|_| wrong(":path", "is not a target with the others"))
-}
-
-/// A path as a URI may have it. Some clients send it as it was typed, and a terminal
-/// obeys what that may contain.
-fn ascii(path: &[u8]) -> Cow<'_, [u8]> {
-    //= https://www.rfc-editor.org/rfc/rfc3986#section-2
-    // A URI has characters of ASCII alone; others are percent-encoded.
-    if path.is_ascii() {
-        return Cow::Borrowed(path);
-    }
-    let mut encoded = Vec::with_capacity(path.len() + 16);
-    for &byte in path {
-        match byte {
-            0x80.. => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-            _ => encoded.push(byte),
-        }
-    }
-    Cow::Owned(encoded)
 }
 
 /// Joins cookie fields that were split for compression.
@@ -420,16 +407,17 @@ fn join_cookies(headers: &mut HeaderMap) {
 pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
     let (pseudo, headers) = split(&fields, Place::Response)?;
     let status = pseudo.status.ok_or(wrong(":status", MISSING))?;
-    if status.len() != 3 {
-        return Err(wrong(":status", "is not 100 to 599, or 101"));
+    if status.len() != 3 || !status.iter().all(u8::is_ascii_digit) {
+        return Err(wrong(":status", "is not three digits"));
     }
-    let status = StatusCode::from_bytes(status)
-        .map_err(|_| wrong(":status", "is not 100 to 599, or 101"))?;
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15
+    // A number outside the five classes is dealt with as one of the fifth. What is below
+    // the first has no place in the type, and is told as the plainest of these.
+    let status = StatusCode::from_bytes(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.5
-    // There is no upgrade in HTTP/3, so 101 makes no sense; nor do numbers
-    // outside the five classes.
-    if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() > 599 {
-        return Err(wrong(":status", "is not 100 to 599, or 101"));
+    // There is no upgrade in HTTP/3, so 101 makes no sense.
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(wrong(":status", "is 101, and there is no upgrade"));
     }
     Ok(ResponseHead {
         status,
@@ -460,50 +448,23 @@ pub(crate) fn build_request(head: &RequestHead) -> Checked<FieldSection> {
         fields.push(b":protocol", protocol.as_str().as_bytes());
     }
     if head.method == Method::CONNECT && head.protocol.is_none() {
-        fields.push(
-            b":authority",
-            head.uri
-                .authority()
-                .ok_or(wrong(":authority", MISSING))?
-                .as_str()
-                .as_bytes(),
-        );
+        let target = head.uri.authority();
+        let target = target.ok_or(wrong(":authority", MISSING))?;
+        fields.push(b":authority", uri::authority(target, None).as_bytes());
     } else {
         let scheme = head.uri.scheme_str().unwrap_or("https");
         fields.push(b":scheme", scheme.as_bytes());
         if let Some(authority) = head.uri.authority() {
-            fields.push(
-                b":authority",
-                without_default_port(authority, scheme).as_bytes(),
-            );
+            let authority = uri::authority(authority, Some(scheme));
+            fields.push(b":authority", authority.as_bytes());
         }
-        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        fields.push(
-            b":path",
-            if path.is_empty() {
-                b"/"
-            } else {
-                path.as_bytes()
-            },
-        );
+        let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        fields.push(b":path", uri::path(path).as_bytes());
     }
     push_headers(&mut fields, &head.headers);
     // The rules for what we send are the rules for what we take.
     request(fields.clone(), true)?;
     Ok(fields)
-}
-
-/// `:authority` without a port that the scheme implies.
-fn without_default_port<'a>(authority: &'a Authority, scheme: &str) -> &'a str {
-    let default = match scheme {
-        "https" => ":443",
-        "http" => ":80",
-        _ => return authority.as_str(),
-    };
-    authority
-        .as_str()
-        .strip_suffix(default)
-        .unwrap_or(authority.as_str())
 }
 
 fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
@@ -518,6 +479,11 @@ fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
 
 /// The field section of a response to be sent; `None` when no peer would take it.
 pub(crate) fn build_response(head: &ResponseHead) -> Checked<FieldSection> {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15
+    // What a client has to make the best of is not sent.
+    if head.status.as_u16() > 599 {
+        return Err(wrong(":status", "is not 100 to 599"));
+    }
     if head.in_order
         && let Ok(kept) = response(head.fields.clone())
         && kept.has_parts_of(head)

@@ -220,7 +220,7 @@ fn responses_have_one_three_digit_status() {
     for good in ["100", "103", "200", "404", "599"] {
         assert!(response(section(&[(":status", good)])).is_ok(), "{good}");
     }
-    for bad in ["", "20", "2000", "099", "101", "600", "abc", "+20"] {
+    for bad in ["", "20", "2000", "101", "abc", "+20", "1.1"] {
         assert!(response(section(&[(":status", bad)])).is_err(), "{bad}");
     }
     assert!(response(section(&[])).is_err());
@@ -278,4 +278,78 @@ fn what_is_built_is_what_would_be_taken() {
         .insert("connection", HeaderValue::from_static("close"));
     assert!(build_request(&head).is_err());
     assert!(build_response(&ResponseHead::new(StatusCode::SWITCHING_PROTOCOLS)).is_err());
+}
+
+/// RFC 9110 section 15: a status outside the classes is a server's error.
+#[test]
+fn a_status_beyond_the_classes_is_an_error() {
+    for (status, told) in [
+        ("600", 600),
+        ("999", 999),
+        ("099", 500),
+        ("000", 500),
+        ("400", 400),
+    ] {
+        let head = response(section(&[(":status", status)])).expect(status);
+        assert_eq!((head.status.as_u16(), head.is_error()), (told, true));
+    }
+    let fine = response(section(&[(":status", "399")])).expect("a status");
+    assert!(!fine.is_error());
+    // No such status goes out.
+    for status in [600, 999] {
+        let head = ResponseHead::new(StatusCode::from_u16(status).expect("in the type's range"));
+        assert_eq!(build_response(&head).expect_err("none").field, ":status");
+        let lines = ResponseHead::from_fields(section(&[(":status", &status.to_string())]));
+        assert!(build_response(&lines.expect("a head")).is_err());
+    }
+}
+
+/// What goes out for a URI in its unusual forms.
+#[test]
+fn uris_on_the_wire() {
+    for (method, uri, authority, path) in [
+        ("GET", "https://a?x=1", "a", "/?x=1"),
+        ("GET", "https://a", "a", "/"),
+        ("GET", "https://a:443/b", "a", "/b"),
+        ("GET", "http://a:80/b", "a", "/b"),
+        ("GET", "https://a:80/b", "a:80", "/b"),
+        ("GET", "https://a:/b", "a", "/b"),
+        ("GET", "https://[fe80::1%25eth0]:1/b", "[fe80::1]:1", "/b"),
+        ("GET", "https://[fe80::1%25eth0]/b", "[fe80::1]", "/b"),
+        ("GET", "https://[::1]/b", "[::1]", "/b"),
+        ("GET", "https://a/\u{fc}", "a", "/%C3%BC"),
+        ("OPTIONS", "https://a/b", "a", "/b"),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let head = RequestHead::new(method, uri.parse().expect(uri));
+        let sent = build_request(&head).expect(uri);
+        let value = |name: &[u8]| {
+            let field = sent.iter().find(|field| field.name == name);
+            field.map(|field| String::from_utf8_lossy(field.value).into_owned())
+        };
+        assert_eq!(value(b":authority").as_deref(), Some(authority), "{uri}");
+        assert_eq!(value(b":path").as_deref(), Some(path), "{uri}");
+    }
+    let mut star = Uri::from_static("https://a/").into_parts();
+    star.path_and_query = Some(PathAndQuery::from_static("*"));
+    let star = Uri::from_parts(star).expect("a URI");
+    let ask = |method| build_request(&RequestHead::new(method, star.clone()));
+    assert!(ask(Method::OPTIONS).is_ok());
+    assert_eq!(ask(Method::GET).expect_err("not for GET").field, ":path");
+}
+
+/// The field that is wrong is named.
+#[test]
+fn uris_that_cannot_be_asked_for() {
+    for (uri, field, word) in [
+        ("https://user@a/", ":authority", "user information"),
+        ("https://:443/", ":authority", "is empty"),
+        ("https://:444/", ":authority", "no host"),
+        ("/only/a/path", ":authority", "missing"),
+    ] {
+        let head = RequestHead::new(Method::GET, uri.parse().expect(uri));
+        let wrong = InvalidHead::from(build_request(&head).expect_err(uri));
+        assert_eq!(wrong.field, field, "{uri}");
+        assert!(wrong.to_string().contains(word), "{wrong}");
+    }
 }
