@@ -27,6 +27,9 @@ use crate::mix::Mix;
 pub type QlogFactory =
     dyn Fn(Side, SocketAddr) -> Option<Box<dyn std::io::Write + Send + Sync>> + Send + Sync;
 
+/// The version of QUIC that is spoken.
+const VERSION: u32 = 1;
+
 /// The default of [`EndpointConfig::memory`], where addresses reach as far.
 const MEMORY: usize = match (1_usize << 30).checked_mul(4) {
     Some(bytes) => bytes,
@@ -235,7 +238,11 @@ impl EndpointConfig {
     /// each connection.
     pub(super) fn build(&self) -> Result<Built, ConfigError> {
         let mut config = quinn_proto::EndpointConfig::default();
+        //= https://www.rfc-editor.org/rfc/rfc9000#section-15
+        // Version 1, and none of the drafts before it, which quinn also takes. It has no
+        // version 2.
         config
+            .supported_versions(vec![VERSION])
             .max_udp_payload_size(self.max_udp_payload)
             .map_err(|_| ConfigError::OutOfRange("max_udp_payload"))?
             .rng_seed(self.seed);

@@ -10,6 +10,7 @@ mod recorded;
 mod shares;
 mod tickets;
 mod unanswerable;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
