@@ -413,7 +413,7 @@ impl Driver {
         let paused = self.faults.paused;
         Turn {
             // A full queue before a full socket waits for the socket.
-            more: self.fed || (self.full && !self.blocked) || self.faults.is_gone(),
+            more: self.fed || (self.full && !self.blocked) || self.faults.is_urgent(),
             wants_write: self.blocked,
             paused: paused.is_some(),
             deadline: self.deadline.into_iter().chain(paused).min(),

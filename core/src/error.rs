@@ -114,7 +114,7 @@ pub enum ReadError {
     #[error("the peer reset the stream: {0}")]
     Reset(PeerCode),
     /// The message was malformed and the stream has been reset with the code.
-    #[error("the peer sent {0}")]
+    #[error("reset by us: {0}")]
     Malformed(Violation),
     /// The stream is gone, its end was told before, or it was stopped.
     #[error("the stream is gone")]
@@ -215,7 +215,7 @@ pub enum CloseReason {
         reason: Bytes,
     },
     /// The peer broke a rule and we closed it.
-    #[error("closed by us: {code}: the peer sent {why}")]
+    #[error("closed by us: {code}: {why}")]
     PeerMisbehaved {
         /// Code on the wire.
         code: Code,
@@ -245,9 +245,11 @@ pub enum TransportFailure {
     /// Nothing was heard for the idle timeout.
     #[error("timed out")]
     TimedOut,
-    /// The same, and the system did not take what was sent to the peer last, twice in a
-    /// row at least: the path begins with an obstacle on this side.
-    #[error("timed out: the system does not send to the peer: {0}")]
+    /// The system does not take what is sent to the peer: the path begins with an obstacle
+    /// on this side. Told at once of a connection that is being begun and has no way to
+    /// the peer ([`OsError::has_no_way`]), else when the connection times out and the last
+    /// sends failed, two in a row at least.
+    #[error("the system does not send to the peer: {0}")]
     SendFailed(OsError),
     /// The peer forgot the connection (stateless reset).
     #[error("the peer lost the connection's state")]

@@ -99,6 +99,8 @@ pub(super) struct Faults {
     in_a_row: u32,
     /// The socket is not asked before.
     pub(super) paused: Option<Instant>,
+    /// The endpoint ends something because of what it has not been told yet.
+    urgent: bool,
     /// What the endpoint has not been told yet.
     received: Vec<OsError>,
     sent: Vec<(Transmit, OsError)>,
@@ -159,20 +161,24 @@ impl Faults {
     /// A datagram was not sent, and not because there was no room.
     pub(super) fn on_send(&mut self, transmit: Transmit, error: io::Error) {
         if self.sent.len() < MAX_FAILED {
-            self.sent.push((transmit, OsError::from(&error)));
+            let error = OsError::from(&error);
+            self.urgent |= error.has_no_way();
+            self.sent.push((transmit, error));
         }
         if says(&error) == Says::Gone {
             self.gone = Some(error);
         }
     }
 
-    /// Whether the next receive call ends the endpoint.
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.is_some()
+    /// Whether a turn is due at once: the next receive call ends the endpoint, or what the
+    /// endpoint is told next ends a connection.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.gone.is_some() || self.urgent
     }
 
     /// Tells the endpoint, and now and then the log.
     pub(super) fn tell(&mut self, core: &mut Endpoint, now: Instant) {
+        self.urgent = false;
         let mut worst = None;
         for error in self.received.drain(..) {
             core.handle_recv_error(error);

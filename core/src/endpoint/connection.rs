@@ -264,6 +264,23 @@ impl State {
         self.http.handle(&mut transport, now, event);
     }
 
+    /// Whether a client has begun and no answer has come.
+    pub(super) fn has_heard_nothing(&self) -> bool {
+        self.quic.side().is_client()
+            && self.quic.is_handshaking()
+            && self.quic.stats().udp_rx.datagrams == 0
+    }
+
+    /// Ends a connection whose first datagrams have no way to the server.
+    pub(super) fn give_up_on(&mut self, now: Instant, error: OsError) {
+        self.quic
+            .close(now, to_code(Code::H3_NO_ERROR.value()), Bytes::new());
+        let failed = CloseReason::Transport(TransportFailure::SendFailed(error));
+        let mut transport = transport!(self, now);
+        self.http
+            .handle(&mut transport, now, TransportEvent::Closed(failed));
+    }
+
     fn handshake_deadline(&self) -> Option<Deadline> {
         let at = self.handshake_until?;
         let why = Why::Handshake;

@@ -353,7 +353,9 @@ impl Endpoint {
 
     /// The system did not take a transmit, which is lost. It is counted; a connection
     /// that times out although it went on sending says so, as
-    /// [`TransportFailure::SendFailed`](crate::error::TransportFailure::SendFailed).
+    /// [`TransportFailure::SendFailed`](crate::error::TransportFailure::SendFailed). One
+    /// that this endpoint has begun, and to whose server there is no way
+    /// ([`OsError::has_no_way`]), ends with that at once.
     pub fn handle_send_error(&mut self, transmit: &Transmit, error: OsError) {
         self.stats.send_errors += 1;
         self.fault = Some(SocketFault {
@@ -364,6 +366,13 @@ impl Endpoint {
             && let Some(state) = state_of(&mut self.slots, key)
         {
             state.facts.sends.failed(number, error);
+            if error.has_no_way()
+                && state.has_heard_nothing()
+                && let Some(now) = self.now
+            {
+                state.give_up_on(now, error);
+                touched(&mut self.dirty, state, key);
+            }
         }
     }
 

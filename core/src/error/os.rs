@@ -24,6 +24,32 @@ impl OsError {
     }
 }
 
+/// Address family not supported: EAFNOSUPPORT, WSAEAFNOSUPPORT.
+const FAMILY: i32 = if cfg!(windows) {
+    10047
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    97
+} else {
+    // What the BSDs and macOS call it.
+    47
+};
+
+impl OsError {
+    /// Of a datagram that was not sent: whether the socket cannot send to that address
+    /// whatever it is given, because it is of another family or no address to send to.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.code == Some(FAMILY) || self.kind == io::ErrorKind::AddrNotAvailable
+    }
+
+    /// The same, or the system has no way to the address at present. A connection that is
+    /// begun is as good as refused.
+    #[must_use]
+    pub fn has_no_way(&self) -> bool {
+        self.is_lasting() || self.kind == io::ErrorKind::NetworkUnreachable
+    }
+}
+
 impl From<&io::Error> for OsError {
     fn from(error: &io::Error) -> Self {
         Self {

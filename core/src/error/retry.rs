@@ -75,7 +75,8 @@ impl TransportFailure {
     ///
     /// | case | |
     /// |---|---|
-    /// | `TimedOut` and `SendFailed`, in the handshake or later | yes |
+    /// | `TimedOut`, in the handshake or later | yes |
+    /// | `SendFailed` | yes, unless [`OsError::is_lasting`] |
     /// | `Reset`, `CidsExhausted` | yes |
     /// | `ClosedByPeer` with NO_ERROR, INTERNAL_ERROR or CONNECTION_REFUSED | yes |
     /// | `ClosedByPeer` with another code, TLS alerts among them | no |
@@ -84,7 +85,8 @@ impl TransportFailure {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::TimedOut | Self::SendFailed(_) | Self::Reset | Self::CidsExhausted => true,
+            Self::TimedOut | Self::Reset | Self::CidsExhausted => true,
+            Self::SendFailed(error) => !error.is_lasting(),
             Self::ClosedByPeer { code, .. } => PASSING.contains(code),
             Self::Error { .. } | Self::VersionMismatch => false,
         }
@@ -205,5 +207,7 @@ mod tests {
         assert!(!failure(&[Requirement::Settings, Requirement::Dialect]).is_retryable());
         assert!(RequestError::Draining.is_retryable());
         assert!(!OpenSessionError::WebTransportNotEnabled.is_retryable());
+        assert!(!OpenSessionError::WebTransportDisabled.is_retryable());
+        assert!(!OpenSessionError::NoCommonDialect.is_retryable());
     }
 }

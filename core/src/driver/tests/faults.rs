@@ -168,3 +168,41 @@ fn a_timeout_of_what_was_sent_is_only_that() {
     // The first ones failed, and then the system sent again.
     assert_eq!(end_of(0..2), (timed_out, 2));
 }
+
+/// A client's only connection, whose first send meets this error: the reason it ends with
+/// in the same instant, if it does.
+fn ends_at_once(code: i32) -> Option<CloseReason> {
+    let now = crate::testing::epoch();
+    let (mut core, mut io) = (client(1, now), FakeIo::new());
+    let mut driver = io.driver();
+    io.send_errors.push_back(error(code));
+    let mut reason = None;
+    let sink = &mut |_: &mut Endpoint, _, event| {
+        if let Event::Closed(why) = event {
+            reason = Some(*why);
+        }
+    };
+    while driver
+        .turn(now, &mut core, &mut io, sink)
+        .expect("usable")
+        .more
+    {}
+    reason
+}
+
+#[test]
+fn a_server_to_which_there_is_no_way_is_given_up_at_once() {
+    for (code, retryable) in [
+        (libc::EAFNOSUPPORT, false),
+        (libc::EADDRNOTAVAIL, false),
+        (libc::ENETUNREACH, true),
+    ] {
+        let failed = TransportFailure::SendFailed(OsError::new(code));
+        let reason = ends_at_once(code).expect("ends");
+        assert_eq!(reason, CloseReason::Transport(failed));
+        assert_eq!(reason.is_retryable(), retryable, "{reason}");
+    }
+    for code in [libc::EMSGSIZE, libc::ENOBUFS, libc::EPERM, libc::EINVAL] {
+        assert_eq!(ends_at_once(code), None, "{}", error(code));
+    }
+}
