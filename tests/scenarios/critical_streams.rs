@@ -8,7 +8,7 @@ use aqueduct_core::event::Event;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::raw::{self, RawPeer};
 use aqueduct_core::{expect_event, take_event};
-use aqueduct_tests::{assert_closed, config};
+use aqueduct_tests::{assert_closed, assert_refused, config};
 
 /// A scripted client's first unidirectional stream: its control stream.
 const CONTROL: StreamId = StreamId::new(Side::Client, Dir::Uni, 0);
@@ -110,6 +110,17 @@ fn a_server_opens_no_requests() {
         "no extension is there",
     );
 
+    // Configured is not negotiated.
+    for settings in [&[][..], &[(0x33, 1)], &[(0x08, 1), (0xc671_706a, 1)]] {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), settings);
+        peer.request(&[0x40, 0x41, 0x00]);
+        assert_closed(
+            &mut peer,
+            Code::H3_STREAM_CREATION_ERROR,
+            "the server's SETTINGS do not speak of sessions",
+        );
+    }
+
     let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
     peer.request(&raw::get());
     assert_closed(
@@ -118,4 +129,41 @@ fn a_server_opens_no_requests() {
         "a request from the server",
     );
     assert!(take_event!(peer, Side::Client, Event::Request { .. } => ()).is_none());
+}
+
+/// RFC 9114 section 6.1: what comes before the SETTINGS is judged by them.
+#[test]
+fn a_server_that_opens_streams_before_its_settings() {
+    for (settings, closed) in [
+        (raw::WEBTRANSPORT, None),
+        (&[(0x33, 1)], Some(Code::H3_STREAM_CREATION_ERROR)),
+    ] {
+        let mut peer = RawPeer::new(Side::Client, Config::default());
+        let early = peer.request(&[0x40, 0x41, 0x00]);
+        assert_eq!(peer.closed(), None, "nothing is known yet");
+        peer.control(&raw::settings(settings));
+        assert_eq!(peer.closed(), closed, "{settings:?}");
+        // Of a session that was never asked for it is refused by itself.
+        assert_eq!(
+            peer.seen(early).stop,
+            Some(Code::WT_BUFFERED_STREAM_REJECTED)
+        );
+    }
+}
+
+/// What a client opens for sessions that its SETTINGS rule out waits for nothing.
+#[test]
+fn a_client_that_opens_streams_of_no_session() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[(0x2b60_3742, 1)]);
+    for stream in [
+        peer.request(&[0x40, 0x41, 0x10]),
+        peer.uni(&[0x40, 0x54, 0x10]),
+    ] {
+        assert_refused(
+            &peer,
+            stream,
+            Code::WT_BUFFERED_STREAM_REJECTED,
+            "no datagrams",
+        );
+    }
 }

@@ -7,8 +7,9 @@ use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::raw::{self, RawPeer, headers};
+use aqueduct_core::webtransport::dialect::Dialects;
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, OpenSessionError, SessionEvent};
-use aqueduct_tests::{assert_closed, bidi, config, fields};
+use aqueduct_tests::{assert_closed, bidi, config, fields, wt};
 
 fn there() -> ConnectRequest {
     ConnectRequest::new("https://example.com/wt".parse().expect("an address"))
@@ -38,6 +39,15 @@ fn a_client_waits_and_looks() {
             &[(0x08, 1), (0x33, 1), (0xc671_706a, 0)],
             OpenSessionError::WebTransportNotEnabled,
         ),
+        // By default nothing newer than draft 12 is spoken.
+        (
+            &[(0x08, 1), (0x33, 1), (0x2c7c_f000, 1)],
+            OpenSessionError::NoCommonDialect,
+        ),
+        (
+            &[(0x08, 1), (0x33, 1), (0x14e9_cd29, 1)],
+            OpenSessionError::NoCommonDialect,
+        ),
     ];
     let mut peer = RawPeer::new(Side::Client, Config::default());
     assert_eq!(
@@ -59,7 +69,7 @@ fn a_client_waits_and_looks() {
     let mut peer = RawPeer::greeted(Side::Client, off, raw::WEBTRANSPORT);
     assert_eq!(
         peer.access().open_session(&there()),
-        Err(OpenSessionError::WebTransportNotEnabled)
+        Err(OpenSessionError::WebTransportDisabled)
     );
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
     assert_eq!(
@@ -221,24 +231,77 @@ fn draft_02_is_echoed() {
     assert_eq!(echo.as_deref(), Some(&b"draft02"[..]));
 }
 
-/// Row B3: a request that speaks two dialects at once.
+/// Row B3: token and version field fit the dialect of the connection, or it is 400.
 #[test]
 fn mixed_signals() {
-    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
-    let id = peer.request(&headers(&[
-        (":method", "CONNECT"),
-        (":protocol", "webtransport-h3"),
-        (":scheme", "https"),
-        (":authority", "example.com"),
-        (":path", "/wt"),
-        ("sec-webtransport-http3-draft02", "1"),
-    ]));
-    assert!(fields(&peer.seen(id).bytes, 0).starts_with(":status: 400"));
-    let asked = peer.events();
-    let asked = asked
-        .iter()
-        .filter(|e| matches!(e, Event::WebTransport(_, SessionEvent::Requested(_))));
-    assert_eq!(asked.count(), 0);
+    const OLD: &str = "webtransport";
+    const NEW: &str = "webtransport-h3";
+    let base = [(0x08, 1), (0x33, 1)];
+    let all = [
+        &base[..],
+        &[(0x2b60_3742, 1), (0xc671_706a, 1), (0x2c7c_f000, 1)],
+    ]
+    .concat();
+    let [old, new, silent] = [
+        raw::WEBTRANSPORT.to_vec(),
+        [&base[..], &[(0x2c7c_f000, 1)]].concat(),
+        base.to_vec(),
+    ];
+    for (settings, token, version, asked) in [
+        (&old, OLD, false, true),
+        (&old, OLD, true, true),
+        (&old, NEW, false, false),
+        (&old, NEW, true, false),
+        (&new, NEW, false, true),
+        (&new, NEW, true, false),
+        (&new, OLD, false, false),
+        (&new, OLD, true, false),
+        // The newest that both announce is spoken, not the one that the request fits.
+        (&all, NEW, false, true),
+        (&all, OLD, true, false),
+        // Drafts 09 to 12 announce nothing.
+        (&silent, OLD, false, true),
+        (&silent, NEW, false, false),
+    ] {
+        let server = wt::speaking(Dialects::SET_C, None);
+        let mut peer = RawPeer::greeted(Side::Server, server, settings);
+        let version = [("sec-webtransport-http3-draft02", "1")].repeat(version.into());
+        let id = peer.request(&wt::connect_with(token, &version));
+        let what = format!("{token} {version:?} with {settings:x?}");
+        let told = peer.events();
+        let told = told
+            .iter()
+            .any(|e| matches!(e, Event::WebTransport(_, SessionEvent::Requested(_))));
+        assert_eq!(told, asked, "{what}");
+        if !asked {
+            let seen = peer.seen(id);
+            assert!(fields(&seen.bytes, 0).starts_with(":status: 400"), "{what}");
+            assert_eq!((seen.fin, seen.stop), (true, Some(Code::H3_NO_ERROR)));
+        }
+    }
+}
+
+/// The defaults of a client: of what a server announces, the newest is spoken. The second
+/// is what webtransport-go announces.
+#[test]
+fn a_client_speaks_the_newest() {
+    for (announced, token) in [
+        (&[0x2b60_3742][..], "webtransport"),
+        (&[0x2b60_3742, 0x14e9_cd29, 0x2c7c_f000], "webtransport-h3"),
+        (&[0x2b60_3742, 0x14e9_cd29], "webtransport"),
+        (&[0x2b60_3742, 0xc671_706a], "webtransport"),
+    ] {
+        let mut pairs = vec![(0x08, 1), (0x33, 1)];
+        pairs.extend(announced.iter().map(|id| (*id, 1)));
+        let mut peer = RawPeer::greeted(Side::Client, Config::client(), &pairs);
+        let negotiated = peer.access().negotiated().expect("both speak one");
+        let newest = announced.last().expect("one");
+        assert_eq!(negotiated.dialect.rules().setting.0, *newest);
+        let session = peer.access().open_session(&there()).expect("asks");
+        peer.drive();
+        let sent = fields(&peer.seen(session.id()).bytes, 0);
+        assert!(sent.contains(&format!(":protocol: {token}\n")), "{sent}");
+    }
 }
 
 /// The client's SETTINGS come before any session is looked at.

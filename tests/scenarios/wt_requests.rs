@@ -2,6 +2,7 @@
 
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::error::RequestError;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
@@ -9,7 +10,7 @@ use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
-use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
+use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, OpenSessionError, SessionEvent};
 use aqueduct_tests::{assert_closed, assert_refused, bidi, frames, get, request, seeds};
 use bytes::Bytes;
 use http::StatusCode;
@@ -246,24 +247,59 @@ fn refusals_with_words() {
     }
 }
 
-/// RFC 9297 section 3.2, for requests.
+/// RFC 9297 section 3.2 for requests, and draft-ietf-webtrans-http3-16 section 3.2: the
+/// scheme is https. Two origins cannot be judged.
 #[test]
 fn requests_that_are_malformed() {
-    for (name, value) in [("content-length", "0"), ("content-type", "text/plain")] {
+    let https = ("https", "/wt");
+    for (what, (scheme, path), more) in [
+        ("a length", https, vec![("content-length", "0")]),
+        ("a type", https, vec![("content-type", "text/plain")]),
+        ("http", ("http", "/wt"), vec![]),
+        ("another scheme", ("wss", "/wt"), vec![]),
+        ("no path", ("https", ""), vec![]),
+        ("an asterisk", ("https", "*"), vec![]),
+        (
+            "two origins",
+            https,
+            vec![("origin", "https://a.example"), ("origin", "null")],
+        ),
+    ] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
-        let id = peer.request(&headers(&[
+        let head = [
             (":method", "CONNECT"),
             (":protocol", "webtransport"),
-            (":scheme", "https"),
+            (":scheme", scheme),
             (":authority", "example.com"),
-            (":path", "/wt"),
-            (name, value),
-        ]));
-        assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, name);
+            (":path", path),
+        ];
+        let id = peer.request(&headers(&[&head[..], &more].concat()));
+        assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, what);
         let told = peer.events();
         assert!(
             told.iter().all(|e| !matches!(e, Event::WebTransport(..))),
             "{told:?}"
         );
+    }
+}
+
+/// The same rules for what this side asks for: the field is named, and nothing is sent.
+#[test]
+fn requests_of_ours_that_would_be_malformed() {
+    for (uri, field) in [
+        ("http://example.com/wt", ":scheme"),
+        ("wss://example.com/wt", ":scheme"),
+        ("https://user@example.com/wt", ":authority"),
+    ] {
+        let mut peer = RawPeer::greeted(Side::Client, Config::default(), raw::WEBTRANSPORT);
+        let request = ConnectRequest::new(uri.parse().expect("a URI"));
+        let error = peer.access().open_session(&request).expect_err(uri);
+        let OpenSessionError::Request(RequestError::InvalidHead(invalid)) = error else {
+            panic!("{uri}: {error:?}");
+        };
+        assert_eq!(invalid.field, field, "{uri}");
+        assert!(error.to_string().contains(field), "{error}");
+        peer.drive();
+        assert!(peer.seen(bidi(0)).bytes.is_empty());
     }
 }

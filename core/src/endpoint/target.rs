@@ -23,7 +23,7 @@ pub struct Target {
     /// Trust, ALPN, resumption and client certificates. Without ALPN, `h3` is
     /// offered. Early data (0-RTT) is turned off.
     pub tls: Arc<rustls::ClientConfig>,
-    /// How HTTP/3 behaves on the connection.
+    /// How HTTP/3 behaves on the connection. Default [`Config::client`].
     pub http: Arc<Config>,
     /// How the connection uses QUIC, when not as the endpoint's other connections.
     pub transport: Option<TransportSettings>,
@@ -33,7 +33,7 @@ impl Target {
     /// A connection with defaults.
     #[must_use]
     pub fn new(addr: SocketAddr, server_name: &str, tls: Arc<rustls::ClientConfig>) -> Self {
-        let http = Arc::new(Config::default());
+        let http = Arc::new(Config::client());
         Self {
             addr,
             server_name: server_name.into(),

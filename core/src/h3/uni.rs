@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::H3Event;
 use super::budget::STREAM;
 use super::connection::{CHUNK, H3};
 use super::exchange::Exchange;
 use super::streams::{Kind, Recv, Slot};
+use super::{Claims, H3Event};
 use crate::code::Code;
 use crate::fault::{Fault, Violation};
-use crate::id::{Dir, Side, StreamKey};
+use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::transport::{ReadState, Transport};
 use crate::wire::cursor::HeadReader;
 use crate::wire::seen::Seen;
@@ -38,6 +38,18 @@ impl H3 {
             // One bad stream does not keep the others from being seen.
             self.settle_fault(t, result)?;
         }
+    }
+
+    /// The server's SETTINGS make no sessions possible (client): what it opens is no
+    /// stream of one.
+    pub(crate) fn take_no_sessions(&mut self) -> Result<(), Fault> {
+        self.claims = Claims::default();
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-6.1
+        // Those that came before the SETTINGS had nothing to be allowed by, either.
+        if self.table.was_seen(StreamId::new(Side::Server, Dir::Bi, 0)) {
+            return Err(Fault::Connection(Violation::ServerBidi));
+        }
+        Ok(())
     }
 
     /// Reads on until the stream's use is known, then does what it calls for.

@@ -229,6 +229,11 @@ impl Sessions {
                 let attached = self.with(cx, index, |session| session.attach(stream, dir));
                 attached.unwrap_or(Ok(()))
             }
+            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
+            // There is going to be no session without what it needs.
+            Standing::Expected if self.webtransport.is_ruled_out(cx.h3) => {
+                self.reject_early(cx, stream, id)
+            }
             Standing::Expected => self.hold(cx, stream, id),
             Standing::Over => {
                 Self::refuse(cx, stream, Code::WT_SESSION_GONE);
@@ -391,7 +396,7 @@ impl Sessions {
     }
 
     /// Refuses what has waited too long. What waits for a session that the
-    /// application or the peer is deciding on goes on waiting.
+    /// application or the peer is deciding on goes on waiting for as long as that may take.
     fn refuse_stale<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         loop {
             let (h3, registry) = (&*cx.h3, &self.registry);

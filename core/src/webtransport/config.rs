@@ -11,10 +11,12 @@ pub struct Config {
     /// one. Default yes.
     pub enabled: bool,
     /// The WebTransport dialects to announce. Those that call for RESET_STREAM_AT are
-    /// left out when the transport lacks it. Default [`Dialects::SET_A`].
+    /// left out when the transport lacks it. Default [`Dialects::SET_A`], of
+    /// [`Self::client`] all.
     pub dialects: Dialects,
     /// Announce dialects that call for RESET_STREAM_AT although the transport lacks
-    /// it. Their resets may then outrun stream headers. Default no.
+    /// it. Their resets may then outrun stream headers. Default no, of [`Self::client`]
+    /// yes.
     pub tolerate_missing_reset_stream_at: bool,
     /// First limits of each session, for the dialects that can negotiate them;
     /// `None` leaves session flow control off. Default 1 MiB and 100 streams of
@@ -37,6 +39,21 @@ impl Default for Config {
             flow: Some(SessionFlow::default()),
             strict_draining: false,
             end_drained_sessions: false,
+        }
+    }
+}
+
+impl Config {
+    /// What suits a client, which says what it speaks and takes what a server has: all
+    /// dialects, so that the newest which both speak is spoken. Servers that insist on
+    /// RESET_STREAM_AT although this side does not announce it refuse the drafts that
+    /// call for it, 13 and later; none is known.
+    #[must_use]
+    pub fn client() -> Self {
+        Self {
+            dialects: Dialects::ALL,
+            tolerate_missing_reset_stream_at: true,
+            ..Self::default()
         }
     }
 }

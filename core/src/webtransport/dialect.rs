@@ -54,13 +54,21 @@ pub struct Rules {
     pub flow: FlowRule,
     /// What a wrong protocol selection does.
     pub protocols: ProtocolRule,
+    /// Whether a request may carry the version field of draft 02. Browsers that speak
+    /// draft 02 send it whatever else they speak, to servers that take the same token.
+    pub version_field: bool,
+    /// Whether a limit of a session that equals the one before it is let pass. Draft 16
+    /// forbids it and draft 15 does not; nothing on the wire tells the two apart, so what
+    /// the earlier one permits holds for both.
+    pub equal_limits: bool,
 }
 
 macro_rules! dialects {
     ($($(#[$doc:meta])* $name:ident {
         $text:literal, $setting:ident, $token:literal,
         client announces $client:literal, extended connect $connect:literal,
-        reset_stream_at $reset:literal, flow $flow:ident, protocols $protocols:ident
+        reset_stream_at $reset:literal, flow $flow:ident, protocols $protocols:ident,
+        version field $version:literal, equal limits $equal:literal
     })*) => {
         /// A family of drafts that are one on the wire.
         #[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
@@ -78,6 +86,8 @@ macro_rules! dialects {
             reset_stream_at: $reset,
             flow: FlowRule::$flow,
             protocols: ProtocolRule::$protocols,
+            version_field: $version,
+            equal_limits: $equal,
         },)*];
 
         impl Dialect {
@@ -96,25 +106,29 @@ dialects! {
     Draft15 {
         "draft-15/16", WT_ENABLED, "webtransport-h3",
         client announces true, extended connect true,
-        reset_stream_at true, flow Limits, protocols Strict
+        reset_stream_at true, flow Limits, protocols Strict,
+        version field false, equal limits true
     }
     /// Drafts 13 and 14.
     Draft13 {
         "draft-13/14", WT_MAX_SESSIONS, "webtransport",
         client announces true, extended connect true,
-        reset_stream_at true, flow SessionsOrLimits, protocols Lenient
+        reset_stream_at true, flow SessionsOrLimits, protocols Lenient,
+        version field true, equal limits true
     }
     /// Drafts 07 to 12.
     Draft07 {
         "draft-07..12", WEBTRANSPORT_MAX_SESSIONS, "webtransport",
         client announces false, extended connect true,
-        reset_stream_at false, flow Off, protocols Lenient
+        reset_stream_at false, flow Off, protocols Lenient,
+        version field true, equal limits true
     }
     /// Drafts 02 to 05, which browsers speak.
     Draft02 {
         "draft-02", ENABLE_WEBTRANSPORT, "webtransport",
         client announces true, extended connect false,
-        reset_stream_at false, flow Off, protocols Lenient
+        reset_stream_at false, flow Off, protocols Lenient,
+        version field true, equal limits true
     }
 }
 

@@ -17,9 +17,16 @@ pub enum OpenSessionError {
     /// As many sessions as the peer, or the configuration, allows are open.
     #[error("too many sessions on this connection")]
     TooManySessions,
-    /// The two sides have no WebTransport dialect in common, or one of them speaks none.
-    #[error("there is no WebTransport dialect that both sides speak")]
+    /// This side's configuration speaks no WebTransport.
+    #[error("WebTransport is switched off on this side")]
+    WebTransportDisabled,
+    /// The peer announces no WebTransport dialect.
+    #[error("the peer does not enable WebTransport")]
     WebTransportNotEnabled,
+    /// The peer announces dialects, and none that is spoken here: by configuration, or
+    /// for want of RESET_STREAM_AT. `Access::negotiated` says which.
+    #[error("the peer speaks other drafts of WebTransport than this side")]
+    NoCommonDialect,
     /// Datagrams are not usable in both directions.
     #[error("HTTP datagrams are not usable in both directions")]
     DatagramsNotEnabled,
@@ -130,7 +137,7 @@ pub enum SessionClose {
     #[error("the peer reset the session: {0}")]
     Reset(Code),
     /// The peer broke a rule of the session and we reset the CONNECT stream.
-    #[error("reset by us: {code}: the peer sent {why}")]
+    #[error("reset by us: {code}: {why}")]
     PeerMisbehaved {
         /// Code on the wire.
         code: Code,
@@ -153,13 +160,16 @@ impl OpenSessionError {
     /// |---|---|
     /// | `Request` | as [`RequestError::is_retryable`] |
     /// | `TooManySessions` | yes, on another connection |
-    /// | `WebTransportNotEnabled`, `DatagramsNotEnabled` | no: the peer would have to change |
+    /// | `WebTransportDisabled`, `WebTransportNotEnabled`, `NoCommonDialect`, `DatagramsNotEnabled` | no: one side would have to change |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Request(error) => error.is_retryable(),
             Self::TooManySessions => true,
-            Self::WebTransportNotEnabled | Self::DatagramsNotEnabled => false,
+            Self::WebTransportDisabled
+            | Self::WebTransportNotEnabled
+            | Self::NoCommonDialect
+            | Self::DatagramsNotEnabled => false,
         }
     }
 }

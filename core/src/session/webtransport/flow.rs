@@ -50,13 +50,15 @@ impl Credit {
         self.told_at.filter(|limit| *limit == self.limit)
     }
 
-    /// The peer's new limit: whether it grew, or an error when it shrank.
-    pub(crate) fn raise(&mut self, limit: u64) -> Result<bool, Shrank> {
+    /// The peer's new limit: whether it grew, or an error when it shrank, or stayed where
+    /// it was and may not ([`Rules::equal_limits`]).
+    ///
+    /// [`Rules::equal_limits`]: crate::webtransport::dialect::Rules::equal_limits
+    pub(crate) fn raise(&mut self, limit: u64, equal: bool) -> Result<bool, NotRaised> {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.4
-        // A limit never shrinks. Draft 16 also forbids repeating it, draft 15 does
-        // not, and the two look the same: a repetition is let pass.
-        if limit < self.limit {
-            return Err(Shrank);
+        // A limit never shrinks, and what may not be repeated has to grow.
+        if limit < self.limit || (limit == self.limit && !equal) {
+            return Err(NotRaised);
         }
         let grew = limit > self.limit;
         self.limit = limit;
@@ -68,9 +70,9 @@ impl Credit {
     }
 }
 
-/// The peer lowered a limit.
+/// The peer lowered a limit, or repeated one that has to grow.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Shrank;
+pub(crate) struct NotRaised;
 
 /// The peer used more than it was granted.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -312,19 +314,25 @@ mod tests {
         assert!(credit.blocked());
         assert!(!credit.blocked());
         assert_eq!(credit.told_now(), Some(10));
-        assert_eq!(credit.raise(12), Ok(true));
+        assert_eq!(credit.raise(12, true), Ok(true));
         assert_eq!(credit.take(5), 2);
         assert_eq!(credit.told_now(), None);
         assert!(credit.blocked());
     }
 
-    // Row B25: a smaller limit is an error, the same one is not.
+    // Row B25: a smaller limit is an error, the same one where the dialect says so.
     #[test]
     fn a_limit_never_shrinks() {
         let mut credit = Credit::new(10);
-        assert_eq!(credit.raise(10), Ok(false));
-        assert_eq!(credit.raise(9), Err(Shrank));
+        for (limit, equal, raised) in [
+            (10, true, Ok(false)),
+            (10, false, Err(NotRaised)),
+            (9, true, Err(NotRaised)),
+        ] {
+            assert_eq!(credit.raise(limit, equal), raised, "{limit}");
+        }
         assert_eq!(credit.available(), 10);
+        assert_eq!(credit.raise(11, false), Ok(true));
     }
 
     // Row B23: a window is renewed as it is used up.

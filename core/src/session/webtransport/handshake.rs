@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
+use http::uri::Scheme;
+use http::{Method, StatusCode, Uri};
 
 use super::carrier::Carrier;
 use super::over_h3::OverH3;
@@ -18,7 +19,7 @@ use crate::session::floor::registry::Life;
 use crate::session::floor::rings::Ring;
 use crate::transport::{ReadState, Transport};
 use crate::webtransport::dialect::{
-    Dialect, FlowRule, Negotiated, NegotiationFailure, ProtocolRule, Requirement,
+    Dialect, Dialects, FlowRule, Negotiated, NegotiationFailure, ProtocolRule, Requirement,
 };
 use crate::webtransport::{
     AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, RejectError, SessionClose,
@@ -73,6 +74,22 @@ fn content_field(headers: &HeaderMap) -> Option<InvalidHead> {
     })
 }
 
+/// What makes a request for a session malformed beside what makes any request so.
+fn invalid_request(uri: &Uri, headers: &HeaderMap) -> Option<InvalidHead> {
+    //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
+    // The scheme is https, and nothing else.
+    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS) {
+        let why = "is not https, as a session's is";
+        return Some(InvalidHead::new(":scheme", why));
+    }
+    //= https://www.rfc-editor.org/rfc/rfc6454#section-7.3
+    // There is one origin. Who compares the first of two lets the other in.
+    if headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
+        return Some(InvalidHead::new("origin", "is there twice"));
+    }
+    content_field(headers)
+}
+
 fn no_list(field: &'static str) -> InvalidHead {
     InvalidHead {
         field,
@@ -80,13 +97,14 @@ fn no_list(field: &'static str) -> InvalidHead {
     }
 }
 
-/// The nearest of the coarser words for what is missing.
-fn refusal(failure: &NegotiationFailure) -> OpenSessionError {
+/// The nearest of the coarser words for what is missing with a peer of these settings.
+fn refusal(failure: &NegotiationFailure, peer: &Settings) -> OpenSessionError {
     let has = |requirement| failure.has(requirement);
-    if has(Requirement::Settings) {
-        RequestError::SettingsNotReceived.into()
-    } else if has(Requirement::Dialect) || has(Requirement::ResetStreamAt) {
-        OpenSessionError::WebTransportNotEnabled
+    if has(Requirement::Dialect) || has(Requirement::ResetStreamAt) {
+        match Dialects::announced(peer) {
+            Dialects::NONE => OpenSessionError::WebTransportNotEnabled,
+            _ => OpenSessionError::NoCommonDialect,
+        }
     } else if has(Requirement::ExtendedConnect) {
         RequestError::ConnectProtocolNotEnabled.into()
     } else {
@@ -144,7 +162,15 @@ impl WebTransport {
             return Err(Fault::Connection(Violation::SettingsInvalid));
         }
         self.terms.negotiated = self.negotiate(cx.h3, cx.t).ok();
+        if self.terms.negotiated.is_none() && cx.h3.side == Side::Client {
+            cx.h3.take_no_sessions()?;
+        }
         Ok(())
+    }
+
+    /// Whether the peer's SETTINGS have come and make no sessions possible.
+    pub(crate) fn is_ruled_out(&self, h3: &H3) -> bool {
+        h3.peer_settings.is_some() && self.terms.negotiated.is_none()
     }
 
     /// Whether a session could be opened beside `live` others now, where a request could
@@ -156,15 +182,16 @@ impl WebTransport {
         live: usize,
     ) -> Result<(), OpenSessionError> {
         if !h3.config.webtransport.enabled {
-            return Err(OpenSessionError::WebTransportNotEnabled);
+            return Err(OpenSessionError::WebTransportDisabled);
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No CONNECT before the server's SETTINGS said everything needed.
-        let negotiated = self.negotiate(h3, t).map_err(|failure| refusal(&failure))?;
         let settings = h3
             .peer_settings
             .as_ref()
             .ok_or(RequestError::SettingsNotReceived)?;
+        let negotiated = self.negotiate(h3, t);
+        let negotiated = negotiated.map_err(|failure| refusal(&failure, settings))?;
         if live >= h3.config.limits.sessions || live as u64 >= server_limit(settings, negotiated) {
             return Err(OpenSessionError::TooManySessions);
         }
@@ -184,7 +211,7 @@ impl WebTransport {
             .map_or(Dialect::Draft02, |negotiated| negotiated.dialect);
         head.protocol = Some(Protocol::new(dialect.rules().token));
         head.headers = request.headers.clone();
-        if let Some(invalid) = content_field(&head.headers) {
+        if let Some(invalid) = invalid_request(&head.uri, &head.headers) {
             return Err(RequestError::InvalidHead(invalid).into());
         }
         if !request.protocols.is_empty() {
@@ -195,8 +222,8 @@ impl WebTransport {
             let invalid = RequestError::InvalidHead(no_list("wt-available-protocols"));
             head.headers.insert(OFFERED, offer.ok_or(invalid)?);
         }
-        if dialect.rules().token == TOKEN {
-            // Wanted by draft 02 and harmless to the others with that token.
+        if dialect.rules().version_field {
+            // Wanted by draft 02 and harmless to the others with its token.
             head.headers
                 .entry(DRAFT02_REQUEST)
                 .or_insert(HeaderValue::from_static("1"));
@@ -220,14 +247,10 @@ impl WebTransport {
         live: usize,
     ) -> Result<Option<Session>, Fault> {
         let draft02 = head.headers.contains_key(DRAFT02_REQUEST);
-        let token = head.protocol.as_ref().map(Protocol::as_str);
-        if content_field(&head.headers).is_some() {
+        let newest = head.protocol.as_ref().map(Protocol::as_str) == Some(TOKEN_H3);
+        if let Some(invalid) = invalid_request(&head.uri, &head.headers) {
+            tracing::debug!(stream = %stream.id, %invalid, "no request for a session");
             return Err(Fault::Stream(stream, Violation::MessageMalformed));
-        }
-        if token == Some(TOKEN_H3) && draft02 {
-            // The two say different things about what follows.
-            answer(cx, stream, StatusCode::BAD_REQUEST);
-            return Ok(None);
         }
         if live >= cx.h3.config.limits.sessions {
             answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
@@ -247,6 +270,7 @@ impl WebTransport {
         });
         Ok(Some(Session {
             request: Some(request),
+            newest,
             draft02,
             offered: protocols,
             ..self.session(cx.now)
@@ -290,6 +314,15 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             let stream = self.key.stream();
             return Err(Fault::Stream(stream, Violation::RequirementsNotMet));
         };
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-7.1
+        // One dialect is spoken on a connection: a request in the words of another says
+        // two different things about what follows.
+        let rules = negotiated.dialect.rules();
+        let in_its_words = self.session.newest == (rules.token == TOKEN_H3);
+        if !in_its_words || (self.session.draft02 && !rules.version_field) {
+            self.turn_down(StatusCode::BAD_REQUEST);
+            return Ok(());
+        }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.1
         // Without flow control, sessions of the later drafts do not share.
         let alone = negotiated.dialect.rules().flow != FlowRule::Off && !negotiated.flow_control;
@@ -305,6 +338,16 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             self.tell(SessionEvent::Requested(request));
         }
         Ok(())
+    }
+
+    /// Answers a request that the application has not been asked about, and is not going
+    /// to be.
+    fn turn_down(&mut self, status: StatusCode) {
+        *self.life = Life::Over { by_peer: false };
+        if self.respond(&ResponseHead::new(status), End::Fin).is_err() {
+            self.carrier.abort_control(Code::H3_INTERNAL_ERROR);
+        }
+        stop_reading(self.carrier.h3, self.carrier.t, self.key.stream());
     }
 
     /// Accepts the session (server).

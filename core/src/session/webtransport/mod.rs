@@ -121,6 +121,8 @@ impl WebTransport {
 pub(crate) struct Session {
     /// The request that the application has not been asked about.
     request: Option<Box<ConnectRequest>>,
+    /// The request's token is that of drafts 15 and 16.
+    newest: bool,
     /// The request carried the version field of draft 02.
     draft02: bool,
     /// Application protocols the client offered.

@@ -346,12 +346,19 @@ impl<C: Carrier> SessionMut<'_, C> {
         }
     }
 
+    /// Whether the peer may repeat a limit.
+    fn equal_limits(&self) -> bool {
+        let negotiated = self.terms.negotiated;
+        negotiated.is_none_or(|negotiated| negotiated.dialect.rules().equal_limits)
+    }
+
     /// WT_MAX_DATA.
     pub(super) fn on_max_data(&mut self, limit: u64) -> Result<(), Fault> {
+        let equal = self.equal_limits();
         let Some(flow) = self.flow_mut()? else {
             return Ok(());
         };
-        let raised = flow.send_data.raise(limit);
+        let raised = flow.send_data.raise(limit, equal);
         if raised.map_err(|_| over_limit(self.key))? {
             let mut next = self.streams.next(self.session.list, NONE);
             while let Some(member) = self.streams.get_mut(next) {
@@ -367,6 +374,7 @@ impl<C: Carrier> SessionMut<'_, C> {
 
     /// WT_MAX_STREAMS.
     pub(super) fn on_max_streams(&mut self, dir: Dir, limit: u64) -> Result<(), Fault> {
+        let equal = self.equal_limits();
         let Some(flow) = self.flow_mut()? else {
             return Ok(());
         };
@@ -377,7 +385,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         }
         let credit = flow.open(dir);
         let was_empty = credit.available() == 0;
-        let raised = credit.raise(limit);
+        let raised = credit.raise(limit, equal);
         if raised.map_err(|_| over_limit(self.key))? && was_empty {
             self.tell(SessionEvent::StreamsAvailable(dir));
         }
