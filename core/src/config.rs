@@ -57,12 +57,14 @@ pub struct Limits {
     pub early_datagrams: usize,
     /// Bytes of those datagrams. Default 64 KiB.
     pub early_datagram_bytes: usize,
-    /// How long these streams and datagrams are held. As long again each time that the
-    /// session is still being decided on. Default 5 s.
+    /// How long these streams and datagrams are held. For a session that is being decided
+    /// on, by the application or by SETTINGS that are on their way, as long again each
+    /// time, up to [`Self::connect_timeout`] in all. Default 5 s.
     pub early_timeout: Duration,
     /// How long the beginning of a peer's stream may take to come: its type, a request's
     /// head; and the SETTINGS that a session request waits for. The stream is reset with
-    /// H3_REQUEST_REJECTED then. Up to six times as long while the messages of the
+    /// H3_REQUEST_REJECTED then. A connection closes when in this time the peer has not
+    /// allowed three unidirectional streams or, a server's, not sent SETTINGS. Up to six times as long while the messages of the
     /// connection come at [`Self::min_rate`], all together. Default 10 s.
     pub head_timeout: Duration,
     /// How long a field section may wait for QPACK insertions before its stream is reset
@@ -78,8 +80,15 @@ pub struct Limits {
     /// H3_REQUEST_CANCELLED. 0 for none: then content need never come. Default 240.
     pub min_rate: u32,
     /// How long CONNECT may take to be answered, a session's too, before it is given up
-    /// with H3_REQUEST_CANCELLED (client). Default 30 s.
+    /// with H3_REQUEST_CANCELLED (client); and how long what comes early for a session
+    /// waits for its answer (server). Default 30 s.
     pub connect_timeout: Duration,
+    /// How long a server may neither take more of a request nor answer it, before it is
+    /// given up with H3_REQUEST_CANCELLED. Time in which the application has not sent the
+    /// rest does not count; an interim response begins it anew. How fast the content of a
+    /// response comes is not watched: it may be a stream of rare events (client). Default
+    /// 5 min.
+    pub response_timeout: Duration,
     /// How long a connection lives on without a request or session, whatever its peer
     /// sends besides, before it is wound down (server). Default 5 min.
     pub idle_timeout: Duration,
@@ -140,6 +149,7 @@ impl Default for Limits {
             progress_window: Duration::from_secs(60),
             min_rate: 240,
             connect_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(300),
             idle_timeout: Duration::from_secs(300),
             close_timeout: Duration::from_secs(3),
             datagrams: 256,
@@ -188,6 +198,18 @@ impl Default for Config {
             field_lines: false,
             grease: true,
             extra_settings: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults of a client: [`webtransport::Config::client`], the rest as for a
+    /// server.
+    #[must_use]
+    pub fn client() -> Self {
+        Self {
+            webtransport: webtransport::Config::client(),
+            ..Self::default()
         }
     }
 }

@@ -70,6 +70,8 @@ violations! {
     PushStreamFromClient = H3_STREAM_CREATION_ERROR, "RFC 9114 §6.2.2", "a push stream opened by a client";
     PushNotAllowed = H3_ID_ERROR, "RFC 9114 §4.6", "a push id that was never allowed";
     ServerBidi = H3_STREAM_CREATION_ERROR, "RFC 9114 §6.1", "a bidirectional stream from the server without an extension that allows it";
+    NoSettings = H3_MISSING_SETTINGS, "RFC 9114 §6.2.1", "no SETTINGS came in time";
+    TooFewStreams = H3_GENERAL_PROTOCOL_ERROR, "RFC 9114 §6.2", "fewer than three unidirectional streams are allowed";
     CriticalStreamClosed = H3_CLOSED_CRITICAL_STREAM, "RFC 9114 §6.2.1", "a control or QPACK stream was closed";
     FrameUnexpected = H3_FRAME_UNEXPECTED, "RFC 9114 §7.2", "a frame on a stream or at a time where it is not allowed";
     FrameMalformed = H3_FRAME_ERROR, "RFC 9114 §7.1", "a frame whose payload does not fit its length";
@@ -93,6 +95,7 @@ violations! {
     SectionTooSlow = H3_REQUEST_CANCELLED, "RFC 9204 §7.2", "a field section waited too long for insertions";
     BodyTooSlow = H3_REQUEST_CANCELLED, "RFC 9114 §10.5", "a request's content comes too slowly";
     ResponseNotTaken = H3_REQUEST_CANCELLED, "RFC 9114 §10.5", "a response is taken too slowly";
+    RequestUnanswered = H3_REQUEST_CANCELLED, "RFC 9114 §4.1", "no response came in time";
     ConnectUnanswered = H3_REQUEST_CANCELLED, "RFC 9114 §4.4", "CONNECT was not answered in time";
     // Stream scope: messages.
     MessageMalformed = H3_MESSAGE_ERROR, "RFC 9114 §4.1.2", "a malformed message";

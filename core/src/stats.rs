@@ -44,6 +44,8 @@ pub struct Stats {
     pub responses_timed_out: u64,
     /// CONNECT requests of ours that were not answered in time.
     pub connects_timed_out: u64,
+    /// Other requests of ours that were not.
+    pub answers_timed_out: u64,
     /// Whether the connection was wound down because nothing was asked of it.
     pub idled_out: bool,
     /// CONNECT streams that were reset because they did not end in time after their

@@ -24,7 +24,7 @@ pub enum Cancelled {
     #[error("the peer reset its message: {0}")]
     Reset(PeerCode),
     /// The peer's message is malformed; the stream has been reset.
-    #[error("reset by us: the peer sent {0}")]
+    #[error("reset by us: {0}")]
     Malformed(Violation),
     /// The server did not process the request because of a GOAWAY (client).
     #[error("the server did not process the request")]

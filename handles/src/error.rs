@@ -87,7 +87,7 @@ pub enum WriteError {
     #[error("the peer stopped the stream: {0}")]
     Stopped(PeerCode),
     /// The peer broke a rule on this stream, which has been reset.
-    #[error("reset by us: the peer sent {0}")]
+    #[error("reset by us: {0}")]
     Malformed(Violation),
     /// The server did not process the request because of a GOAWAY; it may be
     /// sent again on another connection.
@@ -128,7 +128,7 @@ pub enum ReadError {
     #[error("the peer reset the stream: {0}")]
     Reset(PeerCode),
     /// The peer sent a malformed message; the stream has been reset.
-    #[error("reset by us: the peer sent {0}")]
+    #[error("reset by us: {0}")]
     Malformed(Violation),
     /// The server did not process the request because of a GOAWAY; it may be
     /// sent again on another connection.

@@ -27,8 +27,8 @@ named! {
     Violation {
         "missing-settings" MissingSettings  "settings-invalid" SettingsInvalid  "settings-reduced" SettingsReduced
         "settings-malformed" SettingsMalformed  "settings-too-many" SettingsTooMany
-        "datagram-without-transport" DatagramWithoutTransport  "stream-twice" StreamTwice
-        "push-stream-from-client" PushStreamFromClient  "push-not-allowed" PushNotAllowed  "server-bidi" ServerBidi
+        "datagram-without-transport" DatagramWithoutTransport  "stream-twice" StreamTwice  "too-few-streams" TooFewStreams
+        "push-stream-from-client" PushStreamFromClient  "push-not-allowed" PushNotAllowed  "server-bidi" ServerBidi  "no-settings" NoSettings
         "critical-stream-closed" CriticalStreamClosed  "frame-unexpected" FrameUnexpected
         "frame-malformed" FrameMalformed  "frame-truncated" FrameTruncated  "frame-too-large" FrameTooLarge
         "signal-not-first" SignalNotFirst  "goaway-grew" GoawayGrew  "goaway-not-request" GoawayNotRequest
@@ -37,7 +37,7 @@ named! {
         "datagram-malformed" DatagramMalformed  "qpack-decompression" QpackDecompression
         "qpack-encoder-stream" QpackEncoderStream  "qpack-decoder-stream" QpackDecoderStream  "nuisance" Nuisance
         "head-too-slow" HeadTooSlow  "section-too-slow" SectionTooSlow  "body-too-slow" BodyTooSlow
-        "response-not-taken" ResponseNotTaken  "connect-unanswered" ConnectUnanswered
+        "response-not-taken" ResponseNotTaken  "connect-unanswered" ConnectUnanswered  "request-unanswered" RequestUnanswered
         "message-malformed" MessageMalformed  "content-length" ContentLength  "request-incomplete" RequestIncomplete
         "response-incomplete" ResponseIncomplete  "field-section-too-large" FieldSectionTooLarge
         "requirements-not-met" RequirementsNotMet  "datagram-not-expected" DatagramNotExpected
@@ -86,7 +86,7 @@ put! {
     put_open_session_error(OpenSessionError) as Put {
         "request" OpenSessionError::Request(error) => [error];
         "too-many-sessions" OpenSessionError::TooManySessions => [];
-        "no-webtransport" OpenSessionError::WebTransportNotEnabled => [];
+        "no-webtransport" OpenSessionError::WebTransportNotEnabled => [];  "off" OpenSessionError::WebTransportDisabled => [];  "no-dialect" OpenSessionError::NoCommonDialect => [];
         "no-datagrams" OpenSessionError::DatagramsNotEnabled => [];
     }
 }

@@ -104,7 +104,7 @@ fields! {
     "early-streams" limits.early_streams;  "early-datagrams" limits.early_datagrams;
     "early-datagram-bytes" limits.early_datagram_bytes;  "early-timeout" limits.early_timeout;
     "head-timeout" limits.head_timeout;  "section-timeout" limits.section_timeout;
-    "progress-window" limits.progress_window;  "min-rate" limits.min_rate;  "connect-timeout" limits.connect_timeout;
+    "progress-window" limits.progress_window;  "min-rate" limits.min_rate;  "connect-timeout" limits.connect_timeout;  "response-timeout" limits.response_timeout;
     "idle-timeout" limits.idle_timeout;  "close-timeout" limits.close_timeout;  "session-datagrams" limits.datagrams;
     "session-datagram-bytes" limits.datagram_bytes;  "datagram-capsule" limits.datagram_capsule;
     "all-datagram-bytes" limits.all_datagram_bytes;  "early-priorities" limits.early_priorities;

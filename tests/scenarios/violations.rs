@@ -1,7 +1,7 @@
 //! Every rule a peer can break, broken: a violation that no scenario raises fails
 //! here by its name.
 
-mod connection;
+pub(super) mod connection;
 mod log;
 mod session;
 mod stream;

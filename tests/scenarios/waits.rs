@@ -290,3 +290,135 @@ fn content_without_a_pace() {
     peer.advance(60 * SECOND);
     assert_eq!(told(&mut peer, Violation::BodyTooSlow), stream);
 }
+
+/// A client that has asked with POST and sent so much of the content.
+fn asking(net: Loopback, content: &[u8], end: bool) -> (RawPeer, StreamKey) {
+    let mut peer = RawPeer::over(Side::Client, Config::default(), net);
+    peer.control(&raw::settings(&[]));
+    let mut head = aqueduct_tests::get();
+    head.method = http::Method::POST;
+    let stream = peer.access().request(&head, End::More).expect("a request");
+    let mut access = peer.access();
+    let mut send = access.send(stream).expect("a stream");
+    send.write(&mut [Bytes::copy_from_slice(content)])
+        .expect("takes some");
+    if end {
+        send.finish().expect("ends");
+    }
+    peer.drive();
+    (peer, stream)
+}
+
+/// The first byte of a response, and an interim one, which is not the response.
+#[test]
+fn a_response_begins_in_five_minutes() {
+    let (mut peer, stream) = asking(Loopback::new(Knobs::default()), b"x", true);
+    peer.advance(299 * SECOND);
+    peer.write(stream.id(), &raw::status(103));
+    // A byte now and then of the head is none.
+    for byte in &raw::status(200)[..3] {
+        peer.advance(90 * SECOND);
+        peer.write(stream.id(), &[*byte]);
+    }
+    peer.advance(29 * SECOND + ALMOST);
+    assert_eq!(stats(&mut peer).answers_timed_out, 0);
+    peer.advance(MOMENT);
+    let late = StreamEvent::Malformed(Violation::RequestUnanswered);
+    expect_event!(peer, Side::Client, Event::Stream(key, event) if key == stream && event == late => ());
+    assert_eq!(
+        peer.seen(stream.id()).stop,
+        Some(Code::H3_REQUEST_CANCELLED)
+    );
+    assert_eq!(stats(&mut peer).answers_timed_out, 1);
+    assert_eq!(peer.closed(), None);
+}
+
+/// What follows the head of a response comes when there is some.
+#[test]
+fn a_response_that_has_begun_may_take_its_time() {
+    let (mut peer, stream) = asking(Loopback::new(Knobs::default()), b"x", true);
+    peer.advance(299 * SECOND);
+    peer.write(stream.id(), &raw::status(200));
+    peer.advance(3_600 * SECOND);
+    assert_eq!(stats(&mut peer).answers_timed_out, 0);
+    assert_eq!(peer.seen(stream.id()).stop, None);
+}
+
+/// A server that takes nothing of a request is as silent as one that does not answer.
+#[test]
+fn a_request_is_taken_or_answered() {
+    let narrow = || {
+        Loopback::new(Knobs {
+            stream_window: 100,
+            ..Knobs::default()
+        })
+    };
+    for progress in [false, true] {
+        let (mut peer, stream) = asking(narrow(), &[7; 1_000], false);
+        peer.reading = false;
+        let mut access = peer.access();
+        let mut send = access.send(stream).expect("a stream");
+        send.write(&mut [Bytes::from(vec![7; 1_000])])
+            .expect("open");
+        peer.advance(290 * SECOND);
+        // Credit for a little more.
+        peer.reading = progress;
+        peer.drive();
+        peer.reading = false;
+        peer.advance(10 * SECOND);
+        let late = stats(&mut peer).answers_timed_out;
+        assert_eq!(late, u64::from(!progress), "progress: {progress}");
+    }
+}
+
+/// The application has not sent all of it: nobody else is late.
+#[test]
+fn a_request_that_its_application_does_not_end() {
+    let (mut peer, stream) = asking(Loopback::new(Knobs::default()), b"x", false);
+    peer.advance(3_600 * SECOND);
+    assert_eq!(stats(&mut peer).answers_timed_out, 0);
+    // From its end on it is.
+    let mut access = peer.access();
+    access.send(stream).expect("open").finish().expect("ends");
+    peer.drive();
+    peer.advance(300 * SECOND);
+    assert_eq!(stats(&mut peer).answers_timed_out, 1);
+}
+
+/// RFC 9114 section 6.2: three streams in each direction. Who allows fewer makes the
+/// other side wait; the rest may come a little later.
+#[test]
+fn three_streams_are_allowed_in_ten_seconds() {
+    for ours in [Side::Client, Side::Server] {
+        for few in 0..=3 {
+            let mut peer = super::violations::connection::stingy(ours, few);
+            peer.control(&raw::settings(&[]));
+            peer.advance(9 * SECOND + ALMOST);
+            assert_eq!(peer.closed(), None, "{few} at the {ours}");
+            peer.advance(MOMENT);
+            let closed = (few < 3).then_some(Code::H3_GENERAL_PROTOCOL_ERROR);
+            assert_eq!(peer.closed(), closed, "{few} at the {ours}");
+        }
+    }
+}
+
+/// A client that is told nothing of what the server takes waits no longer; a server needs
+/// to know for sessions alone.
+#[test]
+fn a_servers_settings_come_in_ten_seconds() {
+    for (ours, closed) in [
+        (Side::Client, Some(Code::H3_MISSING_SETTINGS)),
+        (Side::Server, None),
+    ] {
+        let mut peer = RawPeer::new(ours, Config::default());
+        peer.advance(9 * SECOND + ALMOST);
+        assert_eq!(peer.closed(), None, "{ours}");
+        peer.advance(MOMENT);
+        assert_eq!(peer.closed(), closed, "{ours}");
+    }
+    let mut peer = RawPeer::new(Side::Client, Config::default());
+    peer.advance(9 * SECOND);
+    peer.control(&raw::settings(&[]));
+    peer.advance(60 * SECOND);
+    assert_eq!(peer.closed(), None);
+}

@@ -319,3 +319,35 @@ fn settings_that_say_no() {
         "{told:?}"
     );
 }
+
+/// Row B10: while the application decides they wait longer, and not without end.
+#[test]
+fn while_the_application_decides_half_a_minute() {
+    let (mut peer, connect) = undecided(Config::default());
+    peer.write(connect, &raw::connect());
+    let session = expect_event!(
+        peer, Side::Server, Event::WebTransport(key, SessionEvent::Requested(_)) => key
+    );
+    let early = uni(&mut peer, b"x");
+    peer.datagram(b"\0early");
+    peer.advance(Duration::from_millis(29_900));
+    assert_eq!(peer.seen(early).stop, None);
+    peer.advance(Duration::from_millis(200));
+    assert_refused(
+        &peer,
+        early,
+        Code::WT_BUFFERED_STREAM_REJECTED,
+        "after half a minute",
+    );
+    assert_eq!(peer.access().stats().datagrams_unclaimed, 1);
+    // What comes now has a time of its own, and the session may still open.
+    let late = uni(&mut peer, b"y");
+    let answer = ConnectAnswer::default();
+    let accepted = peer.access().webtransport(session).accept(&answer);
+    accepted.expect("is still asked about");
+    let opened = expect_event!(
+        peer, Side::Server, Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
+    );
+    assert_eq!(opened.id(), late);
+    assert_eq!(peer.access().recv_datagram(session), None);
+}

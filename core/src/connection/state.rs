@@ -111,6 +111,7 @@ impl State {
     pub(super) fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
         self.h3.resume(t, now);
         self.h3.handle_waits(t, now);
+        self.h3.handle_greeting(t, now);
         let (sessions, mut cx) = self.split(t, now);
         let result = sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
@@ -133,7 +134,13 @@ impl State {
             why: Why::Drain,
         });
         let idle = self.idle_until().map(|at| Deadline { at, why: Why::Idle });
-        let due = [sessions, drain, self.h3.wait_due(), idle];
+        let due = [
+            sessions,
+            drain,
+            self.h3.wait_due(),
+            self.h3.greeting_due(),
+            idle,
+        ];
         due.into_iter().fold(self.h3.turn_due(), earliest)
     }
 

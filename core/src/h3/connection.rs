@@ -66,6 +66,8 @@ pub(crate) struct H3 {
     pub(super) remembered: Option<Settings>,
     /// The handshake is complete.
     pub(crate) established: bool,
+    /// Since when the peer can say and allow what a connection begins with.
+    pub(super) greeted_from: Option<Instant>,
     pub(super) encoder: Encoder,
     pub(super) decoder: Decoder,
     pub(super) arena: BytesMut,
@@ -125,6 +127,7 @@ impl H3 {
             peer_settings: None,
             remembered: None,
             established: false,
+            greeted_from: None,
             encoder: Encoder::new(),
             decoder,
             arena: BytesMut::new(),

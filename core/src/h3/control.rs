@@ -47,6 +47,7 @@ impl H3 {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
         // The critical streams come before any other unidirectional stream.
         self.flush_local(t);
+        self.greeted_from = self.budget.now();
         if self.config.grease
             && let Some(id) = t.open(Dir::Uni)
         {

@@ -27,6 +27,11 @@ impl LocalStream {
         self.id == Some(id)
     }
 
+    /// Whether the peer has allowed it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.id.is_some()
+    }
+
     /// Bytes to be sent next. Whoever appends keeps them bounded.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.owed

@@ -275,12 +275,14 @@ impl H3 {
             return Ok(());
         };
         if head.status.is_informational() {
+            if !exchange.connect && self.side == Side::Client {
+                self.watch_answer_anew(key);
+            }
             let cost = interim_cost(size);
             self.events
                 .push_back(H3Event::On(key, Fact::Interim(Box::new(head))));
             return self.nuisance(cost);
         }
-        let answered = exchange.connect;
         if exchange.connect && head.status.is_success() {
             exchange.recv = Part::Tunnel;
         } else {
@@ -292,9 +294,7 @@ impl H3 {
                 || head.status == StatusCode::NOT_MODIFIED
                 || head.status == StatusCode::NO_CONTENT;
         }
-        if answered {
-            self.await_no_more(key);
-        }
+        self.await_no_more(key);
         self.events
             .push_back(H3Event::On(key, Fact::Response(Box::new(head))));
         Ok(())

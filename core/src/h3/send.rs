@@ -258,6 +258,7 @@ impl H3 {
     pub(crate) fn flush_stream<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> bool {
         let flushed = self.hand_over(t, key);
         self.watch_sending(key);
+        self.watch_answer(key);
         flushed
     }
 
@@ -376,6 +377,7 @@ impl H3 {
         {
             slot.wants_writable = true;
             self.watch_sending(key);
+            self.watch_answer(key);
         }
     }
 
@@ -516,6 +518,7 @@ impl H3 {
             exchange.cut = true;
         }
         self.settle(key);
+        self.watch_answer(key);
         self.leave_unread(t, key)?;
         match (raw, self.side) {
             // Whoever opens streams to a peer has to do with its not wanting some.

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::connection::H3;
-use super::exchange::Part;
+use super::exchange::{Exchange, Part};
 use super::streams::{Kind, Recv, Send, Slot, Wait};
 use crate::config::Limits;
 use crate::fault::{Fault, Violation};
@@ -46,9 +46,15 @@ impl H3 {
     /// Something is to come within the time there is for it.
     pub(crate) fn await_more(&mut self, key: StreamKey, why: Why) {
         let limits = &self.config.limits;
+        let connects = |key| {
+            self.table
+                .exchange_ref(key)
+                .is_some_and(Exchange::is_connect)
+        };
         let wait = match why {
             Why::Section => limits.section_timeout,
-            Why::Answer => limits.connect_timeout,
+            Why::Answer if connects(key) => limits.connect_timeout,
+            Why::Answer => limits.response_timeout,
             _ => limits.head_timeout,
         };
         let Some(at) = self.end_of(wait) else {
@@ -246,7 +252,7 @@ impl H3 {
             //= https://www.rfc-editor.org/rfc/rfc9000#section-4.1
             // What nobody here reads has taken the credit of all streams: the peer may
             // not send, whatever it wants to.
-            why @ (Why::Head | Why::Section) if starved => {
+            why @ (Why::Head | Why::Section | Why::Answer) if starved => {
                 self.await_more(key, why);
                 return Ok(());
             }
@@ -264,16 +270,96 @@ impl H3 {
                 self.stats.sections_timed_out += 1;
                 Violation::SectionTooSlow
             }
-            Why::Answer => {
-                self.stats.connects_timed_out += 1;
-                Violation::ConnectUnanswered
-            }
+            Why::Answer => return self.not_answered(key, wait),
             _ => {
                 self.stats.heads_timed_out += 1;
                 Violation::HeadTooSlow
             }
         };
         Err(Fault::Stream(key, why))
+    }
+
+    fn not_answered(&mut self, key: StreamKey, wait: Wait) -> Result<(), Fault> {
+        let Some(slot) = self.table.get(key) else {
+            return Ok(());
+        };
+        if slot.exchange_ref().is_some_and(Exchange::is_connect) {
+            self.stats.connects_timed_out += 1;
+            return Err(Fault::Stream(key, Violation::ConnectUnanswered));
+        }
+        if slot.written > wait.bytes {
+            self.await_answer(key);
+            return Ok(());
+        }
+        self.stats.answers_timed_out += 1;
+        Err(Fault::Stream(key, Violation::RequestUnanswered))
+    }
+
+    /// A request waits for its server: to be answered, or to be taken (client). While it
+    /// is the application that the rest of the request is waited for, nobody is late.
+    pub(super) fn watch_answer(&mut self, key: StreamKey) {
+        let Some(slot) = self.table.get(key) else {
+            return;
+        };
+        let unanswered = |exchange: &Exchange| exchange.recv == Part::Head && !exchange.connect;
+        if self.side == Side::Server || !slot.exchange_ref().is_some_and(unanswered) {
+            return;
+        }
+        let ours = slot.send == Send::Open && slot.owed.is_empty() && !slot.wants_writable;
+        match (ours, slot.recv_wait) {
+            (false, None) => self.await_answer(key),
+            (true, Some(wait)) if wait.due.why == Why::Answer => self.await_no_more(key),
+            _ => {}
+        }
+    }
+
+    /// An interim response came: the wait for the final one begins anew.
+    pub(super) fn watch_answer_anew(&mut self, key: StreamKey) {
+        self.await_no_more(key);
+        self.watch_answer(key);
+    }
+
+    /// Begins to wait for an answer, or begins anew.
+    pub(super) fn await_answer(&mut self, key: StreamKey) {
+        self.await_more(key, Why::Answer);
+        if let Some(slot) = self.table.get_mut(key)
+            && let Some(wait) = &mut slot.recv_wait
+        {
+            wait.bytes = slot.written;
+        }
+    }
+
+    /// When the peer is late with what a connection begins with.
+    pub(crate) fn greeting_due(&self) -> Option<Deadline> {
+        let wait = self.config.limits.head_timeout;
+        let at = after(self.greeted_from?, wait);
+        let why = Why::Greeting;
+        (wait != Duration::MAX && self.lacks().is_some()).then_some(Deadline { at, why })
+    }
+
+    /// What the connection still waits for.
+    fn lacks(&self) -> Option<Violation> {
+        let ours = [&self.control_out, &self.encoder_out, &self.decoder_out];
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
+        // Each side allows the other three of these streams.
+        if !ours.iter().all(|stream| stream.is_open()) {
+            return Some(Violation::TooFewStreams);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.1
+        // A server's SETTINGS come at the beginning of the connection. Of a client's, a
+        // server waits for those alone that a session needs.
+        let silent = self.side == Side::Client && self.peer_settings.is_none();
+        silent.then_some(Violation::NoSettings)
+    }
+
+    /// Gives up a connection that the peer is late with.
+    pub(crate) fn handle_greeting<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        if self.greeting_due().is_some_and(|due| due.at <= now)
+            && let Some(late) = self.lacks()
+        {
+            self.greeted_from = None;
+            self.fail(t, Err(Fault::Connection(late)));
+        }
     }
 
     /// Whether messages have come at a pace since all of them together stood at `total`.

@@ -35,8 +35,10 @@ pub enum Why {
     Body,
     /// A response is to be taken.
     Response,
-    /// CONNECT is to be answered.
+    /// A request of ours is to be answered, or more of it to be taken.
     Answer,
+    /// The peer is to say SETTINGS, and to allow the streams for ours.
+    Greeting,
     /// Nothing is asked of the connection.
     Idle,
     /// A graceful shutdown ends.

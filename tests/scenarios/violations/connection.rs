@@ -1,5 +1,7 @@
 //! Rules whose breach closes the connection.
 
+use std::time::Duration;
+
 use aqueduct_core::config::Config;
 use aqueduct_core::fault::Violation as Rule;
 use aqueduct_core::id::{Dir, Side, StreamId};
@@ -51,6 +53,19 @@ fn without_datagrams() -> RawPeer {
     let mut peer = RawPeer::over(Client, Config::default(), net);
     peer.control(&settings(&[(0x33, 1)]));
     peer
+}
+
+/// A peer that allows our side so many unidirectional streams.
+pub(crate) fn stingy(ours: Side, uni_streams: u64) -> RawPeer {
+    let few = Knobs {
+        uni_streams,
+        ..Knobs::default()
+    };
+    let net = match ours {
+        Client => Loopback::with_ends(Knobs::default(), few),
+        Server => Loopback::with_ends(few, Knobs::default()),
+    };
+    RawPeer::over(ours, Config::default(), net)
 }
 
 fn resumed_with_less() -> RawPeer {
@@ -156,6 +171,17 @@ pub(super) const ALL: &[Scenario] = &[
     // An increment of nothing.
     (Rule::QpackDecoderStream, Connection, || {
         uni(Server, &[0x03, 0x00])
+    }),
+    (Rule::NoSettings, Connection, || {
+        let mut peer = RawPeer::new(Client, Config::default());
+        peer.advance(Duration::from_secs(10));
+        peer
+    }),
+    (Rule::TooFewStreams, Connection, || {
+        let mut peer = stingy(Client, 2);
+        peer.control(&settings(&[]));
+        peer.advance(Duration::from_secs(10));
+        peer
     }),
     (Rule::Nuisance, Connection, || {
         let strict = config(|c| c.limits.nuisance = 0);

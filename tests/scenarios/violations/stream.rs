@@ -85,6 +85,14 @@ pub(super) const ALL: &[Scenario] = &[
         peer.advance(Duration::from_secs(60));
         peer
     }),
+    (Rule::RequestUnanswered, Stream, || {
+        let mut peer = RawPeer::greeted(Client, Config::default(), &[]);
+        let request = peer.access().request(&aqueduct_tests::get(), End::Fin);
+        request.expect("a request");
+        peer.drive();
+        peer.advance(Duration::from_secs(300));
+        peer
+    }),
     (Rule::ResponseNotTaken, Stream, || {
         let narrow = Knobs {
             stream_window: 1,

@@ -17,6 +17,7 @@ use crate::time::after;
 #[derive(Debug)]
 struct Early<A> {
     session: StreamId,
+    since: Instant,
     until: Instant,
     what: A,
 }
@@ -44,6 +45,7 @@ impl Pending {
         }
         self.streams.push_back(Early {
             session,
+            since: now,
             until: after(now, limits.early_timeout),
             what: stream,
         });
@@ -67,6 +69,7 @@ impl Pending {
         self.datagram_bytes += payload.len();
         self.datagrams.push_back(Early {
             session,
+            since: now,
             until: after(now, limits.early_timeout),
             // It arrived in a block with others, which is not kept for its sake.
             what: Bytes::copy_from_slice(&payload),
@@ -101,7 +104,8 @@ impl Pending {
     }
 
     /// The next stream that has waited long enough, and its session. One whose
-    /// session `goes_on` being decided about waits as long again.
+    /// session `goes_on` being decided about waits as long again, up to
+    /// [`Limits::connect_timeout`] in all.
     pub(crate) fn next_stale_stream(
         &mut self,
         limits: &Limits,
@@ -154,8 +158,9 @@ fn next_stale<A>(
         if early.until > now {
             return false;
         }
-        if goes_on(early.session) {
-            early.until = after(now, limits.early_timeout);
+        let last = after(early.since, limits.connect_timeout);
+        if now < last && goes_on(early.session) {
+            early.until = after(now, limits.early_timeout).min(last);
             return false;
         }
         true
