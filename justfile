@@ -5,14 +5,14 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 
 # What is off by default and tested all the same.
-optional := "--features aqueduct-tokio/tower,aqueduct-tokio/web-transport-trait,aqueduct-tokio/quic-lb"
+optional := "--features aqueduct-tokio/tower,aqueduct-tokio/web-transport-trait,aqueduct-tokio/web-transport-trait-0-4,aqueduct-tokio/web-transport-trait-0-3,aqueduct-tokio/quic-lb"
 
 # List the recipes.
 default:
     @just --list --unsorted
 
 # All steps, the quick ones first.
-ci: fmt lines deps lint doc no-default features unit doctest examples attack msrv platforms interop
+ci: fmt lines deps lint doc no-default features unit doctest packages moq examples attack msrv platforms interop
 
 # Formatting, by rustfmt.toml.
 fmt:
@@ -51,6 +51,14 @@ unit *ARGS:
 # Examples in the documentation.
 doctest:
     cargo test --doc --workspace {{ optional }} --locked
+
+# Every package that can be published, packed, and the packed sources built.
+packages:
+    scripts/ci/packages
+
+# Programs of Media over QUIC on our sessions.
+moq:
+    scripts/ci/moq
 
 # The examples run and say what they should.
 examples:

@@ -71,6 +71,7 @@
 //! ready gives way on every runtime. Small chunks are joined, up to 4 KiB with one copy;
 //! large ones are passed on without. The driver hands out 512 events at a time, one of
 //! each connection in turn, and lets go of the lock before it goes on.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub use aqueduct_core as protocol;
@@ -106,7 +107,11 @@ mod tests;
 pub mod tower;
 mod wait;
 mod waiters;
-#[cfg(feature = "web-transport-trait")]
+#[cfg(any(
+    feature = "web-transport-trait",
+    feature = "web-transport-trait-0-4",
+    feature = "web-transport-trait-0-3"
+))]
 pub mod web_transport;
 mod worker;
 

@@ -282,23 +282,26 @@ pub(crate) async fn wait_for<T>(
     shared: &Shared,
     mut step: impl FnMut(&mut Locked<'_>) -> Step<T>,
 ) -> T {
-    let mut ticket = Ticket { shared, held: None };
-    poll_fn(|cx| ticket.poll(cx, &mut step)).await
+    let slot = Slot::default();
+    let mut ticket = Ticket { shared, slot };
+    poll_fn(|cx| ticket.slot.poll(shared, cx, &mut step)).await
 }
 
-/// A place taken in a set of waiters, given back on drop.
-struct Ticket<'a> {
-    shared: &'a Shared,
-    held: Option<(Place, usize)>,
-}
+/// A place taken in a set of waiters. Whoever keeps one [leaves](Self::leave) before it
+/// lets go of what keeps the set: another would get the place.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(Option<(Place, usize)>);
 
-impl Ticket<'_> {
-    fn poll<T>(
+impl Slot {
+    /// Tries, and waits where the try says. A slot keeps its place until a try of the
+    /// same thing is done, so it serves one kind of try.
+    pub(crate) fn poll<T>(
         &mut self,
+        shared: &Shared,
         cx: &mut Context<'_>,
-        step: &mut impl FnMut(&mut Locked<'_>) -> Step<T>,
+        step: impl FnOnce(&mut Locked<'_>) -> Step<T>,
     ) -> Poll<T> {
-        let mut locked = self.shared.lock();
+        let mut locked = shared.lock();
         let place = match step(&mut locked) {
             Step::Done(value) => {
                 self.leave(&mut locked);
@@ -306,20 +309,21 @@ impl Ticket<'_> {
             }
             Step::Wait(place) => place,
         };
-        if self.held.is_some_and(|(held, _)| held != place) {
+        if self.0.is_some_and(|(held, _)| held != place) {
             self.leave(&mut locked);
         }
-        let mut token = self.held.map(|(_, token)| token);
+        let mut token = self.0.map(|(_, token)| token);
         if let Some(waiters) = locked.state().waiters(place) {
             let replaced = waiters.register(&mut token, cx.waker());
             locked.retired.extend(replaced);
         }
-        self.held = token.map(|token| (place, token));
+        self.0 = token.map(|token| (place, token));
         Poll::Pending
     }
 
-    fn leave(&mut self, locked: &mut Locked<'_>) {
-        if let Some((place, token)) = self.held.take()
+    /// Gives the place back, if there is one.
+    pub(crate) fn leave(&mut self, locked: &mut Locked<'_>) {
+        if let Some((place, token)) = self.0.take()
             && let Some(waiters) = locked.state().waiters(place)
         {
             let left = waiters.leave(token);
@@ -328,11 +332,17 @@ impl Ticket<'_> {
     }
 }
 
+/// The slot of a future, left when the future is dropped.
+struct Ticket<'a> {
+    shared: &'a Shared,
+    slot: Slot,
+}
+
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if self.held.is_some() {
+        if self.slot.0.is_some() {
             let shared = self.shared;
-            self.leave(&mut shared.lock());
+            self.slot.leave(&mut shared.lock());
         }
     }
 }

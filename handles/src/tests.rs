@@ -9,6 +9,8 @@ mod errors;
 mod failed;
 mod faults;
 mod open_requests;
+#[cfg(feature = "_polled")]
+mod polled;
 mod share;
 
 use std::collections::VecDeque;

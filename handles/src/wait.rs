@@ -110,25 +110,36 @@ pub(crate) async fn open_with<T, R: Refusal>(
     mut open: impl FnMut(&mut Locked<'_>) -> Result<T, R>,
 ) -> Result<T, Failed<R>> {
     wait_for(&conn.shared, |locked| {
-        let refusal = match open(locked) {
-            Ok(value) => return Step::Done(Ok(value)),
-            Err(refusal) => refusal,
-        };
-        let wait = match (refusal.until(), session) {
-            (Until::Credit, _) => Place::Conn(conn.at, ConnTopic::credit(dir)),
-            (Until::Connection, _) => state_of(conn.at),
-            (Until::SessionCredit, Some(at)) => Place::Session(at, SessionTopic::open(dir)),
-            (Until::Session, Some(at)) => Place::Session(at, SessionTopic::State),
-            _ => return Step::Done(Err(Failed::Refused(refusal))),
-        };
-        locked.pump();
-        if let Some(close) = session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned()) {
-            return Step::Done(Err(Failed::Session(close)));
-        }
-        match &locked.conn(conn.at).closed {
-            Some(reason) => Step::Done(Err(Failed::Connection(reason.clone()))),
-            None => Step::Wait(wait),
-        }
+        open_step(locked, conn.at, dir, session, &mut open)
     })
     .await
+}
+
+/// One try to open something.
+pub(crate) fn open_step<T, R: Refusal>(
+    locked: &mut Locked<'_>,
+    conn: usize,
+    dir: Dir,
+    session: Option<At>,
+    open: impl FnOnce(&mut Locked<'_>) -> Result<T, R>,
+) -> Step<Result<T, Failed<R>>> {
+    let refusal = match open(locked) {
+        Ok(value) => return Step::Done(Ok(value)),
+        Err(refusal) => refusal,
+    };
+    let wait = match (refusal.until(), session) {
+        (Until::Credit, _) => Place::Conn(conn, ConnTopic::credit(dir)),
+        (Until::Connection, _) => state_of(conn),
+        (Until::SessionCredit, Some(at)) => Place::Session(at, SessionTopic::open(dir)),
+        (Until::Session, Some(at)) => Place::Session(at, SessionTopic::State),
+        _ => return Step::Done(Err(Failed::Refused(refusal))),
+    };
+    locked.pump();
+    if let Some(close) = session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned()) {
+        return Step::Done(Err(Failed::Session(close)));
+    }
+    match &locked.conn(conn).closed {
+        Some(reason) => Step::Done(Err(Failed::Connection(reason.clone()))),
+        None => Step::Wait(wait),
+    }
 }

@@ -87,6 +87,7 @@
 //! - **protocols of your own** go on extended CONNECT, with
 //!   [datagrams](RequestStream::datagrams) and [capsules](RequestStream::into_capsules).
 //! - **time** is the system's, by the reactor of async-io.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod driver;
@@ -108,7 +109,11 @@ pub use aqueduct_handles::{
 
 #[cfg(feature = "tower")]
 pub use aqueduct_handles::tower;
-#[cfg(feature = "web-transport-trait")]
+#[cfg(any(
+    feature = "web-transport-trait",
+    feature = "web-transport-trait-0-4",
+    feature = "web-transport-trait-0-3"
+))]
 pub use aqueduct_handles::web_transport;
 
 use crate::driver::{Socket, drive};

@@ -102,10 +102,12 @@
 //!   [datagrams](RequestStream::datagrams) beside its content, and content that is
 //!   [capsules](RequestStream::into_capsules). `examples/ping.rs` is one.
 //! - **Generic code** written against the `web-transport-trait` crate runs on
-//!   [`Session`] with the feature of that name.
+//!   [`Session`], awaited or polled, with the feature of that name; programs of Media
+//!   over QUIC stand on older releases of it, which are features of their own.
 //! - **Cores**: an [`Endpoint`] is driven by one task. A server that has more to do
 //!   than one core can is a [`ServerGroup`].
 //! - **Time** is the system's. Tokio's paused clock does not stop QUIC.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod driver;
@@ -132,7 +134,11 @@ pub use aqueduct_handles::{
 pub use crate::group::ServerGroup;
 #[cfg(feature = "quic-lb")]
 pub use aqueduct_handles::GroupStats;
-#[cfg(feature = "web-transport-trait")]
+#[cfg(any(
+    feature = "web-transport-trait",
+    feature = "web-transport-trait-0-4",
+    feature = "web-transport-trait-0-3"
+))]
 pub use aqueduct_handles::web_transport;
 
 use crate::driver::{Socket, drive};

@@ -84,24 +84,24 @@ impl Half {
         &self,
     ) -> impl Future<Output = Result<Option<PeerCode>, WriteError>> + Send + 'static + use<> {
         let half = self.again(&mut self.conn.lock());
-        async move {
-            wait_for(&half.conn.shared, |locked| {
-                let stream = locked.stream(half.at);
-                if let Some(code) = stream.stopped {
-                    return Step::Done(Ok(Some(code)));
-                }
-                if stream.delivered {
-                    return Step::Done(Ok(None));
-                }
-                if stream.send_over == Some(SendOver::Reset) {
-                    return Step::Done(Err(WriteError::Closed));
-                }
-                match half.write_end(locked) {
-                    Some(error) => Step::Done(Err(error)),
-                    None => Step::Wait(Place::SendEnd(half.at)),
-                }
-            })
-            .await
+        async move { wait_for(&half.conn.shared, |locked| half.stopped_yet(locked)).await }
+    }
+
+    /// Whether the peer has stopped the stream, or has acknowledged all of it.
+    fn stopped_yet(&self, locked: &mut Locked<'_>) -> Step<Result<Option<PeerCode>, WriteError>> {
+        let stream = locked.stream(self.at);
+        if let Some(code) = stream.stopped {
+            return Step::Done(Ok(Some(code)));
+        }
+        if stream.delivered {
+            return Step::Done(Ok(None));
+        }
+        if stream.send_over == Some(SendOver::Reset) {
+            return Step::Done(Err(WriteError::Closed));
+        }
+        match self.write_end(locked) {
+            Some(error) => Step::Done(Err(error)),
+            None => Step::Wait(Place::SendEnd(self.at)),
         }
     }
 

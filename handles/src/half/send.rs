@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Half;
 use crate::error::{ResetError, SendError, WriteError};
 use crate::place::Place;
-use crate::shared::Locked;
+use crate::shared::{Locked, Slot};
 use crate::table::SendOver;
 
 /// The sending half of any stream.
@@ -21,6 +21,8 @@ pub(crate) struct SendHalf {
     pub(crate) half: Half,
     /// Bytes that the next write from a borrowed buffer copies at most.
     copies: usize,
+    /// Where it is waited for the stream's end by polling.
+    ended: Slot,
 }
 
 /// Bounds of what one write from a borrowed buffer copies.
@@ -31,6 +33,7 @@ impl SendHalf {
         Self {
             half,
             copies: *COPIES.end(),
+            ended: Slot::default(),
         }
     }
 
@@ -141,6 +144,16 @@ impl SendHalf {
         done
     }
 
+    /// Ready as soon as [`Half::stopped`] is.
+    #[cfg(feature = "_polled")]
+    pub(crate) fn poll_stopped(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<aqueduct_core::error::PeerCode>, WriteError>> {
+        let Self { half, ended, .. } = self;
+        ended.poll(&half.conn.shared, cx, |locked| half.stopped_yet(locked))
+    }
+
     /// Nothing more will be written: what the handles note about it.
     pub(crate) fn over(&self, locked: &mut Locked<'_>) {
         locked.end_send(self.half.at, SendOver::Finished);
@@ -151,6 +164,7 @@ impl Drop for SendHalf {
     fn drop(&mut self) {
         let code = {
             let mut locked = self.half.conn.lock();
+            self.ended.leave(&mut locked);
             if locked.stream(self.half.at).send_over.is_some() {
                 return;
             }

@@ -1,5 +1,7 @@
 //! An established WebTransport session.
 
+#[cfg(feature = "_polled")]
+mod polled;
 mod request;
 
 use std::fmt;
@@ -21,7 +23,7 @@ use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::stream::{RecvStream, SendStream};
 use crate::table::{RecvOver, SendOver, SessionTopic, Stream};
-use crate::wait::open_with;
+use crate::wait::{Failed, open_step};
 
 pub(crate) use request::PendingSession;
 pub use request::SessionRequest;
@@ -30,8 +32,17 @@ pub use request::SessionRequest;
 ///
 /// Dropping the last clone closes the session with code 0 and no reason; its
 /// streams end with it. The connection and other sessions go on.
-#[derive(Clone, Debug)]
-pub struct Session(Arc<SessionHandle>);
+#[derive(Clone)]
+pub struct Session(
+    Arc<SessionHandle>,
+    #[cfg(feature = "_polled")] polled::Polled,
+);
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Session").field(&self.0).finish()
+    }
+}
 
 struct SessionHandle {
     key: SessionKey,
@@ -73,6 +84,134 @@ impl SessionHandle {
     fn end(&self, locked: &mut Locked<'_>) -> Option<SessionClose> {
         session_end(&self.half, locked)
     }
+
+    /// One try to open a stream.
+    fn open<T>(
+        &self,
+        locked: &mut Locked<'_>,
+        dir: Dir,
+        make: Make<T>,
+    ) -> Step<Result<T, Failed<webtransport::OpenStreamError>>> {
+        let half = &self.half;
+        let conn = &half.conn;
+        open_step(locked, conn.at, dir, Some(half.at), |locked| {
+            let open = |core: &mut Access<'_, QuinnTransport<'_>>| {
+                core.webtransport(self.key).open_stream(dir)
+            };
+            let opened = locked.core(conn.key, open);
+            let stream = opened.unwrap_or(Err(webtransport::OpenStreamError::Closed))?;
+            let end = locked.stream(half.at).end.clone().unwrap_or_default();
+            let entry = Stream::data(stream, end);
+            let at = locked.conn(conn.at).insert_stream(entry);
+            Ok(make(conn, locked, at, stream))
+        })
+    }
+
+    /// One try to accept a stream.
+    fn accept<T>(
+        &self,
+        locked: &mut Locked<'_>,
+        dir: Dir,
+        make: Make<T>,
+    ) -> Step<Result<T, SessionClose>> {
+        let half = &self.half;
+        let place = self.place(SessionTopic::accept(dir));
+        if let Some(wait) = locked.rest_at(place) {
+            return wait;
+        }
+        let session = locked.stream(half.at).session.as_mut();
+        if let Some(at) = session.and_then(|state| state.incoming(dir).pop_front()) {
+            locked.take_share(half.at.conn, PRICE);
+            let key = locked.conn(half.at.conn).streams[at].key;
+            return Step::Done(Ok(make(&half.conn, locked, at, key)));
+        }
+        match self.end(locked) {
+            Some(close) => Step::Done(Err(close)),
+            None => Step::Wait(place),
+        }
+    }
+
+    /// One try to send a datagram.
+    fn send_datagram(
+        &self,
+        locked: &mut Locked<'_>,
+        payload: &[u8],
+    ) -> Step<Result<(), DatagramError>> {
+        let send =
+            |core: &mut Access<'_, QuinnTransport<'_>>| core.send_datagram(self.key, payload);
+        let sent = locked.core(self.half.conn.key, send);
+        Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
+            Ok(()) => Ok(()),
+            Err(CoreDatagram::Blocked) => {
+                return Step::Wait(self.place(SessionTopic::DatagramsUnblocked));
+            }
+            Err(CoreDatagram::TooLarge) => Err(DatagramError::TooLarge),
+            Err(CoreDatagram::TooLargeForPath) => Err(DatagramError::TooLargeForPath),
+            Err(CoreDatagram::Disabled) => Err(DatagramError::Disabled),
+            Err(_) => {
+                locked.pump();
+                let end = self.end(locked);
+                Err(end.map_or(DatagramError::Disabled, DatagramError::from))
+            }
+        })
+    }
+
+    /// One try to receive a datagram.
+    fn recv_datagram(&self, locked: &mut Locked<'_>) -> Step<Result<Bytes, SessionClose>> {
+        let half = &self.half;
+        let place = self.place(SessionTopic::Datagrams);
+        if let Some(wait) = locked.rest_at(place) {
+            return wait;
+        }
+        let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.key));
+        if let Some(datagram) = waiting.flatten() {
+            locked.take_share(half.at.conn, PRICE);
+            return Step::Done(Ok(datagram));
+        }
+        match self.end(locked) {
+            Some(close) => Step::Done(Err(close)),
+            None => Step::Wait(place),
+        }
+    }
+
+    /// Whether the session has ended.
+    fn closed(&self, locked: &mut Locked<'_>) -> Step<SessionClose> {
+        match self.end(locked) {
+            Some(close) => Step::Done(close),
+            None => Step::Wait(self.place(SessionTopic::State)),
+        }
+    }
+}
+
+/// Makes the handles of a stream from its place and key.
+type Make<T> = fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T;
+
+fn sending(
+    conn: &Arc<ConnHandle>,
+    locked: &mut Locked<'_>,
+    at: usize,
+    key: StreamKey,
+) -> SendStream {
+    SendStream(SendHalf::new(Half::new(conn, locked, at, key)))
+}
+
+fn receiving(
+    conn: &Arc<ConnHandle>,
+    locked: &mut Locked<'_>,
+    at: usize,
+    key: StreamKey,
+) -> RecvStream {
+    RecvStream(RecvHalf::new(Half::new(conn, locked, at, key)))
+}
+
+fn both(
+    conn: &Arc<ConnHandle>,
+    locked: &mut Locked<'_>,
+    at: usize,
+    key: StreamKey,
+) -> (SendStream, RecvStream) {
+    let send = sending(conn, locked, at, key);
+    (send, receiving(conn, locked, at, key))
 }
 
 /// How a session ended, if it has.
@@ -90,6 +229,14 @@ fn session_end(half: &Half, locked: &mut Locked<'_>) -> Option<SessionClose> {
 }
 
 impl Session {
+    fn new(handle: SessionHandle) -> Self {
+        Self(
+            Arc::new(handle),
+            #[cfg(feature = "_polled")]
+            polled::Polled::default(),
+        )
+    }
+
     /// What was asked for: scheme, authority and path.
     #[must_use]
     pub fn uri(&self) -> &Uri {
@@ -144,14 +291,9 @@ impl Session {
     /// # Errors
     /// [`OpenStreamError`].
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), OpenStreamError> {
-        self.open(Dir::Bi, |conn, locked, at, key| {
-            let send = SendHalf::new(Half::new(conn, locked, at, key));
-            (
-                SendStream(send),
-                RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
-            )
-        })
-        .await
+        let (shared, session) = (&self.0.half.conn.shared, &self.0);
+        let opened = wait_for(shared, |locked| session.open(locked, Dir::Bi, both));
+        Ok(opened.await?)
     }
 
     /// Opens a stream that this side writes; otherwise as [`open_bi`](Self::open_bi).
@@ -159,27 +301,8 @@ impl Session {
     /// # Errors
     /// [`OpenStreamError`].
     pub async fn open_uni(&self) -> Result<SendStream, OpenStreamError> {
-        self.open(Dir::Uni, |conn, locked, at, key| {
-            SendStream(SendHalf::new(Half::new(conn, locked, at, key)))
-        })
-        .await
-    }
-
-    async fn open<T>(
-        &self,
-        dir: Dir,
-        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
-    ) -> Result<T, OpenStreamError> {
-        let SessionHandle { key, half, .. } = &*self.0;
-        let conn = &half.conn;
-        let opened = open_with(conn, dir, Some(half.at), |locked| {
-            let opened = locked.core(conn.key, |core| core.webtransport(*key).open_stream(dir));
-            let stream = opened.unwrap_or(Err(webtransport::OpenStreamError::Closed))?;
-            let end = locked.stream(half.at).end.clone().unwrap_or_default();
-            let entry = Stream::data(stream, end);
-            let at = locked.conn(conn.at).insert_stream(entry);
-            Ok(make(conn, locked, at, stream))
-        });
+        let (shared, session) = (&self.0.half.conn.shared, &self.0);
+        let opened = wait_for(shared, |locked| session.open(locked, Dir::Uni, sending));
         Ok(opened.await?)
     }
 
@@ -192,14 +315,8 @@ impl Session {
     /// # Errors
     /// How the session ended.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), SessionClose> {
-        self.accept(Dir::Bi, |conn, locked, at, key| {
-            let send = SendHalf::new(Half::new(conn, locked, at, key));
-            (
-                SendStream(send),
-                RecvStream(RecvHalf::new(Half::new(conn, locked, at, key))),
-            )
-        })
-        .await
+        let (shared, session) = (&self.0.half.conn.shared, &self.0);
+        wait_for(shared, |locked| session.accept(locked, Dir::Bi, both)).await
     }
 
     /// The next stream that the peer opened and writes alone; otherwise as
@@ -208,35 +325,8 @@ impl Session {
     /// # Errors
     /// How the session ended.
     pub async fn accept_uni(&self) -> Result<RecvStream, SessionClose> {
-        self.accept(Dir::Uni, |conn, locked, at, key| {
-            RecvStream(RecvHalf::new(Half::new(conn, locked, at, key)))
-        })
-        .await
-    }
-
-    async fn accept<T>(
-        &self,
-        dir: Dir,
-        make: impl Fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T,
-    ) -> Result<T, SessionClose> {
-        let half = &self.0.half;
-        let place = self.0.place(SessionTopic::accept(dir));
-        wait_for(&half.conn.shared, |locked| {
-            if let Some(wait) = locked.rest_at(place) {
-                return wait;
-            }
-            let session = locked.stream(half.at).session.as_mut();
-            if let Some(at) = session.and_then(|state| state.incoming(dir).pop_front()) {
-                locked.take_share(half.at.conn, PRICE);
-                let key = locked.conn(half.at.conn).streams[at].key;
-                return Step::Done(Ok(make(&half.conn, locked, at, key)));
-            }
-            match self.0.end(locked) {
-                Some(close) => Step::Done(Err(close)),
-                None => Step::Wait(place),
-            }
-        })
-        .await
+        let (shared, session) = (&self.0.half.conn.shared, &self.0);
+        wait_for(shared, |locked| session.accept(locked, Dir::Uni, receiving)).await
     }
 
     /// Sends a datagram, one copy. It may be lost on the way.
@@ -245,7 +335,7 @@ impl Session {
     /// [`DatagramError`]; nothing was sent. [`DatagramError::Blocked`] means that
     /// the send buffer is full.
     pub fn send_datagram(&self, payload: &[u8]) -> Result<(), DatagramError> {
-        match self.try_datagram(&mut self.0.half.conn.lock(), payload) {
+        match self.0.send_datagram(&mut self.0.half.conn.lock(), payload) {
             Step::Done(result) => result,
             Step::Wait(_) => Err(DatagramError::Blocked),
         }
@@ -258,31 +348,7 @@ impl Session {
     /// [`DatagramError`] other than [`DatagramError::Blocked`]; nothing was sent.
     pub async fn send_datagram_wait(&self, payload: &[u8]) -> Result<(), DatagramError> {
         let shared = &self.0.half.conn.shared;
-        wait_for(shared, |locked| self.try_datagram(locked, payload)).await
-    }
-
-    fn try_datagram(
-        &self,
-        locked: &mut Locked<'_>,
-        payload: &[u8],
-    ) -> Step<Result<(), DatagramError>> {
-        let send =
-            |core: &mut Access<'_, QuinnTransport<'_>>| core.send_datagram(self.0.key, payload);
-        let sent = locked.core(self.0.half.conn.key, send);
-        Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
-            Ok(()) => Ok(()),
-            Err(CoreDatagram::Blocked) => {
-                return Step::Wait(self.0.place(SessionTopic::DatagramsUnblocked));
-            }
-            Err(CoreDatagram::TooLarge) => Err(DatagramError::TooLarge),
-            Err(CoreDatagram::TooLargeForPath) => Err(DatagramError::TooLargeForPath),
-            Err(CoreDatagram::Disabled) => Err(DatagramError::Disabled),
-            Err(_) => {
-                locked.pump();
-                let end = self.0.end(locked);
-                Err(end.map_or(DatagramError::Disabled, DatagramError::from))
-            }
-        })
+        wait_for(shared, |locked| self.0.send_datagram(locked, payload)).await
     }
 
     /// The oldest datagram that waits, or the next to arrive. Many tasks may
@@ -291,23 +357,8 @@ impl Session {
     /// # Errors
     /// How the session ended.
     pub async fn recv_datagram(&self) -> Result<Bytes, SessionClose> {
-        let half = &self.0.half;
-        let place = self.0.place(SessionTopic::Datagrams);
-        wait_for(&half.conn.shared, |locked| {
-            if let Some(wait) = locked.rest_at(place) {
-                return wait;
-            }
-            let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.0.key));
-            if let Some(datagram) = waiting.flatten() {
-                locked.take_share(half.at.conn, PRICE);
-                return Step::Done(Ok(datagram));
-            }
-            match self.0.end(locked) {
-                Some(close) => Step::Done(Err(close)),
-                None => Step::Wait(place),
-            }
-        })
-        .await
+        let shared = &self.0.half.conn.shared;
+        wait_for(shared, |locked| self.0.recv_datagram(locked)).await
     }
 
     /// Largest payload of a datagram at present, in bytes; `None` when there are
@@ -366,12 +417,8 @@ impl Session {
     /// whom it ended: what is done for the session beside its streams listens here.
     /// Cancel safe; any number of tasks may wait.
     pub async fn closed(&self) -> SessionClose {
-        let half = &self.0.half;
-        wait_for(&half.conn.shared, |locked| match self.0.end(locked) {
-            Some(close) => Step::Done(close),
-            None => Step::Wait(self.0.place(SessionTopic::State)),
-        })
-        .await
+        let shared = &self.0.half.conn.shared;
+        wait_for(shared, |locked| self.0.closed(locked)).await
     }
 
     /// What the session has counted, and its own limits when both sides negotiated

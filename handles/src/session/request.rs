@@ -192,12 +192,12 @@ impl PendingSession {
             .half
             .take()
             .expect("taken by the methods that consume the value only");
-        Session(Arc::new(SessionHandle {
+        Session::new(SessionHandle {
             key: self.key,
             half,
             uri,
             answer,
-        }))
+        })
     }
 
     /// Waits for the server's answer.

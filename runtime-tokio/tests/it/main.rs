@@ -8,6 +8,8 @@ mod generic;
 #[cfg(all(feature = "quic-lb", target_os = "linux"))]
 mod group;
 mod harness;
+#[cfg(any(feature = "web-transport-trait", feature = "web-transport-trait-0-4"))]
+mod polled;
 mod reconnect;
 mod requests;
 #[path = "../../examples/chat/room.rs"]
