@@ -39,7 +39,6 @@ pub mod files;
 pub mod get;
 pub mod identity;
 pub mod logging;
-pub mod netblock;
 pub mod outlet;
 pub mod output;
 pub mod page;

@@ -72,7 +72,7 @@ impl Output {
     pub fn result(self, event: &str, text: &str, fields: Value) -> io::Result<()> {
         let line = match self.json {
             true => to_line(&with_event(event, fields)),
-            false => visible(text),
+            false => to_text(text),
         };
         self.print(line)
     }
@@ -101,9 +101,9 @@ impl Output {
     pub fn object(self, text: &str, object: &Value) -> io::Result<()> {
         let line = match self.json {
             true => to_line(object),
-            false => visible(text),
+            false => to_text(text),
         };
-        write_line(&mut io::stdout().lock(), &line)
+        write_all(&mut io::stdout().lock(), &line)
     }
 
     /// Prints a remark for people on standard error; nothing with JSON.
@@ -142,9 +142,9 @@ impl Output {
 
     fn print(self, line: String) -> io::Result<()> {
         let Some(events) = self.events else {
-            return write_line(&mut io::stdout().lock(), &line);
+            return write_all(&mut io::stdout().lock(), &line);
         };
-        if events.push(line + "\n")? == (Pushed::Dropped { first: true }) {
+        if events.push(line)? == (Pushed::Dropped { first: true }) {
             self.warning("nobody reads standard output: lines are dropped");
         }
         Ok(())
@@ -152,15 +152,15 @@ impl Output {
 
     /// Says something on standard error, behind the logs before it.
     fn say(self, text: &str) {
-        let line = visible(text);
+        let line = to_text(text);
         // There is no better place to say that standard error is gone.
         let _ = match (self.logs, self.events) {
-            (Some(logs), Some(_)) => logs.push(line + "\n").map(drop),
+            (Some(logs), Some(_)) => logs.push(line).map(drop),
             (logs, _) => {
                 if let Some(logs) = logs {
                     logs.flush(LAST_LINES);
                 }
-                write_line(&mut io::stderr().lock(), &line)
+                write_all(&mut io::stderr().lock(), &line)
             }
         };
     }
@@ -172,11 +172,11 @@ pub fn dropped(lines: u64) -> String {
 }
 
 fn dropped_json(lines: u64) -> String {
-    to_line(&with_event("dropped", json!({ "lines": lines }))) + "\n"
+    to_line(&with_event("dropped", json!({ "lines": lines })))
 }
 
-fn write_line(to: &mut impl Write, line: &str) -> io::Result<()> {
-    to.write_all(format!("{line}\n").as_bytes())?;
+fn write_all(to: &mut impl Write, line: &str) -> io::Result<()> {
+    to.write_all(line.as_bytes())?;
     to.flush()
 }
 
@@ -209,7 +209,12 @@ fn with_event(event: &str, fields: Value) -> Value {
     object.into()
 }
 
-/// JSON in one line of characters that can be seen: it has others in strings alone, where each may
+/// Text that is printed, with the end of its last line.
+fn to_text(text: &str) -> String {
+    visible(text) + "\n"
+}
+
+/// JSON in one line, with its end, of characters that can be seen: it has others in strings alone, where each may
 /// be its number.
 fn to_line(value: &Value) -> String {
     let mut line = String::new();
@@ -222,7 +227,7 @@ fn to_line(value: &Value) -> String {
             }),
         }
     }
-    line
+    line + "\n"
 }
 
 //= https://www.rfc-editor.org/rfc/rfc8259#section-7
@@ -242,15 +247,15 @@ mod tests {
         let fields = json!({ "url": "https://a/", "note": "two\nlines" });
         assert_eq!(
             to_line(&with_event("ready", fields)),
-            "{\"event\":\"ready\",\"url\":\"https://a/\",\"note\":\"two\\nlines\"}"
+            "{\"event\":\"ready\",\"url\":\"https://a/\",\"note\":\"two\\nlines\"}\n"
         );
         assert_eq!(
             to_line(&with_event("ready", Value::Null)),
-            "{\"event\":\"ready\"}"
+            "{\"event\":\"ready\"}\n"
         );
         assert_eq!(
             to_line(&with_event("ready", json!(3))),
-            "{\"event\":\"ready\",\"value\":3}"
+            "{\"event\":\"ready\",\"value\":3}\n"
         );
     }
 
@@ -260,7 +265,7 @@ mod tests {
             "Zoë \"\\ \u{1b}]52;c;QQ==\u{7}\u{9b}2J\u{7f}\u{202e}\u{200b}\u{2028}\u{e0041}\n👍";
         let value = json!({ hostile: hostile });
         let line = to_line(&value);
-        assert!(line.chars().all(is_visible), "{line}");
+        assert!(line.trim_end().chars().all(is_visible), "{line}");
         assert!(
             line.contains(r"\u202e\u200b\u2028\udb40\udc41\n👍"),
             "{line}"

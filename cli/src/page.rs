@@ -6,12 +6,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use aqueduct_tokio::protocol::endpoint::{AddressBlock, NetworkOrigin};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -25,7 +25,6 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::identity::Sha256Digest;
-use crate::netblock;
 use crate::throttle::Throttle;
 
 const HTML: &str = include_str!("../page/index.html");
@@ -197,7 +196,7 @@ pub async fn serve(listener: TcpListener, page: Page, shutdown: impl Future<Outp
                 }
             },
         };
-        let of = netblock::address(remote.ip());
+        let of = NetworkOrigin::from(remote.ip()).address;
         places.make_room(of);
         let busy = Arc::new(AtomicBool::new(false));
         let work = answer(socket, page.clone(), Arc::clone(&busy), stop.subscribe());
@@ -256,7 +255,7 @@ struct Places {
 
 #[derive(Debug)]
 struct Place {
-    of: IpAddr,
+    of: AddressBlock,
     /// Whether the head of its request has come.
     busy: Arc<AtomicBool>,
     task: AbortHandle,
@@ -266,9 +265,9 @@ impl Places {
     /// Ends a connection when there is no place for one more: of the same address when that has its
     /// part, else of the address that has the most, the oldest of several. The oldest that has sent
     /// no request goes first. O(n²) in the places.
-    fn make_room(&mut self, of: IpAddr) {
+    fn make_room(&mut self, of: AddressBlock) {
         self.taken.retain(|place| !place.task.is_finished());
-        let count = |of: IpAddr| self.taken.iter().filter(|place| place.of == of).count();
+        let count = |of: AddressBlock| self.taken.iter().filter(|place| place.of == of).count();
         let holder = if count(of) >= PER_ADDRESS {
             of
         } else if self.taken.len() >= MAX_CONNECTIONS {
@@ -284,7 +283,11 @@ impl Places {
         if let Some((at, _)) = goes {
             self.taken.remove(at).task.abort();
             if let Some(count) = EVICTED.occasion() {
-                tracing::warn!(%holder, count, "connections for the page made place for others");
+                tracing::warn!(
+                    ?holder,
+                    count,
+                    "connections for the page made place for others"
+                );
             }
         }
     }
@@ -292,7 +295,7 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{IpAddr, SocketAddr};
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpSocket;
@@ -517,7 +520,8 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_counts_as_one_address() {
         let same = |a: &str, b: &str| {
-            netblock::address(a.parse().unwrap()) == netblock::address(b.parse().unwrap())
+            let of = |ip: &str| NetworkOrigin::from(ip.parse::<IpAddr>().unwrap()).address;
+            of(a) == of(b)
         };
         assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"));
         assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));

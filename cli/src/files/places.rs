@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::netblock;
+use aqueduct_tokio::protocol::endpoint::{AddressBlock, NetworkOrigin};
 
 /// Descriptors left to sockets, the page's connections, recordings and whatever else.
 const RESERVE: usize = 256;
@@ -36,16 +36,16 @@ struct All {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    addresses: BTreeMap<IpAddr, usize>,
-    networks: BTreeMap<IpAddr, usize>,
+    addresses: BTreeMap<AddressBlock, usize>,
+    networks: BTreeMap<AddressBlock, usize>,
 }
 
 /// The part of one connection; clones share it.
 #[derive(Clone, Debug)]
 pub struct Share {
     all: Arc<All>,
-    address: IpAddr,
-    network: IpAddr,
+    address: AddressBlock,
+    network: AddressBlock,
     held: Arc<AtomicUsize>,
 }
 
@@ -71,10 +71,11 @@ impl Places {
     /// The part of a new connection from `ip`.
     #[must_use]
     pub fn share(&self, ip: IpAddr) -> Share {
+        let NetworkOrigin { address, network } = ip.into();
         Share {
             all: Arc::clone(&self.0),
-            address: netblock::address(ip),
-            network: netblock::network(ip),
+            address,
+            network,
             held: Arc::default(),
         }
     }
@@ -124,12 +125,12 @@ impl All {
     }
 }
 
-fn held(by: &BTreeMap<IpAddr, usize>, of: IpAddr) -> usize {
+fn held(by: &BTreeMap<AddressBlock, usize>, of: AddressBlock) -> usize {
     by.get(&of).copied().unwrap_or_default()
 }
 
 /// Who has none is forgotten.
-fn give_back(by: &mut BTreeMap<IpAddr, usize>, of: IpAddr) {
+fn give_back(by: &mut BTreeMap<AddressBlock, usize>, of: AddressBlock) {
     match held(by, of) {
         0 | 1 => by.remove(&of),
         more => by.insert(of, more - 1),

@@ -113,6 +113,7 @@ pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, SocketFault, Transmit};
 pub use quic::QuinnTransport;
 pub use settings::{Congestion, TransportSettings};
+pub use shares::{Block as AddressBlock, Origin as NetworkOrigin};
 pub use stats::EndpointStats;
 pub use target::Target;
 

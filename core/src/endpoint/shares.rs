@@ -5,20 +5,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::id::ConnKey;
 
-/// A block of addresses, by its bits.
-#[derive(Copy, Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Block {
+/// A block of addresses, by its bits: what shares of anything are counted by.
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Block {
+    /// Of IPv4.
     V4(u32),
+    /// Of IPv6, the upper half.
     V6(u64),
 }
 
-/// Where somebody is, as far as it costs something to be there.
+/// Where somebody is, as far as it costs something to be there. Known by
+/// [`endpoint`](crate::endpoint) as `NetworkOrigin`, for applications that share out what is
+/// theirs as the endpoint shares out connections.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(super) struct Origin {
-    /// An IPv4 address, or a /64 of IPv6, within which a host takes any address it likes.
-    pub(super) address: Block,
+pub struct Origin {
+    /// An IPv4 address, also a mapped one, or a /64 of IPv6, within which a host takes any
+    /// address it likes.
+    pub address: Block,
     /// The /24 or /48 around it, which belongs to one customer.
-    pub(super) network: Block,
+    pub network: Block,
 }
 
 impl From<IpAddr> for Origin {
