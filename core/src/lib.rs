@@ -154,6 +154,7 @@
 //!
 //! Nothing a peer sends makes this crate panic, and no argument to a public
 //! function does. A panic is a bug.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "quinn", feature = "driver", feature = "quic-lb")),

@@ -101,6 +101,7 @@
 //! on, and the events that nobody takes, are counted against the length of its lines
 //! ([`ReplayError::TooMuchMemory`]), and a configuration that lets heads take more than
 //! 32 MiB at once is refused. So a file from a stranger ends with an answer.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod answers;

@@ -88,6 +88,7 @@
 //!   is given the `Ports`.
 //! - **The end**: [`drain`](Ports::drain), then loop until
 //!   [`Ports::is_idle`] is true after `send`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod app;
