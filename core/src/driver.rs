@@ -9,6 +9,7 @@
 //! ```text
 //! receive(now, io)       no endpoint   system calls
 //!   .. divert ..         no endpoint   what is another endpoint's goes there
+//!   .. deliver ..        endpoint      while is_filled: receive again after it
 //! feed(core, now)        endpoint      arrivals and time go in
 //!   .. poll_event ..     endpoint      the owner hands events out
 //! collect(core, now)     endpoint      transmits and the deadline come out
@@ -49,6 +50,10 @@ const MAX_SEND: usize = 65_507;
 const MAX_QUEUE: usize = 64;
 /// Buffers for transmits that are kept however few are sent.
 const KEPT: usize = 4;
+/// Bytes and datagrams after which a turn receives no more, in front of which others
+/// wait no longer than it takes to look at their headers.
+const MAX_RECEIVED: usize = 1 << 20;
+const MAX_DATAGRAMS: usize = 1024;
 /// Receive calls, events and flushed queues per [`Driver::turn`].
 const ROUNDS: usize = 8;
 /// Shortest time between two calls of [`UdpIo::restore`].
@@ -221,6 +226,8 @@ pub struct Driver {
     buffer_len: usize,
     meta: [RecvMeta; BATCH],
     received: usize,
+    /// Bytes and datagrams delivered in this turn.
+    delivered: (usize, usize),
     /// For each received datagram, in order, whether somebody else took it; empty
     /// when all are the endpoint's.
     taken: Vec<bool>,
@@ -232,6 +239,8 @@ pub struct Driver {
     fed: bool,
     full: bool,
     blocked: bool,
+    /// The endpoint had more to do than one turn takes.
+    due: bool,
     deadline: Option<Instant>,
     faults: Faults,
     /// The socket does less than it can, because of an error about one receiver.
@@ -273,6 +282,7 @@ impl Driver {
             buffer_len,
             meta: [RecvMeta::default(); BATCH],
             received: 0,
+            delivered: (0, 0),
             taken: Vec::new(),
             queue: VecDeque::with_capacity(MAX_QUEUE),
             spare: Vec::with_capacity(MAX_QUEUE),
@@ -280,6 +290,7 @@ impl Driver {
             fed: false,
             full: false,
             blocked: false,
+            due: false,
             deadline: None,
             faults: Faults::default(),
             lessened: false,
@@ -345,18 +356,36 @@ impl Driver {
         }
     }
 
-    /// Hands what was received to the endpoint, and the time.
-    pub fn feed(&mut self, core: &mut Endpoint, now: Instant) {
+    /// Whether the last call of [`Self::receive`] filled all buffers, so that the socket
+    /// may hold more, and this turn takes more. Who asks for little is behind who asks for
+    /// much there, and only the endpoint tells them apart.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        let (bytes, datagrams) = self.delivered;
+        self.received == BATCH && bytes < MAX_RECEIVED && datagrams < MAX_DATAGRAMS
+    }
+
+    /// Hands what was received to the endpoint, and not the time: more is received in this
+    /// turn, and [`Self::feed`] follows.
+    pub fn deliver(&mut self, core: &mut Endpoint, now: Instant) {
         let received = std::mem::take(&mut self.received);
-        self.fed = received > 0;
+        self.fed |= received > 0;
         let mut taken = self.taken.drain(..);
         for (from, datagram) in datagrams(&self.scratch, self.buffer_len, &self.meta, received) {
+            self.delivered.0 += datagram.len();
+            self.delivered.1 += 1;
             if taken.next().unwrap_or(false) {
                 continue;
             }
             let datagram = core.copy_datagram(datagram);
             core.handle_datagram(now, from, datagram);
         }
+    }
+
+    /// Hands what was received to the endpoint, and the time.
+    pub fn feed(&mut self, core: &mut Endpoint, now: Instant) {
+        self.deliver(core, now);
+        self.delivered = (0, 0);
         self.faults.tell(core, now);
         core.handle_timeout(now);
     }
@@ -380,6 +409,7 @@ impl Driver {
             });
         }
         self.deadline = core.poll_timeout().map(|deadline| deadline.at);
+        self.due = self.deadline.is_some_and(|at| at <= now);
         // What the busiest turn has used is kept while turns use as much, and goes one by
         // one when they do not: a buffer holds up to 64 KiB.
         if self.spare.len() > self.queue.len().max(KEPT) {
@@ -392,6 +422,7 @@ impl Driver {
     pub fn flush(&mut self, io: &mut impl UdpIo) -> Turn {
         self.gso = io.limits().gso.max(1);
         self.blocked = false;
+        let fed = std::mem::take(&mut self.fed);
         while let Some(queued) = self.queue.front_mut() {
             match send(queued, self.gso, io) {
                 Ok(()) => {}
@@ -413,7 +444,7 @@ impl Driver {
         let paused = self.faults.paused;
         Turn {
             // A full queue before a full socket waits for the socket.
-            more: self.fed || (self.full && !self.blocked) || self.faults.is_urgent(),
+            more: fed || self.due || (self.full && !self.blocked) || self.faults.is_urgent(),
             wants_write: self.blocked,
             paused: paused.is_some(),
             deadline: self.deadline.into_iter().chain(paused).min(),
@@ -434,7 +465,9 @@ impl Driver {
     ) -> io::Result<Turn> {
         let mut turn = Turn::default();
         for _ in 0..ROUNDS {
-            self.receive(now, io)?;
+            while self.receive(now, io)? && self.is_filled() {
+                self.deliver(core, now);
+            }
             self.feed(core, now);
             for _ in 0..EVENTS {
                 let Some((key, event)) = core.poll_event() else {

@@ -67,11 +67,18 @@ impl Worker {
     }
 
     fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
-        self.driver.receive(now, io)?;
         let behind;
-        #[cfg(feature = "quic-lb")]
-        if let Some(member) = &mut self.member {
-            member.sort(&mut self.driver);
+        loop {
+            let any = self.driver.receive(now, io)?;
+            #[cfg(feature = "quic-lb")]
+            if let Some(member) = &mut self.member {
+                member.sort(&mut self.driver);
+            }
+            if !any || !self.driver.is_filled() {
+                break;
+            }
+            let mut locked = self.shared.lock();
+            self.driver.deliver(&mut locked.state().endpoint, now);
         }
         {
             let mut locked = self.shared.lock();

@@ -156,6 +156,12 @@ impl Connection {
         self.0.h3().exchanges == 0
     }
 
+    /// Work done so far, by [`Limits::work`](crate::config::Limits::work)'s units.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn work(&self) -> u64 {
+        self.0.h3().work_done()
+    }
+
     /// Streams of every kind that are in the tables at present.
     #[must_use]
     pub fn live_streams(&self) -> usize {

@@ -254,12 +254,12 @@ fn a_turn_is_bounded_however_much_arrives() {
     let (mut core, mut io) = (client(0, now), FakeIo::new());
     let mut driver = io.driver();
     let from = ([127, 0, 0, 1], 1).into();
-    io.inbox = (0..1000).map(|_| (from, vec![0; 100], 100)).collect();
+    io.inbox = (0..10_000).map(|_| (from, vec![0; 100], 100)).collect();
     let turn = driver
         .turn(now, &mut core, &mut io, &mut quiet)
         .expect("usable");
     assert!(turn.more);
-    assert_eq!(io.inbox.len(), 1000 - ROUNDS * BATCH);
+    assert_eq!(io.inbox.len(), 10_000 - ROUNDS * (MAX_DATAGRAMS + BATCH));
 }
 
 #[test]

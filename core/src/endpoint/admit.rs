@@ -23,7 +23,9 @@ use crate::time::after;
 
 impl Endpoint {
     /// Decides about a connection attempt.
-    pub(super) fn judge(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
+    pub(super) fn judge(&mut self, now: Instant, incoming: Incoming) {
+        let mut response = self.spare.pop().unwrap_or_default();
+        response.clear();
         let origin = Origin::from(incoming.remote_address().ip());
         let all = Held {
             open: self.open,
@@ -49,6 +51,7 @@ impl Endpoint {
             true => policy.judge(all, address, network, &bounds, newcomer),
             false => Verdict::Full,
         };
+        self.spend_on_attempt(verdict == Verdict::Accept);
         match verdict {
             Verdict::Accept => {
                 if let Some(key) = evicted {
@@ -163,7 +166,8 @@ impl Endpoint {
     pub(super) fn respond(&mut self, transmit: &quinn_proto::Transmit, mut response: Vec<u8>) {
         response.truncate(transmit.size);
         let to = Origin::from(transmit.destination.ip()).network;
-        if let Some(dropped) = self.responses.push(to, from_transmit(transmit), response) {
+        let answer = (from_transmit(transmit), response);
+        if let Some((_, dropped)) = self.responses.push(to, answer) {
             tracing::debug!(remote = %transmit.destination, "stateless responses are dropped");
             self.stats.responses_dropped += 1;
             self.spare.push(dropped);

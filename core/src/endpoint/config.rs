@@ -18,6 +18,7 @@ use super::reset::ResetKey;
 use super::seed::{SeededIds, fold, system_seed};
 use super::settings::TransportSettings;
 use super::tls;
+use super::turn::MAX_ATTEMPTS;
 use crate::config::Config;
 use crate::id::Side;
 use crate::mix::Mix;
@@ -35,6 +36,10 @@ const MEMORY: usize = match (1_usize << 30).checked_mul(4) {
     Some(bytes) => bytes,
     None => 1 << 30,
 };
+
+/// Bytes kept of what a client sends while its attempt waits, and for all of them.
+const ATTEMPT_BUFFER: u64 = 16 * 1024;
+const ATTEMPT_BUFFERS: u64 = 1 << 20;
 
 /// What an [`Endpoint`](super::Endpoint) is made with.
 #[derive(Clone)]
@@ -268,6 +273,10 @@ impl EndpointConfig {
                 .transport
                 .build(parts.http.datagrams, &Closing::default())?;
             built.transport_config(Arc::new(transport));
+            // Those that wait are counted by the endpoint, and drop before quinn's own do.
+            built.max_incoming(MAX_ATTEMPTS + 1);
+            built.incoming_buffer_size(ATTEMPT_BUFFER);
+            built.incoming_buffer_size_total(ATTEMPT_BUFFERS);
             server = Some(Arc::new(built));
         }
         let endpoint =

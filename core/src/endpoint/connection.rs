@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
-use quinn_proto::{ConnectionEvent, ConnectionHandle, EndpointEvent, VarInt};
+use quinn_proto::{ConnectionHandle, EndpointEvent, VarInt};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
@@ -15,6 +15,7 @@ use super::memory::{Memory, Windows};
 use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
 use super::received::{Buffers, Received};
 use super::shares::Place;
+use super::turn::{Datagram, Done, Inbox};
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
@@ -158,6 +159,8 @@ pub(super) struct State {
     read: u64,
     /// Bytes fed since the last pump.
     pub(super) fed: usize,
+    pub(super) inbox: Inbox,
+    pub(super) done: Done,
     /// quinn's last word to its endpoint, after which the handle is used again:
     /// held back until the application has heard `Event::Closed`.
     pub(super) drained: Option<EndpointEvent>,
@@ -213,6 +216,8 @@ impl State {
             closing: Closing::default(),
             read: 0,
             fed: 0,
+            inbox: Inbox::default(),
+            done: Done::default(),
             drained: None,
             told: false,
             dirty: false,
@@ -288,15 +293,11 @@ impl State {
     }
 
     /// A datagram of the connection's. True if it closes for what it holds.
-    pub(super) fn feed(
-        &mut self,
-        now: Instant,
-        event: ConnectionEvent,
-        datagram: (BytesMut, usize),
-        buffers: &mut Buffers,
-    ) -> bool {
-        self.quic.handle_event(event);
-        self.received.push(datagram, buffers);
+    pub(super) fn feed(&mut self, now: Instant, datagram: Datagram, buffers: &mut Buffers) -> bool {
+        self.fed += datagram.len;
+        self.done.unmeasured += datagram.len;
+        self.quic.handle_event(datagram.event);
+        self.received.push(datagram.memory, buffers);
         let max = self.windows.max_received();
         if self.received.bytes() <= max {
             return false;

@@ -66,6 +66,7 @@ mod closing;
 mod config;
 mod connection;
 mod error;
+mod fair;
 mod incoming;
 mod memory;
 mod observe;
@@ -73,13 +74,13 @@ mod packet;
 mod quic;
 mod received;
 mod reset;
-mod responses;
 mod seed;
 mod settings;
 mod shares;
 mod stats;
 mod target;
 pub mod tls;
+mod turn;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -87,7 +88,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use quinn_proto::{ConnectionHandle, DatagramEvent, TokenMemoryCache};
+use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
 
 use crate::code::Code;
 use crate::config::Config;
@@ -98,7 +99,7 @@ use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
 use crate::time::heap::Timers;
-use crate::time::{Deadline, after};
+use crate::time::{Deadline, after, earliest};
 
 pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
@@ -120,14 +121,16 @@ pub use target::Target;
 use closing::Closing;
 use config::Trace;
 use connection::State;
+use fair::Fair;
 use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
 use received::{Buffers, Received};
-use responses::{MAX_RESPONSES, Responses};
 use shares::{Doing, Place, Shares};
+use turn::{Datagram, MAX_ATTEMPTS, Turn};
 
-/// Bytes that one connection is fed before it is pumped.
-const FEED: usize = 32 * 1024;
+/// Answers that belong to no connection (refusals, retries, version negotiation,
+/// stateless resets) held until they are sent.
+const MAX_RESPONSES: usize = 64;
 
 /// One UDP port and its connections.
 pub struct Endpoint {
@@ -145,7 +148,9 @@ pub struct Endpoint {
     eventful: VecDeque<ConnKey>,
     sending: VecDeque<ConnKey>,
     timers: Timers<ConnKey>,
-    responses: Responses,
+    responses: Fair<(Transmit, Vec<u8>)>,
+    attempts: Fair<(Instant, Incoming)>,
+    turn: Turn,
     /// The last transmit was one of these, so a connection is next.
     responded: bool,
     shares: Shares,
@@ -206,7 +211,9 @@ impl Endpoint {
             eventful: VecDeque::new(),
             sending: VecDeque::new(),
             timers: Timers::default(),
-            responses: Responses::default(),
+            responses: Fair::new(MAX_RESPONSES),
+            attempts: Fair::new(MAX_ATTEMPTS),
+            turn: Turn::default(),
             responded: false,
             shares: Shares::default(),
             spare: Vec::new(),
@@ -302,41 +309,28 @@ impl Endpoint {
             .handle(now, from.remote, from.local_ip, ecn, data, &mut response);
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                if let Some(slot) = self.slots.get_mut(handle.0)
-                    && let Some(state) = &mut slot.state
-                {
-                    let closed = state.feed(now, event, memory, &mut self.buffers);
-                    self.stats.closed_hoarding += u64::from(closed);
-                    let key = connection::key(handle, slot.generation);
-                    touched(&mut self.dirty, state, key);
-                    state.fed += len;
-                    // Before QUIC drops datagrams that there is room for above it.
-                    if state.fed >= FEED {
-                        self.process();
-                    }
-                }
                 self.spare.push(response);
+                self.take(now, handle, Datagram { event, memory, len });
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.judge(now, incoming, response),
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                self.spare.push(response);
+                self.attempt(now, incoming);
+            }
             Some(DatagramEvent::Response(transmit)) => self.respond(&transmit, response),
             None => self.spare.push(response),
         }
         self.spare.truncate(MAX_RESPONSES);
     }
 
-    /// Does what is due at `now`. Calling it early, late or twice is harmless.
+    /// Does what is due at `now`, and begins a turn: what came beyond the work of the last
+    /// one is gone on with, each connection in its turn. What is beyond the work of this
+    /// one is due still ([`Why::Work`](crate::time::Why::Work)), after the socket was looked
+    /// at again. Calling it early, late or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.see(now);
         self.process();
-        // Each connection once: what wants to be called again at the same time is
-        // armed when it is pumped.
-        while let Some(key) = self.timers.pop_due(now) {
-            if let Some(state) = state_of(&mut self.slots, key) {
-                self.stats.handshakes_timed_out +=
-                    u64::from(state.handle_timeout(now, &mut self.buffers));
-                touched(&mut self.dirty, state, key);
-            }
-        }
+        self.begin_turn(now);
+        self.run_timers(now);
     }
 
     /// Nothing could be received. It is counted and forgotten, unless the call was
@@ -496,7 +490,7 @@ impl Endpoint {
     /// late packets. The socket can be closed without anybody noticing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.open + self.closing == 0 && self.responses.is_empty()
+        self.open + self.closing == 0 && self.responses.is_empty() && self.attempts.is_empty()
     }
 
     /// Largest UDP payload this endpoint takes, in bytes: the size of receive
@@ -594,7 +588,7 @@ impl Endpoint {
     #[must_use]
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         self.process();
-        self.timers.next()
+        earliest(self.turn_due(), self.timers.next())
     }
 
     // ---- inside ------------------------------------------------------------------
@@ -631,6 +625,7 @@ impl Endpoint {
                 buffers,
                 memory,
                 config,
+                turn,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -646,6 +641,7 @@ impl Endpoint {
             state.dirty = false;
             let handle = ConnectionHandle(key.index());
             state.pump(quinn, handle, now);
+            turn.spend(state.cost());
             let origin = state.place.as_ref().map(Place::origin);
             let share = || {
                 let left = |origin| config.bounds().left(shares.held(origin));
@@ -691,6 +687,7 @@ impl Endpoint {
                     shares.remove(place);
                 }
                 memory.remove(&mut state.windows);
+                turn.forget(&mut state.inbox);
                 slot.state = None;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.closing -= 1;
@@ -726,6 +723,15 @@ impl Endpoint {
             touched(&mut self.dirty, state, connection::key(handle, generation));
         }
         connection::key(handle, generation)
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // quinn wants to be told what becomes of each.
+        while let Some((_, incoming)) = self.attempts.pop() {
+            self.quinn.ignore(incoming);
+        }
     }
 }
 

@@ -28,6 +28,11 @@ pub struct EndpointStats {
     /// Answers outside of connections (refusals, retries, version negotiation,
     /// stateless resets) that were dropped because too many waited.
     pub responses_dropped: u64,
+    /// Datagrams dropped because more than a share of what may wait had come for their
+    /// connection while the endpoint was behind.
+    pub datagrams_dropped: u64,
+    /// Attempts dropped because too many waited, most of them of the same network.
+    pub attempts_dropped: u64,
     /// Datagrams dropped because nobody can be answered where they came from (port 0; an
     /// unspecified, multicast or broadcast address), or because they came to a multicast
     /// or broadcast address.

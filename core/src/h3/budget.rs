@@ -45,6 +45,8 @@ pub(super) struct Budget {
     /// What may be done in a turn, and what still may in this one.
     turn_work: u32,
     pub(super) work: u32,
+    /// What was done in all turns before.
+    done: u64,
     /// When this turn is.
     pub(super) turn: Option<Instant>,
     /// Streams whose input waits for the next turn, each once.
@@ -64,6 +66,7 @@ impl Budget {
             paid: None,
             turn_work: work,
             work,
+            done: 0,
             turn: None,
             waiting: VecDeque::new(),
             accept: [false; 2],
@@ -80,7 +83,13 @@ impl Budget {
     #[inline]
     pub(super) fn begin(&mut self, now: Instant) {
         self.turn = Some(now);
+        self.done = self.total();
         self.work = self.turn_work;
+    }
+
+    /// Work done so far, as far as it was within a turn's.
+    pub(super) fn total(&self) -> u64 {
+        self.done + u64::from(self.turn_work - self.work)
     }
 
     /// Adds to the debt after what has been paid; false beyond the limit.

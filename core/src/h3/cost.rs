@@ -89,6 +89,12 @@ impl H3 {
         self.budget.spend(work)
     }
 
+    /// Work done so far.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn work_done(&self) -> u64 {
+        self.budget.total()
+    }
+
     /// Goes on with a stream's input in the next turn.
     pub(super) fn defer(&mut self, key: StreamKey) {
         if let Some(slot) = self.table.get_mut(key) {

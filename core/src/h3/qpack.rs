@@ -26,6 +26,9 @@ impl From<QpackError> for Fault {
     }
 }
 
+/// Bytes of a decoded section that are as much work as a field.
+const DECODED: u64 = 64;
+
 impl H3 {
     pub(super) fn on_encoder_bytes<T: Transport>(
         &mut self,
@@ -108,7 +111,8 @@ impl H3 {
                 t.seen(key.id, Seen::Decoded(fields.size()));
                 self.section_came(key);
                 self.uncount_section(key);
-                self.spend(u32::try_from(fields.len()).unwrap_or(u32::MAX));
+                let work = fields.len() as u64 + fields.size() / DECODED;
+                self.spend(u32::try_from(work).unwrap_or(u32::MAX));
                 self.flush_local(t);
                 self.on_fields(t, key, fields)
             }

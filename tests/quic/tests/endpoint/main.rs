@@ -9,6 +9,7 @@ mod random;
 mod recorded;
 mod shares;
 mod tickets;
+mod turns;
 mod unanswerable;
 mod versions;
 

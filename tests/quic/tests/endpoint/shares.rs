@@ -88,6 +88,7 @@ impl Town {
                     client.events.push(event);
                 }
             }
+            self.server.handle_timeout(now);
             while self.server.poll_event().is_some() {}
             while let Some(sent) = self.server.poll_transmit(now, 1, &mut buffer) {
                 let to = self
@@ -279,6 +280,7 @@ fn a_network_with_many_handshakes_shows_its_addresses() {
         let from = Arrival::new(([10, 0, 0, 1], port).into());
         town.server
             .handle_datagram(town.now, from, buffer[..sent.size].into());
+        town.server.handle_timeout(town.now);
     }
     assert_eq!((town.stats().accepted, town.stats().retried), (2, 1));
     assert!(town.arrive([10, 5, 0, 1]).is_connected());

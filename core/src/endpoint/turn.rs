@@ -1,0 +1,291 @@
+//! Turns: how much an endpoint does before it looks at its socket again, and what waits
+//! for the next turn.
+//!
+//! A datagram that comes to a connection is dealt with at once while this turn has work
+//! left, and waits in the connection's inbox when it has none. In the next turn those who
+//! had nothing waiting before go first, so a peer that asks for little waits for no peer
+//! that asks for much. Connection attempts, which cost most, have work of their own.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use quinn_proto::{ConnectionEvent, ConnectionHandle, Incoming};
+
+use super::connection::{self, State};
+use super::shares::Origin;
+use super::{Endpoint, state_of, touched};
+use crate::id::ConnKey;
+use crate::time::{Deadline, Why};
+
+/// Work of one turn, half a millisecond or so: of datagrams, of deadlines that have come,
+/// and of attempts.
+const WORK: u32 = 4096;
+
+/// Work that a datagram is, whatever is in it; a frame in it is one, and so is a unit of
+/// [`Limits::work`](crate::config::Limits::work).
+const DATAGRAM: u32 = 16;
+
+/// Work that an attempt is: two handshakes are a turn's.
+const ACCEPT: u32 = WORK / 2;
+/// One that is answered without a handshake.
+const ANSWER: u32 = WORK / 32;
+
+/// Bytes that one connection is fed before it is pumped, and others have their turn.
+const FEED: usize = 16 * 1024;
+
+/// Bytes after which what was in them is looked at.
+const MEASURE: usize = 8 * 1024;
+
+/// Bytes that wait for all connections together, as long as each has [`LEAST`].
+const MAX_WAITING: usize = 2 << 20;
+
+/// Bytes that may wait for a connection, however many others there are: a first flight.
+const LEAST: usize = 16 * 1024;
+
+/// Attempts that wait for their turn.
+pub(super) const MAX_ATTEMPTS: usize = 256;
+
+/// A received datagram on its way to its connection.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    pub(super) event: ConnectionEvent,
+    /// What is behind its last byte, and the bytes of all of it.
+    pub(super) memory: (BytesMut, usize),
+    /// Bytes of it.
+    pub(super) len: usize,
+}
+
+/// The datagrams that wait for one connection, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    queue: VecDeque<Datagram>,
+    /// Memory of them.
+    pub(super) bytes: usize,
+}
+
+/// What is left of the turn's work, and whose inboxes have something in them.
+#[derive(Debug)]
+pub(super) struct Turn {
+    left: u32,
+    attempts: u32,
+    /// Connections that had nothing waiting when something came, and those whose inbox was
+    /// not emptied by a turn; each on one of these once.
+    fresh: VecDeque<ConnKey>,
+    busy: VecDeque<ConnKey>,
+    /// Memory of all that waits.
+    bytes: usize,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            left: WORK,
+            attempts: WORK,
+            fresh: VecDeque::new(),
+            busy: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl Turn {
+    /// Uses up some of the work.
+    pub(super) fn spend(&mut self, work: u32) {
+        self.left = self.left.saturating_sub(work);
+    }
+
+    /// Whose inbox is next: a quarter of the work is for the busy ones.
+    fn next(&mut self) -> Option<ConnKey> {
+        let (first, second) = match self.left > WORK / 4 {
+            true => (&mut self.fresh, &mut self.busy),
+            false => (&mut self.busy, &mut self.fresh),
+        };
+        first.pop_front().or_else(|| second.pop_front())
+    }
+
+    /// Bytes that may wait for one more connection.
+    fn share(&self) -> usize {
+        let connections = self.fresh.len() + self.busy.len() + 1;
+        (MAX_WAITING / connections).max(LEAST)
+    }
+
+    /// What waited for a connection does so no more.
+    pub(super) fn forget(&mut self, inbox: &mut Inbox) {
+        self.bytes -= std::mem::take(inbox).bytes;
+    }
+}
+
+impl Endpoint {
+    /// Takes a datagram for a connection, now or later.
+    pub(super) fn take(&mut self, now: Instant, handle: ConnectionHandle, datagram: Datagram) {
+        let Some(slot) = self.slots.get_mut(handle.0) else {
+            return;
+        };
+        let Some(state) = &mut slot.state else { return };
+        let key = connection::key(handle, slot.generation);
+        if self.turn.left > 0 && state.inbox.queue.is_empty() {
+            self.turn.spend(DATAGRAM);
+            self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
+            touched(&mut self.dirty, state, key);
+            // Before QUIC drops datagrams that there is room for above it.
+            if state.fed >= FEED {
+                self.process();
+            }
+            return;
+        }
+        let size = datagram.memory.1;
+        let waiting = state.inbox.bytes + size;
+        if waiting > self.turn.share().min(state.room()) {
+            self.stats.datagrams_dropped += 1;
+            return;
+        }
+        if state.inbox.queue.is_empty() {
+            self.turn.fresh.push_back(key);
+        }
+        state.inbox.bytes = waiting;
+        state.inbox.queue.push_back(datagram);
+        self.turn.bytes += size;
+    }
+
+    /// Begins a turn with what the last one has left.
+    pub(super) fn begin_turn(&mut self, now: Instant) {
+        (self.turn.left, self.turn.attempts) = (WORK, WORK);
+        while self.turn.left > 0
+            && let Some(key) = self.turn.next()
+        {
+            self.feed_waiting(now, key);
+            self.process();
+        }
+        while self.turn.attempts > 0
+            && let Some((at, incoming)) = self.attempts.pop()
+        {
+            self.judge(at, incoming);
+        }
+    }
+
+    /// Feeds a connection some of what waits for it, an eighth of a turn's work at most.
+    fn feed_waiting(&mut self, now: Instant, key: ConnKey) {
+        let Some(state) = state_of(&mut self.slots, key) else {
+            return;
+        };
+        let until = self.turn.left.saturating_sub(WORK / 8);
+        while state.fed < FEED
+            && self.turn.left > until
+            && let Some(datagram) = state.inbox.queue.pop_front()
+        {
+            self.turn.spend(DATAGRAM);
+            self.turn.bytes -= datagram.memory.1;
+            state.inbox.bytes -= datagram.memory.1;
+            self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
+        }
+        if !state.inbox.queue.is_empty() {
+            self.turn.busy.push_back(key);
+        }
+        touched(&mut self.dirty, state, key);
+    }
+
+    /// Decides about a connection attempt, or lets it wait.
+    pub(super) fn attempt(&mut self, now: Instant, incoming: Incoming) {
+        if self.turn.attempts > 0 && self.attempts.is_empty() {
+            return self.judge(now, incoming);
+        }
+        let of = Origin::from(incoming.remote_address().ip()).network;
+        if let Some((_, lost)) = self.attempts.push(of, (now, incoming)) {
+            self.stats.attempts_dropped += 1;
+            self.quinn.ignore(lost);
+        }
+    }
+
+    /// An attempt was taken, or answered.
+    pub(super) fn spend_on_attempt(&mut self, taken: bool) {
+        let work = if taken { ACCEPT } else { ANSWER };
+        self.turn.attempts = self.turn.attempts.saturating_sub(work);
+    }
+
+    /// Does what is due, for as long as the turn's work for that lasts: the rest is due
+    /// still.
+    pub(super) fn run_timers(&mut self, now: Instant) {
+        let mut left = WORK;
+        // Each connection once: what wants to be called again at the same time is
+        // armed when it is pumped.
+        while left > 0
+            && let Some(key) = self.timers.pop_due(now)
+        {
+            left = left.saturating_sub(DATAGRAM);
+            if let Some(state) = state_of(&mut self.slots, key) {
+                let late = state.handle_timeout(now, &mut self.buffers);
+                self.stats.handshakes_timed_out += u64::from(late);
+                left = left.saturating_sub(state.work());
+                touched(&mut self.dirty, state, key);
+            }
+        }
+    }
+
+    /// When what waits can be gone on with: at once.
+    pub(super) fn turn_due(&self) -> Option<Deadline> {
+        let waits = self.turn.bytes > 0 || !self.attempts.is_empty();
+        let at = self.now.filter(|_| waits)?;
+        Some(Deadline { at, why: Why::Work })
+    }
+}
+
+/// What a connection has been given to do.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Bytes since frames were counted.
+    pub(super) unmeasured: usize,
+    /// Frames counted so far.
+    frames: u64,
+    /// Work that was left of HTTP/3's turn.
+    http: u64,
+}
+
+impl State {
+    /// Bytes that may still wait for this connection beside what it holds.
+    fn room(&self) -> usize {
+        self.windows
+            .max_received()
+            .saturating_sub(self.received.bytes())
+    }
+
+    /// Work done above QUIC since the last call.
+    pub(super) fn work(&mut self) -> u32 {
+        let total = self.http.work();
+        let before = std::mem::replace(&mut self.done.http, total);
+        u32::try_from(total.saturating_sub(before)).unwrap_or(u32::MAX)
+    }
+
+    /// Work done since the last call, datagrams as such not included: what is in a few is
+    /// told with the next.
+    pub(super) fn cost(&mut self) -> u32 {
+        let work = self.work();
+        if self.done.unmeasured < MEASURE {
+            return work;
+        }
+        self.done.unmeasured = 0;
+        let counts = self.quic.stats().frame_rx;
+        let frames = [
+            counts.acks,
+            counts.crypto,
+            counts.datagram,
+            counts.max_data,
+            counts.max_stream_data,
+            counts.max_streams_bidi,
+            counts.max_streams_uni,
+            counts.new_connection_id,
+            counts.path_challenge,
+            counts.path_response,
+            counts.ping,
+            counts.reset_stream,
+            counts.retire_connection_id,
+            counts.stop_sending,
+            counts.stream,
+            counts.stream_data_blocked,
+        ];
+        let total: u64 = frames.iter().sum();
+        let before = std::mem::replace(&mut self.done.frames, total);
+        let frames = u32::try_from(total.saturating_sub(before)).unwrap_or(u32::MAX);
+        work.saturating_add(frames)
+    }
+}

@@ -1,0 +1,136 @@
+//! Who waits when more has come than an endpoint deals with in one turn: not those who
+//! ask for little.
+
+use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, Target};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, RequestHead};
+use aqueduct_core::id::ConnKey;
+use aqueduct_core::testing::cert::Identity;
+use aqueduct_core::testing::pair::{Options, Pair};
+use aqueduct_core::time::Why;
+use bytes::BytesMut;
+
+/// Datagrams that are work for one turn, beside a request in one of them.
+const TURN: usize = 255;
+
+/// What a client's request is on the wire, before anybody has it.
+fn asked(pair: &mut Pair, client: ConnKey) -> Vec<(Arrival, BytesMut)> {
+    let uri = "https://localhost/".parse().expect("a URI");
+    let get = RequestHead::new(http::Method::GET, uri);
+    let asked = pair.client(client).access().request(&get, End::Fin);
+    asked.expect("is sent");
+    pair.step();
+    let at = pair.client.link.next_arrival().expect("on the way");
+    std::iter::from_fn(|| pair.client.link.receive(at)).collect()
+}
+
+fn feed(pair: &mut Pair, datagrams: &[(Arrival, BytesMut)]) {
+    for (from, datagram) in datagrams {
+        let copy = pair.server.endpoint.copy_datagram(datagram);
+        pair.server.endpoint.handle_datagram(pair.now, *from, copy);
+    }
+}
+
+/// Whose requests are told.
+fn told(pair: &mut Pair) -> Vec<ConnKey> {
+    let events = std::iter::from_fn(|| pair.server.endpoint.poll_event());
+    events
+        .filter_map(|(key, event)| matches!(event, Event::Request { .. }).then_some(key))
+        .collect()
+}
+
+fn is_behind(pair: &mut Pair) -> bool {
+    let deadline = pair.server.endpoint.poll_timeout().expect("open");
+    deadline.why == Why::Work && deadline.at <= pair.now
+}
+
+/// Two connections of one client, and what each asks.
+#[expect(clippy::type_complexity, reason = "two of the same, and where")]
+fn two() -> (Pair, [(ConnKey, Vec<(Arrival, BytesMut)>); 2]) {
+    let (mut pair, loud, loud_there) = Pair::connected(Options::default());
+    let (quiet, quiet_there) = pair.establish();
+    pair.drive();
+    let loud = asked(&mut pair, loud);
+    let quiet = asked(&mut pair, quiet);
+    pair.server.endpoint.handle_timeout(pair.now);
+    (pair, [(loud_there, loud), (quiet_there, quiet)])
+}
+
+#[test]
+fn who_had_nothing_waiting_goes_first() {
+    let (mut pair, [(loud_there, loud), (quiet_there, quiet)]) = two();
+    // The same again and again, all from one receive call, and the other's behind it.
+    for _ in 0..3 * TURN {
+        feed(&mut pair, &loud);
+    }
+    feed(&mut pair, &quiet);
+    assert_eq!(told(&mut pair), [loud_there]);
+    assert!(is_behind(&mut pair));
+    pair.server.endpoint.handle_timeout(pair.now);
+    assert_eq!(told(&mut pair), [quiet_there]);
+    assert!(is_behind(&mut pair), "the first still has some waiting");
+    pair.server.endpoint.handle_timeout(pair.now);
+    assert!(!is_behind(&mut pair));
+    assert_eq!(pair.server.endpoint.stats().datagrams_dropped, 0);
+}
+
+#[test]
+fn what_waits_for_a_connection_is_bounded_by_what_it_may_hold() {
+    let (mut pair, [(loud_there, loud), (quiet_there, quiet)]) = two();
+    let holds = |pair: &Pair| {
+        let info = pair.server.endpoint.info(loud_there).expect("open");
+        info.memory().receive_window as usize
+    };
+    // Its window, an eighth of it, and 256 KiB.
+    let max = holds(&pair) * 9 / 8 + 256 * 1024;
+    let each = loud[0].1.len() + 128;
+    let fits = max / each;
+    for _ in 0..TURN + fits + 100 {
+        feed(&mut pair, &loud[..1]);
+    }
+    assert_eq!(pair.server.endpoint.stats().datagrams_dropped, 100);
+    feed(&mut pair, &quiet);
+    assert_eq!(pair.server.endpoint.stats().datagrams_dropped, 100);
+    pair.server.endpoint.handle_timeout(pair.now);
+    assert!(told(&mut pair).contains(&quiet_there));
+}
+
+#[test]
+fn handshakes_take_turns_and_a_flood_loses_its_own() {
+    let (mut pair, loud, _) = Pair::connected(Options::default());
+    let before = pair.server.endpoint.stats().accepted;
+    let tls = Identity::localhost().client_arc();
+    let target = Target::new(pair.server.addr, "localhost", tls);
+    let mut initial = |pair: &mut Pair, host: [u8; 4], port: u16| {
+        let mut client = Endpoint::new(EndpointConfig::client()).expect("suits");
+        client.connect(pair.now, &target).expect("begins");
+        let mut out = Vec::new();
+        let sent = client.poll_transmit(pair.now, 1, &mut out).expect("sends");
+        let from = Arrival::new((host, port).into());
+        let data = out[..sent.size].into();
+        pair.server.endpoint.handle_datagram(pair.now, from, data);
+    };
+    let asks = asked(&mut pair, loud);
+    for port in 1..=300 {
+        initial(&mut pair, [10, 7, 0, 1], port);
+    }
+    let stats = pair.server.endpoint.stats();
+    // Two are taken at once, and 256 wait.
+    assert_eq!((stats.accepted - before, stats.attempts_dropped), (2, 42));
+    // One of another network gets its place from them.
+    initial(&mut pair, [10, 8, 0, 1], 1);
+    assert_eq!(pair.server.endpoint.stats().attempts_dropped, 43);
+    // Nobody who is connected waits for them.
+    feed(&mut pair, &asks);
+    assert_eq!(told(&mut pair).len(), 1);
+    let mut turns = 0;
+    while is_behind(&mut pair) {
+        pair.server.endpoint.handle_timeout(pair.now);
+        turns += 1;
+        let accepted = pair.server.endpoint.stats().accepted - before;
+        assert!(accepted <= 2 * (turns + 1), "{accepted} in {turns} turns");
+    }
+    let stats = pair.server.endpoint.stats();
+    // From 64 unfinished ones on, the network shows its addresses, which costs less.
+    assert_eq!((stats.accepted - before, stats.retried), (65, 193));
+}
