@@ -44,6 +44,7 @@ named! {
         "capsule-malformed" CapsuleMalformed  "capsule-truncated" CapsuleTruncated  "capsule-too-large" CapsuleTooLarge
         "data-after-close" DataAfterClose  "close-reason-invalid" CloseReasonInvalid
         "capsule-prohibited" CapsuleProhibited  "flow-control" FlowControl
+        "protocol-not-offered" ProtocolNotOffered
     }
 }
 
