@@ -12,9 +12,9 @@ use crate::units::parse_bytes;
 pub struct WebTransport {
     /// Drafts to speak: a (02 and 07 to 12), b (02 and 13 to 16), c (a, 15 and 16), all, or numbers
     /// such as 02,15
-    #[arg(long, global = true, value_name = "SET|LIST", default_value = "a",
-          value_parser = parse_dialects)]
-    pub dialects: Dialects,
+    /// [default: a for a server, all for a client]
+    #[arg(long, global = true, value_name = "SET|LIST", value_parser = parse_dialects)]
+    pub dialects: Option<Dialects>,
     /// Speak drafts 13 and later although QUIC has no RESET_STREAM_AT here, which they call for
     #[arg(long, global = true)]
     pub tolerate_missing_reset_stream_at: bool,
@@ -33,11 +33,23 @@ pub struct WebTransport {
 }
 
 impl WebTransport {
-    /// How HTTP/3 behaves.
+    /// How a server's HTTP/3 behaves.
     pub fn config(&self) -> Config {
-        let mut config = Config::default();
-        config.webtransport.dialects = self.dialects;
-        config.webtransport.tolerate_missing_reset_stream_at =
+        self.change(Config::default())
+    }
+
+    /// How a client's HTTP/3 behaves.
+    pub fn client_config(&self) -> Config {
+        self.change(Config::client())
+    }
+
+    fn change(&self, mut config: Config) -> Config {
+        if let Some(dialects) = self.dialects {
+            config.webtransport.dialects = dialects;
+            config.webtransport.tolerate_missing_reset_stream_at =
+                self.tolerate_missing_reset_stream_at;
+        }
+        config.webtransport.tolerate_missing_reset_stream_at |=
             self.tolerate_missing_reset_stream_at;
         config.webtransport.flow = (self.session_max_data > 0).then_some(SessionFlow::new(
             self.session_max_data,

@@ -24,7 +24,7 @@ use report::{Attempt, Report};
 /// the same, as nothing is sent that is anyone's secret, and the exit code says it.
 pub async fn run(options: &Probe, recording: &Recording, output: Output) -> Result<Exit, Failure> {
     let dialer = Dialer::new(&options.connect, recording, output)?
-        .http(options.webtransport.config())
+        .http(options.webtransport.client_config())
         .curious()?;
     let mut interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
     let work = async {

@@ -18,8 +18,8 @@ use crate::signals::Interrupt;
 
 /// Opens the session and does what was asked for.
 pub async fn run(options: &Wt, recording: &Recording, output: Output) -> Result<Exit, Failure> {
-    let dialer =
-        Dialer::new(&options.connect, recording, output)?.http(options.webtransport.config());
+    let dialer = Dialer::new(&options.connect, recording, output)?
+        .http(options.webtransport.client_config());
     let interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
     let done = visit(&dialer, options, output, interrupt).await;
     dialer.leave().await;
