@@ -159,18 +159,27 @@ fn what_clients_do_to_sessions_is_told() {
     );
 }
 
+/// Waits until the server, which runs with `-v`, has taken a request for `/slow`.
+#[cfg(unix)]
+fn slow_is_under_way(server: &mut Server) {
+    let mut logs = server.logs();
+    let taken = logs.find(|line| line.contains(" request method=GET path=\"/slow"));
+    taken.expect("the request arrives");
+    // Somebody has to read the rest, or the server writes to a closed pipe.
+    std::thread::spawn(move || logs.count());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_lets_work_finish_and_ends_the_server() {
     for name in ["TERM", "INT"] {
-        let mut server = Server::start(&[]);
+        let mut server = Server::unread(&["-v"]);
         let slow = server.url("/slow?ms=700");
         let (cert, first) = (server.cert(), server.url("/bytes/1"));
         let request = std::thread::spawn(move || {
             aqueduct(["get", &first, &slow, "--cacert", cert.to_str().unwrap()])
         });
-        // Long enough for the first answer, short enough for the second to be under way.
-        std::thread::sleep(Duration::from_millis(400));
+        slow_is_under_way(&mut server);
         server.signal(name);
         assert_eq!(server.wait().code(), Some(0), "SIG{name}");
         let request = request.join().unwrap();
@@ -186,11 +195,11 @@ fn a_signal_lets_work_finish_and_ends_the_server() {
 #[cfg(unix)]
 #[test]
 fn a_client_that_stays_is_left_after_the_deadline() {
-    let mut server = Server::start(&["--drain-timeout", "300ms"]);
+    let mut server = Server::unread(&["-v", "--drain-timeout", "300ms"]);
     let (cert, slow) = (server.cert(), server.url("/slow?ms=30000"));
     let request =
         std::thread::spawn(move || aqueduct(["get", &slow, "--cacert", cert.to_str().unwrap()]));
-    std::thread::sleep(Duration::from_millis(400));
+    slow_is_under_way(&mut server);
     let begun = std::time::Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
@@ -205,7 +214,7 @@ fn a_client_that_stays_is_left_after_the_deadline() {
 #[cfg(unix)]
 #[test]
 fn several_workers_share_a_port_and_drain_together() {
-    let mut server = Server::start(&["--workers", "3"]);
+    let mut server = Server::unread(&["-v", "--workers", "3"]);
     for _ in 0..6 {
         server.run(&["get", &server.url("/bytes/1000")]).ok();
     }
@@ -213,7 +222,7 @@ fn several_workers_share_a_port_and_drain_together() {
     let (cert, slow) = (server.cert(), server.url("/slow?ms=700"));
     let request =
         std::thread::spawn(move || aqueduct(["get", &slow, "--cacert", cert.to_str().unwrap()]));
-    std::thread::sleep(Duration::from_millis(400));
+    slow_is_under_way(&mut server);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     request.join().unwrap().ok();

@@ -101,41 +101,91 @@ fn values_that_are_no_length() {
     assert_refused(&peer, id, Code::H3_MESSAGE_ERROR, "two lengths");
 }
 
-/// Row A7: responses to HEAD and 304 tell the length of what they leave out.
+/// A request, and the head of its response that states a length.
+fn answered(method: Method, status: &str) -> (RawPeer, StreamKey) {
+    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
+    let mut head = get();
+    head.method = method;
+    let stream = peer.access().request(&head, End::Fin).expect("a request");
+    peer.drive();
+    peer.write(
+        bidi(0),
+        &headers(&[(":status", status), ("content-length", "1000")]),
+    );
+    (peer, stream)
+}
+
+/// Responses that have no content, whatever length they state.
+const EMPTY: [(Method, &str); 3] = [
+    (Method::HEAD, "200"),
+    (Method::GET, "304"),
+    (Method::GET, "204"),
+];
+
+/// Row A7: responses to HEAD, 304 and 204 tell the length of what they leave out.
 #[test]
 fn responses_without_content() {
-    for (method, status) in [(Method::HEAD, "200"), (Method::GET, "304")] {
-        let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
-        let mut head = get();
-        head.method = method;
-        let stream = peer.access().request(&head, End::Fin).expect("a request");
-        peer.drive();
-        peer.write(
-            bidi(0),
-            &headers(&[(":status", status), ("content-length", "1000")]),
-        );
+    for (method, status) in EMPTY {
+        let (mut peer, stream) = answered(method, status);
         peer.finish(bidi(0));
         expect_event!(peer, Side::Client, Event::Response { .. } => ());
         assert_eq!(read_all(&mut peer, stream), Ok(0));
         assert_eq!(peer.seen(bidi(0)).stop, None);
     }
     // With GET and 200 the same is malformed.
-    let mut peer = RawPeer::greeted(Side::Client, Config::default(), &[]);
-    let stream = peer.access().request(&get(), End::More).expect("a request");
-    peer.drive();
-    peer.write(
-        bidi(0),
-        &headers(&[(":status", "200"), ("content-length", "1000")]),
-    );
+    let (mut peer, stream) = answered(Method::GET, "200");
     peer.finish(bidi(0));
     let _ = read_all(&mut peer, stream);
     peer.drive();
-    assert_refused(
-        &peer,
-        bidi(0),
-        Code::H3_MESSAGE_ERROR,
-        "1,000 bytes missing",
+    assert_eq!(peer.closed(), None);
+    let wrong = StreamEvent::Malformed(Violation::ContentLength);
+    expect_event!(
+        peer, Side::Client, Event::Stream(key, event) if key == stream && event == wrong => ()
     );
+}
+
+/// Row A7, RFC 9114 section 4.1.2: content where there can be none is malformed, even
+/// as much as the length says.
+#[test]
+fn content_where_there_can_be_none() {
+    for (method, status) in EMPTY {
+        for body in [1, 1_000] {
+            let what = format!("{body} bytes for {method} and {status}");
+            let (mut peer, stream) = answered(method.clone(), status);
+            expect_event!(peer, Side::Client, Event::Response { .. } => ());
+            peer.write(bidi(0), &data(&vec![b'x'; body]));
+            assert_eq!(read_all(&mut peer, stream), Err(ReadError::Gone), "{what}");
+            peer.drive();
+            let wrong = StreamEvent::Malformed(Violation::ContentLength);
+            expect_event!(
+                peer, Side::Client, Event::Stream(key, event) if key == stream && event == wrong => ()
+            );
+            assert_refused(&peer, bidi(0), Code::H3_MESSAGE_ERROR, &what);
+        }
+    }
+}
+
+/// Row A7: nor does our side send any.
+#[test]
+fn no_content_of_ours_where_there_can_be_none() {
+    for (method, status) in EMPTY {
+        let mut pair = LoopbackPair::connected(Knobs::default());
+        let mut head = get();
+        head.method = method;
+        let (_, server) = request(&mut pair, &head);
+        let mut head = ResponseHead::new(status.parse().expect("a status"));
+        let length = "1000".parse().expect("a value");
+        head.headers.insert("content-length", length);
+        let answered = pair.server().respond(server, &head, End::More);
+        answered.expect("a length alone may be told");
+        assert_eq!(
+            pair.write_all(Side::Server, server, "x"),
+            Err(WriteError::ContentLength),
+            "{status}"
+        );
+        let finished = pair.server().send(server).expect("a stream").finish();
+        assert_eq!(finished, Ok(()), "{status}");
+    }
 }
 
 fn post_head(length: &str) -> RequestHead {

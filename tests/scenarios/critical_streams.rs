@@ -5,13 +5,18 @@ use std::time::Duration;
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
+use aqueduct_core::fault::Violation;
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::raw::{self, RawPeer};
 use aqueduct_core::{expect_event, take_event};
 use aqueduct_tests::{assert_closed, assert_refused, config};
 
-/// A scripted client's first unidirectional stream: its control stream.
-const CONTROL: StreamId = StreamId::new(Side::Client, Dir::Uni, 0);
+use super::qpack::{INSERTS, blocked_request};
+
+/// A scripted peer's first unidirectional stream: its control stream.
+fn control(peer: Side) -> StreamId {
+    StreamId::new(peer, Dir::Uni, 0)
+}
 
 /// Row A4, RFC 9114 section 6.2.1 and RFC 9204 section 4.2.
 #[test]
@@ -29,39 +34,55 @@ fn none_of_them_comes_twice() {
     }
 }
 
-/// Row A4: finished, reset or stopped, all the same.
+/// Row A4: finished, reset or stopped, all the same, whoever is told of it.
 #[test]
 fn none_of_them_ends() {
-    for ty in [0x00u8, 0x02, 0x03] {
-        for how in ["finish", "reset", "stop"] {
-            let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-            let (ours, _) = peer.uni_of_type(ty).expect("our stream of the type");
-            let theirs = match ty {
-                0 => CONTROL,
-                _ => peer.uni(&[ty]),
-            };
-            match how {
-                "finish" => peer.finish(theirs),
-                "reset" => peer.reset(theirs, Code::H3_NO_ERROR),
-                _ => peer.stop(ours, Code::H3_NO_ERROR),
+    for side in [Side::Client, Side::Server] {
+        for ty in [0x00u8, 0x02, 0x03] {
+            for how in ["finish", "reset", "stop"] {
+                let mut peer = RawPeer::greeted(side, Config::default(), &[]);
+                let (ours, _) = peer.uni_of_type(ty).expect("our stream of the type");
+                let theirs = match ty {
+                    0 => control(side.peer()),
+                    _ => peer.uni(&[ty]),
+                };
+                match how {
+                    "finish" => peer.finish(theirs),
+                    "reset" => peer.reset(theirs, Code::H3_NO_ERROR),
+                    _ => peer.stop(ours, Code::H3_NO_ERROR),
+                }
+                let what = format!("{how} of type {ty}, told to the {side:?}");
+                let why = assert_closed(&mut peer, Code::H3_CLOSED_CRITICAL_STREAM, &what);
+                assert_eq!(why, Violation::CriticalStreamClosed, "{what}");
             }
-            let what = format!("{how} of type {ty}");
-            assert_closed(&mut peer, Code::H3_CLOSED_CRITICAL_STREAM, &what);
         }
     }
 }
 
-/// Row A4: a connection that winds down still takes them.
+/// Row A4: a connection that winds down still takes them, and reads them.
 #[test]
 fn they_are_accepted_after_goaway() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    peer.request(&raw::get());
-    expect_event!(peer, Side::Server, Event::Request { .. } => ());
+    let waiting = peer.request(&blocked_request());
     let until = peer.now() + Duration::from_secs(10);
     peer.access().drain(until);
-    peer.uni(&[0x02]);
-    peer.uni(&[0x03]);
+    expect_event!(peer, Side::Server, Event::Draining { .. } => ());
+    assert!(take_event!(peer, Side::Server, Event::Request { .. } => ()).is_none());
+
+    // The request that was there before waits for what the encoder stream brings.
+    peer.uni(&raw::join(&[&[0x02], INSERTS]));
+    let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
+    assert_eq!(stream.id(), waiting);
+
+    // An increment of nothing is only found wrong by whoever reads the decoder stream.
+    let decoder = peer.uni(&[0x03]);
     assert_eq!(peer.closed(), None, "{}", peer.story());
+    peer.write(decoder, &[0x00]);
+    assert_closed(
+        &mut peer,
+        Code::QPACK_DECODER_STREAM_ERROR,
+        "an increment of nothing",
+    );
 }
 
 /// RFC 9114 section 6.2: a stream that ends before its type is nobody's fault.

@@ -49,16 +49,7 @@ fn a_server_that_drains_finishes_what_it_has() {
             code: Code::H3_NO_ERROR,
             reason: bytes::Bytes::new(),
         };
-        assert!(
-            matches!(
-                *closed,
-                CloseReason::Remote {
-                    code: Code::H3_NO_ERROR,
-                    ..
-                }
-            ),
-            "{no_error:?}"
-        );
+        assert_eq!(*closed, no_error, "SEED={seed}");
     }
 }
 
@@ -164,11 +155,7 @@ fn ids_that_are_wrong() {
     for id in [(1 << 62) - 4, 400, 400, 0] {
         peer.write(control(Side::Server), &frame(0x07, &varint(id)));
     }
-    assert_ne!(
-        peer.closed(),
-        Some(Code::H3_ID_ERROR),
-        "the graceful pattern"
-    );
+    assert_eq!(peer.closed(), None, "the graceful pattern");
 }
 
 /// Row A12: a client that drains finishes what it asked for.

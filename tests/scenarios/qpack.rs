@@ -14,11 +14,11 @@ use http::StatusCode;
 
 /// RFC 9204 appendix B.2: capacity 220, `:authority www.example.com` and
 /// `:path /sample/path`.
-const INSERTS: &[u8] = b"\x3f\xbd\x01\xc0\x0fwww.example.com\xc1\x0c/sample/path";
+pub(crate) const INSERTS: &[u8] = b"\x3f\xbd\x01\xc0\x0fwww.example.com\xc1\x0c/sample/path";
 
 /// A GET request whose authority and path are those two entries; with a table of
 /// 4,096 bytes a Required Insert Count of 2 is encoded as 3.
-fn blocked_request() -> Vec<u8> {
+pub(crate) fn blocked_request() -> Vec<u8> {
     frame(0x01, &[0x03, 0x81, 0xd1, 0xd7, 0x10, 0x11])
 }
 

@@ -141,6 +141,7 @@ pub struct End {
     datagrams_in: VecDeque<Bytes>,
     datagrams_out: VecDeque<Bytes>,
     datagrams_blocked: bool,
+    datagrams_lost: usize,
     peer_datagram_size: Option<usize>,
     peer_stream_window: u64,
 }
@@ -220,6 +221,7 @@ impl End {
             datagrams_in: VecDeque::new(),
             datagrams_out: VecDeque::new(),
             datagrams_blocked: false,
+            datagrams_lost: 0,
             peer_datagram_size: None,
             peer_stream_window: 0,
             knobs,
@@ -230,6 +232,12 @@ impl End {
     #[must_use]
     pub fn live_streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Datagrams that this end sent and that the network lost.
+    #[must_use]
+    pub fn datagrams_lost(&self) -> usize {
+        self.datagrams_lost
     }
 
     /// What the limits and losses are; they can be changed at any time.
@@ -560,7 +568,9 @@ fn transmit_datagram(from: &mut End, to: &mut End, out: &mut Vec<(Side, Transpor
     let Some(datagram) = from.datagrams_out.remove(at) else {
         return false;
     };
-    if !from.rng.percent(from.knobs.datagram_loss) {
+    if from.rng.percent(from.knobs.datagram_loss) {
+        from.datagrams_lost += 1;
+    } else {
         to.datagrams_in.push_back(datagram);
         if to.datagrams_in.len() == 1 {
             out.push((to.side, TransportEvent::Datagrams));
