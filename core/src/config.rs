@@ -119,9 +119,10 @@ pub struct Limits {
     /// and each second the hundredth part of the limit. Beyond it the connection closes
     /// with H3_EXCESSIVE_LOAD. Default 1,000.
     pub nuisance: u32,
-    /// Frames, capsules, datagrams and instructions of QPACK that are dealt with in one
-    /// turn of a connection, that is for one `now`; the rest waits for the next turn,
-    /// which is due at once, datagrams are dropped. At least 1. Default 2,048.
+    /// Frames, capsules, datagrams, instructions of QPACK and the fields of its sections
+    /// that are dealt with in one turn of a connection, that is for one `now`, and
+    /// streams that begin in it, each of which counts as 8; the rest waits for the next
+    /// turn, which is due at once, datagrams are dropped. At least 1. Default 2,048.
     pub work: u32,
 }
 

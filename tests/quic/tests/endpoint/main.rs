@@ -2,12 +2,14 @@
 //! time.
 
 mod closes;
+mod crawler;
 mod http;
 mod memory;
 mod order;
 mod random;
 mod recorded;
 mod shares;
+mod thin_line;
 mod tickets;
 mod turns;
 mod unanswerable;
