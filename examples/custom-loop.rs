@@ -6,10 +6,11 @@
 //! cargo run -p aqueduct-tokio --example echo-client -- 127.0.0.1:4433 cert.der
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{collections::BTreeMap, net::UdpSocket};
 
-use aqueduct_core::endpoint::{Endpoint, EndpointConfig, QuinnTransport, tls};
+use aqueduct_core::endpoint::tls::{self, Identity};
+use aqueduct_core::endpoint::{Endpoint, EndpointConfig, QuinnTransport};
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{ConnKey, StreamKey};
@@ -17,7 +18,6 @@ use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_core::{config::Config, connection, transport::ReadState};
 use bytes::Bytes;
 use http::StatusCode;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 type Access<'a> = connection::Access<'a, QuinnTransport<'a>>;
@@ -29,10 +29,9 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:4433".into());
     let file = args.next().unwrap_or_else(|| "cert.der".into());
-    let identity = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
-    std::fs::write(&file, identity.cert.der())?;
-    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
-    let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
+    let identity = Identity::self_signed(["localhost", "127.0.0.1"], SystemTime::now())?;
+    std::fs::write(&file, &identity.chain[0])?;
+    let tls = tls::server_config(identity.chain, identity.key)?;
 
     // The standard library's socket does not forbid fragments.
     let config = EndpointConfig::server(tls.into(), Config::default())?.may_fragment(true);

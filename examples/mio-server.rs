@@ -14,8 +14,10 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
-use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport, tls};
+use aqueduct_mio::protocol::endpoint::tls::{self, Identity};
+use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport};
 use aqueduct_mio::protocol::event::{Event, StreamEvent};
 use aqueduct_mio::protocol::head::{End, ResponseHead};
 use aqueduct_mio::protocol::id::{ConnKey, StreamKey};
@@ -26,7 +28,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use mio::net::TcpListener;
 use mio::{Interest, Poll, Token};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 type Access<'a> = connection::Access<'a, QuinnTransport<'a>>;
@@ -42,10 +43,9 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let addr: SocketAddr = args.next().as_deref().unwrap_or("127.0.0.1:4433").parse()?;
     let file = args.next().unwrap_or_else(|| "cert.der".into());
-    let identity = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
-    std::fs::write(&file, identity.cert.der())?;
-    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
-    let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
+    let identity = Identity::self_signed(["localhost", "127.0.0.1"], SystemTime::now())?;
+    std::fs::write(&file, &identity.chain[0])?;
+    let tls = tls::server_config(identity.chain, identity.key)?;
     let config = EndpointConfig::server(tls.into(), Config::default())?;
 
     let mut poll = Poll::new()?;

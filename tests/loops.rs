@@ -8,11 +8,18 @@ fn root() -> PathBuf {
 }
 
 /// The code from `loop {` to its end, which is the first line that is indented as little,
-/// without comments.
+/// without comments and that indentation.
 fn first_loop(text: &str) -> Vec<String> {
-    let lines = text.lines().skip_while(|line| *line != "loop {");
+    let begin = text
+        .lines()
+        .find(|line| line.trim() == "loop {")
+        .expect("a loop");
+    let depth = begin.len() - begin.trim_start().len();
+    let lines = text.lines().skip_while(|line| *line != begin);
     let code = lines.map(|line| line.split("//").next().unwrap_or_default().trim_end());
-    let mut code: Vec<String> = code.map(str::to_owned).collect();
+    let mut code: Vec<String> = code
+        .map(|line| line.get(depth..).unwrap_or_default().to_owned())
+        .collect();
     let end = code.iter().position(|line| line == "}").expect("an end");
     code.truncate(end + 1);
     code.retain(|line| !line.is_empty());

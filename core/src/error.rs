@@ -1,5 +1,6 @@
 //! Errors an application can act on, and why connections and sessions end.
 
+mod certificate;
 mod os;
 mod retry;
 
@@ -12,6 +13,7 @@ use crate::code::Code;
 use crate::escape::escaped;
 use crate::fault::Violation;
 
+pub use certificate::CertificateFault;
 pub use os::OsError;
 
 /// A head that may not be sent, and what is wrong with it.

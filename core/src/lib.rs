@@ -4,51 +4,94 @@
 //!
 //! # The loop, in six steps
 //!
-//! ```no_run
-//! # #[cfg(feature = "quinn")]
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # fn tls() -> std::sync::Arc<rustls::ServerConfig> { unimplemented!() }
-//! # fn on_event(_: &mut Endpoint, _: ConnKey, _: Event) {}
-//! use std::time::{Duration, Instant};
+//! A whole server: each request is answered, each session's datagrams go back.
 //!
+//! ```no_run
+//! # #[cfg(feature = "self-signed")]
+//! # mod page {
+//! use std::time::{Duration, Instant, SystemTime};
+//!
+//! use aqueduct_core::bytes::{Bytes, BytesMut};
 //! use aqueduct_core::config::Config;
+//! use aqueduct_core::endpoint::tls::{self, Identity};
 //! use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig};
 //! use aqueduct_core::event::Event;
+//! use aqueduct_core::head::{End, ResponseHead};
+//! use aqueduct_core::http::StatusCode;
 //! use aqueduct_core::id::ConnKey;
-//! use bytes::BytesMut;
+//! use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 //!
-//! let mut endpoint = Endpoint::new(EndpointConfig::server(tls(), Config::default())?)?;
-//! let socket = std::net::UdpSocket::bind("127.0.0.1:4433")?;
-//! let (mut datagram, mut out) = (vec![0; 65_535], Vec::new());
-//! loop {
-//!     // 1. Take the events and do what they call for, through `endpoint.connection`.
-//!     while let Some((connection, event)) = endpoint.poll_event() {
-//!         on_event(&mut endpoint, connection, event);
-//!     }
-//!     // 2. Send what there is to send.
-//!     while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
-//!         if let Err(error) = socket.send_to(&out[..transmit.size], transmit.remote) {
-//!             endpoint.handle_send_error(&transmit, error.into());
+//! type Failure = Box<dyn std::error::Error>;
+//!
+//! fn main() -> Result<(), Failure> {
+//!     let identity = Identity::self_signed(["localhost"], SystemTime::now())?;
+//!     println!("the certificate's hash: {}", identity.hash());
+//!     let tls = tls::server_config(identity.chain, identity.key)?;
+//!     let mut endpoint = Endpoint::new(EndpointConfig::server(tls.into(), Config::default())?)?;
+//!     let socket = std::net::UdpSocket::bind("127.0.0.1:4433")?;
+//!     let (mut datagram, mut out) = (vec![0; 65_535], Vec::new());
+//!     loop {
+//!         // 1. Take the events and do what they call for, through `endpoint.connection`.
+//!         while let Some((connection, event)) = endpoint.poll_event() {
+//!             if let Err(error) = on_event(&mut endpoint, connection, event) {
+//!                 eprintln!("{error}"); // a client that has gone meanwhile, most of the time
+//!             }
 //!         }
-//!     }
-//!     // 3. Ask how long to wait,
-//!     let wait = endpoint.poll_timeout().map(|due| due.at.saturating_duration_since(Instant::now()));
-//!     socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
-//!     // 4. wait for a datagram, in whatever way the program waits,
-//!     match socket.recv_from(&mut datagram) {
-//!         // 5. hand it in,
-//!         Ok((len, from)) => {
-//!             let data = BytesMut::from(&datagram[..len]);
-//!             endpoint.handle_datagram(Instant::now(), Arrival::new(from), data);
+//!         // 2. Send what there is to send.
+//!         while let Some(transmit) = endpoint.poll_transmit(Instant::now(), 1, &mut out) {
+//!             if let Err(error) = socket.send_to(&out[..transmit.size], transmit.remote) {
+//!                 endpoint.handle_send_error(&transmit, error.into());
+//!             }
 //!         }
-//!         Err(error) => endpoint.handle_recv_error(error.into()), // the timeout, most of the time
+//!         // 3. Ask how long to wait,
+//!         let due = endpoint.poll_timeout();
+//!         let wait = due.map(|due| due.at.saturating_duration_since(Instant::now()));
+//!         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
+//!         // 4. wait for a datagram, in whatever way the program waits,
+//!         match socket.recv_from(&mut datagram) {
+//!             // 5. hand it in,
+//!             Ok((len, from)) => {
+//!                 let data = BytesMut::from(&datagram[..len]);
+//!                 endpoint.handle_datagram(Instant::now(), Arrival::new(from), data);
+//!             }
+//!             // The timeout, most of the time.
+//!             Err(error) => endpoint.handle_recv_error(error.into()),
+//!         }
+//!         // 6. and the time.
+//!         endpoint.handle_timeout(Instant::now());
 //!     }
-//!     // 6. and the time.
-//!     endpoint.handle_timeout(Instant::now());
+//! }
+//!
+//! fn on_event(endpoint: &mut Endpoint, key: ConnKey, event: Event) -> Result<(), Failure> {
+//!     let Some(mut connection) = endpoint.connection(Instant::now(), key) else { return Ok(()) };
+//!     let mut access = connection.access();
+//!     match event {
+//!         Event::Request { stream, head, .. } => {
+//!             let said = format!("you asked for {}\n", head.uri);
+//!             access.respond(stream, &ResponseHead::new(StatusCode::OK), End::More)?;
+//!             // Little enough to be taken at once; what is more waits for `Writable`.
+//!             access.send(stream)?.write(&mut [Bytes::from(said)])?;
+//!             access.send(stream)?.finish()?;
+//!         }
+//!         Event::WebTransport(session, SessionEvent::Requested(_)) => {
+//!             access.webtransport(session).accept(&ConnectAnswer::new())?;
+//!         }
+//!         Event::WebTransport(session, SessionEvent::Datagrams) => {
+//!             while let Some(datagram) = access.recv_datagram(session) {
+//!                 // An echo that does not fit is lost, as datagrams are.
+//!                 access.send_datagram(session, &datagram).ok();
+//!             }
+//!         }
+//!         // Nothing has to be acted on: see below.
+//!         _ => {}
+//!     }
+//!     Ok(())
 //! }
 //! # }
-//! # #[cfg(not(feature = "quinn"))] fn main() {}
+//! # fn main() {}
 //! ```
+//!
+//! `examples/custom-loop.rs` of the repository echoes streams and content as well.
 //!
 //! # What may be called when
 //!
@@ -141,6 +184,7 @@
 //! |---|---|
 //! | `quinn` (default) | [`endpoint`], over quinn-proto |
 //! | `ring` (default), `aws-lc-rs` | the cryptography; with both, *ring* is used |
+//! | `self-signed` | [`Identity::self_signed`](endpoint::tls::Identity::self_signed): certificates for servers that have none |
 //! | `driver` | [`driver`]: batching, GSO, GRO, ECN around an endpoint |
 //! | `quic-lb` | [`endpoint::cid`]: connection ids that load balancers and other endpoints can route by |
 //! | `unstable-wire` | `wire`, the codecs below the connection, of which nothing is promised: any release may change them |
@@ -163,6 +207,9 @@
         reason = "this page describes all features"
     )
 )]
+
+// The types of both are in this crate's own.
+pub use {bytes, http};
 
 pub mod capsule;
 pub mod code;

@@ -75,6 +75,8 @@
 #![forbid(unsafe_code)]
 
 pub use aqueduct_core as protocol;
+pub use aqueduct_core::bytes;
+pub use aqueduct_core::endpoint::tls;
 
 mod cancelled;
 mod capsules;

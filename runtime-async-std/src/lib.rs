@@ -1,13 +1,20 @@
 //! HTTP/3 and WebTransport on smol, async-std, and whatever else stands on
 //! async-io.
 //!
+//! ```toml
+//! [dependencies]
+//! aqueduct-async-std = { version = "0.1", features = ["self-signed"] }
+//! smol = "2"
+//! ```
+//!
 //! A server that answers requests and echoes WebTransport datagrams, on one port
 //! and, if the client likes, on one connection:
 //!
 //! ```
 //! # use std::io;
+//! use aqueduct_async_std::tls::rustls;
 //! use aqueduct_async_std::protocol::{config::Config, endpoint::EndpointConfig};
-//! use aqueduct_async_std::{Connection, Endpoint};
+//! use aqueduct_async_std::{Connection, Endpoint, http};
 //!
 //! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
 //!     let config = EndpointConfig::server(tls.into(), Config::default()).map_err(io::Error::other)?;
@@ -49,6 +56,7 @@
 //!
 //! ```
 //! # use std::{error::Error, net::SocketAddr, sync::Arc};
+//! use aqueduct_async_std::tls::rustls;
 //! use aqueduct_async_std::{Endpoint, protocol::webtransport::ConnectRequest};
 //!
 //! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
@@ -78,6 +86,10 @@
 //! The handles are those of every asynchronous runtime: the page of
 //! [`aqueduct_handles`] tells how they wait and what dropping one does. Here,
 //!
+//! - **TLS** configurations are made by [`tls::server_config`], with an
+//!   [`Identity`](tls::Identity) of yours or one that signs itself, and by
+//!   [`tls::client_config`], with [`Trust`](tls::Trust) in authorities, certificates or
+//!   hashes; the process-wide default of rustls does not matter to them.
 //! - **the driver** is a future that the maker of an endpoint spawns. It runs until
 //!   the last handle and connection are gone; await
 //!   [`wait_idle`](Endpoint::wait_idle) before its executor ends.
@@ -104,8 +116,11 @@ pub use aqueduct_handles::{
     BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream,
     ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error,
-    protocol,
+    protocol, tls,
 };
+// What their types are used with, in the versions that fit.
+pub use aqueduct_handles::protocol::{bytes, http};
+pub use aqueduct_handles::tls::rustls;
 
 #[cfg(feature = "tower")]
 pub use aqueduct_handles::tower;

@@ -11,15 +11,16 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use aqueduct_tokio::protocol::config::Config;
-use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::tls::{self, Identity};
 use aqueduct_tokio::tower::serve;
 use aqueduct_tokio::{Connection, Endpoint, Session};
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -27,10 +28,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addr: SocketAddr = args.next().as_deref().unwrap_or("127.0.0.1:4433").parse()?;
     let file = args.next().unwrap_or_else(|| "cert.der".into());
 
-    let identity = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
-    std::fs::write(&file, identity.cert.der())?;
-    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
-    let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
+    let identity = Identity::self_signed(["localhost", "127.0.0.1"], SystemTime::now())?;
+    std::fs::write(&file, &identity.chain[0])?;
+    let tls = tls::server_config(identity.chain, identity.key)?;
     let endpoint = Endpoint::server(EndpointConfig::server(tls.into(), Config::default())?, addr)?;
     println!(
         "https://{} with the certificate in {file}",

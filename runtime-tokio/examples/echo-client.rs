@@ -3,22 +3,19 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aqueduct_tokio::Endpoint;
-use aqueduct_tokio::protocol::endpoint::tls;
+use aqueduct_tokio::http::Request;
 use aqueduct_tokio::protocol::webtransport::ConnectRequest;
-use http::Request;
-use rustls::RootCertStore;
+use aqueduct_tokio::tls::{self, Trust};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let addr: SocketAddr = args.next().as_deref().unwrap_or("127.0.0.1:4433").parse()?;
     let file = args.next().unwrap_or_else(|| "cert.der".into());
-    let mut roots = RootCertStore::empty();
-    roots.add(std::fs::read(file)?.into())?;
+    let tls = tls::client_config(Trust::certificates([std::fs::read(file)?.into()]))?;
 
     let any = if addr.is_ipv4() {
         "0.0.0.0:0"
@@ -26,9 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "[::]:0"
     };
     let endpoint = Endpoint::client(any.parse()?)?;
-    let connection = endpoint
-        .connect(addr, "localhost", Arc::new(tls::client_config(roots)?))?
-        .await?;
+    let connection = endpoint.connect(addr, "localhost", tls.into())?.await?;
 
     let request = Request::post("https://localhost/echo").body(())?;
     let mut stream = connection.request(request).await?;

@@ -10,13 +10,13 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aqueduct_tokio::http::Response;
 use aqueduct_tokio::protocol::config::Config;
-use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::tls::{self, Identity};
 use aqueduct_tokio::{Connection, Endpoint, RecvStream, SendStream, ServerRequest, Session};
-use http::Response;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -24,10 +24,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let addr: SocketAddr = args.next().as_deref().unwrap_or("127.0.0.1:4433").parse()?;
     let file = args.next().unwrap_or_else(|| "cert.der".into());
 
-    let identity = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
-    std::fs::write(&file, identity.cert.der())?;
-    let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
-    let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
+    let identity = Identity::self_signed(["localhost", "127.0.0.1"], SystemTime::now())?;
+    std::fs::write(&file, &identity.chain[0])?;
+    let tls = tls::server_config(identity.chain, identity.key)?;
 
     let endpoint = Endpoint::server(EndpointConfig::server(tls.into(), Config::default())?, addr)?;
     println!(

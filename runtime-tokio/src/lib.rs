@@ -1,15 +1,28 @@
 //! HTTP/3 and WebTransport on tokio.
 //!
+//! ```toml
+//! [dependencies]
+//! aqueduct-tokio = { version = "0.1", features = ["self-signed"] }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! ```
+//!
 //! A server that answers requests and echoes WebTransport datagrams, on one port
 //! and, if the client likes, on one connection:
 //!
-//! ```
-//! # use std::io;
+//! ```no_run
+//! # #[cfg(feature = "self-signed")]
+//! # mod page {
 //! use aqueduct_tokio::protocol::{config::Config, endpoint::EndpointConfig};
-//! use aqueduct_tokio::{Connection, Endpoint};
+//! use aqueduct_tokio::tls::{self, Identity};
+//! use aqueduct_tokio::{Connection, Endpoint, http};
 //!
-//! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
-//!     let config = EndpointConfig::server(tls.into(), Config::default()).map_err(io::Error::other)?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Clients, browsers too, know it by its hash. `Identity::from_pem` reads a real one.
+//!     let identity = Identity::self_signed(["localhost"], std::time::SystemTime::now())?;
+//!     println!("the certificate's hash: {}", identity.hash());
+//!     let tls = tls::server_config(identity.chain, identity.key)?;
+//!     let config = EndpointConfig::server(tls.into(), Config::default())?;
 //!     let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 4433).into())?;
 //!     while let Some(connection) = endpoint.accept().await {
 //!         tokio::spawn(requests(connection.clone()));
@@ -48,23 +61,31 @@
 //!         });
 //!     }
 //! }
+//! # }
+//! # fn main() {}
 //! ```
 //!
-//! And a client:
+//! And a client, which is given that hash:
 //!
-//! ```
-//! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_tokio::{Endpoint, protocol::webtransport::ConnectRequest};
+//! ```no_run
+//! use aqueduct_tokio::protocol::webtransport::ConnectRequest;
+//! use aqueduct_tokio::tls::{self, CertificateHash, Trust};
+//! use aqueduct_tokio::Endpoint;
 //!
-//! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
-//!     let endpoint = Endpoint::client("[::]:0".parse()?)?;
-//!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let hash: CertificateHash = std::env::args().nth(1).ok_or("which hash?")?.parse()?;
+//!     // `Trust::certificates` and `Trust::roots` are for certificates that are signed.
+//!     let tls = tls::client_config(Trust::hashes([hash]))?;
+//!     let endpoint = Endpoint::client(([127, 0, 0, 1], 0).into())?;
+//!     let to = ([127, 0, 0, 1], 4433).into();
+//!     let connection = endpoint.connect(to, "localhost", tls.into())?.await?;
 //!
-//!     let mut stream = connection.get("https://example.com/".parse()?).await?;
+//!     let mut stream = connection.get("https://localhost/".parse()?).await?;
 //!     println!("{}", stream.recv_response().await?.status());
 //!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
 //!
-//!     let request = ConnectRequest::new("https://example.com/echo".parse()?);
+//!     let request = ConnectRequest::new("https://localhost/echo".parse()?);
 //!     let session = connection.open_session(request).await?;
 //!     let (mut send, mut recv) = session.open_bi().await?;
 //!     send.write_all(b"hello").await?;
@@ -80,6 +101,10 @@
 //!
 //! # What to know
 //!
+//! - **TLS** is rustls, with crypto that the features `ring` (default) and `aws-lc-rs`
+//!   choose. [`tls::server_config`] and [`tls::client_config`] make configurations with
+//!   it; what other crates have made rustls' default does not matter to them, as it does
+//!   to `rustls::ServerConfig::builder()`, which panics where there are two.
 //! - **Streams** are [`tokio::io::AsyncRead`] and [`tokio::io::AsyncWrite`], one
 //!   copy each; their own methods take and give [`Bytes`](bytes::Bytes) without any.
 //! - **Waiting** is what backpressure looks like: writes wait while the peer does
@@ -127,8 +152,11 @@ pub use aqueduct_handles::{
     BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream,
     ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error,
-    protocol,
+    protocol, tls,
 };
+// What their types are used with, in the versions that fit.
+pub use aqueduct_handles::protocol::{bytes, http};
+pub use aqueduct_handles::tls::rustls;
 
 #[cfg(feature = "quic-lb")]
 pub use crate::group::ServerGroup;

@@ -30,8 +30,31 @@ pub enum ConfigError {
     /// [`EndpointConfig`](super::EndpointConfig) is out of range.
     #[error("{0} is out of range")]
     OutOfRange(&'static str),
-    /// The rustls configuration cannot serve QUIC: no TLS 1.3, or no suite
-    /// TLS13_AES_128_GCM_SHA256.
-    #[error("the TLS configuration does not suit QUIC: {0}")]
+    /// The crypto of the rustls configuration has no suite of TLS 1.3.
+    #[error(
+        "the TLS configuration's crypto has no TLS 1.3, which QUIC needs: use \
+         `endpoint::tls::server_config` or `client_config`, or hand rustls \
+         `endpoint::tls::provider()`"
+    )]
+    NoTls13,
+    /// The crypto of the rustls configuration has no TLS13_AES_128_GCM_SHA256, or not for
+    /// QUIC.
+    #[error(
+        "the TLS configuration's crypto has no TLS13_AES_128_GCM_SHA256 for QUIC, which \
+         every connection begins with: add it, or hand rustls `endpoint::tls::provider()`"
+    )]
+    NoInitialSuite,
+    /// The rustls configuration names protocols (ALPN), and `h3` is not among them.
+    #[error(
+        "the TLS configuration's `alpn_protocols` lack `h3`: add `endpoint::tls::ALPN`, or \
+         leave them empty"
+    )]
+    NoHttp3,
+    /// The rustls configuration cannot begin a connection of QUIC, most likely since
+    /// TLS 1.3 is not among its versions.
+    #[error(
+        "the TLS configuration does not suit QUIC: {0}; `endpoint::tls::server_config` and \
+         `client_config` make one that does"
+    )]
     Tls(String),
 }

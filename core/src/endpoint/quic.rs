@@ -9,6 +9,7 @@ use quinn_proto::{
 };
 use smallvec::SmallVec;
 
+use super::tls;
 use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
 use crate::id::{Dir, Side, StreamId};
@@ -322,7 +323,7 @@ pub(super) fn close_reason(error: ConnectionError) -> CloseReason {
         },
         ConnectionError::TransportError(error) => TransportFailure::Error {
             code: error.code.into(),
-            reason: error.reason,
+            reason: tls::in_words(error.reason),
         },
         ConnectionError::TimedOut => TransportFailure::TimedOut,
         ConnectionError::Reset => TransportFailure::Reset,

@@ -10,13 +10,14 @@ use aqueduct_tokio::protocol::endpoint::ConnectError as BeginError;
 use aqueduct_tokio::protocol::error::CloseReason;
 use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use aqueduct_tokio::protocol::webtransport::SessionClose;
+use aqueduct_tokio::tls::{self, CertificateHash, Trust};
 use aqueduct_tokio::{Endpoint, Session};
 use http::Uri;
 use tokio::io::BufReader;
 use tokio::sync::mpsc;
 
+use crate::Anything;
 use crate::room::{LINE, Lines};
-use crate::{Anything, identity};
 
 /// How long to wait between tries: twice as long each time, up to the last.
 const WAIT: Duration = Duration::from_millis(500);
@@ -51,7 +52,7 @@ impl From<BeginError> for Failed {
 }
 
 /// Takes part until the end of the standard input.
-pub(crate) async fn run(url: &Uri, hash: &[u8; 32], name: &str) -> Result<(), Anything> {
+pub(crate) async fn run(url: &Uri, hash: CertificateHash, name: &str) -> Result<(), Anything> {
     let host = url.host().ok_or("the URL has no host")?;
     let port = url.port_u16().unwrap_or(443);
     let mut found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await?;
@@ -104,14 +105,14 @@ async fn enter(
     endpoint: &Endpoint,
     address: SocketAddr,
     url: &Uri,
-    hash: &[u8; 32],
+    hash: CertificateHash,
 ) -> Result<Session, Failed> {
-    let tls = identity::trust(*hash).map_err(|error| Failed {
+    let tls = tls::client_config(Trust::hashes([hash])).map_err(|error| Failed {
         retryable: false,
         why: error.into(),
     })?;
     let name = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let connecting = endpoint.connect(address, name, tls)?;
+    let connecting = endpoint.connect(address, name, tls.into())?;
     let connection = tokio::time::timeout(HANDSHAKE, connecting)
         .await
         .map_err(|_| Failed {

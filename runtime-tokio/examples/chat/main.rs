@@ -12,7 +12,6 @@
 //! Each member opens one bidirectional stream in a session and sends lines on it,
 //! the name first; the lines of everybody come back on it.
 
-mod identity;
 mod join;
 mod page;
 mod room;
@@ -20,15 +19,15 @@ mod room;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aqueduct_tokio::protocol::config::Config;
-use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
+use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::tls::{self, CertificateHash, Identity};
 use aqueduct_tokio::{Connection, Endpoint, SessionRequest};
 use http::StatusCode;
 use tokio::net::TcpListener;
 
-use crate::identity::Identity;
 use crate::room::Room;
 
 type Anything = Box<dyn Error + Send + Sync>;
@@ -38,7 +37,7 @@ struct Args {
     listen: SocketAddr,
     page: SocketAddr,
     join: Option<http::Uri>,
-    hash: Option<String>,
+    hash: Option<CertificateHash>,
     name: String,
 }
 
@@ -57,7 +56,7 @@ fn args() -> Result<Args, Anything> {
             "--listen" => args.listen = value.parse()?,
             "--page" => args.page = value.parse()?,
             "--join" => args.join = Some(value.parse()?),
-            "--hash" => args.hash = Some(value),
+            "--hash" => args.hash = Some(value.parse()?),
             "--name" => args.name = value,
             other => return Err(format!("there is no flag {other}").into()),
         }
@@ -71,16 +70,16 @@ async fn main() -> Result<(), Anything> {
     match args.join {
         Some(url) => {
             let hash = args.hash.ok_or("--join needs --hash")?;
-            join::run(&url, &identity::parse_hash(&hash)?, &args.name).await
+            join::run(&url, hash, &args.name).await
         }
         None => serve(args.listen, args.page).await,
     }
 }
 
 async fn serve(listen: SocketAddr, page: SocketAddr) -> Result<(), Anything> {
-    let identity = Identity::new()?;
+    let identity = Identity::self_signed(["localhost", "127.0.0.1"], SystemTime::now())?;
     let hash = identity.hash();
-    let tls = tls::server_config(vec![identity.cert], identity.key)?;
+    let tls = tls::server_config(identity.chain, identity.key)?;
     let config = EndpointConfig::server(tls.into(), Config::default())?;
     let endpoint = Endpoint::server(config, listen)?;
     let url = format!("https://{}/chat", endpoint.local_addr());
@@ -88,8 +87,8 @@ async fn serve(listen: SocketAddr, page: SocketAddr) -> Result<(), Anything> {
     let listener = TcpListener::bind(page).await?;
     let page = listener.local_addr()?;
     println!("page: http://{page}/");
-    println!("join: --join {url} --hash {}", identity::hex(&hash));
-    tokio::spawn(page::serve(listener, page::fill(&url, &hash)));
+    println!("join: --join {url} --hash {hash}");
+    tokio::spawn(page::serve(listener, page::fill(&url, hash)));
 
     let room = Arc::new(Room::default());
     loop {

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aqueduct_tokio::tls::CertificateHash;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::identity::hex;
-
 /// The page for a room at a URL, whose certificate has that SHA-256.
-pub(crate) fn fill(url: &str, hash: &[u8; 32]) -> String {
+pub(crate) fn fill(url: &str, hash: CertificateHash) -> String {
     include_str!("page.html")
         .replace("{{URL}}", url)
-        .replace("{{HASH}}", &hex(hash))
+        .replace("{{HASH}}", &hash.to_string())
 }
 
 /// Answers every request for `/` with the page.
