@@ -139,7 +139,7 @@ fn targets_are_https_urls_with_a_host() {
     assert_eq!(target("[::1]").unwrap().port(), 443);
     let query = target("https://host?x=1").unwrap();
     assert_eq!(query.uri().path_and_query().unwrap(), "/?x=1");
-    let options = target("host").unwrap().uri_for(&http::Method::OPTIONS);
+    let options = target("host").unwrap().uri_for(&Method::OPTIONS);
     assert_eq!(options.path(), "*");
     assert_eq!(
         target("[fe80::1%25eth0]").unwrap().resolvable(),

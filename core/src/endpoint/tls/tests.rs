@@ -57,6 +57,12 @@ fn roots(identity: &Identity) -> RootCertStore {
     roots
 }
 
+/// The certificate is looked at by the clock of the machine.
+#[expect(clippy::disallowed_methods, reason = "verification has no other clock")]
+fn today() -> SystemTime {
+    SystemTime::now()
+}
+
 #[test]
 fn a_self_signed_authority_is_believed_where_it_is_named_itself() {
     let identity = authority(|_| ());
@@ -136,7 +142,7 @@ fn a_named_certificate_still_has_dates_and_names() {
 
 #[test]
 fn a_hash_is_one_certificates_and_no_others() {
-    let made = || Identity::self_signed(["localhost"], SystemTime::now()).expect("made");
+    let made = || Identity::self_signed(["localhost"], today()).expect("made");
     let (ours, other) = (made(), made());
     assert_eq!(
         meets(&ours, Trust::hashes([other.hash(), ours.hash()])),
@@ -159,7 +165,7 @@ fn a_hash_is_one_certificates_and_no_others() {
 /// Where there are two, whoever asks for the process's own crypto panics.
 #[test]
 fn no_default_of_the_process_is_made_or_needed() {
-    let identity = Identity::self_signed(["localhost"], SystemTime::now()).expect("made");
+    let identity = Identity::self_signed(["localhost"], today()).expect("made");
     assert_eq!(
         meets(&identity, Trust::certificates(identity.chain.clone())),
         None
@@ -174,7 +180,7 @@ fn changed(
     alpn: &[u8],
 ) -> [Option<ConfigError>; 2] {
     let alpn: Vec<Vec<u8>> = alpn.chunks(2).map(<[u8]>::to_vec).collect();
-    let identity = Identity::self_signed(["localhost"], SystemTime::now()).expect("made");
+    let identity = Identity::self_signed(["localhost"], today()).expect("made");
     let mut server = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(versions)
         .expect("consistent")
@@ -192,7 +198,7 @@ fn changed(
     let server = EndpointConfig::server(Arc::new(server), Config::default()).err();
     let mut endpoint = Endpoint::new(EndpointConfig::client()).expect("defaults");
     let target = Target::new(([127, 0, 0, 1], 9).into(), "localhost", Arc::new(client));
-    let client = match endpoint.connect(std::time::Instant::now(), &target) {
+    let client = match endpoint.connect(crate::testing::epoch(), &target) {
         Err(ConnectError::Config(why)) => Some(why),
         other => other.map(|_| None).expect("the target is one"),
     };

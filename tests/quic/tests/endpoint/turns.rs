@@ -101,7 +101,7 @@ fn handshakes_take_turns_and_a_flood_loses_its_own() {
     let before = pair.server.endpoint.stats().accepted;
     let tls = Identity::localhost().client_arc();
     let target = Target::new(pair.server.addr, "localhost", tls);
-    let mut initial = |pair: &mut Pair, host: [u8; 4], port: u16| {
+    let initial = |pair: &mut Pair, host: [u8; 4], port: u16| {
         let mut client = Endpoint::new(EndpointConfig::client()).expect("suits");
         client.connect(pair.now, &target).expect("begins");
         let mut out = Vec::new();
