@@ -167,7 +167,7 @@ fn mistakes_are_named() {
     let server = Server::start(&[]);
     let url = server.url("/echo");
     aqueduct(["get", "http://localhost/"]).expect(2, "https");
-    aqueduct(["get", "https://"]).expect(2, "not a URL");
+    aqueduct(["get", "https://"]).expect(2, "the URI has no host");
     aqueduct(["get"]).expect(2, "<URL>");
     aqueduct(["get", &url, "--cacert", "/no/ca.pem"]).expect(3, "/no/ca.pem");
     server

@@ -19,6 +19,7 @@ const CLOSED: &[(&str, &str)] = &[
     ("RawCapsule", "the same, held in memory"),
     ("Field", "a line of QPACK is a name, a value and a bit"),
     ("Text", "a string of QPACK has one bit for it"),
+    ("Identity", "a chain and its key, made by whoever has them"),
     ("Seen", "who keeps secrets has to know all that can be seen"),
 ];
 

@@ -7,6 +7,7 @@ use crate::id::ConnKey;
 
 /// A block of addresses, by its bits: what shares of anything are counted by.
 #[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
 pub enum Block {
     /// Of IPv4.
     V4(u32),
@@ -18,6 +19,7 @@ pub enum Block {
 /// [`endpoint`](crate::endpoint) as `NetworkOrigin`, for applications that share out what is
 /// theirs as the endpoint shares out connections.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Origin {
     /// An IPv4 address, also a mapped one, or a /64 of IPv6, within which a host takes any
     /// address it likes.

@@ -153,14 +153,18 @@ async fn a_dropped_read_future_loses_nothing() {
         let (client, server) = pair.session().await;
         let data = pattern(200_000);
         let mut send = client.open_uni().await.expect("opens");
-        let mut chunks = [data.clone()];
+        let mut rest = data.clone();
         let writer = tokio::spawn(async move {
-            while !chunks[0].is_empty() {
-                // A write that does not end in time is dropped and begun again.
-                let part = Duration::from_micros(50);
-                if let Ok(taken) = tokio::time::timeout(part, send.write_chunks(&mut chunks)).await
-                {
-                    taken.expect("the peer reads");
+            while !rest.is_empty() {
+                // Little at a time, so that reads have to wait.
+                let mut chunks = [rest.split_to(rest.len().min(4000))];
+                while !chunks[0].is_empty() {
+                    // A write that does not end in time is dropped and begun again.
+                    let part = Duration::from_micros(50);
+                    let write = send.write_chunks(&mut chunks);
+                    if let Ok(taken) = tokio::time::timeout(part, write).await {
+                        taken.expect("the peer reads");
+                    }
                 }
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }

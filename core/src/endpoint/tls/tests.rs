@@ -242,3 +242,19 @@ fn a_configuration_that_is_not_for_http3_says_what_to_do() {
         assert!(said.contains("endpoint::tls::"), "{said}");
     }
 }
+
+#[test]
+fn what_is_no_identity_says_which_half_is_not() {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let chain = params.self_signed(&key).expect("a certificate").pem();
+    let whole = Identity::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes());
+    assert_eq!(whole.expect("both are there").chain.len(), 1);
+    let nothing = Identity::from_pem(b"", b"").expect_err("no chain");
+    assert!(matches!(nothing, IdentityError::Chain(_)), "{nothing}");
+    let keyless = Identity::from_pem(chain.as_bytes(), b"").expect_err("no key");
+    assert!(matches!(keyless, IdentityError::Key(_)), "{keyless}");
+    // A name of a certificate is of ASCII.
+    let nameless = Identity::self_signed(["h\u{f6}st"], today()).expect_err("no name");
+    assert!(matches!(nameless, IdentityError::Making(_)), "{nameless}");
+}
