@@ -71,7 +71,9 @@ impl Places {
     /// The part of a new connection from `ip`.
     #[must_use]
     pub fn share(&self, ip: IpAddr) -> Share {
-        let NetworkOrigin { address, network } = ip.into();
+        let NetworkOrigin {
+            address, network, ..
+        } = ip.into();
         Share {
             all: Arc::clone(&self.0),
             address,
