@@ -91,6 +91,7 @@ pub struct Transmit {
 }
 
 impl Transmit {
+    #[cfg(feature = "driver")]
     /// Bytes of the largest datagram.
     pub(crate) fn datagram_size(&self) -> usize {
         self.segment_size.unwrap_or(self.size)

@@ -76,7 +76,7 @@ impl TransportFailure {
     /// | case | |
     /// |---|---|
     /// | `TimedOut`, in the handshake or later | yes |
-    /// | `SendFailed` | yes, unless [`OsError::is_lasting`] |
+    /// | `SendFailed` | yes, unless [`OsError::is_lasting`](super::OsError::is_lasting) |
     /// | `Reset`, `CidsExhausted` | yes |
     /// | `ClosedByPeer` with NO_ERROR, INTERNAL_ERROR or CONNECTION_REFUSED | yes |
     /// | `ClosedByPeer` with another code, TLS alerts among them | no |

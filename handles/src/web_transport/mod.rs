@@ -11,7 +11,7 @@
 //! | trait | |
 //! |---|---|
 //! | `Session` | [`Session`] |
-//! | `SendStream`, `RecvStream` | [`SendStream`], [`RecvStream`] |
+//! | `SendStream`, `RecvStream` | [`SendStream`](crate::SendStream), [`RecvStream`](crate::RecvStream) |
 //! | `Error` | [`Error`], [`WriteError`], [`ReadError`] |
 //! | `Stats` | [`Stats`]: of the whole connection, as the trait asks |
 //!
