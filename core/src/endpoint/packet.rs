@@ -91,8 +91,8 @@ pub struct Transmit {
 }
 
 impl Transmit {
-    #[cfg(feature = "driver")]
     /// Bytes of the largest datagram.
+    #[cfg(feature = "driver")]
     pub(crate) fn datagram_size(&self) -> usize {
         self.segment_size.unwrap_or(self.size)
     }
