@@ -84,6 +84,11 @@ impl H3 {
         key: StreamKey,
     ) -> Result<(), Fault> {
         self.mark_unread(key);
+        self.stop_unread(t)
+    }
+
+    /// Stops the oldest ones that nobody reads, but for some.
+    fn stop_unread<T: Transport>(&mut self, t: &mut T) -> Result<(), Fault> {
         while self.unread.len() > UNREAD
             && let Some(oldest) = self.unread.pop_front()
         {
@@ -100,7 +105,9 @@ impl H3 {
     pub(super) fn note_reading(&mut self, key: StreamKey) {
         if let Some(exchange) = self.table.exchange(key) {
             exchange.read = true;
-            self.unmark_unread(key);
+            if exchange.unread {
+                self.unmark_unread(key);
+            }
         }
     }
 
@@ -129,7 +136,7 @@ impl H3 {
     /// The application has let go of a request.
     pub(crate) fn release<T: Transport>(&mut self, t: &mut T, key: StreamKey) {
         self.set_interest(key, Interest::None);
-        let result = self.leave_unread(t, key);
+        let result = self.stop_unread(t);
         self.fail(t, result);
     }
 
