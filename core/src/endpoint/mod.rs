@@ -687,7 +687,6 @@ impl Endpoint {
                     shares.remove(place);
                 }
                 memory.remove(&mut state.windows);
-                turn.forget(&mut state.inbox);
                 slot.state = None;
                 slot.generation = slot.generation.wrapping_add(1);
                 self.closing -= 1;

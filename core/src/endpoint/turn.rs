@@ -61,7 +61,7 @@ pub(super) struct Datagram {
 pub(super) struct Inbox {
     queue: VecDeque<Datagram>,
     /// Memory of them.
-    pub(super) bytes: usize,
+    bytes: usize,
 }
 
 /// What is left of the turn's work, and whose inboxes have something in them.
@@ -73,8 +73,6 @@ pub(super) struct Turn {
     /// not emptied by a turn; each on one of these once.
     fresh: VecDeque<ConnKey>,
     busy: VecDeque<ConnKey>,
-    /// Memory of all that waits.
-    bytes: usize,
 }
 
 impl Default for Turn {
@@ -84,7 +82,6 @@ impl Default for Turn {
             attempts: WORK,
             fresh: VecDeque::new(),
             busy: VecDeque::new(),
-            bytes: 0,
         }
     }
 }
@@ -108,11 +105,6 @@ impl Turn {
     fn share(&self) -> usize {
         let connections = self.fresh.len() + self.busy.len() + 1;
         (MAX_WAITING / connections).max(LEAST)
-    }
-
-    /// What waited for a connection does so no more.
-    pub(super) fn forget(&mut self, inbox: &mut Inbox) {
-        self.bytes -= std::mem::take(inbox).bytes;
     }
 }
 
@@ -145,7 +137,6 @@ impl Endpoint {
         }
         state.inbox.bytes = waiting;
         state.inbox.queue.push_back(datagram);
-        self.turn.bytes += size;
     }
 
     /// Begins a turn with what the last one has left.
@@ -175,7 +166,6 @@ impl Endpoint {
             && let Some(datagram) = state.inbox.queue.pop_front()
         {
             self.turn.spend(DATAGRAM);
-            self.turn.bytes -= datagram.memory.1;
             state.inbox.bytes -= datagram.memory.1;
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
         }
@@ -224,7 +214,8 @@ impl Endpoint {
 
     /// When what waits can be gone on with: at once.
     pub(super) fn turn_due(&self) -> Option<Deadline> {
-        let waits = self.turn.bytes > 0 || !self.attempts.is_empty();
+        let Turn { fresh, busy, .. } = &self.turn;
+        let waits = !(fresh.is_empty() && busy.is_empty() && self.attempts.is_empty());
         let at = self.now.filter(|_| waits)?;
         Some(Deadline { at, why: Why::Work })
     }
@@ -237,7 +228,7 @@ pub(super) struct Done {
     pub(super) unmeasured: usize,
     /// Frames counted so far.
     frames: u64,
-    /// Work that was left of HTTP/3's turn.
+    /// Work above QUIC counted so far.
     http: u64,
 }
 
