@@ -1,22 +1,18 @@
 //! The server's certificate: self-signed or loaded, and its fingerprints.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use aqueduct_tokio::protocol::endpoint::tls;
+pub use aqueduct_tokio::protocol::endpoint::tls::SELF_SIGNED_VALIDITY;
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest as _, Sha256};
 
 use crate::exit::{Exit, Failure};
-
-/// How long a self-signed certificate is valid. Browsers accept a certificate by its hash only
-/// when its validity is at most 14 days; one day is left for clocks that differ.
-pub const SELF_SIGNED_VALIDITY: Duration = Duration::from_secs(13 * 86_400);
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,31 +72,12 @@ impl Identity {
     /// Makes a self-signed ECDSA P-256 certificate for localhost, valid for
     /// [`SELF_SIGNED_VALIDITY`] around `now`.
     pub fn self_signed(now: SystemTime) -> Result<Self, Failure> {
-        let failed = |error: rcgen::Error| {
-            Failure::because(
-                Exit::Certificate,
-                "cannot make a self-signed certificate",
-                error,
-            )
-        };
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).map_err(failed)?;
-        for address in [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ] {
-            params.subject_alt_names.push(SanType::IpAddress(address));
-        }
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "aqueduct self-signed");
-        // An hour back, for clients whose clock is behind ours.
-        let from = now - Duration::from_secs(3600);
-        params.not_before = from.into();
-        params.not_after = (from + SELF_SIGNED_VALIDITY).into();
-        let certificate = params.self_signed(&key).map_err(failed)?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Self::new(vec![certificate.der().clone()], key.into())
+        let names = ["localhost", "127.0.0.1", "::1"];
+        let made = tls::Identity::self_signed(names, now).map_err(|error| {
+            let what = "cannot make a self-signed certificate";
+            Failure::because(Exit::Certificate, what, error)
+        })?;
+        Self::new(made.chain, made.key)
     }
 
     /// Loads a PEM chain, leaf first, and a PEM key in PKCS #8, PKCS #1 or SEC1 form.
@@ -227,6 +204,7 @@ fn not_pem(path: &Path, error: PemError) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
+    use std::time::Duration;
 
     use super::*;
 

@@ -8,6 +8,11 @@ use thiserror::Error;
 
 use super::hash::CertificateHash;
 
+/// How long a certificate of [`Identity::self_signed`] is valid: browsers take one by its
+/// hash for 14 days at most, and a day is left for clocks that differ.
+#[cfg(feature = "self-signed")]
+pub const SELF_SIGNED_VALIDITY: std::time::Duration = std::time::Duration::from_secs(13 * 86_400);
+
 /// A certificate chain and the key of its first certificate.
 pub struct Identity {
     /// The certificates, end entity first.
@@ -50,8 +55,9 @@ impl Identity {
     }
 
     /// A new key and a certificate of its own for `names`, DNS names and IP addresses,
-    /// that browsers take by its [`hash`](Self::hash): ECDSA P-256, and valid for 13
-    /// days from an hour before `now`, for clients whose clocks are behind.
+    /// that browsers take by its [`hash`](Self::hash): ECDSA P-256, and valid for
+    /// [`SELF_SIGNED_VALIDITY`] from an hour before `now`, for clients whose clocks are
+    /// behind.
     ///
     /// # Errors
     /// [`IdentityError::Making`].
@@ -72,8 +78,7 @@ impl Identity {
         name.push(DnType::CommonName, "aqueduct self-signed");
         let from = now - Duration::from_secs(3600);
         params.not_before = from.into();
-        // A day less than the 14 that browsers allow, for clocks that differ.
-        params.not_after = (from + Duration::from_secs(13 * 86_400)).into();
+        params.not_after = (from + SELF_SIGNED_VALIDITY).into();
         let certificate = params.self_signed(&key).map_err(making)?;
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
         Ok(Self {

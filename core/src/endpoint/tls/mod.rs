@@ -44,6 +44,8 @@ use super::error::ConfigError;
 
 pub(super) use fault::in_words;
 pub use hash::{CertificateHash, NotAHash};
+#[cfg(feature = "self-signed")]
+pub use identity::SELF_SIGNED_VALIDITY;
 pub use identity::{Identity, IdentityError};
 pub use trust::Trust;
 
