@@ -154,6 +154,23 @@ fn awaited_content_keeps_a_pace() {
 }
 
 /// Who does not ask for content does not blame its sender.
+/// Who stops a request waits for none of it, however long the answer takes.
+#[test]
+fn content_that_is_not_wanted_is_not_waited_for() {
+    let mut peer = server();
+    let (id, stream) = request(&mut peer, &post());
+    assert!(read(&mut peer, stream), "nothing has come");
+    let mut access = peer.access();
+    let mut recv = access.recv(stream).expect("a stream");
+    recv.stop(Code::H3_NO_ERROR.value()).expect("is open");
+    peer.advance(300 * SECOND);
+    assert_eq!(reset(&peer, id), None);
+    assert_eq!(stats(&mut peer).bodies_timed_out, 0);
+    let ok = ResponseHead::new(StatusCode::OK);
+    let answered = peer.access().respond(stream, &ok, End::Fin);
+    answered.expect("it waits for an answer");
+}
+
 #[test]
 fn content_that_waits_for_the_application_is_in_time() {
     let mut peer = server();

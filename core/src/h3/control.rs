@@ -8,6 +8,7 @@ use super::streams::{Kind, Recv};
 use super::{Fact, H3Event};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
+use crate::time::Why;
 use crate::transport::{EarlyData, ReadState, Transport};
 use crate::wire::frame::{self, StreamKind};
 use crate::wire::frame_reader::{FrameEvent, FrameRules};
@@ -438,11 +439,18 @@ impl H3 {
         )
     }
 
-    /// Marks the receiving half of a slot as closed.
+    /// Marks the receiving half of a slot as closed: nothing is awaited on it any more.
     pub(super) fn close_recv(&mut self, key: StreamKey) {
         if let Some(slot) = self.table.get_mut(key) {
             slot.recv = Recv::Closed;
             slot.held = Bytes::new();
+            // An answer is waited for until the request is taken as well.
+            if slot
+                .recv_wait
+                .is_some_and(|wait| wait.due.why != Why::Answer)
+            {
+                self.await_no_more(key);
+            }
         }
     }
 }
