@@ -275,8 +275,10 @@ impl H3 {
             return Ok(());
         };
         if head.status.is_informational() {
-            if !exchange.connect && self.side == Side::Client {
-                self.watch_answer_anew(key);
+            if !exchange.connect {
+                // The wait for the final one begins anew.
+                self.await_no_more(key);
+                self.watch_answer(key);
             }
             let cost = interim_cost(size);
             self.events

@@ -73,9 +73,14 @@ impl H3 {
 
     fn begin_wait(&mut self, key: StreamKey, due: Deadline) {
         if let Some(slot) = self.table.get_mut(key) {
+            let bytes = match due.why {
+                // What goes on being taken is answered later.
+                Why::Answer => slot.written,
+                _ => 0,
+            };
             slot.recv_wait = Some(Wait {
                 due,
-                bytes: 0,
+                bytes,
                 total: self.received,
             });
             self.arm(key);
@@ -288,7 +293,7 @@ impl H3 {
             return Err(Fault::Stream(key, Violation::ConnectUnanswered));
         }
         if slot.written > wait.bytes {
-            self.await_answer(key);
+            self.await_more(key, Why::Answer);
             return Ok(());
         }
         self.stats.answers_timed_out += 1;
@@ -298,34 +303,21 @@ impl H3 {
     /// A request waits for its server: to be answered, or to be taken (client). While it
     /// is the application that the rest of the request is waited for, nobody is late.
     pub(super) fn watch_answer(&mut self, key: StreamKey) {
+        if self.side == Side::Server {
+            return;
+        }
         let Some(slot) = self.table.get(key) else {
             return;
         };
         let unanswered = |exchange: &Exchange| exchange.recv == Part::Head && !exchange.connect;
-        if self.side == Side::Server || !slot.exchange_ref().is_some_and(unanswered) {
+        if !slot.exchange_ref().is_some_and(unanswered) {
             return;
         }
         let ours = slot.send == Send::Open && slot.owed.is_empty() && !slot.wants_writable;
         match (ours, slot.recv_wait) {
-            (false, None) => self.await_answer(key),
+            (false, None) => self.await_more(key, Why::Answer),
             (true, Some(wait)) if wait.due.why == Why::Answer => self.await_no_more(key),
             _ => {}
-        }
-    }
-
-    /// An interim response came: the wait for the final one begins anew.
-    pub(super) fn watch_answer_anew(&mut self, key: StreamKey) {
-        self.await_no_more(key);
-        self.watch_answer(key);
-    }
-
-    /// Begins to wait for an answer, or begins anew.
-    pub(super) fn await_answer(&mut self, key: StreamKey) {
-        self.await_more(key, Why::Answer);
-        if let Some(slot) = self.table.get_mut(key)
-            && let Some(wait) = &mut slot.recv_wait
-        {
-            wait.bytes = slot.written;
         }
     }
 

@@ -253,7 +253,7 @@ impl WebTransport {
             return Err(Fault::Stream(stream, Violation::MessageMalformed));
         }
         if live >= cx.h3.config.limits.sessions {
-            answer(cx, stream, StatusCode::TOO_MANY_REQUESTS);
+            answer(cx.h3, cx.t, stream, StatusCode::TOO_MANY_REQUESTS);
             cx.h3.nuisance(1)?;
             return Ok(None);
         }
@@ -278,13 +278,14 @@ impl WebTransport {
     }
 }
 
-/// Answers a CONNECT that never becomes a session.
-fn answer<T: Transport>(cx: &mut Cx<'_, T>, stream: StreamKey, status: StatusCode) {
+/// Answers a CONNECT that never becomes a session, or one that the application has not
+/// been asked about and is not going to be.
+fn answer<T: Transport>(h3: &mut H3, t: &mut T, stream: StreamKey, status: StatusCode) {
     let head = ResponseHead::new(status);
-    if cx.h3.respond(cx.t, stream, &head, End::Fin).is_err() {
-        cx.h3.abandon(cx.t, stream, Code::H3_INTERNAL_ERROR);
+    if h3.respond(t, stream, &head, End::Fin).is_err() {
+        h3.abandon(t, stream, Code::H3_INTERNAL_ERROR);
     }
-    stop_reading(cx.h3, cx.t, stream);
+    stop_reading(h3, t, stream);
 }
 
 fn stop_reading<T: Transport>(h3: &mut H3, t: &mut T, stream: StreamKey) {
@@ -320,7 +321,9 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         let rules = negotiated.dialect.rules();
         let in_its_words = self.session.newest == (rules.token == TOKEN_H3);
         if !in_its_words || (self.session.draft02 && !rules.version_field) {
-            self.turn_down(StatusCode::BAD_REQUEST);
+            *self.life = Life::Over { by_peer: false };
+            let OverH3 { h3, t, connect } = &mut self.carrier;
+            answer(h3, *t, connect.stream(), StatusCode::BAD_REQUEST);
             return Ok(());
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.1
@@ -338,16 +341,6 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             self.tell(SessionEvent::Requested(request));
         }
         Ok(())
-    }
-
-    /// Answers a request that the application has not been asked about, and is not going
-    /// to be.
-    fn turn_down(&mut self, status: StatusCode) {
-        *self.life = Life::Over { by_peer: false };
-        if self.respond(&ResponseHead::new(status), End::Fin).is_err() {
-            self.carrier.abort_control(Code::H3_INTERNAL_ERROR);
-        }
-        stop_reading(self.carrier.h3, self.carrier.t, self.key.stream());
     }
 
     /// Accepts the session (server).
