@@ -16,3 +16,4 @@ pub use self::error::{
 pub use self::event::SessionEvent;
 pub use self::head::{ConnectAnswer, ConnectRequest};
 pub use self::stats::{SessionLimits, SessionStats};
+pub use crate::wire::capsule::truncate_reason;

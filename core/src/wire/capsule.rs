@@ -171,8 +171,8 @@ impl From<CapsuleError> for Violation {
     }
 }
 
-/// The longest prefix of `reason` that fits WT_CLOSE_SESSION and does not cut
-/// a character.
+/// The longest prefix of `reason` that fits WT_CLOSE_SESSION, 1,024 bytes, and does not
+/// cut a character (draft-ietf-webtrans-http3-16 §6).
 #[must_use]
 pub fn truncate_reason(reason: &str) -> &str {
     let mut end = reason.len().min(MAX_REASON);

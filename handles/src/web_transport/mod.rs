@@ -26,13 +26,10 @@ mod sides;
 
 use aqueduct_core::endpoint::PathStats;
 use aqueduct_core::error::PeerCode;
-use aqueduct_core::webtransport::SessionClose;
+use aqueduct_core::webtransport::{SessionClose, truncate_reason as cut};
 
 use crate::Session;
 use crate::error::{DatagramError, OpenStreamError, ReadError, WriteError};
-
-/// Longest close reason in bytes (draft-ietf-webtrans-http3-16 §6).
-const REASON: usize = 1024;
 
 /// What a session's methods fail with.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -59,15 +56,6 @@ impl Error {
             Self::Datagram(error) => error.is_retryable(),
         }
     }
-}
-
-/// As much of a reason as a close capsule holds, in whole characters.
-fn cut(reason: &str) -> &str {
-    let mut len = reason.len().min(REASON);
-    while !reason.is_char_boundary(len) {
-        len -= 1;
-    }
-    &reason[..len]
 }
 
 /// Code and reason of a clean end.
