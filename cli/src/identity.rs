@@ -147,14 +147,6 @@ impl Identity {
         }
         out
     }
-
-    /// Writes the chain, without the key, as PEM.
-    pub fn write_pem(&self, path: &Path) -> Result<(), Failure> {
-        fs::write(path, self.to_pem()).map_err(|error| {
-            let what = format!("cannot write the certificate to `{}`", path.display());
-            Failure::because(Exit::Failure, what, error)
-        })
-    }
 }
 
 /// Reads every certificate of a PEM file; at least one.
@@ -242,7 +234,7 @@ mod tests {
         let made = Identity::self_signed(SystemTime::now()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cert.pem");
-        made.write_pem(&path).unwrap();
+        fs::write(&path, made.to_pem()).unwrap();
         let read = load_certificates(&path).unwrap();
         assert_eq!(read, made.chain());
         assert_eq!(fingerprints(&read[0]).unwrap(), made.fingerprints());
@@ -271,10 +263,8 @@ mod tests {
         let text = dir.path().join("text.pem");
         fs::write(&text, "hello").unwrap();
         let cert = dir.path().join("cert.pem");
-        Identity::self_signed(SystemTime::now())
-            .unwrap()
-            .write_pem(&cert)
-            .unwrap();
+        let made = Identity::self_signed(SystemTime::now()).unwrap();
+        fs::write(&cert, made.to_pem()).unwrap();
 
         let error = Identity::load(&missing, &missing).unwrap_err();
         assert!(error.to_string().contains("missing.pem"), "{error}");

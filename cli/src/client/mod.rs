@@ -273,16 +273,6 @@ impl Client {
     pub async fn close(self) {
         self.connection.drain(GOODBYE);
         self.connection.closed().await;
-        self.leave().await;
-    }
-
-    /// Ends the connection at once.
-    pub async fn abandon(self) {
-        self.connection.close(Code::H3_NO_ERROR, "");
-        self.leave().await;
-    }
-
-    async fn leave(self) {
         drop(self.connection);
         // Nothing depends on what the server makes of the last packet.
         let _ = tokio::time::timeout(LAST_WORDS, self.endpoint.wait_idle()).await;

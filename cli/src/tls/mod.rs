@@ -15,18 +15,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
 
 use crate::exit::{Exit, Failure};
 use crate::identity::{Sha256Digest, load_certificates};
 use verify::{Believed, Judge};
 
+pub use aqueduct_tokio::protocol::endpoint::tls::{ALPN as ALPN_H3, provider};
 pub use certificates::Certificates;
 pub use verdict::{Objection, Verdict};
-
-/// The ALPN identifier of HTTP/3 (RFC 9114 section 3.1).
-pub const ALPN_H3: &[u8] = b"h3";
 
 /// Whom a client believes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -51,16 +48,6 @@ impl fmt::Display for Trust {
             _ => f.write_str("the roots of this system"),
         }
     }
-}
-
-/// The cryptography of this build.
-pub fn provider() -> Arc<CryptoProvider> {
-    #[cfg(feature = "ring")]
-    return Arc::new(rustls::crypto::ring::default_provider());
-    #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
-    return Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-    compile_error!("aqueduct-cli needs one of the features `ring` and `aws-lc-rs`");
 }
 
 /// A server's configuration: TLS 1.3, ALPN `h3`, no client certificates, `SSLKEYLOGFILE` honoured.

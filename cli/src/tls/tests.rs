@@ -114,7 +114,7 @@ fn a_ca_file_makes_a_certificate_trusted_for_its_names_only() {
     let ours = identity();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.pem");
-    ours.write_pem(&path).unwrap();
+    fs::write(&path, ours.to_pem()).unwrap();
     let server = serving(&ours);
     let client = trusting(&Trust::CaFile(path.clone()));
     for name in ["localhost", "127.0.0.1", "::1"] {
@@ -159,7 +159,7 @@ fn insecure_accepts_anyone_and_other_alpn_is_refused() {
 fn a_key_of_another_certificate_is_refused_at_start() {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    identity().write_pem(&cert).unwrap();
+    fs::write(&cert, identity().to_pem()).unwrap();
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     fs::write(&key, pair.serialize_pem()).unwrap();
     let error = Certificates::new(&[Identity::load(&cert, &key).unwrap()]).unwrap_err();
@@ -194,7 +194,7 @@ fn an_authority_that_is_the_server_itself_is_trusted_when_it_is_named() {
     let path = dir.path().join("ca.pem");
     let trust = Trust::CaFile(path.clone());
     let ours = as_openssl_makes(&["localhost"], -1..30);
-    ours.write_pem(&path).unwrap();
+    fs::write(&path, ours.to_pem()).unwrap();
     handshake(serving(&ours), trusting(&trust), "localhost").unwrap();
     let elsewhere = said(&ours, &trust, "elsewhere.example");
     assert_eq!(
@@ -204,12 +204,12 @@ fn an_authority_that_is_the_server_itself_is_trusted_when_it_is_named() {
 
     // One without names is what it is under any.
     let nameless = as_openssl_makes(&[], -1..30);
-    nameless.write_pem(&path).unwrap();
+    fs::write(&path, nameless.to_pem()).unwrap();
     let server = serving(&nameless);
     handshake(server, trusting(&trust), "127.0.0.1").unwrap();
 
     let over = as_openssl_makes(&["localhost"], -9..-1);
-    over.write_pem(&path).unwrap();
+    fs::write(&path, over.to_pem()).unwrap();
     let over = said(&over, &trust, "localhost").why;
     assert!(over.starts_with("it expired on 2"), "{over}");
 }
@@ -220,7 +220,7 @@ fn objections_are_words_with_an_option_that_helps() {
     let path = dir.path().join("ca.pem");
     let trust = Trust::CaFile(path.clone());
     let other = as_openssl_makes(&["other.example"], -1..30);
-    other.write_pem(&path).unwrap();
+    fs::write(&path, other.to_pem()).unwrap();
     let ours = as_openssl_makes(&["localhost"], -1..30);
     let digest = ours.fingerprints().certificate.to_hex();
     for (server, why) in [
