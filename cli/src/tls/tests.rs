@@ -241,6 +241,19 @@ fn objections_are_words_with_an_option_that_helps() {
     assert!(help.ends_with(&format!("--cert-hash {digest}")), "{help}");
 }
 
+/// What is wrong with one server is not said of the next.
+#[test]
+fn an_objection_goes_with_the_server_that_it_is_about() {
+    let (ours, theirs) = (identity(), identity());
+    let verdict = Verdict::default();
+    let pins = Trust::Pins(vec![ours.fingerprints().certificate]);
+    let client = client_config(&pins, &verdict).unwrap();
+    handshake(serving(&theirs), client.clone(), "localhost").unwrap_err();
+    assert!(verdict.objection().is_some());
+    handshake(serving(&ours), client, "localhost").unwrap();
+    assert_eq!(verdict.objection(), None);
+}
+
 #[test]
 fn a_curious_client_goes_on_and_knows_what_is_wrong() {
     let ours = identity();

@@ -20,16 +20,17 @@ pub struct Objection {
     pub help: String,
 }
 
-/// The last objection to a server's certificate, shared by those who judge and those who tell.
+/// The last judgement of a server's certificate, shared by those who judge and those who tell.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict(Arc<Mutex<Option<Objection>>>);
 
 impl Verdict {
-    pub(super) fn set(&self, objection: Objection) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(objection);
+    /// Takes the place of what was said of another.
+    pub(crate) fn set(&self, objection: Option<Objection>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = objection;
     }
 
-    /// The last objection, if there is one.
+    /// The objection to the last one, if there is one.
     #[must_use]
     pub fn objection(&self) -> Option<Objection> {
         let objection = self.0.lock().unwrap_or_else(PoisonError::into_inner);

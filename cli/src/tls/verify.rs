@@ -118,13 +118,12 @@ impl ServerCertVerifier for Judge {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let judged = self.judge(end_entity, intermediates, server_name, ocsp_response, now);
-        if let Err((error, objection)) = judged {
-            self.verdict.set(objection);
-            if !self.lenient {
-                return Err(error);
-            }
+        let (error, objection) = judged.err().unzip();
+        self.verdict.set(objection);
+        match error {
+            Some(error) if !self.lenient => Err(error),
+            _ => Ok(ServerCertVerified::assertion()),
         }
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -144,10 +143,10 @@ impl ServerCertVerifier for Judge {
     ) -> Result<HandshakeSignatureValid, Error> {
         verify_tls13_signature(message, certificate, signature, &self.algorithms).inspect_err(
             |_| {
-                self.verdict.set(Objection {
+                self.verdict.set(Some(Objection {
                     why: "the server does not hold its key".to_owned(),
                     help: "someone else may be in its place".to_owned(),
-                });
+                }));
             },
         )
     }
