@@ -114,6 +114,8 @@ impl Dialer {
             let limit = crate::units::duration(limit);
             Failure::new(Exit::Failure, format!("{}: {what} within {limit}", doing()))
         };
+        // What was said of another server.
+        self.verdict.set(None);
         let begun = tokio::time::Instant::now();
         let addresses = match self.how.connect_to {
             Some(address) => vec![address],
@@ -149,15 +151,16 @@ impl Dialer {
         let begun = tokio::time::Instant::now();
         let endpoint = self.endpoint(address)?;
         tried.add(&endpoint);
-        self.opened.add(&endpoint);
         let to = aqueduct_tokio::protocol::endpoint::Target::new(
             address,
             target.host(),
             self.tls.clone(),
         );
-        let connection = endpoint
+        let connecting = endpoint
             .connect_with(to.http(self.http.clone()))
-            .doing(doing)?
+            .doing(doing)?;
+        self.opened.hold(&endpoint);
+        let connection = connecting
             .established()
             .await
             .map_err(|reason| self.unconnected(doing(), &endpoint, &reason))?;
@@ -215,6 +218,14 @@ struct Endpoints(Arc<Mutex<Vec<Endpoint>>>);
 impl Endpoints {
     fn add(&self, endpoint: &Endpoint) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(endpoint.clone());
+    }
+
+    /// Adds one that has a connection, and lets go of those that have none any more: each
+    /// has a socket.
+    fn hold(&self, endpoint: &Endpoint) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.open_connections() > 0);
         all.push(endpoint.clone());
     }
 
