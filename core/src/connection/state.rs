@@ -93,7 +93,7 @@ impl State {
                 return;
             }
         }
-        self.settle(t, now);
+        self.settle_if_due(t, now);
     }
 
     /// The session storey, and what it works on.
@@ -152,7 +152,16 @@ impl State {
         (wait != Duration::MAX).then(|| after(since, wait))
     }
 
+    /// Settles what there may be to settle: most often nothing.
+    #[inline]
+    fn settle_if_due<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        if self.h3.has_events() || self.drain_until.is_some() {
+            self.settle(t, now);
+        }
+    }
+
     /// Turns what the layers have to tell into events, until they are silent.
+    #[inline(never)]
     fn settle<T: Transport>(&mut self, t: &mut T, now: Instant) {
         while let Some(event) = self.h3.poll_event() {
             if let H3Event::Failed(why) = event {
@@ -226,9 +235,7 @@ impl State {
     /// What follows from a call: most often nothing.
     #[inline]
     fn follow<T: Transport>(&mut self, t: &mut T, now: Instant, told: usize, over: bool) {
-        if self.h3.has_events() || self.drain_until.is_some() {
-            self.settle(t, now);
-        }
+        self.settle_if_due(t, now);
         if over {
             // What had arrived can still be read, but `Closed` was the last event.
             self.events.truncate(told);
