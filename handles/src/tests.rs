@@ -8,6 +8,7 @@ mod datagrams;
 mod errors;
 mod failed;
 mod faults;
+mod forbidden;
 mod open_requests;
 #[cfg(feature = "_polled")]
 mod polled;
