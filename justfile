@@ -77,7 +77,7 @@ msrv:
 platforms:
     scripts/ci/platforms
 
-# Foreign programs against the release build.
+# aioquic, Chromium and Caddy against the release build.
 interop *ARGS:
     tests/interop/run {{ ARGS }}
 

@@ -238,6 +238,10 @@ pub enum CloseReason {
     /// A graceful shutdown came to its end.
     #[error("closed after a graceful shutdown")]
     Drained,
+    /// The same of the server's graceful shutdown, which this client ended when it had read
+    /// all that there was.
+    #[error("closed after the server's graceful shutdown")]
+    PeerDrained,
 }
 
 /// How QUIC itself fails.

@@ -185,7 +185,7 @@ impl Run {
                     "{heard:?}, told {code:?}"
                 );
             }
-            CloseReason::Drained => {
+            CloseReason::Drained | CloseReason::PeerDrained => {
                 assert!(
                     self.peer
                         .closed()

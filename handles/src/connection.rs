@@ -26,8 +26,13 @@ use crate::shared::{Locked, Shared, Step, wait_for};
 /// Requests and sessions share it, in any number. Every handle that comes from
 /// it (sessions, requests, streams) keeps it open; when the last one is dropped
 /// the connection closes with H3_NO_ERROR, and what the peer has not
-/// acknowledged by then is lost. [`drain`](Self::drain) ends it without loss.
-#[derive(Clone, Debug)]
+/// acknowledged by then is lost, as is what it has not read.
+/// [`drain`](Self::drain) ends it without loss.
+///
+/// What is over keeps nothing open: when all handles that are left are those of sessions
+/// that have ended, with their streams, and of requests that were read and delivered to
+/// the end, the connection is drained, within 3 s.
+#[derive(Debug)]
 pub struct Connection(pub(crate) Arc<ConnHandle>);
 
 /// What all handles of one connection share. Its drop is the last handle's.
@@ -68,13 +73,43 @@ impl Drop for ConnHandle {
         conn.handle = false;
         if conn.closed.is_some() {
             locked.state().remove_conn(self.at);
-        } else {
+        } else if !conn.left {
             locked.core(self.key, |core| core.close(Code::H3_NO_ERROR, ""));
         }
     }
 }
 
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        Self::of(&self.0)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The very last handle closes the connection.
+        let last = Arc::strong_count(&self.0) == 1;
+        let mut locked = self.0.lock();
+        locked.conn(self.0.at).users -= 1;
+        if !last {
+            locked.state().leave_unused(self.0.at);
+        }
+    }
+}
+
 impl Connection {
+    /// One more handle of a connection that has some.
+    pub(crate) fn of(handle: &Arc<ConnHandle>) -> Self {
+        handle.lock().conn(handle.at).users += 1;
+        Self(handle.clone())
+    }
+
+    /// The first handle of a connection.
+    pub(crate) fn first(shared: &Arc<Shared>, locked: &mut Locked<'_>, at: usize) -> Self {
+        locked.conn(at).users += 1;
+        Self(ConnHandle::new(shared, locked, at))
+    }
+
     /// Waits for the end of the handshake. Cancel safe.
     ///
     /// # Errors
@@ -172,9 +207,13 @@ impl Connection {
         .await
     }
 
-    /// Winds the connection down: GOAWAY, a drain request to every session,
-    /// nothing new; it closes with H3_NO_ERROR when all has ended, at the latest
-    /// after `limit`. Returns at once: see [`closed`](Self::closed).
+    /// Winds the connection down: GOAWAY, a drain request to every session, nothing
+    /// new. A client closes with H3_NO_ERROR when it has read all answers, when it
+    /// drains as when its server does; a server waits for that, since it knows what has
+    /// arrived and not what was read. It closes itself what it has never answered on, and
+    /// after `limit` everything: sessions that are left with code 0, and the connection
+    /// when they have ended, at the latest 1 s later. Returns at once: see
+    /// [`closed`](Self::closed).
     pub fn drain(&self, limit: Duration) {
         self.0
             .lock()

@@ -17,7 +17,7 @@ use aqueduct_core::time::after;
 use bytes::Bytes;
 
 use crate::clock::now;
-use crate::connection::{ConnHandle, Connection};
+use crate::connection::Connection;
 use crate::place::Place;
 use crate::shared::{Shared, Step, wait_for};
 use crate::worker::Worker;
@@ -94,11 +94,8 @@ impl Endpoint {
         let key = state.endpoint.connect(now(), &target)?;
         locked.kick();
         let at = locked.state().insert_conn(key, Side::Client);
-        Ok(Connecting(Connection(ConnHandle::new(
-            &self.shared,
-            &mut locked,
-            at,
-        ))))
+        let connection = Connection::first(&self.shared, &mut locked, at);
+        Ok(Connecting(connection))
     }
 
     /// The next connection that a client opened and that has shaken hands;
@@ -109,7 +106,7 @@ impl Endpoint {
         wait_for(&self.shared, |locked| {
             let state = locked.state();
             match state.accepted.pop_front() {
-                Some(at) => Step::Done(Some(Connection(ConnHandle::new(&self.shared, locked, at)))),
+                Some(at) => Step::Done(Some(Connection::first(&self.shared, locked, at))),
                 None if state.closing => Step::Done(None),
                 None => Step::Wait(Place::Endpoint),
             }
@@ -130,7 +127,8 @@ impl Endpoint {
     }
 
     /// Winds every connection down (GOAWAY, drain requests to sessions) and
-    /// takes no more, either way. What has not ended after `limit` is closed.
+    /// takes no more, either way. What has not ended after `limit` is closed, sessions
+    /// first: see [`Connection::drain`].
     /// Returns at once: see [`wait_idle`](Self::wait_idle).
     pub fn drain(&self, limit: Duration) {
         self.end(|core, now| core.drain(now, after(now, limit)));

@@ -92,6 +92,7 @@ mod half;
 mod http;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod io;
+mod kept;
 mod open;
 mod place;
 mod rebind;

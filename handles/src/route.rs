@@ -1,6 +1,5 @@
 //! The way of an event from the core to whoever waits for it.
 
-use std::sync::Arc;
 use std::task::Waker;
 
 use aqueduct_core::code::Code;
@@ -9,9 +8,7 @@ use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::clock::now;
-use crate::table::{
-    Answer, Conn, ConnTopic, FORBIDDEN, INTERIMS, MessageTopic, SessionTopic, State, Stream,
-};
+use crate::table::{Answer, Conn, ConnTopic, INTERIMS, MessageTopic, SessionTopic, State, Stream};
 
 impl State {
     /// Files one event. The wakers it makes due go to `wakes`, to be fired
@@ -36,6 +33,8 @@ impl State {
             }
             Event::Closed(reason) => {
                 tracing::debug!(connection = ?key, %reason, "closed");
+                self.keep_unread(at, key, &reason);
+                let conn = &mut self.conns[at];
                 conn.close(&reason, wakes);
                 if !conn.handle {
                     self.accepted.retain(|waiting| *waiting != at);
@@ -59,6 +58,7 @@ impl State {
                     self.reject(key, forgotten);
                 }
                 self.let_go(at);
+                self.leave_unused(at);
             }
         }
     }
@@ -153,7 +153,15 @@ impl Conn {
     }
 
     fn stream_event(&mut self, key: StreamKey, event: StreamEvent, wakes: &mut Vec<Waker>) {
-        let Some(stream) = self.entry(key) else {
+        let Some(at) = self.find_stream(key) else {
+            return;
+        };
+        self.on_stream(at, key, event, wakes);
+        self.retire_message(at);
+    }
+
+    fn on_stream(&mut self, at: usize, key: StreamKey, event: StreamEvent, wakes: &mut Vec<Waker>) {
+        let Some(stream) = self.streams.get_mut(at) else {
             return;
         };
         match event {
@@ -216,13 +224,6 @@ impl Conn {
             self.sessions.push_back((key, at, request));
             return self.wake(ConnTopic::Sessions, wakes);
         }
-        if let SessionEvent::Forbidden(request) = event {
-            if self.forbidden.len() == FORBIDDEN {
-                self.forbidden.pop_front();
-            }
-            self.forbidden.push_back(request);
-            return self.wake(ConnTopic::Forbidden, wakes);
-        }
         let Some(at) = self.find_stream(key.stream()) else {
             return;
         };
@@ -275,15 +276,7 @@ impl Conn {
         };
         // The core tells an end exactly once.
         let _ = end.set(close);
-        for (_, stream) in &mut self.streams {
-            if stream
-                .end
-                .as_ref()
-                .is_some_and(|other| Arc::ptr_eq(other, &end))
-            {
-                stream.wake_all(wakes);
-            }
-        }
+        self.retire_session(&end, wakes);
         // Whoever waits for stream credit may want it for this session.
         self.wake(ConnTopic::Bi, wakes);
         self.wake(ConnTopic::Uni, wakes);

@@ -196,6 +196,7 @@ impl Locked<'_> {
     /// The receiving half of a stream ends, and so do datagrams that are waited for.
     pub(crate) fn end_recv(&mut self, at: At, how: RecvOver) {
         self.stream(at).recv_over = Some(how);
+        self.retire_message(at);
         self.wake(Place::Message(at, MessageTopic::Datagrams));
         self.wake(Place::Message(at, MessageTopic::Cancelled));
     }
@@ -203,6 +204,7 @@ impl Locked<'_> {
     /// The sending half of a stream ends, and nothing more can be sent beside it.
     pub(crate) fn end_send(&mut self, at: At, how: SendOver) {
         self.stream(at).send_over = Some(how);
+        self.retire_message(at);
         self.wake(Place::Message(at, MessageTopic::Unblocked));
         self.wake(Place::Message(at, MessageTopic::Cancelled));
     }
@@ -215,6 +217,12 @@ impl Locked<'_> {
             .expect("the guard is taken on drop only");
         state.conns[at.conn].release_stream(at.stream, &mut self.retired);
         state.let_go(at.conn);
+    }
+
+    fn retire_message(&mut self, at: At) {
+        self.conn(at.conn).retire_message(at.stream);
+        let state = self.state();
+        state.leave_unused(at.conn);
     }
 
     /// Ends everything because nobody will drive the endpoint any more.

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
+use std::time::Duration;
 
 use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::Endpoint;
@@ -23,11 +24,13 @@ use aqueduct_core::error::{CloseReason, PeerCode};
 use aqueduct_core::fault::Violation;
 use aqueduct_core::head::{RequestHead, ResponseHead, Trailers};
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
+use aqueduct_core::time::after;
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionClose};
 use http::StatusCode;
 use slab::Slab;
 
 use crate::clock::now;
+use crate::kept::Kept;
 use crate::share::Resting;
 use crate::waiters::Waiters;
 
@@ -35,10 +38,10 @@ use crate::waiters::Waiters;
 /// it the oldest is forgotten.
 pub(crate) const INTERIMS: usize = 16;
 
-/// Requests for sessions that were answered 403, kept until somebody looks at them.
-pub(crate) const FORBIDDEN: usize = 4;
-
 const VACANT: u32 = u32::MAX;
+
+/// How long the end of a connection may take that nobody uses.
+const LEAVE: Duration = Duration::from_secs(3);
 
 /// Everything under the lock.
 #[derive(Debug)]
@@ -112,6 +115,22 @@ impl State {
         }
     }
 
+    /// Ends a connection, in order and soon, whose handles are all of what is over: they
+    /// may be in scope for as long as they like.
+    pub(crate) fn leave_unused(&mut self, at: usize) {
+        let Some(conn) = self.conns.get_mut(at) else {
+            return;
+        };
+        if conn.users > 0 || !conn.handle || conn.left || conn.closed.is_some() {
+            return;
+        }
+        conn.left = true;
+        if let Some(mut core) = self.endpoint.connection(now(), conn.key) {
+            core.access().drain(after(now(), LEAVE));
+            self.owed = true;
+        }
+    }
+
     /// No endpoint handle is left: nobody will accept.
     pub(crate) fn orphan(&mut self) {
         self.closing = true;
@@ -156,13 +175,12 @@ pub(crate) enum ConnTopic {
     State,
     Requests,
     Sessions,
-    Forbidden,
     Bi,
     Uni,
 }
 
 impl ConnTopic {
-    const COUNT: usize = 6;
+    const COUNT: usize = 5;
 
     pub(crate) const fn credit(dir: Dir) -> Self {
         match dir {
@@ -179,13 +197,15 @@ pub(crate) struct Conn {
     pub(crate) side: Side,
     /// A handle refers to this entry.
     pub(crate) handle: bool,
+    /// Handles of the connection itself, and of streams that are not over.
+    pub(crate) users: usize,
+    /// It is drained because all handles that are left are of what is over.
+    pub(crate) left: bool,
     pub(crate) connected: bool,
     pub(crate) draining: Option<Side>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
     pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
-    /// The latest requests for sessions that were answered 403.
-    pub(crate) forbidden: VecDeque<Box<ConnectRequest>>,
     pub(crate) waiters: [Waiters; ConnTopic::COUNT],
     /// What its handles took in of their share since they last waited for the driver,
     /// and how often they had to.
@@ -205,12 +225,13 @@ impl Conn {
             key,
             side,
             handle: false,
+            users: 0,
+            left: false,
             connected: false,
             draining: None,
             closed: None,
             requests: VecDeque::new(),
             sessions: VecDeque::new(),
-            forbidden: VecDeque::new(),
             waiters: Default::default(),
             taken: 0,
             rests: 0,
@@ -264,12 +285,48 @@ impl Conn {
         }
     }
 
+    /// One handle of a stream more.
+    pub(crate) fn retain_stream(&mut self, at: usize) {
+        let stream = &mut self.streams[at];
+        stream.refs += 1;
+        self.users += usize::from(!stream.over);
+    }
+
+    /// Nothing more can come of a stream: its handles do not count as users any more.
+    fn retire(stream: &mut Stream, users: &mut usize) {
+        if !std::mem::replace(&mut stream.over, true) {
+            *users -= stream.refs as usize;
+        }
+    }
+
+    /// Looks whether a message has been read and delivered to the end.
+    pub(crate) fn retire_message(&mut self, at: usize) {
+        let Some(stream) = self.streams.get_mut(at) else {
+            return;
+        };
+        let read = stream.recv_over == Some(RecvOver::Finished);
+        if stream.message.is_some() && read && stream.delivered {
+            Self::retire(stream, &mut self.users);
+        }
+    }
+
+    /// A session has ended, and with it every stream of it. O(streams).
+    pub(crate) fn retire_session(&mut self, end: &SessionEnd, wakes: &mut Vec<Waker>) {
+        for (_, stream) in &mut self.streams {
+            if (stream.end.as_ref()).is_some_and(|other| Arc::ptr_eq(other, end)) {
+                stream.wake_all(wakes);
+                Self::retire(stream, &mut self.users);
+            }
+        }
+    }
+
     /// One handle of a stream less.
     pub(crate) fn release_stream(&mut self, at: usize, wakers: &mut Vec<Waker>) {
         let Some(stream) = self.streams.get_mut(at) else {
             return;
         };
         stream.refs = stream.refs.saturating_sub(1);
+        self.users -= usize::from(!stream.over);
         // A session's end is still to be told to its streams.
         let awaited = stream.session.as_ref().is_some_and(|session| !session.over)
             && stream.end.as_ref().is_some_and(|end| end.get().is_none())
@@ -409,6 +466,10 @@ pub(crate) struct Stream {
     pub(crate) end: Option<SessionEnd>,
     pub(crate) session: Option<Box<SessionState>>,
     pub(crate) message: Option<Box<Message>>,
+    /// Nothing more can come of it.
+    pub(crate) over: bool,
+    /// What had arrived of it when the connection ended.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 /// How the receiving half was ended from this side.
@@ -445,6 +506,8 @@ impl Stream {
             end: None,
             session: None,
             message: None,
+            over: false,
+            kept: None,
         }
     }
 

@@ -8,11 +8,12 @@ mod datagrams;
 mod errors;
 mod failed;
 mod faults;
-mod forbidden;
+mod kept;
 mod open_requests;
 #[cfg(feature = "_polled")]
 mod polled;
 mod share;
+mod unused;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};

@@ -35,7 +35,7 @@ both! {
 both! {
     put_close get_close CloseReason as Put {
         "local" Local { code, reason };  "misbehaved" PeerMisbehaved { code, why };
-        "remote" Remote { code, reason };  "drained" Drained;  "quic" Transport(failure);
+        "remote" Remote { code, reason };  "drained" Drained;  "peer-drained" PeerDrained;  "quic" Transport(failure);
     }
 }
 
@@ -81,7 +81,7 @@ put! {
 
 put! {
     put_session_event(SessionEvent) as Put {
-        "requested" SessionEvent::Requested(request) => [request];  "forbidden" SessionEvent::Forbidden(request) => [request];
+        "requested" SessionEvent::Requested(request) => [request];
         "established" SessionEvent::Established(answer) => [answer];
         "rejected" SessionEvent::Rejected { answer, .. } => [answer];
         "opened" SessionEvent::Opened { stream, dir } => [stream, dir];

@@ -19,10 +19,17 @@ use crate::time::{Deadline, Why, after, earliest};
 use crate::transport::{Transport, TransportEvent};
 use crate::webtransport::OpenSessionError;
 
-/// How long a server that has wound a connection down waits before it closes it. Everything was
-/// acknowledged by then, but acknowledged is not read: what a client's application has not taken
-/// yet would be lost with the connection.
+/// How long a server that has wound a connection down waits before it closes it, when it has
+/// never sent a byte of an answer: requests that crossed its GOAWAY are still told that they were
+/// not looked at.
 const LINGER: Duration = Duration::from_millis(200);
+
+/// How long a client may take to read what it has and close, when a server winds a connection down
+/// because nothing is asked of it: a client that ignores GOAWAY is not waited for any longer.
+const UNREAD: Duration = Duration::from_secs(30);
+
+/// How long sessions that are ended with their connection may take, before it closes.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a connection is.
 #[derive(Debug)]
@@ -31,8 +38,12 @@ pub(crate) struct State {
     pub(crate) sessions: Sessions,
     pub(super) events: VecDeque<Event>,
     pub(crate) life: Life,
+    /// It ends when nothing is left to do: this side drains, or a client's server does.
+    winding: bool,
     /// When a graceful shutdown gives up waiting.
     drain_until: Option<Instant>,
+    /// It has given up: sessions are closed, and the connection follows.
+    farewell: bool,
 }
 
 /// Where the connection is in its life.
@@ -51,7 +62,9 @@ impl State {
             h3: H3::new(side, config, seed, claims),
             events: VecDeque::new(),
             life: Life::Handshaking,
+            winding: false,
             drain_until: None,
+            farewell: false,
         }
     }
 
@@ -117,10 +130,10 @@ impl State {
         cx.h3.fail(cx.t, result);
         self.settle(t, now);
         if self.drain_until.is_some_and(|until| until <= now) {
-            self.close_drained(t, now);
+            self.give_up(t, now);
         } else if self.idle_until().is_some_and(|until| until <= now) {
             self.h3.stats.idled_out = true;
-            self.wind_down(t, now, after(now, LINGER));
+            self.wind_down(t, now, after(now, UNREAD));
         }
     }
 
@@ -155,7 +168,7 @@ impl State {
     /// Settles what there may be to settle: most often nothing.
     #[inline]
     fn settle_if_due<T: Transport>(&mut self, t: &mut T, now: Instant) {
-        if self.h3.has_events() || self.drain_until.is_some() {
+        if self.h3.has_events() || self.winding {
             self.settle(t, now);
         }
     }
@@ -176,15 +189,43 @@ impl State {
             let result = sessions.handle(&mut cx, event);
             self.h3.fail(t, result);
         }
-        let idle = self.h3.exchanges == 0 && self.life == Life::Established;
-        if let Some(until) = self.drain_until
-            && idle
-        {
-            match self.h3.side {
-                Side::Client => self.close_drained(t, now),
-                Side::Server => self.drain_until = Some(until.min(now + LINGER)),
+        if self.life != Life::Established {
+            return;
+        }
+        match self.h3.side {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
+            // Nothing new may be asked after GOAWAY, and all answers have been read: that is the
+            // client's to know, so it is who closes.
+            Side::Client => {
+                self.winding |= self.h3.goaway_received.is_some();
+                if self.winding && !self.h3.table.has_work() {
+                    self.close_drained(t, now);
+                }
+            }
+            // A server knows what was acknowledged, which is not what was read. It waits for the
+            // client, unless that can have nothing left to read.
+            Side::Server => {
+                let unused = self.h3.exchanges == 0 && self.h3.sent == 0;
+                if let Some(until) = self.drain_until.filter(|_| unused) {
+                    self.drain_until = Some(until.min(after(now, LINGER)));
+                }
             }
         }
+        if self.farewell && self.sessions.are_over() {
+            self.close_drained(t, now);
+        }
+    }
+
+    /// A graceful shutdown has waited long enough: what is left ends, sessions by the close capsule
+    /// first, which tells their applications more than the end of the connection would.
+    fn give_up<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        if self.farewell || self.sessions.are_over() {
+            self.close_drained(t, now);
+            return;
+        }
+        self.farewell = true;
+        self.drain_until = Some(after(now, FAREWELL));
+        self.work(t, now, |sessions, cx| sessions.close_all(cx));
     }
 
     /// Whether this side may begin something new.
@@ -252,6 +293,7 @@ impl State {
         let first = self.drain_until.is_none();
         let until = self.drain_until.map_or(until, |before| before.min(until));
         self.drain_until = Some(until);
+        self.winding = true;
         if self.life == Life::Handshaking {
             // There is nothing to wind down and nobody to tell.
             self.close_drained(t, now);
@@ -267,7 +309,12 @@ impl State {
     fn close_drained<T: Transport>(&mut self, t: &mut T, now: Instant) {
         if self.life != Life::Closed {
             t.close(Code::H3_NO_ERROR.value(), Bytes::new());
-            self.finish(t, now, CloseReason::Drained);
+            // A client that does not drain itself has a server that does.
+            let reason = match self.drain_until {
+                Some(_) => CloseReason::Drained,
+                None => CloseReason::PeerDrained,
+            };
+            self.finish(t, now, reason);
         }
     }
 

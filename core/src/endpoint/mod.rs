@@ -77,7 +77,6 @@ mod reset;
 mod seed;
 mod settings;
 mod shares;
-mod sparing;
 mod stats;
 mod target;
 pub mod tls;

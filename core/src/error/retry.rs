@@ -100,6 +100,7 @@ impl CloseReason {
     /// |---|---|
     /// | `Remote` | as [`Code::is_retryable`]: the end of a server's graceful shutdown is |
     /// | `Transport` | as [`TransportFailure::is_retryable`] |
+    /// | `PeerDrained` | yes |
     /// | `Local`, `Drained` | no: this side wanted it |
     /// | `PeerMisbehaved` | no |
     #[must_use]
@@ -107,6 +108,7 @@ impl CloseReason {
         match self {
             Self::Remote { code, .. } => code.is_retryable(),
             Self::Transport(failure) => failure.is_retryable(),
+            Self::PeerDrained => true,
             Self::Local { .. } | Self::Drained | Self::PeerMisbehaved { .. } => false,
         }
     }
@@ -159,6 +161,7 @@ mod tests {
             (transport(0x12a), false),
             (CloseReason::Transport(untrusted), false),
             (CloseReason::Drained, false),
+            (CloseReason::PeerDrained, true),
             (misbehaved, false),
         ] {
             assert_eq!(reason.is_retryable(), retryable, "{reason}");

@@ -88,7 +88,7 @@ pub(crate) struct H3 {
     /// Streams on which something is waited for.
     pub(super) waits: Timers<StreamKey>,
     /// Bytes that the transport has taken of messages.
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// Bytes of messages that the transport has given.
     pub(super) received: u64,
     /// Requests that were answered in full and whose content nobody has begun to read,

@@ -303,6 +303,17 @@ impl StreamTable {
         self.slots.len()
     }
 
+    /// Whether an exchange has something to send or to be read. One that the peer reset
+    /// has not, though nobody may have looked at that. O(slots).
+    pub(crate) fn has_work(&self) -> bool {
+        self.slots.iter().any(|(_, slot)| {
+            let exchange = slot.exchange_ref();
+            let unread = exchange.is_some_and(|exchange| !exchange.content.is_empty());
+            let ends = matches!(slot.recv, Recv::Closed | Recv::Reset(..)) && !unread;
+            exchange.is_some() && (slot.is_sending() || !ends)
+        })
+    }
+
     /// Keys of all live streams, in table order. O(slots).
     pub(crate) fn keys(&self) -> impl Iterator<Item = StreamKey> + '_ {
         self.slots.iter().map(|(index, slot)| StreamKey {

@@ -372,6 +372,19 @@ impl Sessions {
         });
     }
 
+    /// Closes every open session with code 0, and withdraws those that are asked for.
+    pub(crate) fn close_all<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
+        self.for_each(cx, |session| {
+            // One that the application has not answered ends with the connection.
+            session.close(0, "").ok();
+        });
+    }
+
+    /// Whether no session is left, not even one whose close is under way.
+    pub(crate) fn are_over(&self) -> bool {
+        self.registry.is_empty()
+    }
+
     /// When an early arrival, or the end of a session, has waited long enough.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         let early = self.pending.deadline().map(|at| Deadline {

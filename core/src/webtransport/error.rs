@@ -202,7 +202,7 @@ impl SessionClose {
     /// | `Reset` with H3_REQUEST_REJECTED, H3_INTERNAL_ERROR or H3_NO_ERROR | yes |
     /// | `Reset` with another code | no |
     /// | `Connection` | as [`CloseReason::is_retryable`] |
-    /// | `Closed` | no: code and reason are the application's, which may read them otherwise |
+    /// | `Closed` | no: code and reason are the application's, which may read them otherwise. A server that goes away closes what is left with code 0; it has said so before, by [`SessionEvent::Draining`](super::SessionEvent::Draining) |
     /// | `PeerMisbehaved` | no |
     #[must_use]
     pub fn is_retryable(&self) -> bool {

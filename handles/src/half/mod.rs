@@ -37,7 +37,13 @@ impl fmt::Debug for Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.conn.lock().release(self.at);
+        // The very last handle closes the connection.
+        let last = Arc::strong_count(&self.conn) == 1;
+        let mut locked = self.conn.lock();
+        locked.release(self.at);
+        if !last {
+            locked.state().leave_unused(self.at.conn);
+        }
     }
 }
 
@@ -53,7 +59,7 @@ impl Half {
             conn: conn.at,
             stream,
         };
-        locked.stream(at).refs += 1;
+        locked.conn(at.conn).retain_stream(at.stream);
         Self {
             conn: conn.clone(),
             at,

@@ -202,6 +202,13 @@ impl RecvHalf {
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Read, CoreRead> {
+        if let Some(kept) = &mut locked.stream(self.half.at).kept {
+            let read = kept.read(max, out);
+            if read.state == ReadState::Finished {
+                locked.end_recv(self.half.at, RecvOver::Finished);
+            }
+            return Ok(read);
+        }
         let read = |core: &mut Access<'_, QuinnTransport<'_>>| match core.recv(self.half.key) {
             Ok(mut recv) => recv.read(max, out),
             Err(_) => Err(CoreRead::Gone),
@@ -294,10 +301,11 @@ impl RecvHalf {
             Ok(mut recv) => recv.stop(code),
             Err(_) => Err(ResetError::Gone),
         };
+        let kept = locked.stream(self.half.at).kept.take();
         let done = locked
             .core(self.half.conn.key, stop)
             .unwrap_or(Err(ResetError::Gone));
-        if done.is_ok() {
+        if done.is_ok() || kept.is_some() {
             locked.end_recv(self.half.at, RecvOver::Stopped);
         }
         drop(locked);

@@ -57,7 +57,7 @@ impl RequestStream {
     /// Its connection.
     #[must_use]
     pub fn connection(&self) -> Connection {
-        Connection(self.send.0.half.conn.clone())
+        Connection::of(&self.send.0.half.conn)
     }
 
     /// The datagrams of this request, for use beside its content.

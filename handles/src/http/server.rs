@@ -59,7 +59,7 @@ impl ServerRequest {
     /// Its connection.
     #[must_use]
     pub fn connection(&self) -> Connection {
-        Connection(self.recv.0.half.conn.clone())
+        Connection::of(&self.recv.0.half.conn)
     }
 
     /// The datagrams of this request, for use beside its content.

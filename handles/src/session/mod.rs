@@ -282,7 +282,7 @@ impl Session {
     /// Its connection.
     #[must_use]
     pub fn connection(&self) -> Connection {
-        Connection(self.0.half.conn.clone())
+        Connection::of(&self.0.half.conn)
     }
 
     /// Opens a stream that both sides write; waits for stream credit. The peer

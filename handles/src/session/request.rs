@@ -70,7 +70,7 @@ impl SessionRequest {
     /// Its connection.
     #[must_use]
     pub fn connection(&self) -> Connection {
-        Connection(self.pending.half().conn.clone())
+        Connection::of(&self.pending.half().conn)
     }
 
     /// Waits until the client gives the request up, or the connection ends, and tells

@@ -85,6 +85,35 @@ async fn the_last_handle_closes_the_connection_without_error() {
     .await;
 }
 
+/// Whoever drops everything in the middle is heard at once, not by an idle timeout.
+#[tokio::test]
+async fn the_last_handle_is_heard_while_data_is_in_flight() {
+    within(async {
+        for round in 0..20 {
+            let pair = Pair::new().await;
+            let (mut stream, mut server_stream) = pair.post().await;
+            let answered = server_stream.send_response(Response::new(()));
+            answered.expect("not sent yet");
+            // Both sides send what windows and paces take, and nobody reads.
+            let much = pattern(50_000 + 45_000 * round);
+            let both = async {
+                let to_server = stream.send_data(much.clone());
+                let to_client = server_stream.send_data(much.clone());
+                let _ = tokio::join!(to_server, to_client);
+            };
+            let _ = tokio::time::timeout(Duration::from_millis(2), both).await;
+            drop((stream, pair.client));
+            let reason = pair.server.closed().await;
+            let no_error = CloseReason::Remote {
+                code: Code::H3_NO_ERROR,
+                reason: Bytes::new(),
+            };
+            assert_eq!(reason, no_error, "round {round}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_drain_lets_work_finish_and_refuses_new_work() {
     // Rows A12, D7, D8
@@ -120,8 +149,9 @@ async fn a_drain_lets_work_finish_and_refuses_new_work() {
         assert_eq!(client.recv_data().await, Ok(None));
         session.close(0, "").expect("open");
         drop((client, server));
-        assert_eq!(pair.server.closed().await, CloseReason::Drained);
-        let remote = pair.client.closed().await;
+        // Who has read all there is to read closes.
+        assert_eq!(pair.client.closed().await, CloseReason::PeerDrained);
+        let remote = pair.server.closed().await;
         assert!(
             matches!(&remote, CloseReason::Remote { code, .. } if *code == Code::H3_NO_ERROR),
             "{remote}"
@@ -194,17 +224,12 @@ async fn connections_survive_a_new_socket() {
         assert_ne!(pair.client_endpoint.local_addr(), before);
 
         let mut send = session.open_uni().await.expect("opens");
-        let writing = async {
-            let written = send.write_chunk(pattern(100_000)).await;
-            written.expect("the server reads");
-            send.finish().expect("ends");
-        };
-        let reading = async {
-            let mut recv = server.accept_uni().await.expect("arrives");
-            recv.read_to_end(1 << 20).await.expect("whole")
-        };
-        let ((), read) = tokio::join!(writing, reading);
-        assert!(read == pattern(100_000));
+        send.write_chunk(pattern(100_000))
+            .await
+            .expect("the server reads");
+        send.finish().expect("ends");
+        let mut recv = server.accept_uni().await.expect("arrives");
+        assert!(recv.read_to_end(1 << 20).await.expect("whole") == pattern(100_000));
         assert_eq!(
             pair.server.remote_address(),
             Some(pair.client_endpoint.local_addr())

@@ -12,6 +12,7 @@ use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target};
 use aqueduct_tokio::protocol::error::CloseReason;
+use aqueduct_tokio::protocol::id::Side;
 use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use aqueduct_tokio::protocol::webtransport::SessionClose;
@@ -92,6 +93,22 @@ async fn connect(endpoint: &Endpoint, to: SocketAddr) -> Result<Connection, Clos
 /// Has numbers noted from `next` on, until all are or the server goes away.
 async fn work(endpoint: &Endpoint, to: SocketAddr, next: &mut u8, end: u8) -> Result<(), Failed> {
     let connection = connect(endpoint, to).await?;
+    let visit = visit(&connection, next, end).await;
+    if let Err(failed) = visit {
+        // A server that goes away says so before it closes its sessions, with code 0.
+        let told = tokio::time::timeout(Duration::ZERO, connection.draining()).await;
+        let retryable = failed.retryable || told == Ok(Some(Side::Server));
+        return Err(Failed {
+            retryable,
+            ..failed
+        });
+    }
+    connection.drain(Duration::from_secs(1));
+    connection.closed().await;
+    Ok(())
+}
+
+async fn visit(connection: &Connection, next: &mut u8, end: u8) -> Result<(), Failed> {
     let request = ConnectRequest::new("https://localhost/".parse().expect("a URI"));
     let session = connection.open_session(request).await?;
     while *next < end {
@@ -102,8 +119,6 @@ async fn work(endpoint: &Endpoint, to: SocketAddr, next: &mut u8, end: u8) -> Re
         *next += 1;
     }
     session.close(0, "done").expect("open");
-    connection.drain(Duration::from_secs(1));
-    connection.closed().await;
     Ok(())
 }
 

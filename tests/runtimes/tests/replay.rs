@@ -9,7 +9,7 @@ const CLIENT: &str = "\
 connection: connected none
 connection: settings
 connection: draining server
-connection: closed remote 256 %
+connection: closed peer-drained
 session 12: established 200 1 sec-webtransport-http3-draft draft02 0
 session 12: opened 19 uni
 session 12: closed by client 7 done
@@ -28,7 +28,7 @@ const SERVER: &str = "\
 connection: connected none
 connection: settings
 connection: draining server
-connection: closed drained
+connection: closed remote 256 %
 session 12: requested https://localhost/chat 1 sec-webtransport-http3-draft02 1 0 false
 session 12: opened 16 bi
 session 12: opened 18 uni

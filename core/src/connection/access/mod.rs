@@ -41,8 +41,12 @@ impl<'a, T: Transport> Access<'a, T> {
 
 impl<T: Transport> Access<'_, T> {
     /// Winds the connection down: GOAWAY, WT_DRAIN_SESSION to each session, nothing
-    /// new; closes with H3_NO_ERROR when all has ended or `until` has come.
-    /// Repeating it can only bring `until` forward.
+    /// new. A client closes with H3_NO_ERROR when it has read all answers, on a server's
+    /// GOAWAY as on its own. A server waits for that, because what was acknowledged may
+    /// still be unread: it closes by itself, soon, only what it has never answered on.
+    /// When `until` has come, sessions that are left are closed with code 0, and the
+    /// connection with H3_NO_ERROR: at once, or, with sessions, when they have ended or
+    /// 1 s later. Repeating it can only bring `until` forward.
     pub fn drain(&mut self, until: Instant) {
         self.shell.drain(self.t, self.now, until);
     }

@@ -140,6 +140,11 @@ impl<K> Registry<K> {
         entries.filter(|(_, entry)| counts(entry.life)).count()
     }
 
+    /// Whether there is none, not even one that has ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether there is more than one session.
     pub(crate) fn is_shared(&self) -> bool {
         self.entries.len() > 1

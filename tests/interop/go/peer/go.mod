@@ -1,3 +1,0 @@
-module interop/peer
-
-go 1.25
