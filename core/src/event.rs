@@ -99,7 +99,10 @@ pub enum StreamEvent {
     Readable,
     /// `send` takes bytes again, after a write that took less than offered.
     Writable,
-    /// The peer has acknowledged everything that was sent, end included.
+    /// The peer has acknowledged everything that was sent, end included. That is not that
+    /// its application has read it: a close of the session or connection takes what it has
+    /// not. [`Access::drain`](crate::connection::Access::drain) waits for the reader; on a
+    /// session an answer of the application's own tells.
     Delivered,
     /// The peer does not want more of what we send. Writes fail with the same code.
     Stopped(PeerCode),

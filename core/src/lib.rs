@@ -118,7 +118,7 @@
 //! | `Trailers` | the content was read to its end and fields came after it | |
 //! | `Stream(_, Readable)` | bytes, the end or a reset wait | `recv(stream).read` until `Blocked`; not told again before |
 //! | `Stream(_, Writable)` | there is room again after a write that took less than offered | `send(stream).write` |
-//! | `Stream(_, Delivered)` | the peer has acknowledged all, the end included | |
+//! | `Stream(_, Delivered)` | the peer has acknowledged all, the end included, and may not have read it | |
 //! | `Stream(_, Stopped)`, `Stream(_, Reset)` | the peer gave up one direction, with its code | |
 //! | `Stream(_, Malformed)` | the peer broke a rule on this stream alone; it is gone | |
 //! | `Stream(_, Unprocessed)` | a GOAWAY left this request out; it is gone | send it again on another connection |

@@ -220,9 +220,10 @@ impl Connection {
             .core(self.0.key, |core| core.drain(after(now(), limit)));
     }
 
-    /// Closes the connection at once; streams and sessions on it end. Returns
-    /// before the peer knows: see [`closed`](Self::closed) and the endpoint's
-    /// `wait_idle`.
+    /// Closes the connection at once; streams and sessions on it end, and what the peer
+    /// has not read is lost, [acknowledged or not](crate#acknowledged-is-not-read):
+    /// [`drain`](Self::drain) ends it without loss. Returns before the peer knows: see
+    /// [`closed`](Self::closed) and the endpoint's `wait_idle`.
     pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.0
             .lock()

@@ -51,8 +51,10 @@ macro_rules! endpoint_methods {
                 self.inner.local_addr()
             }
 
-            /// Closes every connection at once and takes no more, either way. Returns
-            /// before the peers know: see [`wait_idle`](Self::wait_idle).
+            /// Closes every connection at once and takes no more, either way: peers lose
+            /// what they have not read, and sessions are told no code, which
+            /// [`drain`](Self::drain) does. Returns before the peers know: see
+            /// [`wait_idle`](Self::wait_idle).
             pub fn close(
                 &self,
                 code: $crate::protocol::code::Code,
@@ -62,8 +64,9 @@ macro_rules! endpoint_methods {
             }
 
             /// Winds every connection down (GOAWAY, drain requests to sessions) and
-            /// takes no more, either way. What has not ended after `limit` is closed.
-            /// Returns at once: see [`wait_idle`](Self::wait_idle).
+            /// takes no more, either way. What has not ended after `limit` is closed,
+            /// sessions first, with code 0. Returns at once: see
+            /// [`wait_idle`](Self::wait_idle).
             pub fn drain(&self, limit: ::std::time::Duration) {
                 self.inner.drain(limit);
             }

@@ -120,8 +120,10 @@ impl Endpoint {
         self.shared.lock().state().local
     }
 
-    /// Closes every connection at once and takes no more, either way. Returns
-    /// before the peers know: see [`wait_idle`](Self::wait_idle).
+    /// Closes every connection at once and takes no more, either way. What peers have not
+    /// read is lost, [acknowledged or not](crate#acknowledged-is-not-read), and sessions
+    /// are told no code: [`drain`](Self::drain) does both. Returns before the peers know:
+    /// see [`wait_idle`](Self::wait_idle).
     pub fn close(&self, code: Code, reason: impl Into<Bytes>) {
         self.end(|core, now| core.close(now, code, reason));
     }

@@ -43,9 +43,22 @@
 //! | the last [`Datagrams`] of a request | nothing; what arrives goes on waiting, within its limits |
 //! | [`SessionRequest`] unanswered | status 500 |
 //! | a pending `open_session` | the CONNECT stream's end |
-//! | the last [`Session`] | a close with code 0 and no reason |
-//! | the last handle of a connection | a close with H3_NO_ERROR |
+//! | the last [`Session`] | a close with code 0 and no reason; its streams are reset, unread data is lost |
+//! | the last handle of a connection | a close with H3_NO_ERROR; unread data is lost |
 //! | the last [`Endpoint`] | nothing, while connections have handles |
+//!
+//! # Acknowledged is not read
+//!
+//! `finish` says that no more comes, and `stopped` answers `None` when the peer's QUIC has
+//! everything. Whether its application has taken it, nobody can see from here: a close of
+//! the session or of the connection that comes then, or the drop of its last handle, takes
+//! from a slow reader what it has not read. Whoever wants it read
+//!
+//! - ends an HTTP connection by [`Connection::drain`] or [`Endpoint::drain`]: the client
+//!   closes when it has read all answers, and the server waits for that;
+//! - lets the other side of a session close it, asked by [`Session::drain`], and awaits
+//!   [`Session::closed`];
+//! - or has an answer of its own in the protocol on top, and closes when that has come.
 //!
 //! A dropped *future* is harmless where its method says "cancel safe".
 //!

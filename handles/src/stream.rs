@@ -67,7 +67,8 @@ impl SendStream {
     }
 
     /// Ends the stream after what was written. Does not wait: see
-    /// [`stopped`](Self::stopped) for the peer's acknowledgement.
+    /// [`stopped`](Self::stopped) for the peer's acknowledgement, which is not that it
+    /// was read. A close of the session takes what was not.
     ///
     /// # Errors
     /// [`WriteError`] when the stream has ended otherwise.
@@ -87,6 +88,9 @@ impl SendStream {
     /// Waits until the peer stopped the stream (`Some`) or has acknowledged all
     /// of it, end included (`None`). Borrows nothing, so that writing can go on
     /// meanwhile. Cancel safe.
+    ///
+    /// Acknowledged is [not read](crate#acknowledged-is-not-read): the peer's QUIC has it,
+    /// and its application loses it to a close that comes before it has taken it.
     ///
     /// # Errors
     /// [`WriteError`] when the stream, session or connection ends otherwise.

@@ -13,6 +13,7 @@ mod open_requests;
 #[cfg(feature = "_polled")]
 mod polled;
 mod share;
+mod unread;
 mod unused;
 
 use std::collections::VecDeque;

@@ -114,7 +114,10 @@
 //!   and reads and writes fail. What is not waiting for any of them goes on.
 //! - **Dropping** a handle tells the peer, with a code the
 //!   [table](aqueduct_handles#dropping) names. Finish what is to arrive, and await
-//!   [`wait_idle`](Endpoint::wait_idle) before the runtime ends.
+//!   [`wait_idle`](Endpoint::wait_idle) before the runtime ends. That the peer has
+//!   acknowledged something is [not that it has read
+//!   it](aqueduct_handles#acknowledged-is-not-read): drain before a close, or wait for an
+//!   answer of your own.
 //! - **Errors** say who ended what: a stream's error is its own, its session's or
 //!   its connection's end, with the peer's code and reason.
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,

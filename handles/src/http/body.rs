@@ -77,7 +77,8 @@ impl BodySender {
     }
 
     /// Ends the message. Does not wait: see [`stopped`](Self::stopped) for the
-    /// peer's acknowledgement.
+    /// peer's acknowledgement, which is not that it was read. A close of the connection
+    /// takes what was not; [`Connection::drain`](crate::Connection::drain) waits.
     ///
     /// # Errors
     /// [`WriteError::ContentLength`] when less was sent than announced,
@@ -96,6 +97,9 @@ impl BodySender {
 
     /// Waits until the peer stopped this half (`Some`) or has acknowledged all
     /// of it, end included (`None`). Borrows nothing. Cancel safe.
+    ///
+    /// Acknowledged is [not read](crate#acknowledged-is-not-read): a close that comes then
+    /// may take it from the peer's application.
     ///
     /// A server that needs no more of the content stops it with H3_NO_ERROR; its
     /// answer still counts.

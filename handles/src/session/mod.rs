@@ -405,6 +405,9 @@ impl Session {
     }
 
     /// Ends the session: code and reason reach the peer, its streams are reset.
+    /// What the peer has not read by then is lost, [acknowledged or
+    /// not](crate#acknowledged-is-not-read): [`drain`](Self::drain) it and await
+    /// [`closed`](Self::closed), or close when an answer of the peer's has come.
     ///
     /// # Errors
     /// [`SessionError::ReasonTooLong`] above 1,024 bytes, [`SessionError::Gone`]

@@ -123,7 +123,8 @@ impl<T: Transport> SendStream<'_, T> {
         }
     }
 
-    /// Ends the stream or message after what was written.
+    /// Ends the stream or message after what was written. `Delivered` tells when the peer
+    /// has it, which is not that it was read.
     ///
     /// # Errors
     /// [`SendError`].

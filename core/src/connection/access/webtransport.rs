@@ -122,8 +122,8 @@ impl<T: Transport> WebTransport<'_, T> {
             .run(call, |sessions, cx| sessions.drain(cx, session))
     }
 
-    /// Ends the session: code and reason reach the peer, its streams are reset.
-    /// `Closed` is queued as the session's last event. O(streams of the session).
+    /// Ends the session: code and reason reach the peer, its streams are reset, and what
+    /// the peer has not read of them is lost, acknowledged or not. `Closed` is queued as the session's last event. O(streams of the session).
     ///
     /// # Errors
     /// [`SessionError`].
