@@ -77,7 +77,7 @@ msrv:
 platforms:
     scripts/ci/platforms
 
-# aioquic, Chromium and Caddy against the release build.
+# Foreign programs against the release build.
 interop *ARGS:
     tests/interop/run {{ ARGS }}
 

@@ -136,11 +136,25 @@ fn sessions_of_pages_from_elsewhere_are_refused() {
     from("https://example.com").ok();
     from("https://example.org").expect(4, "403");
 
-    let server = Server::start(&[]);
+    let mut server = Server::start(&["--page", "127.0.0.1:0"]);
     let echo = server.url("/echo");
-    let from = |origin: &str| server.run(&["wt", &echo, "-H", &format!("origin: {origin}")]);
-    from(echo.trim_end_matches("/echo")).ok();
-    from("https://example.org").expect(4, "403");
+    let page = server.ready["page"].as_str().unwrap().to_owned();
+    let page = page.trim_end_matches('/');
+    for own in [echo.trim_end_matches("/echo"), page] {
+        let from = format!("origin: {own}");
+        server.run(&["wt", &echo, "-H", &from]).ok();
+        assert_eq!(server.line()["event"], "session_opened", "{own}");
+        assert_eq!(server.line()["event"], "session_closed", "{own}");
+    }
+    let refused = server.run(&["wt", &echo, "-H", "origin: https://example.org"]);
+    refused.expect(4, "403");
+    let told = serde_json::json!({
+        "event": "session_rejected",
+        "path": "/echo",
+        "origin": "https://example.org",
+        "status": 403,
+    });
+    assert_eq!(server.line(), told);
 }
 
 #[test]

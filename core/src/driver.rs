@@ -382,6 +382,23 @@ impl Driver {
         }
     }
 
+    /// Receives, and delivers, until the socket is empty or this turn has taken enough:
+    /// [`Self::feed`] follows.
+    ///
+    /// # Errors
+    /// As [`Self::receive`]; what was received before is the endpoint's.
+    pub fn fill(
+        &mut self,
+        now: Instant,
+        core: &mut Endpoint,
+        io: &mut impl UdpIo,
+    ) -> io::Result<()> {
+        while self.receive(now, io)? && self.is_filled() {
+            self.deliver(core, now);
+        }
+        Ok(())
+    }
+
     /// Hands what was received to the endpoint, and the time.
     pub fn feed(&mut self, core: &mut Endpoint, now: Instant) {
         self.deliver(core, now);
@@ -465,9 +482,7 @@ impl Driver {
     ) -> io::Result<Turn> {
         let mut turn = Turn::default();
         for _ in 0..ROUNDS {
-            while self.receive(now, io)? && self.is_filled() {
-                self.deliver(core, now);
-            }
+            self.fill(now, core, io)?;
             self.feed(core, now);
             for _ in 0..EVENTS {
                 let Some((key, event)) = core.poll_event() else {

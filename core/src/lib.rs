@@ -124,6 +124,7 @@
 //! | `Stream(_, Unprocessed)` | a GOAWAY left this request out; it is gone | send it again on another connection |
 //! | `Stream(_, SessionGone)` | the stream went with its session | |
 //! | `WebTransport(_, Requested)` | a client asks for a session | `webtransport(session).accept` or `reject` |
+//! | `WebTransport(_, Forbidden)` | a page asked for a session that `Config::origins` does not allow; it was answered 403 | |
 //! | `WebTransport(_, Established)` | the server accepted | `webtransport(session).open_stream`, `send_datagram` |
 //! | `WebTransport(_, Rejected)` | the server answered otherwise; the session is gone | |
 //! | `WebTransport(_, Opened)` | the peer opened a stream in the session | as for `Readable` |

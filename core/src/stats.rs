@@ -14,6 +14,8 @@ pub struct Stats {
     pub turns_cut_short: u64,
     /// Sessions established.
     pub sessions: u64,
+    /// Session requests refused because of the page that made them.
+    pub origins_refused: u64,
     /// Field sections with more bytes or fields than allowed.
     pub sections_too_large: u64,
     /// Frames of unknown type skipped.

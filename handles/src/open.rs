@@ -68,6 +68,22 @@ impl Connection {
         .await
     }
 
+    /// The next request for a session that was answered 403, because the configuration
+    /// does not allow the page that made it
+    /// ([`Config::origins`](aqueduct_core::webtransport::Config::origins)); `None` when the
+    /// connection is over. The latest four are kept for whoever looks; cancel safe.
+    pub async fn forbidden_session(&self) -> Option<ConnectRequest> {
+        let conn = &self.0;
+        let place = Place::Conn(conn.at, ConnTopic::Forbidden);
+        wait_for(&conn.shared, |locked| {
+            match locked.conn(conn.at).forbidden.pop_front() {
+                Some(request) => Step::Done(Some(*request)),
+                None => self.end_or_wait(locked, place),
+            }
+        })
+        .await
+    }
+
     fn end_or_wait<T>(&self, locked: &mut Locked<'_>, place: Place) -> Step<Option<T>> {
         if locked.conn(self.0.at).closed.is_some() {
             Step::Done(None)

@@ -8,7 +8,9 @@ use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::clock::now;
-use crate::table::{Answer, Conn, ConnTopic, INTERIMS, MessageTopic, SessionTopic, State, Stream};
+use crate::table::{
+    Answer, Conn, ConnTopic, FORBIDDEN, INTERIMS, MessageTopic, SessionTopic, State, Stream,
+};
 
 impl State {
     /// Files one event. The wakers it makes due go to `wakes`, to be fired
@@ -223,6 +225,13 @@ impl Conn {
             let at = self.insert_stream(Stream::session(key).held());
             self.sessions.push_back((key, at, request));
             return self.wake(ConnTopic::Sessions, wakes);
+        }
+        if let SessionEvent::Forbidden(request) = event {
+            if self.forbidden.len() == FORBIDDEN {
+                self.forbidden.pop_front();
+            }
+            self.forbidden.push_back(request);
+            return self.wake(ConnTopic::Forbidden, wakes);
         }
         let Some(at) = self.find_stream(key.stream()) else {
             return;

@@ -38,6 +38,9 @@ use crate::waiters::Waiters;
 /// it the oldest is forgotten.
 pub(crate) const INTERIMS: usize = 16;
 
+/// Requests for sessions that were answered 403, kept until somebody looks at them.
+pub(crate) const FORBIDDEN: usize = 4;
+
 const VACANT: u32 = u32::MAX;
 
 /// How long the end of a connection may take that nobody uses.
@@ -175,12 +178,13 @@ pub(crate) enum ConnTopic {
     State,
     Requests,
     Sessions,
+    Forbidden,
     Bi,
     Uni,
 }
 
 impl ConnTopic {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     pub(crate) const fn credit(dir: Dir) -> Self {
         match dir {
@@ -206,6 +210,8 @@ pub(crate) struct Conn {
     pub(crate) closed: Option<CloseReason>,
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
     pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
+    /// The latest requests for sessions that were answered 403.
+    pub(crate) forbidden: VecDeque<Box<ConnectRequest>>,
     pub(crate) waiters: [Waiters; ConnTopic::COUNT],
     /// What its handles took in of their share since they last waited for the driver,
     /// and how often they had to.
@@ -232,6 +238,7 @@ impl Conn {
             closed: None,
             requests: VecDeque::new(),
             sessions: VecDeque::new(),
+            forbidden: VecDeque::new(),
             waiters: Default::default(),
             taken: 0,
             rests: 0,

@@ -8,6 +8,7 @@ mod datagrams;
 mod errors;
 mod failed;
 mod faults;
+mod forbidden;
 mod kept;
 mod open_requests;
 #[cfg(feature = "_polled")]

@@ -169,12 +169,12 @@ fn read_status(words: &mut Words<'_>) -> Result<StatusCode, Malformed> {
 }
 
 /// How many, and each.
-fn put_list<'a>(line: &mut Line, texts: impl ExactSizeIterator<Item = &'a str>) {
+pub(crate) fn put_list<'a>(line: &mut Line, texts: impl ExactSizeIterator<Item = &'a str>) {
     line.show(texts.len());
     texts.for_each(|text| _ = line.text(text.as_bytes()));
 }
 
-fn read_list(words: &mut Words<'_>) -> Result<Vec<String>, Malformed> {
+pub(crate) fn read_list(words: &mut Words<'_>) -> Result<Vec<String>, Malformed> {
     let count = 0..words.number::<usize>()?;
     count.map(|_| utf8(words.text()?)).collect()
 }

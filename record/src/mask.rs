@@ -53,9 +53,19 @@ fn secret(name: &[u8], value: &[u8]) -> usize {
             let at = value.iter().rposition(|byte| *byte == b'@');
             at.unwrap_or(0)
         }
+        // A page's host is no more of a secret than the server's; the core compares them.
+        b"origin" if is_origin(value) => 0,
         _ if READ_BY_CORE.split(' ').any(|own| own.as_bytes() == name) => 0,
         _ => value.len(),
     }
+}
+
+/// Whether a value is a scheme and a host with a port, or `null`, and nothing else.
+fn is_origin(value: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]/".contains(byte);
+    let slashes = value.iter().filter(|byte| **byte == b'/').count();
+    value == b"null"
+        || slashes == 2 && value.windows(3).any(|part| part == b"://") && value.iter().all(plain)
 }
 
 /// The mask of a text. What is no UTF-8 stays none.
@@ -155,6 +165,8 @@ mod tests {
         assert_eq!(field("priority", "u=1, i"), "u=1, i");
         assert_eq!(field(":authority", "me:pw@host:1"), "xx:xx@host:1");
         assert_eq!(field("host", "host"), "host");
+        assert_eq!(field("origin", "https://page:1"), "https://page:1");
+        assert_eq!(field("origin", "https://page/x"), "xxxxx://xxxx/x");
         assert_eq!(Masking::On.text(b"a\xffb\xc3"), &b"x\xffx\xff"[..]);
         assert_eq!(Masking::Off.text(b"a"), &b"a"[..]);
     }

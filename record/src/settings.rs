@@ -1,10 +1,11 @@
 //! A connection's configuration as words of a recording: name and value of each field.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::webtransport::SessionFlow;
 use aqueduct_core::webtransport::dialect::{Dialect, Dialects};
+use aqueduct_core::webtransport::{Origins, SessionFlow};
 
 use crate::budget::HEADS;
+use crate::heads::{put_list, read_list};
 use crate::value::{Cx, Get, Put, named};
 use crate::words::{Line, Malformed, Words};
 
@@ -44,6 +45,18 @@ impl Get for Option<SessionFlow> {
         };
         let (bidi, uni) = (words.number()?, words.number()?);
         Ok(Some(SessionFlow::new(data, bidi, uni)))
+    }
+}
+
+impl Put for Origins {
+    fn put(&self, line: &mut Line, _: Cx) {
+        put_list(line, self.iter());
+    }
+}
+
+impl Get for Origins {
+    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
+        read_list(words).map(Self::listed)
     }
 }
 
@@ -109,7 +122,7 @@ fields! {
     "session-datagram-bytes" limits.datagram_bytes;  "datagram-capsule" limits.datagram_capsule;
     "all-datagram-bytes" limits.all_datagram_bytes;  "early-priorities" limits.early_priorities;
     "nuisance" limits.nuisance;  "work" limits.work;  "datagrams" datagrams;  "connect-protocol" connect_protocol;
-    "webtransport" webtransport.enabled;  "dialects" webtransport.dialects;
+    "webtransport" webtransport.enabled;  "origins" webtransport.origins;  "dialects" webtransport.dialects;
     "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;  "session-flow" webtransport.flow;
     "strict-draining" webtransport.strict_draining;  "end-drained-sessions" webtransport.end_drained_sessions;
     "grease" grease;  "extra-settings" extra_settings;
@@ -159,6 +172,7 @@ mod tests {
         config.limits.nuisance = 3;
         config.webtransport.dialects = Dialects::SET_C;
         config.webtransport.flow = None;
+        config.webtransport.origins = Origins::listed(["https://a.test"]);
         config.grease = false;
         config.extra_settings = vec![(77, 1), (78, 1 << 60)];
         assert_eq!(again(&config), Ok(config));

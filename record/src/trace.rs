@@ -81,7 +81,7 @@ put! {
 
 put! {
     put_session_event(SessionEvent) as Put {
-        "requested" SessionEvent::Requested(request) => [request];
+        "requested" SessionEvent::Requested(request) => [request];  "forbidden" SessionEvent::Forbidden(request) => [request];
         "established" SessionEvent::Established(answer) => [answer];
         "rejected" SessionEvent::Rejected { answer, .. } => [answer];
         "opened" SessionEvent::Opened { stream, dir } => [stream, dir];

@@ -75,7 +75,7 @@
 //! - **Bytes are pulled** through [`Ports::connection`], in any event's turn or none.
 //!   What is not read stays with the peer, as does what does not fit.
 //! - **Edges**: a source is registered once; a socket is asked until it would
-//!   block, one batch per round, so that your sources are served in between.
+//!   block, 1 MiB at most per round, so that your sources are served in between.
 //! - **Timers** of your own: take the shorter of their time and what `send` says.
 //! - **Cancelled** work is told: a request that its client gives up by `Stopped`, `Reset`
 //!   or `Malformed` among the [stream events](protocol::event::StreamEvent), a session by

@@ -226,7 +226,7 @@ impl Ports {
         true
     }
 
-    /// Takes one batch from every socket that has one, lets time pass, and runs
+    /// Takes what every socket has, up to 1 MiB of it, lets time pass, and runs
     /// jobs of other threads. Never waits. O(ports).
     ///
     /// # Errors
@@ -245,7 +245,7 @@ impl Ports {
         let mut result = Ok(());
         for port in self.ports.iter_mut().flatten() {
             if port.io.readable
-                && let Err(error) = port.driver.receive(now, &mut port.io)
+                && let Err(error) = port.driver.fill(now, &mut port.core, &mut port.io)
             {
                 port.io.readable = false;
                 let port = port.key;

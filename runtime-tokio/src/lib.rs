@@ -107,6 +107,9 @@
 //!   to `rustls::ServerConfig::builder()`, which panics where there are two.
 //! - **Streams** are [`tokio::io::AsyncRead`] and [`tokio::io::AsyncWrite`], one
 //!   copy each; their own methods take and give [`Bytes`](bytes::Bytes) without any.
+//! - **Pages** of other origins get no session: only those of the server's own
+//!   authority do, and those in
+//!   [`Config::origins`](protocol::webtransport::Config::origins).
 //! - **Waiting** is what backpressure looks like: writes wait while the peer does
 //!   not read, `open_*` while it grants no streams.
 //! - **Cancelled** work is told: a request that its client gives up by

@@ -56,6 +56,7 @@ suite.case("it fits wide and narrow windows without sideways scrolling", async (
   for (const [width, height] of [
     [1280, 900],
     [390, 844],
+    [360, 640],
   ]) {
     await page.setViewportSize({ width, height });
     const over = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;

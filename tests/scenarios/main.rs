@@ -62,6 +62,7 @@ mod wt_gone;
 mod wt_many;
 mod wt_model;
 mod wt_order;
+mod wt_origin;
 mod wt_protocols;
 mod wt_requests;
 mod wt_requirements;

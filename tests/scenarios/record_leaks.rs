@@ -157,7 +157,7 @@ fn streams_of_clients() {
         ("authorization", SECRET),
         ("te", "trailers"),
         ("expect", SECRET),
-        ("origin", "https://Sup3rSecretText"),
+        ("origin", "https://page/Sup3rSecretText"),
     ]);
     let closing = raw::frame(0x2843, &raw::join(&[&[0, 0, 0, 7], secret()]));
     let closing = raw::join(&[&closing, secret()]);

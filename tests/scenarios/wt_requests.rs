@@ -10,8 +10,10 @@ use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
-use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, OpenSessionError, SessionEvent};
-use aqueduct_tests::{assert_closed, assert_refused, bidi, frames, get, request, seeds};
+use aqueduct_core::webtransport::{
+    ConnectAnswer, ConnectRequest, OpenSessionError, Origins, SessionEvent,
+};
+use aqueduct_tests::{assert_closed, assert_refused, bidi, config, frames, get, request, seeds};
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -95,12 +97,19 @@ fn refusals_of_ours() {
         StatusCode::BAD_GATEWAY,
     ] {
         let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
-        let id = peer.request(&raw::connect());
+        let id = peer.request(&headers(&[
+            (":method", "CONNECT"),
+            (":protocol", "webtransport"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/wt"),
+            ("origin", "https://example.com"),
+        ]));
         let (session, asked) = expect_event!(
             peer, Side::Server,
             Event::WebTransport(key, SessionEvent::Requested(asked)) => (key, asked)
         );
-        assert_eq!(asked.origin(), None);
+        assert_eq!(asked.origin(), Some("https://example.com"));
         assert_eq!(asked.uri.to_string(), "https://example.com/wt");
         peer.access()
             .webtransport(session)
@@ -185,7 +194,10 @@ fn plain_requests_go_on() {
 /// Fields travel both ways.
 #[test]
 fn fields_arrive() {
-    let mut pair = LoopbackPair::connected(Knobs::default());
+    let server =
+        config(|c| c.webtransport.origins = Origins::listed(["https://elsewhere.example"]));
+    let mut pair = LoopbackPair::new(Config::default(), server, Knobs::default());
+    pair.connect();
     let mut request = there();
     request.headers.insert(
         "origin",

@@ -29,6 +29,11 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
                 let Some(request) = request else { break };
                 tokio::spawn(session::run(request, connection.clone(), site.clone()));
             }
+            request = connection.forbidden_session() => {
+                let Some(request) = request else { break };
+                let forbidden = StatusCode::FORBIDDEN;
+                site.events.session_rejected(&request.uri, request.origin(), forbidden);
+            }
         }
     }
     if let Some(reason) = connection.close_reason() {

@@ -1,10 +1,10 @@
 //! What clients do to sessions and their streams, as JSON lines for programs.
 
+use aqueduct_tokio::Session;
 use aqueduct_tokio::protocol::error::PeerCode;
 use aqueduct_tokio::protocol::id::Side;
 use aqueduct_tokio::protocol::webtransport::SessionClose;
-use aqueduct_tokio::{Session, SessionRequest};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::output::Output;
@@ -35,8 +35,8 @@ impl Events {
     }
 
     /// A request for a session was answered with this status.
-    pub(super) fn session_rejected(self, request: &SessionRequest, status: StatusCode) {
-        let (path, origin) = (request.uri().path(), request.origin());
+    pub(super) fn session_rejected(self, uri: &Uri, origin: Option<&str>, status: StatusCode) {
+        let path = uri.path();
         tracing::info!(path, origin, %status, "a session was rejected");
         let fields = json!({ "path": path, "origin": origin, "status": status.as_u16() });
         self.print("session_rejected", fields);

@@ -6,7 +6,6 @@ mod demo;
 mod events;
 mod files;
 mod identities;
-mod origin;
 mod ready;
 mod reset_key;
 mod server;
@@ -20,6 +19,7 @@ use std::time::Duration;
 
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
+use aqueduct_tokio::protocol::webtransport::Origins;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -34,7 +34,6 @@ use crate::signals::{Signal, Signals};
 use crate::tls::{self, Certificates};
 use crate::units;
 use events::Events;
-use origin::Origins;
 use server::Server;
 use shutdown::Shutdown;
 
@@ -52,8 +51,6 @@ struct Site {
     places: Places,
     /// The demonstration's page; `None` when there is no demonstration.
     demo: Option<Page>,
-    /// Whose pages may open sessions.
-    origins: Origins,
     /// Application protocols that sessions may select.
     protocols: Vec<String>,
     /// How long a drain may take.
@@ -72,7 +69,6 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         Root::open(folder).doing(|| format!("cannot serve files from `{}`", folder.display()))
     });
     let root = root.transpose()?;
-    let endpoint = endpoint(options, &certificates.tls, recording)?;
     let listener = match options.page {
         Some(address) => {
             let bound = TcpListener::bind(address).await;
@@ -81,6 +77,9 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         None => None,
     };
     let page_at = listener.as_ref().and_then(|it| it.local_addr().ok());
+    let listed = options.allow_origin.iter().cloned();
+    let origins = Origins::listed(listed.chain(page_at.into_iter().flat_map(ready::page_origins)));
+    let endpoint = endpoint(options, &certificates.tls, origins, recording)?;
     // Before the line that says so: scripts read the file when they see the line.
     certificates.publish(options)?;
     let facts = certificates.facts(endpoint.local_addr(), page_at);
@@ -92,13 +91,6 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         root,
         places: Places::of_process(),
         demo: options.demo_enabled().then(|| pages.h3.clone()),
-        origins: Origins::new(
-            options
-                .allow_origin
-                .iter()
-                .cloned()
-                .chain(facts.page_origins()),
-        ),
         protocols: options.webtransport.protocols.clone(),
         drain: options.drain_timeout,
         shutdown: Shutdown::new(),
@@ -246,6 +238,7 @@ impl Served {
 fn endpoint(
     options: &Serve,
     certificates: &Certificates,
+    origins: Origins,
     recording: &Recording,
 ) -> Result<Server, Failure> {
     if options.workers > 1 && options.runtime != Runtime::Tokio {
@@ -255,6 +248,7 @@ fn endpoint(
     let doing = || format!("cannot listen on {}", options.listen);
     let tls = Arc::new(tls::server_config(certificates)?);
     let mut http = options.webtransport.config();
+    http.webtransport.origins = origins;
     // `/headers` shows them as they came.
     http.field_lines = options.demo_enabled();
     let mut transport = TransportSettings::default();

@@ -1,7 +1,7 @@
 //! The line that says that the server is ready, and the pages that lead to it.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{io, iter};
 
 use serde_json::{Value, json};
 
@@ -64,16 +64,6 @@ impl Facts {
         })
     }
 
-    /// The origins under which a browser on this machine finds the page.
-    pub(super) fn page_origins(self) -> impl Iterator<Item = String> {
-        let page = self.page.map(reachable);
-        let by_address = page.map(|address| format!("http://{address}"));
-        let by_name = page.filter(|address| address.ip().is_loopback());
-        by_address
-            .into_iter()
-            .chain(by_name.map(|address| format!("http://localhost:{}", address.port())))
-    }
-
     /// Of the page as sent over plain HTTP, from another port: it names the server.
     pub(super) fn for_http(&self) -> Server {
         let host = match reachable(self.listening).ip() {
@@ -96,6 +86,14 @@ impl Facts {
             certificate: self.by_hash.then_some(self.fingerprints.certificate),
         }
     }
+}
+
+/// The origins under which a browser on this machine finds the page that is served there.
+pub(super) fn page_origins(page: SocketAddr) -> impl Iterator<Item = String> {
+    let page = reachable(page);
+    let by_name = page.ip().is_loopback();
+    let by_name = by_name.then(|| format!("http://localhost:{}", page.port()));
+    iter::once(format!("http://{page}")).chain(by_name)
 }
 
 /// An address to connect to: loopback when the server listens on every address.

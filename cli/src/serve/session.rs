@@ -36,11 +36,9 @@ pub(super) async fn run(request: SessionRequest, connection: Connection, site: A
         origin = request.origin(),
         "session request"
     );
-    let allowed = site.origins.allow(request.origin(), uri.authority());
-    let action = match (&site.demo, allowed) {
-        (_, false) => WtAction::Reject(StatusCode::FORBIDDEN),
-        (None, _) => WtAction::Reject(StatusCode::NOT_FOUND),
-        (Some(_), true) => route(uri.path(), uri.query()),
+    let action = match &site.demo {
+        None => WtAction::Reject(StatusCode::NOT_FOUND),
+        Some(_) => route(uri.path(), uri.query()),
     };
     if let Err(error) = act(action, request, &connection, &site).await {
         tracing::info!(path = uri.path(), %error, "a session was not to be");
@@ -54,7 +52,8 @@ async fn act(
     site: &Site,
 ) -> Result<(), Unanswered> {
     if let WtAction::Reject(status) = action {
-        site.events.session_rejected(&request, status);
+        let (uri, origin) = (request.uri(), request.origin());
+        site.events.session_rejected(uri, origin, status);
         let answer = response(status, HeaderMap::new()).map(|()| Bytes::new());
         return Ok(request.reject_with(answer)?);
     }

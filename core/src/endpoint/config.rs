@@ -17,6 +17,7 @@ use super::observe::{EndpointObserver, ObserverFactory};
 use super::reset::ResetKey;
 use super::seed::{SeededIds, fold, system_seed};
 use super::settings::TransportSettings;
+use super::sparing::Sparing;
 use super::tls;
 use super::turn::MAX_ATTEMPTS;
 use crate::config::Config;
@@ -105,7 +106,9 @@ impl EndpointConfig {
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
         let server = ServerParts {
-            quic: quinn_proto::ServerConfig::with_crypto(tls::server_crypto(tls)?),
+            quic: quinn_proto::ServerConfig::with_crypto(Arc::new(Sparing(tls::server_crypto(
+                tls,
+            )?))),
             http: Arc::new(http),
         };
         Ok(Self {
@@ -143,7 +146,7 @@ impl EndpointConfig {
     /// connections.
     ///
     /// A promise is the most that a peer can make of it. With the defaults it is 736 KiB
-    /// for a connection that has not moved much, and 3.3 MiB for one that has moved much
+    /// for a connection that has not moved much, and 4.3 MiB for one that has moved much
     /// both ways. Default 4 GiB, for 5,698 of the former; 1 GiB are for 1,424.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {

@@ -85,8 +85,8 @@ impl Windows {
     /// How much wider the receive window may become for streams that are starved by
     /// others that nobody reads; 0 once those hold as much as they may.
     pub(super) fn widens_by(&self) -> u64 {
-        let most = self.max_receive - self.max_receive / 4;
-        most.saturating_sub(self.receive).min(self.step)
+        let left = self.max_receive - self.receive;
+        left.min(self.step)
     }
 
     /// Widens the receive window by so much, if the budget and the holder's share of it
@@ -218,6 +218,8 @@ mod tests {
     fn credit_is_spent_while_nobody_reads() {
         let mut options = Options::default();
         options.transport.receive_window = 64 << 10;
+        // All of it, before anything is read.
+        options.transport.stream_receive_window = 512 << 10;
         let (mut pair, client, server) = Pair::connected(options);
         let post = RequestHead::new(http::Method::POST, "https://a/".parse().expect("a URI"));
         let [first, second] = [(); 2].map(|()| {

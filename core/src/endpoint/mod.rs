@@ -77,6 +77,7 @@ mod reset;
 mod seed;
 mod settings;
 mod shares;
+mod sparing;
 mod stats;
 mod target;
 pub mod tls;

@@ -25,24 +25,29 @@ pub struct TransportSettings {
     /// Default 100, the least that RFC 9114 §6.1 asks for.
     pub max_streams_bidi: u64,
     /// Unidirectional streams the peer may have open at once, at most 2^60; HTTP/3
-    /// itself takes 3. Default 128.
+    /// itself takes 3. Default 103.
     pub max_streams_uni: u64,
-    /// Bytes the peer may send on one stream before they are read. It does not change;
-    /// a stream with a long way needs its speed times its round-trip time: 256 KiB suit
-    /// 20 Mbit/s at 100 ms. Default 256 KiB; for clients, 1 MiB.
+    /// Bytes the peer may send on one stream before they are read, once some were
+    /// read; before that an eighth of it, and 1,024 bytes at least. It does not change;
+    /// a stream with a long way needs its speed times its round-trip time: 96 KiB suit
+    /// 8 Mbit/s at 100 ms. Default 96 KiB; for clients, 1 MiB.
     pub stream_receive_window: u64,
     /// Bytes the peer may send on all streams before they are read, at most. A
-    /// connection begins with [`Self::initial_receive_window`]. Default 2 MiB.
+    /// connection begins with [`Self::initial_receive_window`].
+    ///
+    /// It is enough for streams that nobody reads, and others beside them, when it is a
+    /// seventh of [`Self::stream_receive_window`] for each stream that there may be, and
+    /// [`Self::initial_receive_window`] more. Default 3 MiB, for 200 of 96 KiB; for
+    /// clients, 32 MiB, for 200 of 1 MiB.
     pub receive_window: u64,
     /// What the receive window begins with; it doubles each time that as much has been
     /// read, up to [`Self::receive_window`], while the endpoint's
     /// [memory](super::EndpointConfig::memory) lasts.
     ///
-    /// Keep it larger than [`Self::stream_receive_window`], so that a stream that nobody
-    /// reads leaves something for the others: what is left of it is theirs. When nearly
-    /// all of it is unread it grows as well, each time by what it began with, up to
-    /// three quarters of [`Self::receive_window`]; beyond that the connection waits for
-    /// somebody to read. Default 320 KiB; for clients, 1.25 MiB.
+    /// Keep it larger than [`Self::stream_receive_window`], so that a stream that is not
+    /// read any further leaves something for the others: what is left of it is theirs.
+    /// When nearly all of it is unread it grows as well, each time by what it began with.
+    /// Default 320 KiB; for clients, 1.25 MiB.
     pub initial_receive_window: u64,
     /// Bytes taken from the application before they are acknowledged, at most.
     /// Default 1 MiB.
@@ -89,9 +94,9 @@ impl Default for TransportSettings {
             keep_alive: None,
             handshake_timeout: Some(Duration::from_secs(10)),
             max_streams_bidi: 100,
-            max_streams_uni: 128,
-            stream_receive_window: 256 << 10,
-            receive_window: 2 << 20,
+            max_streams_uni: 103,
+            stream_receive_window: 96 << 10,
+            receive_window: 3 << 20,
             initial_receive_window: 320 << 10,
             send_window: 1 << 20,
             initial_send_window: 128 << 10,
@@ -115,6 +120,7 @@ impl TransportSettings {
         Self {
             stream_receive_window: 1 << 20,
             initial_receive_window: 1280 << 10,
+            receive_window: 32 << 20,
             ..Self::default()
         }
     }

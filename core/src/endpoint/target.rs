@@ -8,6 +8,7 @@ use quinn_proto::TokenStore;
 
 use super::error::ConfigError;
 use super::settings::TransportSettings;
+use super::sparing::Sparing;
 use super::tls;
 use crate::config::Config;
 
@@ -72,7 +73,7 @@ impl Target {
         tokens: Arc<dyn TokenStore>,
     ) -> Result<quinn_proto::ClientConfig, ConfigError> {
         let tls = tls::client_crypto(Arc::clone(&self.tls))?;
-        let mut config = quinn_proto::ClientConfig::new(tls);
+        let mut config = quinn_proto::ClientConfig::new(Arc::new(Sparing(tls)));
         config.token_store(tokens);
         Ok(config)
     }

@@ -4,7 +4,8 @@
 //! A datagram that comes to a connection is dealt with at once while this turn has work
 //! left, and waits in the connection's inbox when it has none. In the next turn those who
 //! had nothing waiting before go first, so a peer that asks for little waits for no peer
-//! that asks for much. Connection attempts, which cost most, have work of their own.
+//! that asks for much. Connection attempts and handshakes, which cost most, have work of
+//! their own.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -30,6 +31,11 @@ const DATAGRAM: u32 = 16;
 const ACCEPT: u32 = WORK / 2;
 /// One that is answered without a handshake.
 const ANSWER: u32 = WORK / 32;
+/// What a datagram is to a handshake that is under way: keys, signatures, and the begin of
+/// HTTP/3 after the last one.
+const HANDSHAKE: u32 = WORK / 8;
+/// Handshakes that go on for each attempt that is decided about.
+const GOING_ON: usize = 2;
 
 /// Bytes that one connection is fed before it is pumped, and others have their turn.
 const FEED: usize = 16 * 1024;
@@ -69,10 +75,11 @@ pub(super) struct Inbox {
 pub(super) struct Turn {
     left: u32,
     attempts: u32,
-    /// Connections that had nothing waiting when something came, and those whose inbox was
-    /// not emptied by a turn; each on one of these once.
+    /// Connections that had nothing waiting when something came, those whose inbox was
+    /// not emptied by a turn, and those that are not established; each on one of these once.
     fresh: VecDeque<ConnKey>,
     busy: VecDeque<ConnKey>,
+    young: VecDeque<ConnKey>,
 }
 
 impl Default for Turn {
@@ -82,6 +89,7 @@ impl Default for Turn {
             attempts: WORK,
             fresh: VecDeque::new(),
             busy: VecDeque::new(),
+            young: VecDeque::new(),
         }
     }
 }
@@ -90,6 +98,19 @@ impl Turn {
     /// Uses up some of the work.
     pub(super) fn spend(&mut self, work: u32) {
         self.left = self.left.saturating_sub(work);
+    }
+
+    /// Uses up what a datagram is to a connection that is established, or is not yet.
+    fn spend_on_datagram(&mut self, young: bool) {
+        match young {
+            true => self.attempts = self.attempts.saturating_sub(HANDSHAKE),
+            false => self.spend(DATAGRAM),
+        }
+    }
+
+    /// What is left for connections that are established, or are not yet.
+    fn left(&self, young: bool) -> u32 {
+        if young { self.attempts } else { self.left }
     }
 
     /// Whose inbox is next: a quarter of the work is for the busy ones.
@@ -103,7 +124,7 @@ impl Turn {
 
     /// Bytes that may wait for one more connection.
     fn share(&self) -> usize {
-        let connections = self.fresh.len() + self.busy.len() + 1;
+        let connections = self.fresh.len() + self.busy.len() + self.young.len() + 1;
         (MAX_WAITING / connections).max(LEAST)
     }
 }
@@ -116,8 +137,9 @@ impl Endpoint {
         };
         let Some(state) = &mut slot.state else { return };
         let key = connection::key(handle, slot.generation);
-        if self.turn.left > 0 && state.inbox.queue.is_empty() {
-            self.turn.spend(DATAGRAM);
+        let young = state.handshaking;
+        if self.turn.left(young) > 0 && state.inbox.queue.is_empty() {
+            self.turn.spend_on_datagram(young);
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
             touched(&mut self.dirty, state, key);
             // Before QUIC drops datagrams that there is room for above it.
@@ -133,7 +155,10 @@ impl Endpoint {
             return;
         }
         if state.inbox.queue.is_empty() {
-            self.turn.fresh.push_back(key);
+            match young {
+                true => self.turn.young.push_back(key),
+                false => self.turn.fresh.push_back(key),
+            }
         }
         state.inbox.bytes = waiting;
         state.inbox.queue.push_back(datagram);
@@ -148,10 +173,16 @@ impl Endpoint {
             self.feed_waiting(now, key);
             self.process();
         }
-        while self.turn.attempts > 0
-            && let Some((at, incoming)) = self.attempts.pop()
-        {
-            self.judge(at, incoming);
+        while self.turn.attempts > 0 && !(self.turn.young.is_empty() && self.attempts.is_empty()) {
+            for _ in 0..GOING_ON {
+                if let Some(key) = self.turn.young.pop_front() {
+                    self.feed_waiting(now, key);
+                    self.process();
+                }
+            }
+            if let Some((at, incoming)) = self.attempts.pop() {
+                self.judge(at, incoming);
+            }
         }
     }
 
@@ -160,17 +191,21 @@ impl Endpoint {
         let Some(state) = state_of(&mut self.slots, key) else {
             return;
         };
-        let until = self.turn.left.saturating_sub(WORK / 8);
+        let young = state.handshaking;
+        let until = self.turn.left(young).saturating_sub(WORK / 8);
         while state.fed < FEED
-            && self.turn.left > until
+            && self.turn.left(young) > until
             && let Some(datagram) = state.inbox.queue.pop_front()
         {
-            self.turn.spend(DATAGRAM);
+            self.turn.spend_on_datagram(young);
             state.inbox.bytes -= datagram.memory.1;
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
         }
         if !state.inbox.queue.is_empty() {
-            self.turn.busy.push_back(key);
+            match young {
+                true => self.turn.young.push_back(key),
+                false => self.turn.busy.push_back(key),
+            }
         }
         touched(&mut self.dirty, state, key);
     }
@@ -214,8 +249,9 @@ impl Endpoint {
 
     /// When what waits can be gone on with: at once.
     pub(super) fn turn_due(&self) -> Option<Deadline> {
-        let Turn { fresh, busy, .. } = &self.turn;
-        let waits = !(fresh.is_empty() && busy.is_empty() && self.attempts.is_empty());
+        let turn = &self.turn;
+        let lines = [&turn.fresh, &turn.busy, &turn.young];
+        let waits = lines.iter().any(|line| !line.is_empty()) || !self.attempts.is_empty();
         let at = self.now.filter(|_| waits)?;
         Some(Deadline { at, why: Why::Work })
     }

@@ -1,6 +1,7 @@
 //! What can be chosen of WebTransport.
 
 use super::dialect::Dialects;
+use super::origin::Origins;
 
 /// How one end of connections speaks WebTransport.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -10,6 +11,10 @@ pub struct Config {
     /// session. When off, such a request reaches the application as an ordinary
     /// one. Default yes.
     pub enabled: bool,
+    /// Whose pages may open sessions (server): a request of another origin is answered
+    /// 403, which [`SessionEvent::Forbidden`](super::SessionEvent::Forbidden) tells.
+    /// Default [`Origins::own`].
+    pub origins: Origins,
     /// The WebTransport dialects to announce. Those that call for RESET_STREAM_AT are
     /// left out when the transport lacks it. Default [`Dialects::SET_A`], of
     /// [`Self::client`] all.
@@ -34,6 +39,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             enabled: true,
+            origins: Origins::default(),
             dialects: Dialects::SET_A,
             tolerate_missing_reset_stream_at: false,
             flow: Some(SessionFlow::default()),

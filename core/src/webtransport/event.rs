@@ -13,6 +13,9 @@ pub enum SessionEvent {
     /// A client asks for a session (server): answer with `accept` or
     /// `reject`.
     Requested(Box<ConnectRequest>),
+    /// A page that [`Config::origins`](super::Config::origins) does not allow asked for a
+    /// session (server). It was answered 403: there is no session, and nothing to do.
+    Forbidden(Box<ConnectRequest>),
     /// The server accepted (client): streams and datagrams may be sent.
     Established(Box<ConnectAnswer>),
     /// The server answered otherwise than 2xx (client). The session is gone.

@@ -7,6 +7,7 @@ mod error;
 mod event;
 pub mod exporter;
 mod head;
+mod origin;
 mod stats;
 
 pub use self::config::{Config, SessionFlow};
@@ -15,5 +16,6 @@ pub use self::error::{
 };
 pub use self::event::SessionEvent;
 pub use self::head::{ConnectAnswer, ConnectRequest};
+pub use self::origin::Origins;
 pub use self::stats::{SessionLimits, SessionStats};
 pub use crate::wire::capsule::truncate_reason;

@@ -65,3 +65,22 @@ fn a_socket_that_is_gone_is_told_by_its_port() {
         (server, Some(GONE))
     );
 }
+
+/// An honest packet is behind those of a flood in the socket, and no further.
+#[test]
+fn a_turn_takes_all_that_waits_in_a_socket() {
+    let mut poll = Poll::new().expect("a poll");
+    let mut events = Events::with_capacity(16);
+    let (mut ports, server, _) = ports(&poll, &[]);
+    let to = ports.local_addr(server).expect("bound");
+    let flood = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    for _ in 0..200 {
+        flood.send_to(b"junk", to).expect("sends");
+    }
+    poll.poll(&mut events, None).expect("polls");
+    events.iter().for_each(|event| _ = ports.ready(event));
+    ports.receive().expect("usable");
+    let port = ports.port(server).expect("bound");
+    let more = port.driver.receive(Instant::now(), &mut port.io);
+    assert!(!more.expect("usable"));
+}

@@ -23,8 +23,9 @@ use std::time::{Duration, SystemTime};
 
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::webtransport::Origins;
 use aqueduct_tokio::tls::{self, CertificateHash, Identity};
-use aqueduct_tokio::{Connection, Endpoint, SessionRequest};
+use aqueduct_tokio::{Connection, Endpoint};
 use http::StatusCode;
 use tokio::net::TcpListener;
 
@@ -80,12 +81,19 @@ async fn serve(listen: SocketAddr, page: SocketAddr) -> Result<(), Anything> {
     let identity = Identity::self_signed(["localhost", "127.0.0.1"], SystemTime::now())?;
     let hash = identity.hash();
     let tls = tls::server_config(identity.chain, identity.key)?;
-    let config = EndpointConfig::server(tls.into(), Config::default())?;
-    let endpoint = Endpoint::server(config, listen)?;
-    let url = format!("https://{}/chat", endpoint.local_addr());
 
     let listener = TcpListener::bind(page).await?;
     let page = listener.local_addr()?;
+    let mut http = Config::default();
+    // A browser lets any page ask; only ours gets in. Other clients send no origin.
+    http.webtransport.origins = Origins::listed([
+        format!("http://{page}"),
+        format!("http://localhost:{}", page.port()),
+    ]);
+    let config = EndpointConfig::server(tls.into(), http)?;
+    let endpoint = Endpoint::server(config, listen)?;
+    let url = format!("https://{}/chat", endpoint.local_addr());
+
     println!("page: http://{page}/");
     println!("join: --join {url} --hash {hash}");
     tokio::spawn(page::serve(listener, page::fill(&url, hash)));
@@ -95,7 +103,7 @@ async fn serve(listen: SocketAddr, page: SocketAddr) -> Result<(), Anything> {
         tokio::select! {
             connection = endpoint.accept() => match connection {
                 Some(connection) => {
-                    tokio::spawn(sessions(connection, room.clone(), page));
+                    tokio::spawn(sessions(connection, room.clone()));
                 }
                 None => break,
             },
@@ -111,32 +119,13 @@ async fn serve(listen: SocketAddr, page: SocketAddr) -> Result<(), Anything> {
     Ok(())
 }
 
-async fn sessions(connection: Connection, room: Arc<Room>, page: SocketAddr) {
+async fn sessions(connection: Connection, room: Arc<Room>) {
     while let Some(request) = connection.accept_session().await {
-        if let Err(status) = check(&request, page) {
+        if request.uri().path() != "/chat" {
             // A client that has gone meanwhile needs no answer.
-            request.reject(status).ok();
+            request.reject(StatusCode::NOT_FOUND).ok();
         } else if let Ok(session) = request.accept() {
             tokio::spawn(room::member(session, room.clone()));
         }
     }
-}
-
-/// A browser lets any page ask; only ours gets in. Other clients send no origin.
-fn check(request: &SessionRequest, page: SocketAddr) -> Result<(), StatusCode> {
-    let ours = [
-        format!("http://{page}"),
-        format!("http://localhost:{}", page.port()),
-    ];
-    if request.headers().contains_key("origin")
-        && !request
-            .origin()
-            .is_some_and(|from| ours.iter().any(|own| own == from))
-    {
-        return Err(StatusCode::FORBIDDEN);
-    }
-    if request.uri().path() != "/chat" {
-        return Err(StatusCode::NOT_FOUND);
-    }
-    Ok(())
 }

@@ -224,12 +224,17 @@ async fn connections_survive_a_new_socket() {
         assert_ne!(pair.client_endpoint.local_addr(), before);
 
         let mut send = session.open_uni().await.expect("opens");
-        send.write_chunk(pattern(100_000))
-            .await
-            .expect("the server reads");
-        send.finish().expect("ends");
-        let mut recv = server.accept_uni().await.expect("arrives");
-        assert!(recv.read_to_end(1 << 20).await.expect("whole") == pattern(100_000));
+        let writing = async {
+            let written = send.write_chunk(pattern(100_000)).await;
+            written.expect("the server reads");
+            send.finish().expect("ends");
+        };
+        let reading = async {
+            let mut recv = server.accept_uni().await.expect("arrives");
+            recv.read_to_end(1 << 20).await.expect("whole")
+        };
+        let ((), read) = tokio::join!(writing, reading);
+        assert!(read == pattern(100_000));
         assert_eq!(
             pair.server.remote_address(),
             Some(pair.client_endpoint.local_addr())

@@ -288,6 +288,14 @@ fn answer<T: Transport>(h3: &mut H3, t: &mut T, stream: StreamKey, status: Statu
     stop_reading(h3, t, stream);
 }
 
+/// Whether a page that the configuration does not allow asks for a session.
+fn is_foreign(h3: &H3, request: &ConnectRequest) -> bool {
+    //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
+    // An Origin is verified before a session is established.
+    let origins = &h3.config.webtransport.origins;
+    !origins.allow_request(&request.headers, request.uri.authority())
+}
+
 fn stop_reading<T: Transport>(h3: &mut H3, t: &mut T, stream: StreamKey) {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
     // The rest of the request is not needed.
@@ -324,6 +332,16 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             *self.life = Life::Over { by_peer: false };
             let OverH3 { h3, t, connect } = &mut self.carrier;
             answer(h3, *t, connect.stream(), StatusCode::BAD_REQUEST);
+            return Ok(());
+        }
+        let h3 = &*self.carrier.h3;
+        if let Some(request) = (self.session.request).take_if(|request| is_foreign(h3, request)) {
+            *self.life = Life::Over { by_peer: false };
+            let OverH3 { h3, t, connect } = &mut self.carrier;
+            answer(h3, *t, connect.stream(), StatusCode::FORBIDDEN);
+            h3.stats.origins_refused += 1;
+            h3.nuisance(1)?;
+            self.tell(SessionEvent::Forbidden(request));
             return Ok(());
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.1

@@ -10,6 +10,7 @@ mod order;
 mod random;
 mod recorded;
 mod shares;
+mod silent;
 mod thin_line;
 mod tickets;
 mod turns;
@@ -68,6 +69,8 @@ fn a_handshake_agrees_on_h3_and_tells_both_ends() {
     let peer = ours.peer_parameters().expect("the handshake is complete");
     assert_eq!(peer.max_idle_timeout, 30_000);
     assert_eq!(peer.initial_max_streams_bidi, 100);
+    // An eighth of 96 KiB.
+    assert_eq!(peer.initial_max_stream_data_bidi_remote, 12 * 1024);
     assert_eq!(peer.max_datagram_frame_size, Some(65_535));
     let (mut a, mut b) = ([0; 32], [0; 32]);
     ours.export_keying_material(&mut a, b"EXPORTER", b"")

@@ -1,6 +1,8 @@
 //! Who waits when more has come than an endpoint deals with in one turn: not those who
 //! ask for little.
 
+use std::time::Duration;
+
 use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, Target};
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, RequestHead};
@@ -133,4 +135,46 @@ fn handshakes_take_turns_and_a_flood_loses_its_own() {
     let stats = pair.server.endpoint.stats();
     // From 64 unfinished ones on, the network shows its addresses, which costs less.
     assert_eq!((stats.accepted - before, stats.retried), (65, 193));
+}
+
+/// Events of the server that say that a connection is established.
+fn established(pair: &mut Pair) -> usize {
+    let events = std::iter::from_fn(|| pair.server.endpoint.poll_event());
+    events
+        .filter(|(_, event)| matches!(event, Event::Connected { .. }))
+        .count()
+}
+
+#[test]
+fn handshakes_that_are_under_way_keep_nobody_waiting() {
+    let (mut pair, quiet, _) = Pair::connected(Options::default());
+    let asks = asked(&mut pair, quiet);
+    let before = pair.server.endpoint.stats().accepted;
+    for _ in 0..20 {
+        pair.connect();
+    }
+    // The first flights, and the server's; then the second ones, which are held back.
+    pair.step();
+    pair.now = pair.client.link.next_arrival().expect("first flights");
+    while pair.server.endpoint.stats().accepted - before < 20 {
+        pair.step();
+    }
+    while let Some(at) = pair.server.link.next_arrival() {
+        pair.now = at;
+        pair.step();
+    }
+    let late = pair.now + Duration::from_secs(1);
+    let second: Vec<_> = std::iter::from_fn(|| pair.client.link.receive(late)).collect();
+    feed(&mut pair, &second);
+    assert_eq!(established(&mut pair), 8, "of 20, in this turn");
+    feed(&mut pair, &asks);
+    assert_eq!(told(&mut pair).len(), 1);
+    let mut all = 8;
+    while is_behind(&mut pair) {
+        pair.server.endpoint.handle_timeout(pair.now);
+        let more = established(&mut pair);
+        assert!((1..=8).contains(&more), "{more} in one turn");
+        all += more;
+    }
+    assert_eq!(all, 20);
 }

@@ -1,0 +1,3 @@
+module interop/peer
+
+go 1.25
