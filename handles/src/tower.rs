@@ -28,7 +28,6 @@ use crate::http::{BodyReceiver, ServerRequest};
 #[derive(Debug)]
 pub struct Body {
     recv: BodyReceiver,
-    length: Option<u64>,
     part: Part,
 }
 
@@ -40,14 +39,9 @@ enum Part {
 }
 
 impl Body {
-    fn new(recv: BodyReceiver, headers: &HeaderMap) -> Self {
-        let length = headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        Self {
-            recv,
-            length,
-            part: Part::Data,
-        }
+    const fn new(recv: BodyReceiver) -> Self {
+        let part = Part::Data;
+        Self { recv, part }
     }
 
     /// See [`ServerRequest::cancelled`]: for work that goes on outside of the service's
@@ -60,11 +54,7 @@ impl Body {
         loop {
             match self.part {
                 Part::Data => match ready!(self.recv.poll_data(cx))? {
-                    Some(data) => {
-                        let len = data.len() as u64;
-                        self.length = self.length.map(|left| left.saturating_sub(len));
-                        return Poll::Ready(Ok(Some(Frame::data(data))));
-                    }
+                    Some(data) => return Poll::Ready(Ok(Some(Frame::data(data)))),
                     None => self.part = Part::Trailers,
                 },
                 Part::Trailers => {
@@ -95,15 +85,15 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.part == Part::Over
+        self.part == Part::Over || self.recv.0.left().1
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (self.part, self.length) {
-            (Part::Data, Some(length)) => SizeHint::with_exact(length),
-            (Part::Data, None) => SizeHint::default(),
-            _ => SizeHint::with_exact(0),
+        if self.part != Part::Data {
+            return SizeHint::with_exact(0);
         }
+        let (left, _) = self.recv.0.left();
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -175,7 +165,7 @@ where
 {
     let is_head = request.method() == Method::HEAD;
     let (mut send, recv) = stream.split();
-    let body = Body::new(recv, request.headers());
+    let body = Body::new(recv);
     let request = request.map(|()| body);
     let called = match poll_fn(|cx| service.poll_ready(cx)).await {
         Ok(()) => service.call(request).await,

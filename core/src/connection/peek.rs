@@ -48,6 +48,20 @@ impl<'a, T: Transport> Peek<'a, T> {
         sessions.datagrams_overflowed(&state.h3, stream.into())
     }
 
+    /// Bytes of a message's content that are still to be taken: as far as content-length
+    /// or the end tells, `None` before. What has been given up has none.
+    #[must_use]
+    pub fn content_left(&self, stream: StreamKey) -> Option<u64> {
+        self.shell.h3().content_left(stream).0
+    }
+
+    /// Whether all of a message's content has been taken and its end has come, though
+    /// nobody may have read so far.
+    #[must_use]
+    pub fn is_content_over(&self, stream: StreamKey) -> bool {
+        self.shell.h3().content_left(stream).1
+    }
+
     /// What a session has counted; `None` when it is over.
     #[must_use]
     pub fn session_stats(&self, session: SessionKey) -> Option<SessionStats> {

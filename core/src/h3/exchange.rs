@@ -157,6 +157,17 @@ impl Exchange {
         self.head_request
     }
 
+    /// Bytes of content that have not been received, once the head tells how many there
+    /// are.
+    pub(super) fn to_come(&self) -> Option<u64> {
+        match self.recv {
+            Part::Body if self.no_content => Some(0),
+            Part::Body => Some(self.recv_length?.saturating_sub(self.received)),
+            Part::Trailers => Some(0),
+            Part::Head | Part::Tunnel => None,
+        }
+    }
+
     pub(super) fn length_exceeded(&self) -> bool {
         let limit = if self.no_content {
             Some(0)

@@ -43,6 +43,22 @@ impl H3 {
         self.take_content(t, key, usize::MAX, out, false)
     }
 
+    /// Bytes of content that are still to be taken, as far as that is known, and whether
+    /// nothing more comes of it, trailers neither.
+    pub(crate) fn content_left(&self, key: StreamKey) -> (Option<u64>, bool) {
+        let Some((slot, exchange)) =
+            (self.table.get(key)).and_then(|slot| Some((slot, slot.exchange_ref()?)))
+        else {
+            return (None, false);
+        };
+        let waiting = exchange.content.len() as u64;
+        match slot.recv {
+            Recv::Finished => (Some(waiting), waiting == 0),
+            Recv::Open => (exchange.to_come().map(|more| more + waiting), false),
+            _ => (None, false),
+        }
+    }
+
     fn take_content<T: Transport>(
         &mut self,
         t: &mut T,

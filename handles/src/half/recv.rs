@@ -66,6 +66,31 @@ impl RecvHalf {
         (moved > 0).then_some(moved)
     }
 
+    /// Bytes that are still to be read, as far as that is known, and whether nothing more
+    /// comes, trailers neither.
+    #[cfg(feature = "tower")]
+    pub(crate) fn left(&self) -> (Option<u64>, bool) {
+        let ahead: usize = self.ahead.iter().map(Bytes::len).sum();
+        let mut locked = self.half.conn.lock();
+        // Trailers are told by an event.
+        locked.pump();
+        let stream = locked.stream(self.half.at);
+        let trailers = (stream.message.as_ref()).is_some_and(|message| message.trailers.is_some());
+        let (left, over) = match stream.recv_over {
+            Some(RecvOver::Finished) => (Some(0), true),
+            Some(RecvOver::Stopped) => (None, false),
+            None => {
+                let (key, stream) = (self.half.conn.key, self.half.key);
+                let peeked = locked.peek(key, |core| {
+                    (core.content_left(stream), core.is_content_over(stream))
+                });
+                peeked.unwrap_or((None, false))
+            }
+        };
+        let left = left.map(|left| left.saturating_add(ahead as u64));
+        (left, over && ahead == 0 && !trailers)
+    }
+
     /// Ready when the peer has ended or reset the stream, or this side stopped it.
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let mut chunks = [const { Bytes::new() }; BATCH];
