@@ -100,13 +100,13 @@ fn fields_are_sent_as_given() {
 #[test]
 fn an_error_status_has_its_exit_code_and_its_body() {
     let server = Server::start(&[]);
-    for (path, status) in [
-        ("/status/404", "404"),
-        ("/status/503", "503"),
-        ("/push", "405"),
-    ] {
+    for (path, status) in [("/status/404", "404"), ("/status/503", "503")] {
         let run = server.run(&["get", &server.url(path)]);
         assert!(run.expect(4, status).text().contains(status));
+    }
+    for path in ["/push", "/drain", "/close", "/reject?status=403"] {
+        let run = server.run(&["get", "-i", &server.url(path)]);
+        run.expect(4, "405").expect(4, "\nallow: CONNECT");
     }
     for path in ["/status/204", "/status/304"] {
         assert!(

@@ -255,7 +255,6 @@ fn every_answer_has_a_date() {
         ("/status/503", 4),
         ("/trailers", 0),
         ("/echo", 0),
-        ("/push", 4),
     ] {
         let run = server.run(&["get", "-i", &server.url(path)]);
         run.expect(code, "\ndate: ");

@@ -141,6 +141,7 @@ pub use crate::group::{Group, GroupStats};
 pub use crate::http::{
     BodyReceiver, BodySender, RequestStream, ResponseReceiver, ResponseSender, ServerRequest,
 };
+pub use crate::open::Incoming;
 pub use crate::rebind::Rebind;
 pub use crate::session::{Session, SessionRequest};
 pub use crate::stream::{RecvStream, SendStream};

@@ -1,5 +1,9 @@
 //! What begins on a connection: requests and sessions, sent or accepted.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Poll, ready};
+
 use aqueduct_core::error::RequestError as Refusal;
 use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::id::Dir;
@@ -15,6 +19,16 @@ use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::table::{ConnTopic, Stream};
 use crate::wait::open_with;
+
+/// What a client asks for; see [`Connection::accept_any`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// A request.
+    Request(Request<()>, ServerRequest),
+    /// A WebTransport session.
+    Session(SessionRequest),
+}
 
 impl Connection {
     /// The next request (server); `None` when the connection is over or draining
@@ -64,6 +78,22 @@ impl Connection {
                 return Step::Done(Some(SessionRequest::new(conn, locked, key, at, *request)));
             }
             self.end_or_wait(locked, place)
+        })
+        .await
+    }
+
+    /// The next request of either kind (server), for a handler that answers both;
+    /// otherwise as [`accept_request`](Self::accept_request) and
+    /// [`accept_session`](Self::accept_session).
+    pub async fn accept_any(&self) -> Option<Incoming> {
+        let mut session = pin!(self.accept_session());
+        let mut request = pin!(self.accept_request());
+        poll_fn(|cx| {
+            if let Poll::Ready(session) = session.as_mut().poll(cx) {
+                return Poll::Ready(session.map(Incoming::Session));
+            }
+            let request = ready!(request.as_mut().poll(cx));
+            Poll::Ready(request.map(|(head, stream)| Incoming::Request(head, stream)))
         })
         .await
     }

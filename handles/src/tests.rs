@@ -5,6 +5,7 @@ mod cancelled;
 mod capsules;
 mod capsules_random;
 mod datagrams;
+mod either;
 mod errors;
 mod failed;
 mod faults;

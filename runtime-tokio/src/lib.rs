@@ -110,6 +110,10 @@
 //! - **Pages** of other origins get no session: only those of the server's own
 //!   authority do, and those in
 //!   [`Config::origins`](protocol::webtransport::Config::origins).
+//! - **Where** sessions are is for their handler to say, which may be that of requests
+//!   ([`accept_any`](Connection::accept_any), or a tower service): one that drops its
+//!   [`SessionRequest`] answers 500. Paths that are for nothing else are told to
+//!   [`EndpointConfig::resources`], and other requests to them are answered 405.
 //! - **Waiting** is what backpressure looks like: writes wait while the peer does
 //!   not read, `open_*` while it grants no streams.
 //! - **Cancelled** work is told: a request that its client gives up by
@@ -156,9 +160,9 @@ use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
-    CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, RecvStream, RequestStream,
-    ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error,
-    protocol, tls,
+    CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, Incoming, RecvStream,
+    RequestStream, ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session,
+    SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};

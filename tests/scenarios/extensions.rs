@@ -1,6 +1,7 @@
 //! Sessions, other extended CONNECT protocols and plain requests share one
 //! connection; each stream goes to whom it belongs.
 
+use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, Protocol, ResponseHead};
@@ -8,8 +9,8 @@ use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
-use aqueduct_core::webtransport::SessionEvent;
-use aqueduct_tests::{config, get, request, seeds};
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
+use aqueduct_tests::{fields_on, get, request, seeds};
 use http::{Method, StatusCode};
 
 /// Rows A14, B4, B34.
@@ -66,25 +67,34 @@ fn three_kinds_on_one_connection() {
     }
 }
 
-/// Row B34: with WebTransport off, a CONNECT for it is the application's own.
+/// Row B34: the handler of requests accepts the session too, by the path it is asked for,
+/// and answers what is beside it.
 #[test]
-fn a_session_request_can_be_handled_by_hand() {
-    let off = config(|c| c.webtransport.enabled = false);
-    let mut peer = RawPeer::greeted(Side::Server, off, raw::WEBTRANSPORT);
-    let id = peer.request(&raw::connect());
-    let (stream, head) = expect_event!(
-        peer, Side::Server, Event::Request { stream, head, .. } => (stream, head)
-    );
-    assert_eq!(head.protocol, Some(Protocol::new("webtransport")));
-    let ok = ResponseHead::new(StatusCode::OK);
-    peer.access()
-        .respond(stream, &ok, End::More)
-        .expect("an answer");
-    peer.access()
-        .send(stream)
-        .expect("a stream")
-        .write(&mut ["by hand".into()])
-        .expect("room");
+fn one_handler_answers_requests_and_accepts_sessions() {
+    let mut peer = RawPeer::greeted(Side::Server, Config::default(), raw::WEBTRANSPORT);
+    let (session, plain) = (peer.request(&raw::connect()), peer.request(&raw::get()));
+    for event in peer.events() {
+        let (mut access, ok) = (peer.access(), ResponseHead::new(StatusCode::OK));
+        match event {
+            Event::WebTransport(key, SessionEvent::Requested(request)) => {
+                let answer = ConnectAnswer::new();
+                match request.uri.path() {
+                    "/wt" => access.webtransport(key).accept(&answer).expect("accepts"),
+                    _ => access
+                        .webtransport(key)
+                        .reject(StatusCode::NOT_FOUND)
+                        .expect("rejects"),
+                }
+            }
+            Event::Request { stream, .. } => {
+                access.respond(stream, &ok, End::Fin).expect("an answer");
+            }
+            _ => {}
+        }
+    }
     peer.drive();
-    assert_eq!(aqueduct_tests::content(&peer.seen(id).bytes), b"by hand");
+    for (id, ended) in [(session, false), (plain, true)] {
+        assert!(fields_on(&peer, id, 0).starts_with(":status: 200"), "{id}");
+        assert_eq!(peer.seen(id).fin, ended, "{id}");
+    }
 }

@@ -5,7 +5,7 @@ use aqueduct_core::config::Config;
 use aqueduct_core::error::RequestError;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
-use aqueduct_core::head::{End, ResponseHead};
+use aqueduct_core::head::ResponseHead;
 use aqueduct_core::id::{SessionKey, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
@@ -13,7 +13,7 @@ use aqueduct_core::testing::raw::{self, RawPeer, headers, join};
 use aqueduct_core::webtransport::{
     ConnectAnswer, ConnectRequest, OpenSessionError, Origins, SessionEvent,
 };
-use aqueduct_tests::{assert_closed, assert_refused, bidi, config, frames, get, request, seeds};
+use aqueduct_tests::{assert_closed, assert_refused, bidi, config, frames, seeds};
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -171,24 +171,6 @@ fn answers_that_are_malformed() {
         Code::H3_FRAME_UNEXPECTED,
         "HEADERS after the answer",
     );
-}
-
-/// Row B4: plain requests beside a session, to the same path too.
-#[test]
-fn plain_requests_go_on() {
-    let mut pair = LoopbackPair::connected(Knobs::default());
-    pair.session("https://example.com/wt");
-    let mut head = get();
-    head.uri = "https://example.com/wt".parse().expect("an address");
-    let (client, server) = request(&mut pair, &head);
-    let no = ResponseHead::new(StatusCode::METHOD_NOT_ALLOWED);
-    pair.server()
-        .respond(server, &no, End::Fin)
-        .expect("an answer");
-    let head = expect_event!(
-        pair, Side::Client, Event::Response { stream, head } if stream == client => head
-    );
-    assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 /// Fields travel both ways.

@@ -52,7 +52,6 @@ pub fn route(method: &Method, path: &str, query: Option<&str>) -> HttpAction {
     match path {
         "/echo" => return HttpAction::Echo,
         "/sha256" => return HttpAction::Sha256,
-        _ if is_session_only(path) => return HttpAction::MethodNotAllowed("CONNECT"),
         _ => {}
     }
     let action = read_only(path, query);
@@ -99,11 +98,6 @@ fn read_only(path: &str, query: Option<&str>) -> HttpAction {
         },
         _ => HttpAction::NotFound,
     }
-}
-
-/// Paths at which there are sessions and nothing else.
-fn is_session_only(path: &str) -> bool {
-    matches!(path, "/push" | "/close" | "/drain" | "/reject")
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ pub const RESOURCES: &str = "\
 requests: /bytes/N /echo /sha256 /headers /trailers /early /status/N /slow?ms=N /reset?code=N /goaway
 sessions: /echo /push /drain /goaway /close?code=N&reason=TEXT /reset?code=N /reject?status=N";
 
+/// Paths at which there are sessions and nothing else.
+pub const SESSIONS_ALONE: [&str; 4] = ["/push", "/drain", "/close", "/reject"];
+
 /// Reads an integer parameter, decimal or `0x` hexadecimal, of at most `max`.
 fn number(query: Option<&str>, name: &str, max: u64) -> Option<Result<u64, String>> {
     let text = query_value(query, name)?;

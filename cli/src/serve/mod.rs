@@ -257,6 +257,9 @@ fn endpoint(
     let mut config = EndpointConfig::server(tls, http)
         .and_then(|config| config.transport(transport))
         .doing(doing)?;
+    if options.demo_enabled() {
+        config = config.resources(crate::demo::SESSIONS_ALONE);
+    }
     if let Some(path) = &options.reset_key {
         config = config.reset_key(reset_key::read(path)?).doing(doing)?;
     }

@@ -51,6 +51,8 @@ pub struct EndpointConfig {
     pub(super) max_udp_payload: u16,
     pub(super) may_fragment: bool,
     pub(super) memory: usize,
+    /// Sorted.
+    pub(super) resources: Vec<String>,
     pub(super) seed: Option<[u8; 32]>,
     pub(super) reset_key: Option<ResetKey>,
     #[cfg(feature = "quic-lb")]
@@ -89,6 +91,7 @@ impl EndpointConfig {
             max_udp_payload: 1472,
             may_fragment: true,
             memory: MEMORY,
+            resources: Vec::new(),
             seed: None,
             reset_key: None,
             #[cfg(feature = "quic-lb")]
@@ -134,6 +137,16 @@ impl EndpointConfig {
     #[must_use]
     pub fn incoming(mut self, policy: IncomingPolicy) -> Self {
         self.incoming = policy;
+        self
+    }
+
+    /// The paths, such as `/chat`, that are WebTransport's alone (server): a request to
+    /// one of them that is no CONNECT is answered 405, and the application is not told of
+    /// it. Default none.
+    #[must_use]
+    pub fn resources<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.resources = paths.into_iter().map(Into::into).collect();
+        self.resources.sort_unstable();
         self
     }
 

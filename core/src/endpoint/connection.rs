@@ -19,7 +19,7 @@ use super::turn::{Datagram, Done, Inbox};
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
-use crate::id::{ConnKey, Side};
+use crate::id::{ConnKey, Side, StreamKey};
 use crate::time::{Deadline, Why, earliest};
 use crate::transport::TransportEvent;
 use crate::wire::varint;
@@ -166,6 +166,8 @@ pub(super) struct State {
     pub(super) drained: Option<EndpointEvent>,
     /// The application has heard `Event::Closed`.
     pub(super) told: bool,
+    /// Requests that were answered for the application, which has heard of none of them.
+    pub(super) answered: Vec<StreamKey>,
     /// On the endpoint's list of connections to be pumped, polled for events,
     /// polled for transmits.
     pub(super) dirty: bool,
@@ -220,6 +222,7 @@ impl State {
             done: Done::default(),
             drained: None,
             told: false,
+            answered: Vec::new(),
             dirty: false,
             eventful: false,
             sending: false,

@@ -74,6 +74,7 @@ mod packet;
 mod quic;
 mod received;
 mod reset;
+mod resources;
 mod seed;
 mod settings;
 mod shares;
@@ -516,6 +517,14 @@ impl Endpoint {
                 state.eventful = false;
                 continue;
             };
+            if !self.config.resources.is_empty()
+                && let Some(now) = self.now
+                && resources::is_answered(&self.config.resources, state, now, &event)
+            {
+                self.eventful.push_back(key);
+                touched(&mut self.dirty, state, key);
+                continue;
+            }
             if matches!(event, Event::Closed(_)) {
                 state.told = true;
                 touched(&mut self.dirty, state, key);

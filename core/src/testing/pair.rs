@@ -34,6 +34,8 @@ pub struct Options {
     pub transport: TransportSettings,
     /// Which connections the server takes.
     pub incoming: IncomingPolicy,
+    /// Paths that are WebTransport's alone at the server.
+    pub resources: Vec<String>,
     /// Bytes that all of the server's connections are promised, when not the default.
     pub memory: Option<usize>,
     /// TLS of the server, when not [`Identity::localhost`]'s.
@@ -52,6 +54,7 @@ impl Default for Options {
             server: Config::default(),
             transport: TransportSettings::default(),
             incoming: IncomingPolicy::default(),
+            resources: Vec::new(),
             memory: None,
             server_tls: None,
             client_tls: None,
@@ -135,6 +138,7 @@ impl Pair {
         let mut server = EndpointConfig::server(server_tls, options.server)
             .expect("TLS suits QUIC")
             .incoming(options.incoming)
+            .resources(options.resources)
             .seed(seed());
         if let Some(bytes) = options.memory {
             server = server.memory(bytes);

@@ -17,6 +17,8 @@ mod room;
 mod streams;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "tower")]
+mod tower_sessions;
 
 /// What the example's modules fail with.
 type Anything = Box<dyn std::error::Error + Send + Sync>;

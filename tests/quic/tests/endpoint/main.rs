@@ -9,6 +9,7 @@ mod memory;
 mod order;
 mod random;
 mod recorded;
+mod resources;
 mod shares;
 mod silent;
 mod thin_line;
