@@ -73,9 +73,18 @@ pub enum RequestError {
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The stream is gone, or this half of it is over.
+    /// Both halves of the stream are over, or its session is.
     #[error("the stream is gone")]
     Gone,
+    /// This side has ended it, whether the peer has acknowledged that or not.
+    #[error("the stream was finished before")]
+    Finished,
+    /// This side has reset it.
+    #[error("the stream was reset before")]
+    Reset,
+    /// The peer does not want more: STOP_SENDING with this code.
+    #[error("the peer stopped the stream: {0}")]
+    Stopped(PeerCode),
     /// The message is already past that point.
     #[error("the message is past that point")]
     WrongState,
@@ -97,13 +106,19 @@ pub enum WriteError {
     /// The peer does not want more: STOP_SENDING with this code.
     #[error("the peer stopped the stream: {0}")]
     Stopped(PeerCode),
-    /// The head was not sent yet, or the content was declared complete.
+    /// The head was not sent yet.
     #[error("the message is not at its content")]
     WrongState,
     /// More content than the content-length that was sent.
     #[error("more content than content-length")]
     ContentLength,
-    /// The stream is gone, or this half of it is over.
+    /// This side has ended it, whether the peer has acknowledged that or not.
+    #[error("the stream was finished before")]
+    Finished,
+    /// This side has reset it.
+    #[error("the stream was reset before")]
+    Reset,
+    /// Both halves of the stream are over, or its session is.
     #[error("the stream is gone")]
     Gone,
 }
@@ -118,7 +133,13 @@ pub enum ReadError {
     /// The message was malformed and the stream has been reset with the code.
     #[error("reset by us: {0}")]
     Malformed(Violation),
-    /// The stream is gone, its end was told before, or it was stopped.
+    /// Its end was told before, by [`ReadState::Finished`](crate::transport::ReadState).
+    #[error("the stream was read to its end before")]
+    Finished,
+    /// This side has stopped it.
+    #[error("the stream was stopped before")]
+    Stopped,
+    /// Both halves of the stream are over, or its session is.
     #[error("the stream is gone")]
     Gone,
 }
@@ -147,10 +168,22 @@ pub enum DatagramError {
     Blocked,
 }
 
-/// The key names nothing: the stream or session has ended, or never was.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Error)]
-#[error("the stream or session is gone")]
-pub struct Gone;
+/// Why a key leads to no stream, or to no such half of one.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Gone {
+    /// The connection has had no stream of that id.
+    #[error("the connection has no such stream")]
+    Unknown,
+    /// Both halves of the stream are over and settled, its session is over, or the
+    /// connection is.
+    #[error("the stream is gone")]
+    Over,
+    /// The stream is there, but it has no such half, or is not of a kind of which this
+    /// can be asked: a session's own CONNECT stream, or one of HTTP/3's.
+    #[error("the stream has no such half")]
+    NoSuchHalf,
+}
 
 /// Why a stream was not reset or stopped.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]

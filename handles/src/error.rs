@@ -115,9 +115,12 @@ pub enum WriteError {
     /// than announced.
     #[error("the capsule cannot be written")]
     InvalidCapsule,
-    /// This side finished or reset the stream before.
-    #[error("the stream was finished or reset before")]
-    Closed,
+    /// This side finished the stream before.
+    #[error("the stream was finished before")]
+    Finished,
+    /// This side reset the stream before.
+    #[error("the stream was reset before")]
+    Reset,
 }
 
 /// Why no bytes, no head or no trailers can be read.
@@ -229,7 +232,7 @@ impl From<WriteError> for io::Error {
             WriteError::Stopped(_) | WriteError::Unprocessed => io::ErrorKind::ConnectionReset,
             WriteError::Session(_) | WriteError::Connection(_) => io::ErrorKind::ConnectionAborted,
             WriteError::Malformed(_) => io::ErrorKind::InvalidData,
-            WriteError::Closed => io::ErrorKind::BrokenPipe,
+            WriteError::Finished | WriteError::Reset => io::ErrorKind::BrokenPipe,
             _ => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)

@@ -30,6 +30,7 @@ use http::StatusCode;
 use slab::Slab;
 
 use crate::clock::now;
+use crate::error::WriteError;
 use crate::kept::Kept;
 use crate::share::Resting;
 use crate::waiters::Waiters;
@@ -491,6 +492,15 @@ pub(crate) enum RecvOver {
 pub(crate) enum SendOver {
     Finished,
     Reset,
+}
+
+impl From<SendOver> for WriteError {
+    fn from(over: SendOver) -> Self {
+        match over {
+            SendOver::Finished => Self::Finished,
+            SendOver::Reset => Self::Reset,
+        }
+    }
 }
 
 impl Stream {

@@ -2,7 +2,7 @@
 //! gave.
 
 use aqueduct_core::connection::{Call, Command, CommandError, Outcome, Reply};
-use aqueduct_core::error::{ReadError, WriteError};
+use aqueduct_core::error::{Gone, ReadError, WriteError};
 use aqueduct_core::priority::Priority;
 use bytes::{Bytes, BytesMut};
 
@@ -71,7 +71,7 @@ put! {
 
 put! {
     put_command_error(CommandError) as Put {
-        "no-connection" CommandError::NoConnection => [];  "gone" CommandError::Gone => [];
+        "no-connection" CommandError::NoConnection => [];  "gone" CommandError::Gone(Gone::Over) => [];  "unknown" CommandError::Gone(Gone::Unknown) => [];  "no-half" CommandError::Gone(Gone::NoSuchHalf) => [];
         "request" CommandError::Request(error) => [error];
         "open-session" CommandError::OpenSession(error) => [error];
         "open-stream" CommandError::OpenStream(error) => [error];
@@ -87,14 +87,14 @@ put! {
     put_write_error(WriteError) as Put {
         "stopped" WriteError::Stopped(code) => [code];
         "wrong-state" WriteError::WrongState => [];
-        "content-length" WriteError::ContentLength => [];  "gone" WriteError::Gone => [];
+        "content-length" WriteError::ContentLength => [];  "gone" WriteError::Gone => [];  "finished" WriteError::Finished => [];  "reset" WriteError::Reset => [];
     }
 }
 
 put! {
     put_read_error(ReadError) as Put {
         "reset" ReadError::Reset(code) => [code];  "malformed" ReadError::Malformed(why) => [why];
-        "gone" ReadError::Gone => [];
+        "gone" ReadError::Gone => [];  "finished" ReadError::Finished => [];  "stopped" ReadError::Stopped => [];
     }
 }
 

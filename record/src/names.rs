@@ -69,8 +69,8 @@ told! {
         "no-settings" SettingsNotReceived  "no-connect-protocol" ConnectProtocolNotEnabled
     }
     SendError {
-        "gone" Gone  "wrong-state" WrongState  "invalid-head" InvalidHead(_)
-        "head-too-large" HeadTooLarge  "content-length" ContentLength
+        "gone" Gone  "wrong-state" WrongState  "invalid-head" InvalidHead(_)  "finished" Finished  "reset" Reset
+        "head-too-large" HeadTooLarge  "content-length" ContentLength  "stopped" Stopped(_)
     }
     AcceptError {
         "gone" Gone  "wrong-state" WrongState  "invalid-status" InvalidStatus

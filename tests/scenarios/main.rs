@@ -11,6 +11,7 @@ mod critical_streams;
 mod determinism;
 mod drained;
 mod early_data;
+mod ends_of_halves;
 mod event_order;
 mod extensions;
 mod field_section_limits;

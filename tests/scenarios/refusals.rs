@@ -3,7 +3,7 @@
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::connection::{Command, CommandError, Reply};
-use aqueduct_core::error::{DatagramError, RequestError, ResetError, SendError};
+use aqueduct_core::error::{DatagramError, Gone, RequestError, ResetError, SendError};
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
@@ -141,7 +141,7 @@ fn commands() {
     // Another connection has no such stream, nor such a session.
     let mut other = RawPeer::greeted(Side::Server, Config::default(), &[]);
     let gone = Command::Finish(stream).apply(&mut other.access());
-    assert_eq!(gone, Err(CommandError::Gone));
+    assert_eq!(gone, Err(CommandError::Gone(Gone::Unknown)));
     let open = Command::OpenStream(session, Dir::Uni).apply(&mut other.access());
     let gone = CommandError::OpenStream(OpenStreamError::SessionGone);
     assert_eq!(open, Err(gone));

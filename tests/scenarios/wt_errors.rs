@@ -1,13 +1,11 @@
 //! Calls that have no effect say why; sessions can be looked at.
 
 use aqueduct_core::config::Config;
-use aqueduct_core::error::{ReadError, SendError, WriteError};
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
-use aqueduct_core::transport::ReadState;
 use aqueduct_core::webtransport::{
     AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
     SessionError, SessionEvent,
@@ -74,53 +72,6 @@ fn opening() {
     assert_eq!(
         pair.client().webtransport(client).open_stream(Dir::Uni),
         Err(OpenStreamError::SessionGone)
-    );
-}
-
-/// Row B27: halves that are over.
-#[test]
-fn halves() {
-    let mut pair = LoopbackPair::connected(Knobs::default());
-    let (session, _) = pair.session("https://example.com/wt");
-    let here = pair
-        .client()
-        .webtransport(session)
-        .open_stream(Dir::Bi)
-        .expect("a stream");
-    let there = opened(&mut pair, Side::Server);
-    pair.transfer(Side::Client, here, there, b"x");
-    // Ours is finished, theirs is not.
-    let write = pair.write_all(Side::Client, here, "y");
-    assert!(
-        matches!(write, Err(WriteError::Gone | WriteError::WrongState)),
-        "{write:?}"
-    );
-    if let Ok(mut send) = pair.client().send(here) {
-        assert!(matches!(
-            send.finish(),
-            Err(SendError::Gone | SendError::WrongState)
-        ));
-    }
-    let mut out = [const { bytes::Bytes::new() }; 1];
-    if let Ok(mut recv) = pair.server().recv(there) {
-        assert_eq!(recv.read(1, &mut out), Err(ReadError::Gone));
-    }
-    assert_eq!(pair.write_all(Side::Server, there, "z"), Ok(()));
-    let mut all = Vec::new();
-    assert_eq!(pair.read_some(Side::Client, here, &mut all), Ok(false));
-    assert_eq!(all, b"z");
-    let uni = pair
-        .client()
-        .webtransport(session)
-        .open_stream(Dir::Uni)
-        .expect("a stream");
-    let gone = pair
-        .client()
-        .recv(uni)
-        .map(|mut recv| recv.read(1, &mut out).map(|r| r.state));
-    assert!(
-        !matches!(gone, Ok(Ok(ReadState::Open | ReadState::Finished))),
-        "{gone:?}"
     );
 }
 

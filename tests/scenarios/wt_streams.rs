@@ -254,7 +254,7 @@ fn a_reset_waits_for_the_header() {
         let mut send = client.send(stream).expect("a stream");
         send.reset(7).expect("a code");
         assert_eq!(send.reset(8), Err(ResetError::Gone));
-        assert_eq!(send.write(&mut ["x".into()]), Err(WriteError::Gone));
+        assert_eq!(send.write(&mut ["x".into()]), Err(WriteError::Reset));
         let there = opened(&mut pair, Side::Server);
         let mut all = Vec::new();
         match pair.read_some(Side::Server, there, &mut all) {

@@ -114,15 +114,9 @@ pub enum CommandError {
     /// The stream was not reset or stopped.
     #[error(transparent)]
     Reset(#[from] ResetError),
-    /// The stream or session is gone.
-    #[error("{Gone}")]
-    Gone,
-}
-
-impl From<Gone> for CommandError {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
+    /// There is no such stream or session.
+    #[error(transparent)]
+    Gone(#[from] Gone),
 }
 
 /// One call of an application.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::connection::H3;
-use super::streams::{Kind, Recv, Send};
+use super::streams::{Kind, Recv, RecvEnd, Send};
 use crate::code::Code;
 use crate::error::{PeerCode, ReadError};
 use crate::fault::Fault;
@@ -18,7 +18,7 @@ pub(crate) enum RawGone {
     /// The peer abandoned it with the code; so many bytes were lost, if that is known.
     Reset { code: u64, lost: Option<u64> },
     /// Over, and its end was told before.
-    Unknown,
+    Over(ReadError),
 }
 
 impl H3 {
@@ -81,7 +81,7 @@ impl H3 {
             let Some(slot) = self.table.get_mut(key) else {
                 return Ok(Err(ReadError::Gone));
             };
-            let recv = slot.recv;
+            let (recv, over) = (slot.recv, slot.read_error());
             let Kind::Exchange(exchange) = &mut slot.kind else {
                 return Ok(Err(ReadError::Gone));
             };
@@ -100,16 +100,16 @@ impl H3 {
                 Recv::Open => self.pump(t, key)?,
                 Recv::Finished => {
                     read.state = ReadState::Finished;
-                    self.close_recv(key);
+                    self.end_recv(key, RecvEnd::Finished);
                     self.settle(key);
                     return Ok(Ok(read));
                 }
                 Recv::Reset(code, _) if read.chunks == 0 => {
-                    self.close_recv(key);
+                    self.end_recv(key, RecvEnd::Reset(code));
                     self.settle(key);
                     return Ok(Err(ReadError::Reset(PeerCode::http(code))));
                 }
-                Recv::Closed if read.chunks == 0 => return Ok(Err(ReadError::Gone)),
+                Recv::Closed if read.chunks == 0 => return Ok(Err(over)),
                 _ => return Ok(Ok(read)),
             }
             let Some(slot) = self.table.get_mut(key) else {
@@ -138,7 +138,10 @@ impl H3 {
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Read, RawGone> {
-        let slot = self.table.get_mut(key).ok_or(RawGone::Unknown)?;
+        let slot = self
+            .table
+            .get_mut(key)
+            .ok_or(RawGone::Over(ReadError::Gone))?;
         let mut read = Read {
             chunks: 0,
             bytes: 0,
@@ -147,11 +150,11 @@ impl H3 {
         match slot.recv {
             Recv::Open | Recv::Finished => {}
             Recv::Reset(code, lost) => {
-                self.close_recv(key);
+                self.end_recv(key, RecvEnd::Reset(code));
                 self.settle(key);
                 return Err(RawGone::Reset { code, lost });
             }
-            Recv::Closed => return Err(RawGone::Unknown),
+            Recv::Closed => return Err(RawGone::Over(slot.read_error())),
         }
         let Some((first, rest)) = out.split_first_mut() else {
             return Ok(read);
@@ -188,7 +191,9 @@ impl H3 {
                             let lost = final_size.map(|size| slot.lost(size));
                             RawGone::Reset { code, lost }
                         }
-                        StreamGone::Stopped(_) | StreamGone::Unknown => RawGone::Unknown,
+                        StreamGone::Stopped(_) | StreamGone::Unknown => {
+                            RawGone::Over(ReadError::Gone)
+                        }
                     };
                     if let RawGone::Reset { code, lost } = lost
                         && read.chunks > 0
@@ -199,7 +204,10 @@ impl H3 {
                         self.count_reset(t);
                         return Ok(read);
                     }
-                    self.close_recv(key);
+                    match lost {
+                        RawGone::Reset { code, .. } => self.end_recv(key, RecvEnd::Reset(code)),
+                        RawGone::Over(_) => self.close_recv(key),
+                    }
                     self.settle(key);
                     self.count_reset(t);
                     return Err(lost);
@@ -212,12 +220,20 @@ impl H3 {
             ReadState::Blocked => slot.readable_told = false,
             ReadState::Finished => {
                 self.finished_stream();
-                self.close_recv(key);
+                self.end_recv(key, RecvEnd::Finished);
                 self.settle(key);
             }
         }
         self.took(read.bytes);
         Ok(read)
+    }
+
+    /// Closes the receiving half, and remembers how it ended.
+    fn end_recv(&mut self, key: StreamKey, how: RecvEnd) {
+        self.close_recv(key);
+        if let Some(slot) = self.table.get_mut(key) {
+            slot.recv_end = Some(how);
+        }
     }
 
     /// A stream of a session that the peer has taken back costs as other useless things.
@@ -248,7 +264,7 @@ impl H3 {
             exchange.content = Bytes::new();
             exchange.blocked = None;
         }
-        self.close_recv(key);
+        self.end_recv(key, RecvEnd::Stopped);
         self.settle(key);
         Ok(true)
     }

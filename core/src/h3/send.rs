@@ -13,7 +13,7 @@ use super::budget::NOTICE;
 use super::connection::{ARENA, H3, LEAST_FRAME, TAILS};
 use super::exchange::{Exchange, Part};
 use super::message::{self, Wrong};
-use super::streams::{Kind, Send, Slot};
+use super::streams::{Kind, Send, SendEnd, Slot};
 use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
@@ -121,10 +121,10 @@ impl H3 {
         let length = message::content_length(&head.headers).map_err(invalid)?;
         let too_large = self.exceeds_peer_limit(&fields);
         let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
-        let open = slot.send == Send::Open;
+        let over = slot.send_error();
         let exchange = slot.exchange().ok_or(SendError::Gone)?;
-        if !open {
-            return Err(SendError::Gone);
+        if let Some(over) = over {
+            return Err(over);
         }
         if exchange.send != Part::Head {
             return Err(SendError::WrongState);
@@ -194,8 +194,8 @@ impl H3 {
     /// Whether the message may end here.
     fn check_end(&mut self, key: StreamKey) -> Result<(), SendError> {
         let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
-        if slot.send != Send::Open {
-            return Err(SendError::Gone);
+        if let Some(over) = slot.send_error() {
+            return Err(over);
         }
         let Some(exchange) = slot.exchange() else {
             return Ok(());
@@ -289,6 +289,7 @@ impl H3 {
         if let Send::Resetting(code) = slot.send {
             t.reset(key.id, code, slot.head.as_slice());
             slot.send = Send::Closed;
+            slot.send_end = Some(SendEnd::Reset);
             self.settle(key);
             return false;
         }
@@ -351,13 +352,10 @@ impl H3 {
         offered: u64,
     ) -> Result<bool, WriteError> {
         let slot = self.table.get_mut(key).ok_or(WriteError::Gone)?;
-        let send = slot.send;
+        let over = slot.write_error();
         let exchange = slot.exchange().ok_or(WriteError::Gone)?;
-        match send {
-            Send::Open => {}
-            Send::Stopped(code) => return Err(WriteError::Stopped(PeerCode::http(code))),
-            Send::Finishing | Send::Finished => return Err(WriteError::WrongState),
-            Send::Resetting(_) | Send::Closed => return Err(WriteError::Gone),
+        if let Some(over) = over {
+            return Err(over);
         }
         if !matches!(exchange.send, Part::Body | Part::Tunnel) {
             return Err(WriteError::WrongState);
@@ -389,11 +387,8 @@ impl H3 {
         chunks: &mut [Bytes],
     ) -> Result<usize, WriteError> {
         let slot = self.table.get(key).ok_or(WriteError::Gone)?;
-        match slot.send {
-            Send::Open => {}
-            Send::Stopped(code) => return Err(WriteError::Stopped(PeerCode::http(code))),
-            Send::Finishing | Send::Finished => return Err(WriteError::WrongState),
-            Send::Resetting(_) | Send::Closed => return Err(WriteError::Gone),
+        if let Some(over) = slot.write_error() {
+            return Err(over);
         }
         let offered: usize = chunks.iter().map(Bytes::len).sum();
         // Streams of sessions keep no pace.
@@ -438,6 +433,7 @@ impl H3 {
         }
         slot.owed.clear();
         slot.send = Send::Closed;
+        slot.send_end = Some(SendEnd::Reset);
         self.settle(key);
         Ok(())
     }
@@ -468,6 +464,7 @@ impl H3 {
             return Ok(());
         }
         slot.send = Send::Closed;
+        slot.send_end = Some(SendEnd::Finished);
         slot.send_wait = None;
         let exchange = slot.exchange_ref();
         let exchange = exchange.map(|exchange| exchange.asked);
@@ -505,6 +502,11 @@ impl H3 {
         t.reset(key.id, code, slot.head.as_slice());
         slot.owed.clear();
         let before = std::mem::replace(&mut slot.send, Send::Closed);
+        slot.send_end = match before {
+            Send::Finishing | Send::Finished => Some(SendEnd::Finished),
+            Send::Resetting(_) => Some(SendEnd::Reset),
+            _ => None,
+        };
         if before == Send::Open {
             slot.send = Send::Stopped(code);
         }

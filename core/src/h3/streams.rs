@@ -9,6 +9,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
+use crate::error::{PeerCode, ReadError, SendError, WriteError};
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::time::Deadline;
 use crate::wire::cursor::HeadReader;
@@ -66,6 +67,24 @@ pub(crate) enum Send {
     Closed,
 }
 
+/// How this side ended the sending half.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum SendEnd {
+    Finished,
+    Reset,
+}
+
+/// How the receiving half ended, when that was told.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum RecvEnd {
+    /// It was read to its end.
+    Finished,
+    /// This side stopped it.
+    Stopped,
+    /// The peer reset it with the code.
+    Reset(u64),
+}
+
 /// The few bytes that a stream of a claimed type begins with, kept for a reset.
 #[derive(Copy, Clone, Debug, Default)]
 pub(crate) struct StreamHead {
@@ -114,6 +133,9 @@ pub(crate) struct Slot {
     pub(crate) kind: Kind,
     pub(crate) recv: Recv,
     pub(crate) send: Send,
+    /// How halves that are over were ended, for whoever still uses them.
+    pub(crate) recv_end: Option<RecvEnd>,
+    pub(crate) send_end: Option<SendEnd>,
     /// Bytes read from the transport and not interpreted yet. At most one chunk.
     pub(crate) held: Bytes,
     /// Bytes owed to the transport: what it did not take of a header or of a frame
@@ -154,6 +176,8 @@ impl Slot {
             kind,
             recv,
             send,
+            recv_end: None,
+            send_end: None,
             held: Bytes::new(),
             owed: SmallVec::new(),
             head: StreamHead::default(),
@@ -195,6 +219,42 @@ impl Slot {
         match &self.kind {
             Kind::Exchange(exchange) => Some(exchange),
             _ => None,
+        }
+    }
+
+    /// Why nothing more can be written, once that is so.
+    #[inline]
+    pub(crate) fn write_error(&self) -> Option<WriteError> {
+        match (self.send, self.send_end) {
+            (Send::Open, _) => None,
+            (Send::Stopped(code), _) => Some(WriteError::Stopped(PeerCode::http(code))),
+            (Send::Finishing | Send::Finished, _) | (Send::Closed, Some(SendEnd::Finished)) => {
+                Some(WriteError::Finished)
+            }
+            (Send::Resetting(_), _) | (Send::Closed, Some(SendEnd::Reset)) => {
+                Some(WriteError::Reset)
+            }
+            (Send::Closed, None) => Some(WriteError::Gone),
+        }
+    }
+
+    /// The same of what ends or completes a message.
+    pub(crate) fn send_error(&self) -> Option<SendError> {
+        self.write_error().map(|error| match error {
+            WriteError::Finished => SendError::Finished,
+            WriteError::Reset => SendError::Reset,
+            WriteError::Stopped(code) => SendError::Stopped(code),
+            _ => SendError::Gone,
+        })
+    }
+
+    /// Why nothing more can be read of a half that is closed.
+    pub(crate) fn read_error(&self) -> ReadError {
+        match self.recv_end {
+            Some(RecvEnd::Finished) => ReadError::Finished,
+            Some(RecvEnd::Stopped) => ReadError::Stopped,
+            Some(RecvEnd::Reset(code)) => ReadError::Reset(PeerCode::http(code)),
+            None => ReadError::Gone,
         }
     }
 

@@ -86,7 +86,7 @@ impl WriteError {
     /// | `Stopped` with H3_REQUEST_REJECTED | yes, whatever the request was |
     /// | `Session`, `Connection` | as their reasons; the server may have acted upon the request |
     /// | `Stopped` with another code, `Malformed` | no |
-    /// | `WrongState`, `ContentLength`, `InvalidHead`, `HeadTooLarge`, `InvalidCapsule`, `Closed` | no |
+    /// | `WrongState`, `ContentLength`, `InvalidHead`, `HeadTooLarge`, `InvalidCapsule`, `Finished`, `Reset` | no |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -100,7 +100,8 @@ impl WriteError {
             | Self::InvalidHead(_)
             | Self::HeadTooLarge
             | Self::InvalidCapsule
-            | Self::Closed => false,
+            | Self::Finished
+            | Self::Reset => false,
         }
     }
 }

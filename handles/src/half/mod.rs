@@ -103,7 +103,7 @@ impl Half {
             return Step::Done(Ok(None));
         }
         if stream.send_over == Some(SendOver::Reset) {
-            return Step::Done(Err(WriteError::Closed));
+            return Step::Done(Err(WriteError::Reset));
         }
         match self.write_end(locked) {
             Some(error) => Step::Done(Err(error)),
@@ -212,11 +212,12 @@ impl Half {
             CoreWrite::Stopped(code) => return Some(WriteError::Stopped(code)),
             CoreWrite::WrongState => return Some(WriteError::WrongState),
             CoreWrite::ContentLength => return Some(WriteError::ContentLength),
+            CoreWrite::Reset => return Some(WriteError::Reset),
             _ => {}
         }
         locked.pump();
         match self.write_end(locked) {
-            None => Some(WriteError::Closed),
+            None => Some(WriteError::Finished),
             told => told,
         }
     }
@@ -227,9 +228,11 @@ impl Half {
             SendError::InvalidHead(invalid) => WriteError::InvalidHead(invalid),
             SendError::HeadTooLarge => WriteError::HeadTooLarge,
             SendError::ContentLength => WriteError::ContentLength,
+            SendError::Stopped(code) => WriteError::Stopped(code),
+            SendError::Reset => WriteError::Reset,
             _ => {
                 locked.pump();
-                self.write_end(locked).unwrap_or(WriteError::Closed)
+                self.write_end(locked).unwrap_or(WriteError::Finished)
             }
         }
     }

@@ -70,8 +70,8 @@ impl SendHalf {
         chunks: &mut [Bytes],
     ) -> Poll<Result<usize, WriteError>> {
         let mut locked = self.half.conn.lock();
-        if locked.stream(self.half.at).send_over.is_some() {
-            return Poll::Ready(Err(WriteError::Closed));
+        if let Some(over) = locked.stream(self.half.at).send_over {
+            return Poll::Ready(Err(over.into()));
         }
         if chunks.iter().all(Bytes::is_empty) {
             return Poll::Ready(Ok(0));
@@ -106,8 +106,8 @@ impl SendHalf {
 
     pub(crate) fn finish(&mut self) -> Result<(), WriteError> {
         let mut locked = self.half.conn.lock();
-        if locked.stream(self.half.at).send_over.is_some() {
-            return Err(WriteError::Closed);
+        if let Some(over) = locked.stream(self.half.at).send_over {
+            return Err(over.into());
         }
         let finish = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
             Ok(mut send) => send.finish(),

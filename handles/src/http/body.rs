@@ -63,8 +63,8 @@ impl BodySender {
     pub fn send_trailers(&mut self, trailers: &HeaderMap) -> Result<(), WriteError> {
         let half = &self.0.half;
         let mut locked = half.conn.lock();
-        if locked.stream(half.at).send_over.is_some() {
-            return Err(WriteError::Closed);
+        if let Some(over) = locked.stream(half.at).send_over {
+            return Err(over.into());
         }
         let sent = locked.core(half.conn.key, |core| core.trailers(half.key, trailers));
         match sent.unwrap_or(Err(SendError::Gone)) {
@@ -82,7 +82,7 @@ impl BodySender {
     ///
     /// # Errors
     /// [`WriteError::ContentLength`] when less was sent than announced,
-    /// [`WriteError::Closed`] after the end.
+    /// [`WriteError::Finished`] after the end.
     pub fn finish(&mut self) -> Result<(), WriteError> {
         self.0.finish()
     }

@@ -67,8 +67,8 @@ impl ResponseSender {
     fn respond(&mut self, response: Response<()>, end: End) -> Result<(), WriteError> {
         let half = &self.body.0.half;
         let mut locked = half.conn.lock();
-        if locked.stream(half.at).send_over.is_some() {
-            return Err(WriteError::Closed);
+        if let Some(over) = locked.stream(half.at).send_over {
+            return Err(over.into());
         }
         let head = ResponseHead::from_http(response);
         let sent = locked.core(half.conn.key, |core| core.respond(half.key, &head, end));

@@ -326,7 +326,7 @@ fn a_blocked_peer_costs_small_copies() {
         }
         net.settle();
     }
-    assert!(copied > 100_000, "{copied} bytes fit");
+    assert!(copied > 12_000, "{copied} bytes fit");
     for _ in 0..3 {
         assert_eq!(send.0.copies(), 1024);
         assert_eq!(poll(pin!(send.write(&data))), None);
@@ -341,8 +341,8 @@ fn a_blocked_peer_costs_small_copies() {
             .map_or(0, |chunk| chunk.len());
         net.settle();
     }
-    for step in 0..7 {
-        assert_eq!(poll(pin!(send.write(&data))), Some(Ok(1024 << step.min(6))));
+    for step in 0..6 {
+        assert_eq!(poll(pin!(send.write(&data))), Some(Ok(1024 << step)));
         net.settle();
     }
 }

@@ -92,7 +92,7 @@ impl Stats {
 /// The end of a stream that was waited for, in the traits' words.
 fn ended(stopped: Result<Option<PeerCode>, WriteError>) -> Result<(), WriteError> {
     match stopped {
-        Ok(None) | Err(WriteError::Closed) => Ok(()),
+        Ok(None) | Err(WriteError::Finished | WriteError::Reset) => Ok(()),
         Ok(Some(code)) => Err(WriteError::Stopped(code)),
         Err(error) => Err(error),
     }

@@ -44,7 +44,7 @@ async fn content_streams_both_ways_at_once() {
             send.send_trailers(&trailers).expect("not finished yet");
             assert_eq!(
                 send.finish(),
-                Err(WriteError::Closed),
+                Err(WriteError::Finished),
                 "trailers end the message"
             );
         });
@@ -252,7 +252,7 @@ async fn answers_without_content_end_at_once() {
             .expect("not sent yet");
         assert_eq!(
             server.finish(),
-            Err(WriteError::Closed),
+            Err(WriteError::Finished),
             "the head ended it"
         );
         assert_eq!(client.recv_response().await.expect("arrives").status(), 204);

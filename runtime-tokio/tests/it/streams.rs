@@ -273,7 +273,7 @@ async fn reset_and_stop_carry_application_codes() {
         send.reset(u32::MAX).expect("open");
         assert_eq!(
             send.write_all(b"y").await,
-            Err(WriteError::Closed),
+            Err(WriteError::Reset),
             "reset by this side"
         );
         match forth.read_chunk(1).await {

@@ -17,10 +17,9 @@ impl<T: Transport> Access<'_, T> {
     /// ones; a datagram ends any other request before this.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over or no request's.
+    /// [`Gone`] for a stream that is over, never was, or is no request's.
     pub fn enable_datagrams(&mut self, stream: StreamKey) -> Result<(), Gone> {
-        let slot = self.slot(stream).ok_or(Gone)?;
-        slot.exchange_ref().ok_or(Gone)?;
+        self.slot(stream)?.exchange_ref().ok_or(Gone::NoSuchHalf)?;
         if Sessions::is_session(self.h3(), stream) {
             return Ok(());
         }

@@ -106,10 +106,9 @@ impl<T: Transport> Access<'_, T> {
     /// RFC 9218), or overrides it locally (server).
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over or no request's.
+    /// [`Gone`] for a stream that is over, never was, or is no request's.
     pub fn set_priority(&mut self, stream: StreamKey, priority: Priority) -> Result<(), Gone> {
-        let slot = self.slot(stream).ok_or(Gone)?;
-        slot.exchange_ref().ok_or(Gone)?;
+        self.slot(stream)?.exchange_ref().ok_or(Gone::NoSuchHalf)?;
         let call = self.shell.noted(|| Command::SetPriority(stream, priority));
         self.run_http(call, |h3, t| h3.set_priority(t, stream, priority));
         Ok(())

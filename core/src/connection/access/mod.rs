@@ -14,6 +14,7 @@ use super::command::{Call, ToOutcome};
 use super::observer::Watched;
 use super::shell::Shell;
 use crate::code::Code;
+use crate::error::Gone;
 use crate::h3::connection::H3;
 use crate::h3::streams::Slot;
 use crate::id::{Side, StreamKey};
@@ -114,7 +115,12 @@ impl<T: Transport> Access<'_, T> {
         &self.shell.state.h3
     }
 
-    fn slot(&self, stream: StreamKey) -> Option<&Slot> {
-        self.h3().table.get(stream)
+    fn slot(&self, stream: StreamKey) -> Result<&Slot, Gone> {
+        let table = &self.h3().table;
+        let gone = || match table.was_seen(stream.id) {
+            true => Gone::Over,
+            false => Gone::Unknown,
+        };
+        table.get(stream).ok_or_else(gone)
     }
 }

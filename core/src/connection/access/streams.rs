@@ -26,15 +26,15 @@ impl<T: Transport> Access<'_, T> {
     /// The sending half of a stream.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
-    /// that has no sending half.
+    /// [`Gone`]: the stream is over or never was; it is a session's own CONNECT stream or
+    /// has no sending half.
     pub fn send(&mut self, stream: StreamKey) -> Result<SendStream<'_, T>, Gone> {
         if self.shell.is_closed() {
-            return Err(Gone);
+            return Err(Gone::Over);
         }
         let of = self.whose(stream)?;
         if stream.id.dir() == Dir::Uni && stream.id.initiator() != self.side() {
-            return Err(Gone);
+            return Err(Gone::NoSuchHalf);
         }
         Ok(SendStream {
             access: self.reborrow(),
@@ -46,12 +46,12 @@ impl<T: Transport> Access<'_, T> {
     /// The receiving half of a stream.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over, a session's own CONNECT stream, and one
-    /// that has no receiving half.
+    /// [`Gone`]: the stream is over or never was; it is a session's own CONNECT stream or
+    /// has no receiving half.
     pub fn recv(&mut self, stream: StreamKey) -> Result<RecvStream<'_, T>, Gone> {
         let of = self.whose(stream)?;
         if stream.id.dir() == Dir::Uni && stream.id.initiator() == self.side() {
-            return Err(Gone);
+            return Err(Gone::NoSuchHalf);
         }
         Ok(RecvStream {
             access: self.reborrow(),
@@ -62,16 +62,17 @@ impl<T: Transport> Access<'_, T> {
 
     /// What a stream carries that the application may use.
     fn whose(&self, stream: StreamKey) -> Result<Whose, Gone> {
-        let slot = self.slot(stream).ok_or(Gone)?;
+        let slot = self.slot(stream)?;
         match &slot.kind {
             Kind::Raw => match Owner::of(slot.owner) {
                 Owner::Data(place) => Ok(Whose::Session(place)),
-                _ => Err(Gone),
+                // Its session has given it up.
+                _ => Err(Gone::Over),
             },
             Kind::Exchange(_) if !matches!(Owner::of(slot.owner), Owner::Connect(_)) => {
                 Ok(Whose::Message)
             }
-            _ => Err(Gone),
+            _ => Err(Gone::NoSuchHalf),
         }
     }
 }

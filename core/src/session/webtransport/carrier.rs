@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use crate::code::Code;
-use crate::error::{PeerCode, ResetError, SendError, WriteError};
+use crate::error::{PeerCode, ReadError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::id::{Dir, StreamKey};
 use crate::stats::Stats;
@@ -24,7 +24,7 @@ pub(crate) enum StreamEnd {
     /// not be given; `None` where that is not known.
     Reset { code: PeerCode, lost: Option<u64> },
     /// Over, and its end was told before.
-    Gone,
+    Over(ReadError),
 }
 
 /// The streams and the control capsules of one session.

@@ -435,7 +435,11 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
                 field: "content-length",
                 why: "announces content that does not follow",
             }),
-            SendError::Gone | SendError::WrongState => RejectError::Gone,
+            SendError::Gone
+            | SendError::Finished
+            | SendError::Reset
+            | SendError::Stopped(_)
+            | SendError::WrongState => RejectError::Gone,
         })?;
         if !content.is_empty() {
             self.carrier.control(content);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::carrier::{Carrier, StreamEnd};
 use crate::code::{self, Code};
-use crate::error::{PeerCode, ResetError, SendError, WriteError};
+use crate::error::{PeerCode, ReadError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::h3::connection::H3;
 use crate::h3::read::RawGone;
@@ -68,7 +68,8 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
                 code: PeerCode::webtransport(code),
                 lost,
             },
-            RawGone::Unknown => StreamEnd::Gone,
+            RawGone::Over(ReadError::Reset(code)) => StreamEnd::Over(ReadError::Reset(ours(code))),
+            RawGone::Over(how) => StreamEnd::Over(how),
         })
     }
 
@@ -76,15 +77,17 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
     fn write(&mut self, stream: StreamKey, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
         let written = self.h3.write_raw(self.t, stream, chunks);
         written.map_err(|error| match error {
-            WriteError::Stopped(code) => {
-                WriteError::Stopped(PeerCode::webtransport(code.wire.value()))
-            }
+            WriteError::Stopped(code) => WriteError::Stopped(ours(code)),
             other => other,
         })
     }
 
     fn finish(&mut self, stream: StreamKey) -> Result<(), SendError> {
-        self.h3.finish(self.t, stream)
+        let finished = self.h3.finish(self.t, stream);
+        finished.map_err(|error| match error {
+            SendError::Stopped(code) => SendError::Stopped(ours(code)),
+            other => other,
+        })
     }
 
     fn reset(&mut self, stream: StreamKey, code: u32) -> Result<(), ResetError> {
@@ -178,4 +181,9 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
     fn put_back(&mut self, content: Bytes) {
         self.h3.put_back(self.connect.stream(), content);
     }
+}
+
+/// A code of a session's stream, as HTTP/3 tells it.
+fn ours(code: PeerCode) -> PeerCode {
+    PeerCode::webtransport(code.wire.value())
 }

@@ -218,7 +218,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         }
         Ok(read.map_err(|end| match end {
             StreamEnd::Reset { code, .. } => ReadError::Reset(code),
-            StreamEnd::Gone => ReadError::Gone,
+            StreamEnd::Over(how) => how,
         }))
     }
 
