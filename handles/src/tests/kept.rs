@@ -9,8 +9,8 @@ use crate::Connection;
 use crate::RequestStream;
 use crate::error::ReadError;
 
-/// All that a stream's window takes, and what goes at once.
-const LEN: usize = 250_000;
+/// All that a window takes that nobody reads yet, and what goes at once.
+const LEN: usize = 30_000;
 const PART: usize = 8_000;
 
 /// An answer that has arrived, whole or not, and of which nothing was taken; then the
