@@ -1,6 +1,7 @@
 //! Capsules on a session's CONNECT stream.
 
 use aqueduct_core::code::Code;
+use aqueduct_core::config::Limits;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::Side;
@@ -170,6 +171,27 @@ fn datagrams_as_capsules() {
         peer.access().recv_datagram(session).as_deref(),
         Some(&b"ho"[..])
     );
+    let stats = peer.access().stats();
+    assert_eq!(
+        (stats.datagrams_received, stats.datagrams_overflowed),
+        (3, 1)
+    );
+}
+
+/// Cap `datagrams`: those that come as capsules wait in the same ring.
+#[test]
+fn datagrams_as_capsules_overflow() {
+    let (mut peer, id) = server();
+    let session = peer.session.expect("a session");
+    let most = Limits::default().datagrams;
+    for n in 0..most + 2 {
+        peer.write(id, &data(&frame(0x00, &[n as u8; 20])));
+    }
+    let oldest = peer.access().recv_datagram(session).map(|d| d[0]);
+    assert_eq!(oldest, Some(2));
+    let stats = peer.access().stats();
+    assert_eq!(stats.datagrams_received, most as u64 + 2);
+    assert_eq!(stats.datagrams_overflowed, 2);
 }
 
 /// Row A17: every capsule with an effect on a session, cut in two at every byte,

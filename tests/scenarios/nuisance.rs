@@ -178,6 +178,7 @@ fn instructions_of_qpack() {
         for n in 0..3 * 64 {
             peer.write(id, instruction);
             assert_eq!(peer.closed().is_some(), n >= 2 * 64, "{n}");
+            assert_eq!(peer.access().stats().nuisances, n + 1);
             if peer.closed().is_some() {
                 break;
             }

@@ -57,6 +57,33 @@ fn heads_of_all_requests() {
     assert_eq!([fourth, fifth].map(|id| rejected(&peer, id)), [false, true]);
 }
 
+/// Limit `head_bytes`, to the byte: of heads, and of sections that have not all come.
+#[test]
+fn the_last_byte_of_heads() {
+    let (whole, half) = (head(2_000), head(1_000));
+    // Their frames are a type, two bytes of length, and the section.
+    let declared = whole.len() - 3 + half.len() - 3;
+    for (first, second, most) in [
+        (&whole[..], &half[..], 3_000),
+        (&whole[..100], &half[..100], declared),
+    ] {
+        for (most, rejected) in [(most, false), (most - 1, true)] {
+            let limits = config(|c| c.limits.head_bytes = most);
+            let mut peer = RawPeer::greeted(Side::Server, limits, &[]);
+            peer.request(first);
+            let second = peer.request(second);
+            let reset = peer.seen(second).reset;
+            assert_eq!(
+                reset,
+                rejected.then_some(Code::H3_REQUEST_REJECTED),
+                "{most}"
+            );
+            let counted = peer.access().stats().requests_rejected;
+            assert_eq!(counted, u64::from(rejected), "{most}");
+        }
+    }
+}
+
 /// Limit `head_bytes`: what is kept of a section before it is decoded counts by its
 /// declared length, whether it comes slowly or waits for insertions.
 #[test]
@@ -134,4 +161,21 @@ fn datagrams_of_all_sessions() {
     send(&mut pair, two.0, 6);
     assert_eq!(pair.server().stats().datagrams_overflowed, 1);
     assert_eq!(taken(&mut pair, two.1).len(), 10);
+}
+
+/// Limit `all_datagram_bytes`, to the byte.
+#[test]
+fn the_last_byte_of_datagrams() {
+    for (most, dropped) in [(10 * (100 + 64), 0), (10 * (100 + 64) - 1, 1)] {
+        let server = config(|c| c.limits.all_datagram_bytes = most);
+        let mut pair = LoopbackPair::new(Config::default(), server, Knobs::default());
+        pair.connect();
+        let (session, _) = pair.session("https://example.com/wt");
+        for _ in 0..10 {
+            let mut client = pair.client();
+            client.send_datagram(session, &[7; 100]).expect("room");
+            pair.drive();
+        }
+        assert_eq!(pair.server().stats().datagrams_overflowed, dropped);
+    }
 }

@@ -74,11 +74,12 @@ fn the_rest_is_due_at_once() {
     let mut peer = server();
     peer.going_on = false;
     let id = peer.request(&raw::get());
+    peer.advance(std::time::Duration::from_secs(1));
     peer.write(id, &frame(0x21, b"").repeat(2 * WORK as usize));
     let due = peer.connection().poll_timeout().expect("a deadline");
     assert_eq!((due.at, due.why), (peer.now(), Why::Work));
     let seen = peer.access().stats().unknown_frames;
-    assert!(seen <= u64::from(WORK), "{seen}");
+    assert_eq!(seen, u64::from(WORK));
     peer.advance(std::time::Duration::ZERO);
     assert!(peer.access().stats().unknown_frames > seen);
 }
@@ -103,4 +104,24 @@ fn streams_take_turns() {
     assert!(at_first < 3, "{at_first}");
     peer.going_on = true;
     assert_eq!(at_first + asked(&mut peer), 8);
+}
+
+/// A head that is too large is work as well: as many fields as are allowed.
+#[test]
+fn heads_that_are_too_large_take_turns() {
+    let many = raw::headers(&[("a", ""); 60]);
+    // Whether two of them are dealt with in one turn.
+    let is_enough = |work, fields| {
+        let config = config(|c| (c.limits.work, c.limits.fields) = (work, fields));
+        let mut peer = RawPeer::over(Side::Server, config, Loopback::new(Knobs::default()));
+        peer.control(&raw::settings(&[]));
+        peer.advance(std::time::Duration::from_secs(1));
+        peer.going_on = false;
+        peer.request(&many);
+        peer.request(&many);
+        peer.access().stats().sections_too_large == 2
+    };
+    let least = |fields| (1..200).find(|work| is_enough(*work, fields));
+    let (few, more) = (least(10).expect("enough"), least(50).expect("enough"));
+    assert_eq!(more - few, 40);
 }

@@ -82,6 +82,36 @@ fn a_head_has_ten_seconds() {
     assert_eq!(peer.access().live_streams(), 1, "the control stream");
 }
 
+/// Many share a thin line: a head has longer while the messages of all of them come at
+/// 240 bytes a second, together, and a minute at most.
+#[test]
+fn heads_that_come_together_have_a_minute() {
+    for (bytes, in_time) in [(2_400, true), (2_399, false)] {
+        let mut peer = server();
+        let (other, stream) = request(&mut peer, &post());
+        peer.access().set_paced(stream, false);
+        let id = peer.request(&raw::get()[..3]);
+        for window in 1..=6 {
+            assert_eq!(reset(&peer, id), None, "{bytes} {window}");
+            peer.write(other, &data(&vec![7; bytes - 3]));
+            while !read(&mut peer, stream) {}
+            peer.advance(9 * SECOND + ALMOST);
+            assert_eq!(reset(&peer, id), None, "{bytes} {window}");
+            peer.advance(MOMENT);
+            let late = !in_time || window == 6;
+            assert_eq!(
+                stats(&mut peer).heads_timed_out,
+                u64::from(late),
+                "{bytes} {window}"
+            );
+            if late {
+                break;
+            }
+        }
+        assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_REJECTED));
+    }
+}
+
 /// The rest of a request has time after its head.
 #[test]
 fn a_head_that_came_is_not_waited_for() {
@@ -153,7 +183,6 @@ fn awaited_content_keeps_a_pace() {
     assert_eq!(stats(&mut peer).bodies_timed_out, 1);
 }
 
-/// Who does not ask for content does not blame its sender.
 /// Who stops a request waits for none of it, however long the answer takes.
 #[test]
 fn content_that_is_not_wanted_is_not_waited_for() {
@@ -171,6 +200,7 @@ fn content_that_is_not_wanted_is_not_waited_for() {
     answered.expect("it waits for an answer");
 }
 
+/// Who does not ask for content does not blame its sender.
 #[test]
 fn content_that_waits_for_the_application_is_in_time() {
     let mut peer = server();
@@ -222,6 +252,24 @@ fn a_response_that_nobody_reads_is_given_up() {
         assert_eq!(told(&mut peer, Violation::ResponseNotTaken), stream);
         assert_eq!(reset(&peer, id), Some(Code::H3_REQUEST_CANCELLED));
         assert_eq!(stats(&mut peer).responses_timed_out, 1);
+    }
+}
+
+/// What is on its way may arrive at 240 bytes a second.
+#[test]
+fn a_whole_response_has_time_to_arrive() {
+    for (left, late) in [(MOMENT, 0), (Duration::ZERO, 1)] {
+        let (mut peer, _, stream) = unread(100_000);
+        let head = ResponseHead::new(StatusCode::OK);
+        let mut access = peer.access();
+        access.respond(stream, &head, End::More).expect("a request");
+        let mut send = access.send(stream).expect("a stream");
+        // With its head, 239 seconds' worth and a little. Nothing of it arrives in time.
+        send.write(&mut [Bytes::from(vec![7; 57_390])])
+            .expect("takes all");
+        send.finish().expect("ends");
+        peer.advance((60 + 239) * SECOND - left);
+        assert_eq!(stats(&mut peer).responses_timed_out, late);
     }
 }
 
@@ -350,7 +398,8 @@ fn a_response_begins_in_five_minutes() {
         peer.seen(stream.id()).stop,
         Some(Code::H3_REQUEST_CANCELLED)
     );
-    assert_eq!(stats(&mut peer).answers_timed_out, 1);
+    let stats = stats(&mut peer);
+    assert_eq!((stats.requests, stats.answers_timed_out), (1, 1));
     assert_eq!(peer.closed(), None);
 }
 

@@ -76,6 +76,20 @@ fn what_runs_goes_on() {
     }
 }
 
+/// Row B20: what the peer winds down is told, and stands in the statistics.
+#[test]
+fn by_the_peer() {
+    let (mut peer, id) = server();
+    let session = peer.session.expect("a session");
+    for draining in [false, true] {
+        let mut access = peer.access();
+        let stats = access.webtransport(session).stats();
+        assert_eq!(stats.expect("a session").draining, draining);
+        peer.write(id, &data(&frame(0x78ae, &[])));
+    }
+    assert_eq!(drained(&peer.events(), session), 1);
+}
+
 /// Row B20: the capsule, and that repeating it tells nothing new.
 #[test]
 fn on_the_wire() {

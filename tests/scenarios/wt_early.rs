@@ -9,6 +9,7 @@ use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{SessionKey, Side, StreamId};
 use aqueduct_core::testing::raw::{self, RawPeer, join};
+use aqueduct_core::time::Why;
 use aqueduct_core::webtransport::dialect::Dialects;
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionEvent};
 use aqueduct_tests::wt::{connect_with, limits, settings_15, speaking};
@@ -113,15 +114,43 @@ fn datagrams_wait_in_order() {
         .map(|d| d[0])
         .collect();
     assert_eq!(held, (0..64).collect::<Vec<_>>());
+    assert_eq!(peer.access().stats().datagrams_overflowed, 6);
 
-    let (mut peer, connect) = undecided(config(|c| c.limits.early_datagram_bytes = 3_000));
-    for n in 0..5u8 {
-        peer.datagram(&[&[0x00, n][..], &[0; 999]].concat());
+    for (most, held) in [(3_000, 3), (2_999, 2)] {
+        let (mut peer, connect) = undecided(config(|c| c.limits.early_datagram_bytes = most));
+        for n in 0..5u8 {
+            peer.datagram(&[&[0x00, n][..], &[0; 999]].concat());
+        }
+        let session = accept(&mut peer, connect);
+        let taken = std::iter::from_fn(|| peer.access().recv_datagram(session));
+        assert_eq!(taken.count(), held, "{most}");
     }
-    let session = accept(&mut peer, connect);
+}
+
+/// Row B10, cap `connect_timeout`: what came for a session that is being decided on waits
+/// as long again each time, and not without end.
+#[test]
+fn what_waits_for_a_decision_has_an_end() {
+    let (mut peer, connect) = undecided(config(|c| {
+        c.limits.early_timeout = Duration::from_secs(4);
+    }));
+    let (begin, early) = (peer.now(), uni(&mut peer, b"x"));
+    peer.datagram(b"\0early");
+    peer.write(connect, &raw::connect());
+    peer.events();
+    for secs in [4, 8, 12, 16, 20, 24, 28, 30] {
+        let due = peer.connection().poll_timeout().expect("a deadline");
+        let after = Duration::from_secs(secs);
+        assert_eq!((due.at - begin, due.why), (after, Why::EarlyArrivals));
+        assert_eq!(peer.seen(early).stop, None, "{secs}");
+        peer.advance(due.at - peer.now());
+    }
+    let rejected = Some(Code::WT_BUFFERED_STREAM_REJECTED);
+    assert_eq!(peer.seen(early).stop, rejected);
+    let stats = peer.access().stats();
     assert_eq!(
-        std::iter::from_fn(|| peer.access().recv_datagram(session)).count(),
-        3
+        (stats.early_streams_rejected, stats.datagrams_unclaimed),
+        (1, 1)
     );
 }
 
