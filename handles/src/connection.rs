@@ -12,6 +12,7 @@ use aqueduct_core::id::{ConnKey, Side};
 use aqueduct_core::settings::Settings;
 use aqueduct_core::stats::Stats;
 use aqueduct_core::time::after;
+use aqueduct_core::transport::EarlyData;
 use aqueduct_core::webtransport::OpenSessionError;
 use aqueduct_core::webtransport::dialect::{Negotiated, NegotiationFailure, Requirement};
 use bytes::Bytes;
@@ -186,10 +187,17 @@ impl Connection {
         .await
     }
 
-    /// Why the connection ended, if it has.
+    /// Why the connection ended, if it has. Kept after the end.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.0.lock().conn(self.0.at).closed.clone()
+    }
+
+    /// What became of early data: none is ever sent, so this says none; `None` before
+    /// the handshake is complete. Kept after the end.
+    #[must_use]
+    pub fn early_data(&self) -> Option<EarlyData> {
+        self.0.lock().conn(self.0.at).early
     }
 
     /// Waits until either side has begun to wind the connection down with

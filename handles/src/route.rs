@@ -23,8 +23,9 @@ impl State {
         };
         let conn = &mut self.conns[at];
         match event {
-            Event::Connected { .. } => {
+            Event::Connected { early } => {
                 conn.connected = true;
+                conn.early = Some(early);
                 conn.wake(ConnTopic::State, wakes);
                 if conn.side == Side::Server && self.closing {
                     self.refuse(key);

@@ -25,6 +25,7 @@ use aqueduct_core::fault::Violation;
 use aqueduct_core::head::{RequestHead, ResponseHead, Trailers};
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
 use aqueduct_core::time::after;
+use aqueduct_core::transport::EarlyData;
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionClose};
 use http::StatusCode;
 use slab::Slab;
@@ -207,6 +208,8 @@ pub(crate) struct Conn {
     /// It is drained because all handles that are left are of what is over.
     pub(crate) left: bool,
     pub(crate) connected: bool,
+    /// What became of early data, once connected.
+    pub(crate) early: Option<EarlyData>,
     pub(crate) draining: Option<Side>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
@@ -235,6 +238,7 @@ impl Conn {
             users: 0,
             left: false,
             connected: false,
+            early: None,
             draining: None,
             closed: None,
             requests: VecDeque::new(),

@@ -1,14 +1,18 @@
 //! Calls that have no effect say why; sessions can be looked at.
 
+use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
+use aqueduct_core::error::CloseReason;
 use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::transport::EarlyData;
+use aqueduct_core::webtransport::dialect::Dialect;
 use aqueduct_core::webtransport::{
     AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
-    SessionError, SessionEvent,
+    SessionError, SessionEvent, SessionTransport,
 };
 use aqueduct_tests::config;
 use http::StatusCode;
@@ -211,4 +215,31 @@ fn looking_at_a_session() {
     );
     assert!(!here.draining);
     assert_eq!(pair.client().stats().sessions, 1);
+    for stats in [here, there] {
+        assert_eq!(stats.transport, SessionTransport::Http3);
+        assert_eq!(stats.dialect, Some(Dialect::Draft07));
+    }
+}
+
+/// Row B28: what became of early data, and how the connection ended, for as long as it
+/// can be looked at.
+#[test]
+fn looking_at_a_connection() {
+    for early in [EarlyData::None, EarlyData::Accepted, EarlyData::Rejected] {
+        let knobs = Knobs {
+            early,
+            ..Knobs::default()
+        };
+        let mut pair = LoopbackPair::connected(knobs);
+        assert_eq!(pair.client().early_data(), Some(early));
+        assert_eq!(pair.client().close_reason(), None);
+        pair.server().close(Code::H3_INTERNAL_ERROR, "oops");
+        pair.drive();
+        let (code, reason) = (Code::H3_INTERNAL_ERROR, "oops".into());
+        let local = CloseReason::Local { code, reason };
+        assert_eq!(pair.server().close_reason(), Some(&local));
+        let reason = "oops".into();
+        let remote = CloseReason::Remote { code, reason };
+        assert_eq!(pair.client().close_reason(), Some(&remote));
+    }
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::shell::Shell;
+use crate::error::CloseReason;
 use crate::id::{SessionKey, Side, StreamKey};
 use crate::stats::Stats;
-use crate::transport::Transport;
+use crate::transport::{EarlyData, Transport};
 use crate::webtransport::dialect::{Negotiated, NegotiationFailure};
 use crate::webtransport::{OpenSessionError, SessionStats};
 use crate::wire::settings::Settings;
@@ -108,6 +109,18 @@ impl<'a, T: Transport> Peek<'a, T> {
     #[must_use]
     pub fn live_streams(&self) -> usize {
         self.shell.h3().table.len()
+    }
+
+    /// As [`Access::early_data`](super::Access::early_data).
+    #[must_use]
+    pub fn early_data(&self) -> Option<EarlyData> {
+        self.shell.state.early_data()
+    }
+
+    /// As [`Access::close_reason`](super::Access::close_reason).
+    #[must_use]
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        self.shell.state.close_reason()
     }
 
     /// Which end this is.

@@ -16,7 +16,7 @@ use crate::h3::connection::H3;
 use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
 use crate::time::{Deadline, Why, after, earliest};
-use crate::transport::{Transport, TransportEvent};
+use crate::transport::{EarlyData, Transport, TransportEvent};
 use crate::webtransport::OpenSessionError;
 
 /// How long a server that has wound a connection down waits before it closes it, when it has
@@ -44,6 +44,10 @@ pub(crate) struct State {
     drain_until: Option<Instant>,
     /// It has given up: sessions are closed, and the connection follows.
     farewell: bool,
+    /// What became of early data, once established.
+    early: Option<EarlyData>,
+    /// Why it ended.
+    ended: Option<Box<CloseReason>>,
 }
 
 /// Where the connection is in its life.
@@ -65,6 +69,8 @@ impl State {
             winding: false,
             drain_until: None,
             farewell: false,
+            early: None,
+            ended: None,
         }
     }
 
@@ -92,6 +98,7 @@ impl State {
             }
             TransportEvent::Connected { early } => {
                 self.life = Life::Established;
+                self.early = Some(*early);
                 self.h3.resumed(*early);
                 if self.h3.exchanges == 0 {
                     self.h3.idle_since = Some(now);
@@ -228,6 +235,16 @@ impl State {
         self.work(t, now, |sessions, cx| sessions.close_all(cx));
     }
 
+    /// What became of early data, once established.
+    pub(super) fn early_data(&self) -> Option<EarlyData> {
+        self.early
+    }
+
+    /// Why it ended, if it has.
+    pub(super) fn close_reason(&self) -> Option<&CloseReason> {
+        self.ended.as_deref()
+    }
+
     /// Whether this side may begin something new.
     pub(super) fn may_open(&self) -> Result<(), RequestError> {
         match self.life {
@@ -339,6 +356,7 @@ impl State {
         let (sessions, mut cx) = self.split(t, now);
         sessions.end_all(&mut cx, &reason);
         while self.h3.poll_event().is_some() {}
+        self.ended = Some(Box::new(reason.clone()));
         self.events.push_back(Event::Closed(Box::new(reason)));
     }
 }

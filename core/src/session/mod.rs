@@ -262,7 +262,10 @@ impl Sessions {
     pub(crate) fn stats(&self, h3: &H3, key: SessionKey) -> Option<SessionStats> {
         let entry = self.registry.get(Registry::<Kind>::find(h3, key)?)?;
         let Kind::WebTransport(session) = &entry.kind;
-        (!entry.life.is_over()).then(|| session.stats(entry.ring.as_ref()))
+        (!entry.life.is_over()).then(|| SessionStats {
+            dialect: self.webtransport.dialect(),
+            ..session.stats(entry.ring.as_ref())
+        })
     }
 
     /// Whether a stream is a session's CONNECT stream.

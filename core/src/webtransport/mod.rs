@@ -17,5 +17,5 @@ pub use self::error::{
 pub use self::event::SessionEvent;
 pub use self::head::{ConnectAnswer, ConnectRequest};
 pub use self::origin::Origins;
-pub use self::stats::{SessionLimits, SessionStats};
+pub use self::stats::{SessionLimits, SessionStats, SessionTransport};
 pub use crate::wire::capsule::truncate_reason;

@@ -1,5 +1,16 @@
 //! What a session has counted, and its limits.
 
+use super::dialect::Dialect;
+
+/// What carries a session.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Hash)]
+#[non_exhaustive]
+pub enum SessionTransport {
+    /// HTTP/3: streams and datagrams of QUIC.
+    #[default]
+    Http3,
+}
+
 /// The state of one session, for people and dashboards.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -24,6 +35,10 @@ pub struct SessionStats {
     pub datagrams_received: u64,
     /// Datagrams dropped because the ring was full.
     pub datagrams_overflowed: u64,
+    /// What carries it.
+    pub transport: SessionTransport,
+    /// The dialect that is spoken, once both sides' SETTINGS are known.
+    pub dialect: Option<Dialect>,
     /// Whether the peer has asked to wind down, or we have.
     pub draining: bool,
     /// The session's own limits, when they were negotiated.

@@ -11,7 +11,10 @@ use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::{ExportFailed, QuinnTransport};
 use aqueduct_core::error::DatagramError as CoreDatagram;
 use aqueduct_core::id::{Dir, SessionKey, StreamId, StreamKey};
-use aqueduct_core::webtransport::{self, ConnectAnswer, SessionClose, SessionStats, exporter};
+use aqueduct_core::webtransport::dialect::Dialect;
+use aqueduct_core::webtransport::{
+    self, ConnectAnswer, SessionClose, SessionStats, SessionTransport, exporter,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
@@ -49,6 +52,7 @@ struct SessionHandle {
     half: Half,
     uri: Uri,
     answer: ConnectAnswer,
+    dialect: Option<Dialect>,
 }
 
 impl fmt::Debug for SessionHandle {
@@ -422,6 +426,26 @@ impl Session {
     pub async fn closed(&self) -> SessionClose {
         let shared = &self.0.half.conn.shared;
         wait_for(shared, |locked| self.0.closed(locked)).await
+    }
+
+    /// How the session ended and by whom, if it has. Kept after the end, of the
+    /// connection as well.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<SessionClose> {
+        let mut locked = self.0.half.conn.lock();
+        self.0.end(&mut locked)
+    }
+
+    /// What carries the session.
+    #[must_use]
+    pub fn transport(&self) -> SessionTransport {
+        SessionTransport::Http3
+    }
+
+    /// The dialect that is spoken. Kept after the end.
+    #[must_use]
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.0.dialect
     }
 
     /// What the session has counted, and its own limits when both sides negotiated

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aqueduct_core::connection::Access;
+use aqueduct_core::connection::{Access, Peek};
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::head::ResponseHead;
 use aqueduct_core::id::{SessionKey, Side};
@@ -192,11 +192,14 @@ impl PendingSession {
             .half
             .take()
             .expect("taken by the methods that consume the value only");
+        let look = |core: &mut Peek<'_, QuinnTransport<'_>>| core.session_stats(self.key);
+        let stats = half.conn.lock().peek(half.conn.key, look);
         Session::new(SessionHandle {
             key: self.key,
             half,
             uri,
             answer,
+            dialect: stats.flatten().and_then(|stats| stats.dialect),
         })
     }
 

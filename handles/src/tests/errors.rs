@@ -7,7 +7,10 @@ use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::fault::Violation;
-use aqueduct_core::webtransport;
+use aqueduct_core::id::Side;
+use aqueduct_core::transport::EarlyData;
+use aqueduct_core::webtransport::dialect::Dialect;
+use aqueduct_core::webtransport::{self, SessionClose, SessionTransport};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 
@@ -100,6 +103,42 @@ fn datagrams_wait_for_room_and_end_with_the_connection() {
         ),
         "{late:?}"
     );
+}
+
+/// Row B28: how a session ended and what it spoke is kept, the connection's end as well.
+#[test]
+fn what_is_known_of_a_session_outlives_it() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    assert_eq!(ours.early_data(), Some(EarlyData::None));
+    let (session, server_session) = net.session(&ours, &theirs);
+    assert_eq!(session.close_reason(), None);
+    assert_eq!(session.transport(), SessionTransport::Http3);
+    let spoken = session.dialect();
+    assert_eq!(spoken, Some(Dialect::Draft07));
+    assert_eq!(server_session.dialect(), spoken);
+    server_session.close(7, "done").expect("is open");
+    net.settle();
+    let closed = SessionClose::Closed {
+        by: Side::Server,
+        code: 7,
+        reason: "done".into(),
+    };
+    assert_eq!(session.close_reason(), Some(closed.clone()));
+    theirs.close(Code::H3_NO_ERROR, "bye");
+    net.settle();
+    assert_eq!(
+        session.close_reason(),
+        Some(closed),
+        "and not the later end"
+    );
+    assert_eq!(session.dialect(), spoken);
+    let remote = CloseReason::Remote {
+        code: Code::H3_NO_ERROR,
+        reason: "bye".into(),
+    };
+    assert_eq!(ours.close_reason(), Some(remote));
+    assert_eq!(ours.early_data(), Some(EarlyData::None));
 }
 
 /// A client may be configured to open nothing in a session that drains.

@@ -14,13 +14,13 @@ use super::command::{Call, ToOutcome};
 use super::observer::Watched;
 use super::shell::Shell;
 use crate::code::Code;
-use crate::error::Gone;
+use crate::error::{CloseReason, Gone};
 use crate::h3::connection::H3;
 use crate::h3::streams::Slot;
 use crate::id::{Side, StreamKey};
 use crate::session::{Cx, Sessions};
 use crate::stats::Stats;
-use crate::transport::Transport;
+use crate::transport::{EarlyData, Transport};
 use crate::wire::settings::Settings;
 
 pub use self::streams::{RecvStream, SendStream};
@@ -75,6 +75,18 @@ impl<T: Transport> Access<'_, T> {
     #[must_use]
     pub fn live_streams(&self) -> usize {
         self.h3().table.len()
+    }
+
+    /// What became of early data; `None` before the handshake is complete.
+    #[must_use]
+    pub fn early_data(&self) -> Option<EarlyData> {
+        self.shell.state.early_data()
+    }
+
+    /// Why the connection ended, if it has; for as long as it can be looked at.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        self.shell.state.close_reason()
     }
 
     /// Which end this is.

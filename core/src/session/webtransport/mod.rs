@@ -38,7 +38,7 @@ use crate::config::{Config, Limits};
 use crate::event::{Event, StreamEvent};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::time::after;
-use crate::webtransport::dialect::{Dialects, Negotiated};
+use crate::webtransport::dialect::{Dialect, Dialects, Negotiated};
 use crate::webtransport::{ConnectRequest, SessionEvent, SessionLimits, SessionStats};
 
 /// What a connection knows of WebTransport beside its sessions.
@@ -89,6 +89,11 @@ impl WebTransport {
             lost: Lost::default(),
             lost_until: None,
         }
+    }
+
+    /// The dialect that is spoken, once that is known.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        self.terms.negotiated.map(|negotiated| negotiated.dialect)
     }
 
     /// A stream was lost that may belong to a session which is yet to come.
