@@ -54,6 +54,11 @@ pub fn run(ours: Side, data: &[u8]) {
     run.wind_down();
 }
 
+/// The configuration that an input chooses.
+pub(crate) fn config_of(data: &[u8]) -> Config {
+    config(data.get(1).copied().unwrap_or_default())
+}
+
 /// The default configuration, or one with every cap low.
 fn config(choice: u8) -> Config {
     let mut config = Config::default();
@@ -72,6 +77,10 @@ fn config(choice: u8) -> Config {
         limits.early_priorities = 2;
         limits.qpack_table = 200;
         limits.qpack_blocked_streams = 2;
+        limits.field_section_encoded = 300;
+        limits.head_bytes = 16 * 1024;
+        limits.all_datagram_bytes = 4 * 1024;
+        limits.early_datagram_bytes = 1024;
         limits.nuisance = 20;
     }
     config

@@ -13,6 +13,7 @@ pub mod frame_reader;
 pub mod h3;
 pub mod h3_client;
 pub mod h3_server;
+pub mod held;
 pub mod input;
 pub mod message;
 pub mod qpack_decode;

@@ -25,7 +25,7 @@ use crate::input::Input;
 const MAX_LINES: usize = 2_000;
 
 /// Bytes of a mutated recording.
-const MAX_TEXT: usize = 1 << 17;
+pub(crate) const MAX_TEXT: usize = 1 << 17;
 
 /// Numbers at the edges of what words stand for.
 const NUMBERS: [u64; 12] = [

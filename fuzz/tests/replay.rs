@@ -8,12 +8,8 @@ use std::cell::Cell;
 use std::path::Path;
 
 use aqueduct_core::testing::loopback::Rng;
-use aqueduct_fuzz::{TARGETS, Target};
+use aqueduct_fuzz::{TARGETS, Target, held};
 
-/// Most that any input may make a target hold at once, test harness included.
-const MAX_MEMORY: isize = 16 << 20;
-/// What a replay may hold beside, whatever the file says: its budget and one head.
-const BUDGET: isize = 16 << 20;
 /// Random inputs of each target.
 const ROUNDS: u64 = 2_000;
 
@@ -55,13 +51,10 @@ fn run((name, target): Target, what: &str, data: &[u8]) {
     PEAK.set(before);
     target(data);
     let held = PEAK.get() - before;
-    let most = match name {
-        "recording" => MAX_MEMORY + BUDGET,
-        _ => MAX_MEMORY,
-    };
+    let most = held::most(name, data) as isize;
     assert!(
         held < most,
-        "{name}: {what} made the core hold {held} bytes"
+        "{name}: {what} made the core hold {held} bytes of {most}"
     );
 }
 
