@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use crate::id::Dir;
 use crate::webtransport;
+use crate::wire::frame::FrameType;
+use crate::wire::grease;
+use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 /// Everything that a peer can make grow, and how far.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -174,6 +178,15 @@ pub struct Config {
     pub datagrams: bool,
     /// Announce extended CONNECT (RFC 9220) as a server. Default yes.
     pub connect_protocol: bool,
+    /// Types of unidirectional streams that the application claims for protocols of its
+    /// own, see [`Event::Claimed`](crate::event::Event::Claimed) and
+    /// [`Access::open_claimed`](crate::connection::Access::open_claimed). Left out are
+    /// the types of HTTP/3 and WebTransport, and reserved ones. Default none.
+    pub claimed_uni: Vec<u64>,
+    /// The same for bidirectional streams, by their first integer, in either direction.
+    /// Left out are the types of HTTP/3's frames, WebTransport's signal, and reserved
+    /// ones. Default none.
+    pub claimed_bidi: Vec<u64>,
     /// WebTransport, and how.
     pub webtransport: webtransport::Config,
     /// Keep the field lines of received heads as they stood, beside the parts: for
@@ -189,12 +202,31 @@ pub struct Config {
     pub extra_settings: Vec<(u64, u64)>,
 }
 
+impl Config {
+    /// Whether the application claims streams that begin with this integer.
+    pub(crate) fn claims(&self, dir: Dir, ty: u64) -> bool {
+        let (claimed, free) = match dir {
+            Dir::Uni => {
+                let free = matches!(UniType::new(ty), UniType::Unknown(_));
+                (&self.claimed_uni, free)
+            }
+            Dir::Bi => {
+                let free = ty != WT_BIDI_SIGNAL && FrameType(ty).name().is_none();
+                (&self.claimed_bidi, free && !grease::is_reserved(ty))
+            }
+        };
+        free && claimed.contains(&ty)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
             datagrams: true,
             connect_protocol: true,
+            claimed_uni: Vec::new(),
+            claimed_bidi: Vec::new(),
             webtransport: webtransport::Config::default(),
             field_lines: false,
             grease: true,

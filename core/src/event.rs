@@ -61,6 +61,19 @@ pub enum Event {
         /// The fields.
         trailers: Box<Trailers>,
     },
+    /// The peer opened a stream of a type that the application claims
+    /// ([`Config::claimed_uni`](crate::config::Config::claimed_uni)). What follows the
+    /// type is read and written as it is, by
+    /// [`Access::recv`](crate::connection::Access::recv) and, when it is bidirectional,
+    /// [`Access::send`](crate::connection::Access::send); codes are HTTP/3's. One that is
+    /// bidirectional and the client's may have datagrams
+    /// ([`Access::enable_datagrams`](crate::connection::Access::enable_datagrams)).
+    Claimed {
+        /// The stream.
+        stream: StreamKey,
+        /// Its type.
+        ty: u64,
+    },
     /// Something happened on a stream.
     Stream(StreamKey, StreamEvent),
     /// Something happened in a WebTransport session.

@@ -93,6 +93,7 @@ pub use aqueduct_core::endpoint::tls;
 
 mod cancelled;
 mod capsules;
+mod claimed;
 mod clock;
 mod connection;
 mod datagrams;
@@ -133,6 +134,7 @@ mod worker;
 
 pub use crate::cancelled::Cancelled;
 pub use crate::capsules::{CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream};
+pub use crate::claimed::ClaimedStream;
 pub use crate::connection::Connection;
 pub use crate::datagrams::{DatagramStats, Datagrams};
 pub use crate::endpoint::{Connecting, Endpoint};

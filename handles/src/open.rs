@@ -114,7 +114,7 @@ impl Connection {
         .await
     }
 
-    fn end_or_wait<T>(&self, locked: &mut Locked<'_>, place: Place) -> Step<Option<T>> {
+    pub(crate) fn end_or_wait<T>(&self, locked: &mut Locked<'_>, place: Place) -> Step<Option<T>> {
         if locked.conn(self.0.at).closed.is_some() {
             Step::Done(None)
         } else {

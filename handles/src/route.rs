@@ -117,6 +117,11 @@ impl Conn {
                 self.requests.push_back((at, head));
                 self.wake(ConnTopic::Requests, wakes);
             }
+            Event::Claimed { stream, ty } => {
+                let at = self.insert_stream(Stream::claimed(stream, false));
+                self.claimed.push_back((at, ty));
+                self.wake(ConnTopic::Claimed, wakes);
+            }
             Event::Interim { stream, head } => {
                 if let Some(stream) = self.entry(stream)
                     && let Some(message) = &mut stream.message

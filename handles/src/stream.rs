@@ -1,15 +1,49 @@
-//! The streams of a session.
+//! The streams of a session, and those of claimed types.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use aqueduct_core::error::PeerCode;
-use aqueduct_core::id::StreamId;
+use aqueduct_core::id::{StreamId, StreamKey};
 use bytes::Bytes;
 
+use crate::connection::ConnHandle;
 use crate::error::{ReadError, ResetError, WriteError};
-use crate::half::{RecvHalf, SendHalf};
+use crate::half::{Half, RecvHalf, SendHalf};
+use crate::shared::Locked;
 
-/// The sending half of a session's stream.
+/// Makes the handles of a stream from its place and key.
+pub(crate) type Make<T> = fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T;
+
+pub(crate) fn sending(
+    conn: &Arc<ConnHandle>,
+    locked: &mut Locked<'_>,
+    at: usize,
+    key: StreamKey,
+) -> SendStream {
+    SendStream(SendHalf::new(Half::new(conn, locked, at, key)))
+}
+
+pub(crate) fn receiving(
+    conn: &Arc<ConnHandle>,
+    locked: &mut Locked<'_>,
+    at: usize,
+    key: StreamKey,
+) -> RecvStream {
+    RecvStream(RecvHalf::new(Half::new(conn, locked, at, key)))
+}
+
+pub(crate) fn both(
+    conn: &Arc<ConnHandle>,
+    locked: &mut Locked<'_>,
+    at: usize,
+    key: StreamKey,
+) -> (SendStream, RecvStream) {
+    let send = sending(conn, locked, at, key);
+    (send, receiving(conn, locked, at, key))
+}
+
+/// The sending half of a session's stream, or of one of a claimed type.
 ///
 /// Dropping it before [`finish`](Self::finish) resets the stream with
 /// application code 0.
@@ -121,7 +155,7 @@ impl SendStream {
     }
 }
 
-/// The receiving half of a session's stream.
+/// The receiving half of a session's stream, or of one of a claimed type.
 ///
 /// Dropping it before the end asks the peer to stop with application code 0.
 #[derive(Debug)]

@@ -181,12 +181,13 @@ pub(crate) enum ConnTopic {
     Requests,
     Sessions,
     Forbidden,
+    Claimed,
     Bi,
     Uni,
 }
 
 impl ConnTopic {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 
     pub(crate) const fn credit(dir: Dir) -> Self {
         match dir {
@@ -214,6 +215,8 @@ pub(crate) struct Conn {
     pub(crate) closed: Option<CloseReason>,
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
     pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
+    /// Streams of claimed types, each with its type.
+    pub(crate) claimed: VecDeque<(usize, u64)>,
     /// The latest requests for sessions that were answered 403.
     pub(crate) forbidden: VecDeque<Box<ConnectRequest>>,
     pub(crate) waiters: [Waiters; ConnTopic::COUNT],
@@ -244,6 +247,7 @@ impl Conn {
             requests: VecDeque::new(),
             sessions: VecDeque::new(),
             forbidden: VecDeque::new(),
+            claimed: VecDeque::new(),
             waiters: Default::default(),
             taken: 0,
             rests: 0,
@@ -311,13 +315,14 @@ impl Conn {
         }
     }
 
-    /// Looks whether a message has been read and delivered to the end.
+    /// Looks whether a message, or a claimed stream, has been read and delivered to the
+    /// end.
     pub(crate) fn retire_message(&mut self, at: usize) {
         let Some(stream) = self.streams.get_mut(at) else {
             return;
         };
         let read = stream.recv_over == Some(RecvOver::Finished);
-        if stream.message.is_some() && read && stream.delivered {
+        if stream.end.is_none() && read && stream.delivered {
             Self::retire(stream, &mut self.users);
         }
     }
@@ -559,6 +564,17 @@ impl Stream {
     pub(crate) fn data(key: StreamKey, end: SessionEnd) -> Self {
         Self {
             end: Some(end),
+            ..Self::new(key)
+        }
+    }
+
+    /// A stream of a type that the application claims, opened by this side or not.
+    pub(crate) fn claimed(key: StreamKey, ours: bool) -> Self {
+        // The half that there is not is over.
+        let uni = key.id().dir() == Dir::Uni;
+        Self {
+            recv_over: (uni && ours).then_some(RecvOver::Finished),
+            delivered: uni && !ours,
             ..Self::new(key)
         }
     }

@@ -4,6 +4,7 @@
 mod cancelled;
 mod capsules;
 mod capsules_random;
+mod claimed;
 mod datagrams;
 mod either;
 mod errors;

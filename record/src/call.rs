@@ -33,7 +33,7 @@ both! {
         "open-session" OpenSession(request);  "accept-session" AcceptSession(session, answer);
         "drain-session" DrainSession(session);
         "close-session" CloseSession(session, code, reason);
-        "open-stream" OpenStream(session, way);  "enable-datagrams" EnableDatagrams(stream);
+        "open-stream" OpenStream(session, way);  "open-claimed" OpenClaimed(way, ty);  "enable-datagrams" EnableDatagrams(stream);
         "hold" Hold(stream);  "release" Release(stream);  "set-paced" SetPaced(stream, paced);
         "finish" Finish(stream);  "reset" Reset(stream, code);  "stop" Stop(stream, code);
         "set-order" SetSendOrder(stream, order);  "set-group" SetSendGroup(stream, group);  "drain" Drain(until);  "close" Close(code, reason);

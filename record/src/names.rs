@@ -12,7 +12,7 @@ use crate::words::Line;
 named! {
     OpenStreamError {
         "blocked" Blocked  "stream-limit" StreamLimit  "session-pending" SessionPending
-        "session-draining" SessionDraining  "session-gone" SessionGone  "closed" Closed
+        "session-draining" SessionDraining  "session-gone" SessionGone  "not-claimed" NotClaimed  "closed" Closed
     }
     SessionError {
         "gone" Gone  "wrong-state" WrongState  "reason-too-long" ReasonTooLong

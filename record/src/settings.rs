@@ -60,25 +60,6 @@ impl Get for Origins {
     }
 }
 
-/// Identifier and value of each.
-impl Put for Vec<(u64, u64)> {
-    fn put(&self, line: &mut Line, _: Cx) {
-        line.show(self.len());
-        for (id, value) in self {
-            line.show(id).show(value);
-        }
-    }
-}
-
-impl Get for Vec<(u64, u64)> {
-    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
-        let count = 0..words.number::<usize>()?;
-        count
-            .map(|_| Ok((words.number()?, words.number()?)))
-            .collect()
-    }
-}
-
 /// Words for fields: they stay when a field is renamed.
 macro_rules! fields {
     ($($word:literal $($field:ident).+;)*) => {
@@ -125,7 +106,7 @@ fields! {
     "webtransport" webtransport.enabled;  "origins" webtransport.origins;  "dialects" webtransport.dialects;
     "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;  "session-flow" webtransport.flow;
     "strict-draining" webtransport.strict_draining;  "end-drained-sessions" webtransport.end_drained_sessions;
-    "grease" grease;  "extra-settings" extra_settings;
+    "grease" grease;  "extra-settings" extra_settings;  "claimed-uni" claimed_uni;  "claimed-bidi" claimed_bidi;
 }
 
 /// Size in which interim responses are counted as nuisances.
@@ -175,6 +156,7 @@ mod tests {
         config.webtransport.origins = Origins::listed(["https://a.test"]);
         config.grease = false;
         config.extra_settings = vec![(77, 1), (78, 1 << 60)];
+        config.claimed_uni = vec![0x1f0, 7];
         assert_eq!(again(&config), Ok(config));
     }
 

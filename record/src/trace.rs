@@ -60,7 +60,7 @@ put! {
         "interim" Event::Interim { stream, head } => [stream, head.fields()];
         "response" Event::Response { stream, head } => [stream, head.fields()];
         "trailers" Event::Trailers { stream, trailers } => [stream, trailers.fields()];
-        "stream" Event::Stream(stream, event) => [stream, event];
+        "claimed" Event::Claimed { stream, ty } => [stream, ty];  "stream" Event::Stream(stream, event) => [stream, event];
         "session" Event::WebTransport(session, event) => [session, event];
     }
 }

@@ -214,6 +214,33 @@ impl<T: Get> Get for Box<T> {
     }
 }
 
+/// How many, and each.
+impl<T: Put> Put for Vec<T> {
+    fn put(&self, line: &mut Line, cx: Cx) {
+        line.show(self.len());
+        self.iter().for_each(|value| value.put(line, cx));
+    }
+}
+
+impl<T: Get> Get for Vec<T> {
+    fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
+        let count = 0..words.number::<usize>()?;
+        count.map(|_| T::get(words, cx)).collect()
+    }
+}
+
+impl Put for (u64, u64) {
+    fn put(&self, line: &mut Line, _: Cx) {
+        line.show(self.0).show(self.1);
+    }
+}
+
+impl Get for (u64, u64) {
+    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
+        Ok((words.number()?, words.number()?))
+    }
+}
+
 impl Put for Option<u64> {
     fn put(&self, line: &mut Line, _: Cx) {
         line.option(*self);

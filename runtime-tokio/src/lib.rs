@@ -135,7 +135,9 @@
 //! - **Protocols of your own** go on extended CONNECT: a
 //!   [`Protocol`](protocol::head::Protocol) among a request's extensions,
 //!   [datagrams](RequestStream::datagrams) beside its content, and content that is
-//!   [capsules](RequestStream::into_capsules). `examples/ping.rs` is one.
+//!   [capsules](RequestStream::into_capsules). `examples/ping.rs` is one. Streams of types
+//!   of their own are claimed by the configuration and
+//!   [accepted](Connection::accept_claimed) raw.
 //! - **Generic code** written against the `web-transport-trait` crate runs on
 //!   [`Session`], awaited or polled, with the feature of that name; programs of Media
 //!   over QUIC stand on older releases of it, which are features of their own.
@@ -160,9 +162,9 @@ use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
-    CapsuleStream, Connecting, Connection, DatagramStats, Datagrams, Incoming, RecvStream,
-    RequestStream, ResponseReceiver, ResponseSender, SendStream, ServerRequest, Session,
-    SessionRequest, error, protocol, tls,
+    CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
+    RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream, ServerRequest,
+    Session, SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};

@@ -4,6 +4,7 @@
 
 mod arbitrary_bytes;
 mod capsules;
+mod claimed_streams;
 mod close_codes;
 mod connect;
 mod content_length;

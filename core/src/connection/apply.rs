@@ -16,6 +16,7 @@ impl Command {
             Self::OpenStream(session, dir) => {
                 return Ok(Reply::Stream(to.webtransport(session).open_stream(dir)?));
             }
+            Self::OpenClaimed(dir, ty) => return Ok(Reply::Stream(to.open_claimed(dir, ty)?)),
             Self::Respond(stream, head, end) => to.respond(stream, &head, end)?,
             Self::Trailers(stream, trailers) => to.trailers(stream, &trailers)?,
             Self::SetPriority(stream, priority) => to.set_priority(stream, priority)?,

@@ -47,6 +47,8 @@ pub enum Command {
     CloseSession(SessionKey, u32, String),
     /// [`WebTransport::open_stream`](super::WebTransport::open_stream); replies [`Reply::Stream`].
     OpenStream(SessionKey, Dir),
+    /// [`Access::open_claimed`](super::Access::open_claimed); replies [`Reply::Stream`].
+    OpenClaimed(Dir, u64),
     /// [`Access::enable_datagrams`](super::Access::enable_datagrams).
     EnableDatagrams(StreamKey),
     /// [`Access::hold`](super::Access::hold).

@@ -66,6 +66,8 @@ pub(crate) enum H3Event {
         dir: Dir,
         id: u64,
     },
+    /// A stream of a type that the application claims.
+    ClaimedByApplication { stream: StreamKey, ty: u64 },
     /// Something happened on a stream.
     On(StreamKey, Fact),
     /// Both halves are over: let go of the stream and remove it.

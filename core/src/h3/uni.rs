@@ -28,7 +28,7 @@ impl H3 {
             };
             //= https://www.rfc-editor.org/rfc/rfc9114#section-6.1
             // Without an extension that allows them, the server opens none.
-            if dir == Dir::Bi && self.side == Side::Client && self.claims.bidi.is_none() {
+            if dir == Dir::Bi && self.side == Side::Client && !self.server_may_open() {
                 return Err(Fault::Connection(Violation::ServerBidi));
             }
             let slot = Slot::new(id, self.side, Kind::Unidentified(HeadReader::new()));
@@ -40,13 +40,19 @@ impl H3 {
         }
     }
 
+    /// Whether there may be bidirectional streams that the server opens (client).
+    fn server_may_open(&self) -> bool {
+        self.claims.bidi.is_some() || !self.config.claimed_bidi.is_empty()
+    }
+
     /// The server's SETTINGS make no sessions possible (client): what it opens is no
     /// stream of one.
     pub(crate) fn take_no_sessions(&mut self) -> Result<(), Fault> {
         self.claims = Claims::default();
         //= https://www.rfc-editor.org/rfc/rfc9114#section-6.1
         // Those that came before the SETTINGS had nothing to be allowed by, either.
-        if self.table.was_seen(StreamId::new(Side::Server, Dir::Bi, 0)) {
+        let seen = self.table.was_seen(StreamId::new(Side::Server, Dir::Bi, 0));
+        if seen && !self.server_may_open() {
             return Err(Fault::Connection(Violation::ServerBidi));
         }
         Ok(())
@@ -99,29 +105,37 @@ impl H3 {
                 }
             }
         };
-        if key.id.dir() == Dir::Uni || session.is_some() {
+        let own = session.is_none() && self.config.claims(key.id.dir(), ty);
+        if key.id.dir() == Dir::Uni || session.is_some() || own {
             self.await_no_more(key);
         }
         match (key.id.dir(), session) {
-            (dir, Some(id)) => self.claim(key, dir, id, ended),
+            (dir, Some(id)) => {
+                let stream = key;
+                self.claim(key, H3Event::Claimed { stream, dir, id }, ended);
+                Ok(())
+            }
+            _ if own => {
+                self.claim(
+                    key,
+                    H3Event::ClaimedByApplication { stream: key, ty },
+                    ended,
+                );
+                Ok(())
+            }
             (Dir::Uni, None) => self.begin_uni(t, key, UniType::new(ty), ended),
             (Dir::Bi, None) => self.begin_exchange(t, key, ty, ended),
         }
     }
 
-    fn claim(&mut self, key: StreamKey, dir: Dir, id: u64, ended: bool) -> Result<(), Fault> {
+    fn claim(&mut self, key: StreamKey, event: H3Event, ended: bool) {
         if let Some(slot) = self.table.get_mut(key) {
             slot.kind = Kind::Raw;
             if ended {
                 slot.recv = Recv::Finished;
             }
-            self.events.push_back(H3Event::Claimed {
-                stream: key,
-                dir,
-                id,
-            });
+            self.events.push_back(event);
         }
-        Ok(())
     }
 
     fn ended_unidentified<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ use crate::error::DatagramError;
 use crate::event::{Event, StreamEvent};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
-use crate::h3::streams::{Kind as StreamKind, Recv, Send};
+use crate::h3::streams::{Kind as StreamKind, Recv, Send, Slot};
 use crate::id::{SessionKey, StreamId, StreamKey};
 use crate::transport::Transport;
 use crate::webtransport::SessionEvent;
@@ -79,12 +79,9 @@ impl Sessions {
         id: StreamId,
         payload: Bytes,
     ) -> Result<(), Fault> {
-        let limits = &cx.h3.config.limits;
         match self.standing(cx.h3, id) {
             Standing::Expected => {
-                if !self.pending.hold_datagram(limits, cx.now, id, payload) {
-                    cx.h3.stats.datagrams_overflowed += 1;
-                }
+                self.hold_datagram(cx, id, payload);
                 return Ok(());
             }
             Standing::Open(_) | Standing::Over => {
@@ -102,9 +99,14 @@ impl Sessions {
             (_, Some((StreamKind::Exchange(exchange), recv)))
                 if exchange.is_connect() && recv != Recv::Closed =>
             {
-                if !self.pending.hold_datagram(limits, cx.now, id, payload) {
-                    cx.h3.stats.datagrams_overflowed += 1;
-                }
+                self.hold_datagram(cx, id, payload);
+                return Ok(());
+            }
+            // A claimed stream has them when the application says so, too.
+            (Some(stream), Some((StreamKind::Raw, recv)))
+                if Owner::find(cx.h3, stream) == Owner::Claimed && recv != Recv::Closed =>
+            {
+                self.hold_datagram(cx, id, payload);
                 return Ok(());
             }
             //= https://www.rfc-editor.org/rfc/rfc9297#section-2
@@ -118,8 +120,16 @@ impl Sessions {
         cx.h3.settle_fault(cx.t, result)
     }
 
-    /// Takes datagrams for a request that is not a session from here on, and those
-    /// that came before.
+    /// Keeps a datagram until somebody takes those of its stream, within the limits.
+    fn hold_datagram<T: Transport>(&mut self, cx: &mut Cx<'_, T>, id: StreamId, payload: Bytes) {
+        let limits = &cx.h3.config.limits;
+        if !self.pending.hold_datagram(limits, cx.now, id, payload) {
+            cx.h3.stats.datagrams_overflowed += 1;
+        }
+    }
+
+    /// Takes datagrams for a request that is not a session, or for a claimed stream, from
+    /// here on, and those that came before.
     pub(crate) fn enable_datagrams<T: Transport>(&mut self, cx: &mut Cx<'_, T>, stream: StreamKey) {
         self.rings.insert(cx.h3, stream);
         self.release_datagrams(cx, stream);
@@ -144,7 +154,7 @@ impl Sessions {
         match owner {
             Owner::Connect(index) => self.registry.get_mut(index)?.ring.as_mut(),
             Owner::Request(ring) => self.rings.get_mut(ring),
-            Owner::Application | Owner::Data(_) => None,
+            Owner::Application | Owner::Claimed | Owner::Data(_) => None,
         }
     }
 
@@ -166,7 +176,7 @@ impl Sessions {
                 h3.took_datagram(payload.len());
                 Some(payload)
             }
-            Owner::Application | Owner::Data(_) => None,
+            Owner::Application | Owner::Claimed | Owner::Data(_) => None,
         }
     }
 
@@ -175,7 +185,7 @@ impl Sessions {
         let ring = match Owner::find(h3, stream) {
             Owner::Connect(index) => self.registry.get(index).and_then(|e| e.ring.as_ref()),
             Owner::Request(ring) => self.rings.get(ring),
-            Owner::Application | Owner::Data(_) => None,
+            Owner::Application | Owner::Claimed | Owner::Data(_) => None,
         };
         ring.map_or(0, Ring::overflowed)
     }
@@ -188,8 +198,9 @@ impl Sessions {
         stream: StreamKey,
     ) -> Option<usize> {
         let slot = h3.table.get(stream)?;
-        // A session's data streams have none of their own.
-        slot.exchange_ref().filter(|_| slot.send == Send::Open)?;
+        if slot.send != Send::Open || !has_datagrams(slot) {
+            return None;
+        }
         let prefix = datagram::prefix(stream.id()).len();
         let max = t.max_datagram_size().filter(|_| h3.datagrams_enabled())?;
         max.checked_sub(prefix)
@@ -205,10 +216,10 @@ impl Sessions {
         payload: &[u8],
     ) -> Result<(), DatagramError> {
         let slot = cx.h3.table.get(stream).ok_or(DatagramError::Gone)?;
-        let exchange = slot.exchange_ref().ok_or(DatagramError::Gone)?;
         //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1
         // Only while the stream's sending half is open.
-        if slot.send != Send::Open || !exchange.told {
+        let told = slot.exchange_ref().is_none_or(|exchange| exchange.told);
+        if slot.send != Send::Open || !has_datagrams(slot) || !told {
             return Err(DatagramError::Gone);
         }
         match Owner::of(slot.owner) {
@@ -228,7 +239,7 @@ impl Sessions {
                 let sent = self.outbox.send(cx, stream, context, payload);
                 wait_for_room(sent, self.rings.get_mut(ring))
             }
-            Owner::Application | Owner::Data(_) => Err(DatagramError::Pending),
+            Owner::Application | Owner::Claimed | Owner::Data(_) => Err(DatagramError::Pending),
         }
     }
 
@@ -246,6 +257,12 @@ impl Sessions {
             cx.out.push_back(Event::Stream(stream, event));
         }
     }
+}
+
+/// Whether datagrams can belong to a stream: a session's data streams have none of their
+/// own, and claimed ones once the application takes them.
+fn has_datagrams(slot: &Slot) -> bool {
+    slot.exchange_ref().is_some() || matches!(Owner::of(slot.owner), Owner::Request(_))
 }
 
 /// Remembers in the sender's ring that there was no room for what it sent.

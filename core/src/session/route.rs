@@ -47,6 +47,18 @@ impl Sessions {
                 Ok(())
             }
             H3Event::Claimed { stream, dir, id } => self.on_claimed(cx, stream, dir, id),
+            H3Event::ClaimedByApplication { stream, ty } => {
+                Owner::Claimed.give(cx.h3, stream);
+                cx.out.push_back(Event::Claimed { stream, ty });
+                // Bytes may have come with the type; a read tells.
+                let (readable, stopped) = cx.h3.introduce(stream);
+                let readable = readable.then_some(StreamEvent::Readable);
+                let stopped = stopped.map(|code| StreamEvent::Stopped(PeerCode::http(code)));
+                let events = readable.into_iter().chain(stopped);
+                cx.out
+                    .extend(events.map(|event| Event::Stream(stream, event)));
+                Ok(())
+            }
             H3Event::Settings => {
                 self.on_settings(cx)?;
                 let settings = cx.h3.peer_settings.clone().unwrap_or_default();
@@ -80,6 +92,14 @@ impl Sessions {
             Owner::Connect(index) => self.on_connect(cx, index, fact),
             Owner::Data(place) => {
                 self.on_data(cx, place, stream, fact);
+                Ok(())
+            }
+            Owner::Claimed => {
+                cx.out.extend(to_application(stream, fact));
+                Ok(())
+            }
+            Owner::Request(_) if matches!(slot.kind, StreamKind::Raw) => {
+                cx.out.extend(to_application(stream, fact));
                 Ok(())
             }
             Owner::Application | Owner::Request(_) => {
@@ -336,6 +356,7 @@ impl Sessions {
                 }
             }
             Owner::Request(ring) => self.rings.remove(cx.h3, ring),
+            Owner::Claimed => {}
             Owner::Application => {
                 self.pending.forget_stream(stream);
                 if !identified {

@@ -52,6 +52,9 @@ pub enum OpenStreamError {
     /// The session is over or never was.
     #[error("the session is gone")]
     SessionGone,
+    /// The application does not claim the type that the stream was to have.
+    #[error("the configuration does not claim this type of streams")]
+    NotClaimed,
     /// The connection is over.
     #[error("the connection is closed")]
     Closed,
@@ -182,13 +185,14 @@ impl OpenStreamError {
     /// | `Blocked`, `StreamLimit`, `SessionPending` | yes, here: an event follows |
     /// | `SessionDraining` | yes, in another session |
     /// | `SessionGone`, `Closed` | no: ask the reason that came with the end |
+    /// | `NotClaimed` | no: claim the type |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Blocked | Self::StreamLimit | Self::SessionPending | Self::SessionDraining => {
                 true
             }
-            Self::SessionGone | Self::Closed => false,
+            Self::SessionGone | Self::NotClaimed | Self::Closed => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::{ExportFailed, QuinnTransport};
 use aqueduct_core::error::DatagramError as CoreDatagram;
-use aqueduct_core::id::{Dir, SessionKey, StreamId, StreamKey};
+use aqueduct_core::id::{Dir, SessionKey, StreamId};
 use aqueduct_core::webtransport::dialect::Dialect;
 use aqueduct_core::webtransport::{
     self, ConnectAnswer, SessionClose, SessionStats, SessionTransport, exporter,
@@ -18,13 +18,13 @@ use aqueduct_core::webtransport::{
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
-use crate::connection::{ConnHandle, Connection};
+use crate::connection::Connection;
 use crate::error::{DatagramError, OpenStreamError, SessionError};
-use crate::half::{Half, RecvHalf, SendHalf};
+use crate::half::Half;
 use crate::place::Place;
 use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
-use crate::stream::{RecvStream, SendStream};
+use crate::stream::{Make, RecvStream, SendStream, both, receiving, sending};
 use crate::table::{RecvOver, SendOver, SessionTopic, Stream};
 use crate::wait::{Failed, open_step};
 
@@ -185,37 +185,6 @@ impl SessionHandle {
             None => Step::Wait(self.place(SessionTopic::State)),
         }
     }
-}
-
-/// Makes the handles of a stream from its place and key.
-type Make<T> = fn(&Arc<ConnHandle>, &mut Locked<'_>, usize, StreamKey) -> T;
-
-fn sending(
-    conn: &Arc<ConnHandle>,
-    locked: &mut Locked<'_>,
-    at: usize,
-    key: StreamKey,
-) -> SendStream {
-    SendStream(SendHalf::new(Half::new(conn, locked, at, key)))
-}
-
-fn receiving(
-    conn: &Arc<ConnHandle>,
-    locked: &mut Locked<'_>,
-    at: usize,
-    key: StreamKey,
-) -> RecvStream {
-    RecvStream(RecvHalf::new(Half::new(conn, locked, at, key)))
-}
-
-fn both(
-    conn: &Arc<ConnHandle>,
-    locked: &mut Locked<'_>,
-    at: usize,
-    key: StreamKey,
-) -> (SendStream, RecvStream) {
-    let send = sending(conn, locked, at, key);
-    (send, receiving(conn, locked, at, key))
 }
 
 /// How a session ended, if it has.

@@ -7,19 +7,24 @@ use super::super::state::State;
 use super::Access;
 use crate::error::{DatagramError, Gone};
 use crate::id::StreamKey;
-use crate::session::Sessions;
+use crate::session::{Owner, Sessions};
 use crate::transport::Transport;
 use crate::wire::datagram::ContextId;
 
 impl<T: Transport> Access<'_, T> {
-    /// Takes datagrams for a request that is not a session from here on. For CONNECT
-    /// there are those, too, that came since its head, within the limits for early
-    /// ones; a datagram ends any other request before this.
+    /// Takes datagrams for a request that is not a session from here on, or for a claimed
+    /// bidirectional stream that the client opened. For CONNECT and claimed streams there
+    /// are those, too, that came since the stream did, within the limits for early ones; a
+    /// datagram ends any other request before this.
     ///
     /// # Errors
-    /// [`Gone`] for a stream that is over, never was, or is no request's.
+    /// [`Gone`] for a stream that is over, never was, or can have none.
     pub fn enable_datagrams(&mut self, stream: StreamKey) -> Result<(), Gone> {
-        self.slot(stream)?.exchange_ref().ok_or(Gone::NoSuchHalf)?;
+        let slot = self.slot(stream)?;
+        let claimed = Owner::of(slot.owner) == Owner::Claimed && stream.id().is_request();
+        if slot.exchange_ref().is_none() && !claimed {
+            return Err(Gone::NoSuchHalf);
+        }
         if Sessions::is_session(self.h3(), stream) {
             return Ok(());
         }

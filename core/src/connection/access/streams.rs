@@ -5,13 +5,16 @@ use bytes::Bytes;
 use super::super::command::Call;
 use super::super::command::Command;
 use super::Access;
-use crate::error::{Gone, ReadError, ResetError, SendError, WriteError};
+use crate::error::{Gone, PeerCode, ReadError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::h3::connection::H3;
+use crate::h3::read::RawGone;
 use crate::h3::streams::Kind;
 use crate::id::{Dir, StreamKey};
 use crate::session::Owner;
 use crate::transport::{Read, Transport};
+use crate::webtransport::OpenStreamError;
+use crate::wire::varint::{Head, VarInt};
 
 /// What a stream carries, and so who looks after it.
 #[derive(Copy, Clone, Debug)]
@@ -20,6 +23,8 @@ enum Whose {
     Message,
     /// What a session's application sends: its place among the data streams.
     Session(u32),
+    /// What follows a type that is the application's own.
+    Claimed,
 }
 
 impl<T: Transport> Access<'_, T> {
@@ -60,12 +65,43 @@ impl<T: Transport> Access<'_, T> {
         })
     }
 
+    /// Opens a stream of a type that the application claims
+    /// ([`Config::claimed_uni`](crate::config::Config::claimed_uni)). The type goes out at
+    /// once, and what is written follows it as it is.
+    ///
+    /// Such streams keep no connection alive that has no request or session, and a drain
+    /// does not wait for them.
+    ///
+    /// # Errors
+    /// [`OpenStreamError::NotClaimed`], [`OpenStreamError::Blocked`] while the peer allows
+    /// no more or the handshake is not complete, [`OpenStreamError::Closed`].
+    pub fn open_claimed(&mut self, dir: Dir, ty: u64) -> Result<StreamKey, OpenStreamError> {
+        if self.shell.is_closed() {
+            return Err(OpenStreamError::Closed);
+        }
+        let head = VarInt::new(ty).ok().map(Head::one);
+        let Some(head) = head.filter(|_| self.h3().config.claims(dir, ty)) else {
+            return Err(OpenStreamError::NotClaimed);
+        };
+        if !self.h3().established {
+            return Err(OpenStreamError::Blocked);
+        }
+        let call = self.shell.noted(|| Command::OpenClaimed(dir, ty));
+        self.run_http(call, |h3, t| {
+            let opened = h3.open_raw(t, dir, head.as_slice(), 0);
+            let stream = opened.ok_or(OpenStreamError::Blocked)?;
+            Owner::Claimed.give(h3, stream);
+            Ok(stream)
+        })
+    }
+
     /// What a stream carries that the application may use.
     fn whose(&self, stream: StreamKey) -> Result<Whose, Gone> {
         let slot = self.slot(stream)?;
         match &slot.kind {
             Kind::Raw => match Owner::of(slot.owner) {
                 Owner::Data(place) => Ok(Whose::Session(place)),
+                Owner::Claimed | Owner::Request(_) => Ok(Whose::Claimed),
                 // Its session has given it up.
                 _ => Err(Gone::Over),
             },
@@ -121,6 +157,9 @@ impl<T: Transport> SendStream<'_, T> {
             Whose::Message => self
                 .access
                 .run_http(call, |h3, t| h3.write_content(t, stream, chunks)),
+            Whose::Claimed => self
+                .access
+                .run_http(call, |h3, t| h3.write_raw(t, stream, chunks)),
         }
     }
 
@@ -136,7 +175,9 @@ impl<T: Transport> SendStream<'_, T> {
             Whose::Session(place) => self
                 .access
                 .run(call, |sessions, cx| sessions.finish(cx, place, stream)),
-            Whose::Message => self.access.run_http(call, |h3, t| h3.finish(t, stream)),
+            Whose::Message | Whose::Claimed => {
+                self.access.run_http(call, |h3, t| h3.finish(t, stream))
+            }
         }
     }
 
@@ -154,7 +195,7 @@ impl<T: Transport> SendStream<'_, T> {
                 self.access
                     .run(call, |sessions, cx| sessions.reset(cx, place, stream, code))
             }
-            Whose::Message => {
+            Whose::Message | Whose::Claimed => {
                 check_http(code)?;
                 self.access
                     .run_http(call, |h3, t| h3.reset(t, stream, code))
@@ -220,6 +261,13 @@ impl<T: Transport> RecvStream<'_, T> {
                 let read = h3.read_content(t, stream, max, out);
                 failed(h3, t, read)
             }),
+            Whose::Claimed => self.access.run_http(call, |h3, t| {
+                let read = h3.read_raw(t, stream, max, out);
+                Ok(read.map_err(|gone| match gone {
+                    RawGone::Reset { code, .. } => ReadError::Reset(PeerCode::http(code)),
+                    RawGone::Over(how) => how,
+                }))
+            }),
         };
         match result {
             Ok(read) => read,
@@ -243,7 +291,7 @@ impl<T: Transport> RecvStream<'_, T> {
                     failed(cx.h3, cx.t, stopped)
                 })
             }
-            Whose::Message => {
+            Whose::Message | Whose::Claimed => {
                 check_http(code)?;
                 self.access.run_http(call, |h3, t| {
                     let stopped = h3.stop(t, stream, code);

@@ -9,6 +9,8 @@ use crate::id::StreamKey;
 pub(crate) enum Owner {
     /// The application, or nobody yet.
     Application,
+    /// The application, whose own the stream's type is.
+    Claimed,
     /// The application, which takes datagrams for this request: the ring.
     Request(u32),
     /// A session, whose CONNECT stream it is: the entry of the registry.
@@ -22,6 +24,7 @@ const TAG: u32 = 0b11 << 30;
 const CONNECT: u32 = 0b00 << 30;
 const DATA: u32 = 0b01 << 30;
 const REQUEST: u32 = 0b10 << 30;
+const CLAIMED: u32 = 0b11 << 30;
 
 impl Owner {
     /// What a slot's word means.
@@ -31,6 +34,7 @@ impl Owner {
             CONNECT => Self::Connect(word & !TAG),
             DATA => Self::Data(word & !TAG),
             REQUEST => Self::Request(word & !TAG),
+            _ if word == CLAIMED => Self::Claimed,
             _ => Self::Application,
         }
     }
@@ -40,6 +44,7 @@ impl Owner {
     const fn word(self) -> u32 {
         match self {
             Self::Application => NONE,
+            Self::Claimed => CLAIMED,
             Self::Connect(index) => CONNECT | index & !TAG,
             Self::Data(index) => DATA | index & !TAG,
             Self::Request(index) => REQUEST | index & !TAG,
@@ -71,6 +76,7 @@ mod tests {
         for owner in [
             Owner::Application,
             Owner::Request(0),
+            Owner::Claimed,
             Owner::Connect(7),
             Owner::Data((1 << 30) - 1),
         ] {

@@ -162,7 +162,8 @@ pub(crate) struct Rings {
 impl Rings {
     /// Gives a request a ring, if it has none.
     pub(crate) fn insert(&mut self, h3: &mut H3, stream: StreamKey) {
-        if Owner::find(h3, stream) == Owner::Application && h3.table.get(stream).is_some() {
+        let without = matches!(Owner::find(h3, stream), Owner::Application | Owner::Claimed);
+        if without && h3.table.get(stream).is_some() {
             let ring = Ring::new(&h3.config.limits);
             let index = u32::try_from(self.requests.insert((stream, ring))).unwrap_or(NONE);
             Owner::Request(index).give(h3, stream);
