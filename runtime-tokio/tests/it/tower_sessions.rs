@@ -156,10 +156,9 @@ async fn a_session_that_is_given_up_ends_what_is_done_for_it() {
             }
         });
         let answering = tokio::select! {
-            answering = async {
-                let request = pair.server.accept_session().await.expect("arrives");
-                tokio::spawn(answer_session(service, request))
-            } => answering,
+            request = pair.server.accept_session() => {
+                tokio::spawn(answer_session(service, request.expect("arrives")))
+            }
             session = open(&pair, "/") => panic!("nobody answers: {session:?}"),
         };
         // Its client was dropped in the middle of it.
