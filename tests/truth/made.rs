@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
@@ -52,6 +53,18 @@ struct Made {
 }
 
 impl Constructed<'_> {
+    /// Goes through the rules of a macro that make items.
+    fn rules(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            if let TokenTree::Group(group) = token
+                && group.delimiter() == Delimiter::Brace
+                && let Ok(file) = syn::parse2::<syn::File>(plain(group.stream()))
+            {
+                self.visit_file(&file);
+            }
+        }
+    }
+
     fn path(&mut self, names: &[String]) {
         let Some((variant, names)) = names.split_last() else {
             return;
@@ -73,6 +86,19 @@ impl Constructed<'_> {
             }
         }
     }
+}
+
+/// What a rule of a macro makes of itself, with its variables as plain names.
+fn plain(tokens: TokenStream) -> TokenStream {
+    let tokens = tokens.into_iter().filter_map(|token| match token {
+        TokenTree::Punct(mark) if mark.as_char() == '$' => None,
+        TokenTree::Group(group) => {
+            let inside = plain(group.stream());
+            Some(Group::new(group.delimiter(), inside).into())
+        }
+        token => Some(token),
+    });
+    tokens.collect()
 }
 
 /// A crate that echoes as a whole, else a module at the top of one.
@@ -154,6 +180,9 @@ impl Visit<'_> for Constructed<'_> {
     fn visit_macro(&mut self, called: &syn::Macro) {
         if called.path.is_ident("matches") {
             return;
+        }
+        if called.path.is_ident("macro_rules") {
+            return self.rules(called.tokens.clone());
         }
         let parser = Punctuated::<Expr, Token![,]>::parse_terminated;
         if let Ok(arguments) = parser.parse2(called.tokens.clone()) {
