@@ -67,7 +67,7 @@ fn read(lines: &mut String, id: u64, mut bytes: usize) {
 fn zeros_that_are_kept_are_counted() {
     let mut lines = String::from(
         "0 new server 1 masked events field-section-encoded 29000000 \
-         head-bytes 4000000000 \
+         head-bytes 9999999999 work 4294967295 \
          qpack-blocked-streams 0\n0 in 0 connected none\n",
     );
     for n in 0..100 {
@@ -79,6 +79,10 @@ fn zeros_that_are_kept_are_counted() {
     }
     let (ended, peak) = replay(&lines);
     assert!(peak > 8 << 20, "{peak}: nothing was held at all, {ended:?}");
+    assert!(
+        matches!(ended, Err(ReplayError::TooMuchMemory { .. })),
+        "{ended:?}"
+    );
 }
 
 /// What a session's datagrams or a single read may stand for.

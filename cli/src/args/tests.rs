@@ -14,15 +14,16 @@ fn the_definition_is_sound_and_help_has_examples_and_exit_codes() {
         help.contains("Examples:") && help.contains("Exit codes:"),
         "{help}"
     );
-    for name in ["serve", "get", "wt"] {
-        let mut command = Cli::command();
-        let help = command
-            .find_subcommand_mut(name)
-            .unwrap()
-            .render_help()
-            .to_string();
+    let mut command = Cli::command();
+    let mut commands = 0;
+    for command in command.get_subcommands_mut() {
+        let name = command.get_name().to_owned();
+        let help = command.render_help().to_string();
         assert!(help.contains("Examples:"), "{name}: {help}");
+        assert!(help.contains(&format!("aqueduct {name}")), "{name}: {help}");
+        commands += 1;
     }
+    assert_eq!(commands, 5, "serve, get, wt, probe, replay");
 }
 
 #[test]

@@ -76,5 +76,7 @@ fn thirty_pictures_over_edge() {
             cut += u32::from(matches!(event, Event::Stream(_, StreamEvent::Malformed(_))));
         }
     }
-    assert_eq!(cut, 0, "pictures cut off; {got} bytes taken");
+    assert_eq!(cut, 0, "pictures cut off");
+    // All but what the line was too slow for at first.
+    assert!((780_000..800_000).contains(&got), "{got} bytes taken");
 }
