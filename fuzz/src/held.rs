@@ -55,7 +55,7 @@ fn connection(config: &Config) -> usize {
         + limits.early_priorities
         + limits.datagrams;
     // Of a peer's table and our own, entries have names of their own.
-    let tables = 2 * bytes(limits.qpack_table.max(limits.qpack_encoder_table).into());
+    let tables = 2 * bytes(limits.qpack_table.max(limits.qpack_encoder_table));
     section(limits)
         + bytes(limits.control_frame)
         + bytes(limits.datagram_capsule)

@@ -30,7 +30,7 @@ pub struct TransportSettings {
     /// Bytes the peer may send on one stream before they are read, once some were
     /// read; before that an eighth of it, and 1,024 bytes at least. It does not change;
     /// a stream with a long way needs its speed times its round-trip time: 96 KiB suit
-    /// 8 Mbit/s at 100 ms. Default 96 KiB; for clients, 1 MiB.
+    /// 7 Mbit/s at 100 ms. Default 96 KiB; for clients, 1 MiB.
     pub stream_receive_window: u64,
     /// Bytes the peer may send on all streams before they are read, at most. A
     /// connection begins with [`Self::initial_receive_window`].
@@ -113,7 +113,7 @@ impl Default for TransportSettings {
 
 impl TransportSettings {
     /// What suits a client, which has few connections and has chosen its peers: one
-    /// download of 80 Mbit/s at 100 ms. Used by
+    /// download of 75 Mbit/s at 100 ms. Used by
     /// [`EndpointConfig::client`](super::EndpointConfig::client).
     #[must_use]
     pub fn client() -> Self {

@@ -99,6 +99,51 @@ fn windows_grow_with_what_is_read() {
     assert!(sending > 128 * KIB as u64, "{sending}");
 }
 
+/// README: 7 Mbit/s at 100 ms by default. A window in each round trip, less the time that
+/// an eighth of it takes, which is read before there is more credit.
+#[test]
+fn an_upload_takes_a_window_in_each_round_trip() {
+    for (window, seconds) in [(96, 2.24), (192, 1.12)] {
+        let mut options = Options::default();
+        options.transport.stream_receive_window = window * KIB as u64;
+        let (mut pair, client, server) = Pair::connected(options);
+        for link in [&mut pair.client.link, &mut pair.server.link] {
+            link.delay = Duration::from_millis(50);
+        }
+        let streams = post(&mut pair, client, server);
+        // Until the path is known.
+        stream(&mut pair, [client, server], streams, 1000 * KIB);
+        let begun = pair.now;
+        stream(&mut pair, [client, server], streams, 1960 * KIB);
+        let took = (pair.now - begun).as_secs_f64();
+        assert!((0.93..1.03).contains(&(took / seconds)), "{took} s");
+    }
+}
+
+/// Sends and reads so much, both as soon as they may.
+fn stream(pair: &mut Pair, keys: [ConnKey; 2], streams: [StreamKey; 2], bytes: usize) {
+    let chunk = Bytes::from(vec![7; 16 * KIB]);
+    let mut out = [const { Bytes::new() }; 8];
+    let mut got = 0;
+    while got < bytes {
+        let mut client = pair.client(keys[0]);
+        let mut access = client.access();
+        let mut send = access.send(streams[0]).expect("a stream");
+        while send.write(&mut [chunk.clone()]).expect("open") > 0 {}
+        let mut server = pair.server(keys[1]);
+        let mut access = server.access();
+        let mut recv = access.recv(streams[1]).expect("a stream");
+        loop {
+            let read = recv.read(usize::MAX, &mut out).expect("open");
+            got += read.bytes;
+            if read.state != ReadState::Open {
+                break;
+            }
+        }
+        pair.advance(Duration::from_millis(1));
+    }
+}
+
 /// Sends all that may be sent.
 fn fill(pair: &mut Pair, client: ConnKey, stream: StreamKey) {
     let chunk = Bytes::from(vec![7; 16 * KIB]);
