@@ -25,6 +25,7 @@ fn a_probe_names_what_the_server_speaks() {
     );
     assert_eq!(found["transport_parameters"]["max_idle_timeout"], 30_000);
     assert!(found["rtt_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(found["session_tickets"], true);
     assert_eq!(found["session"]["opened"], true);
     assert!(found["session"]["max_datagram_size"].as_u64().unwrap() > 1000);
 }
@@ -40,6 +41,7 @@ fn why_a_session_would_be_refused_is_said() {
         "H3_DATAGRAM",
         "drafts 02-05, 07-12",
         "for GREASE",
+        "session tickets are given",
     ] {
         assert!(text.contains(word), "`{word}` is not in: {text}");
     }

@@ -61,6 +61,10 @@ pub enum Event {
         /// The fields.
         trailers: Box<Trailers>,
     },
+    /// The server gave one or more TLS session tickets (client), which the store has that
+    /// the connection was made with: another connection begins with one. Told only where
+    /// there is a store.
+    Ticket,
     /// The peer opened a stream of a type that the application claims
     /// ([`Config::claimed_uni`](crate::config::Config::claimed_uni)). What follows the
     /// type is read and written as it is, by

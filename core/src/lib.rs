@@ -129,6 +129,7 @@
 //! | `WebTransport(_, Rejected)` | the server answered otherwise; the session is gone | |
 //! | `WebTransport(_, Opened)` | the peer opened a stream in the session | as for `Readable` |
 //! | `WebTransport(_, Datagrams)`, `Stream(_, Datagrams)` | datagrams wait in the ring | `recv_datagram` until `None`; not told again before |
+//! | `Ticket` | the server gave TLS session tickets, which `Target::tickets` has | another `connect` with the same store is shorter |
 //! | `Claimed` | the peer opened a stream of a type that `Config` claims | as for `Readable`; `send` |
 //! | `WebTransport(_, DatagramsUnblocked)`, `Stream(_, DatagramsUnblocked)` | `DatagramError::Blocked` is over | `send_datagram` |
 //! | `Available` | a stream of QUIC can be opened again after `RequestError::Blocked`, `OpenStreamError::Blocked` | |

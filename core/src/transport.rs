@@ -233,6 +233,8 @@ pub enum TransportEvent {
     Datagrams,
     /// The datagram send buffer has room again.
     DatagramsUnblocked,
+    /// The server gave session tickets, which are kept (client).
+    Ticket,
     /// The connection is over.
     Closed(CloseReason),
 }

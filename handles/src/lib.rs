@@ -120,6 +120,7 @@ mod switch;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tickets;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod wait;
@@ -147,6 +148,7 @@ pub use crate::open::Incoming;
 pub use crate::rebind::Rebind;
 pub use crate::session::{Session, SessionRequest};
 pub use crate::stream::{RecvStream, SendStream};
+pub use crate::tickets::MemoryTickets;
 pub use crate::worker::Worker;
 
 /// What macros of this crate name.

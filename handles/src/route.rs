@@ -111,6 +111,10 @@ impl Conn {
                     .iter_mut()
                     .for_each(|waiters| waiters.wake(wakes));
             }
+            Event::Ticket => {
+                self.ticket = true;
+                self.wake(ConnTopic::State, wakes);
+            }
             Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
             Event::Request { stream, head, .. } => {
                 let at = self.insert_stream(Stream::message(stream).held());

@@ -212,6 +212,8 @@ pub(crate) struct Conn {
     /// What became of early data, once connected.
     pub(crate) early: Option<EarlyData>,
     pub(crate) draining: Option<Side>,
+    /// The server gave a session ticket.
+    pub(crate) ticket: bool,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
     pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
@@ -243,6 +245,7 @@ impl Conn {
             connected: false,
             early: None,
             draining: None,
+            ticket: false,
             closed: None,
             requests: VecDeque::new(),
             sessions: VecDeque::new(),

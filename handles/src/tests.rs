@@ -16,6 +16,7 @@ mod open_requests;
 #[cfg(feature = "_polled")]
 mod polled;
 mod share;
+mod tickets;
 mod unread;
 mod unused;
 

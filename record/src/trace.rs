@@ -28,7 +28,7 @@ both! {
         "connected" Connected { early };  "opened" Opened(way);  "available" Available(way);
         "readable" Readable(id);  "writable" Writable(id);  "finished" Finished(id);
         "stopped" Stopped(id, code);  "datagrams" Datagrams;
-        "datagrams-unblocked" DatagramsUnblocked;  "closed" Closed(reason);
+        "datagrams-unblocked" DatagramsUnblocked;  "ticket" Ticket;  "closed" Closed(reason);
     }
 }
 
@@ -54,7 +54,7 @@ put! {
         "settings" Event::Settings(settings) => [settings];
         "draining" Event::Draining { by } => [by];
         "closed" Event::Closed(reason) => [reason];
-        "available" Event::Available(way) => [way];
+        "available" Event::Available(way) => [way];  "ticket" Event::Ticket => [];
         "early-request" Event::Request { stream, head, early: true } => [stream, head.fields()];
         "request" Event::Request { stream, head, .. } => [stream, head.fields()];
         "interim" Event::Interim { stream, head } => [stream, head.fields()];

@@ -115,8 +115,8 @@ use aqueduct_handles::protocol::endpoint::EndpointConfig;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
-    RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream, ServerRequest,
-    Session, SessionRequest, error, protocol, tls,
+    MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
+    ServerRequest, Session, SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};

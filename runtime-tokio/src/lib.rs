@@ -129,6 +129,9 @@
 //!   its connection's end, with the peer's code and reason.
 //! - **Events are for all**: any number of tasks may wait in the same `accept_*`,
 //!   `recv_datagram` or `closed`.
+//! - **Tickets** make a connection to a known server shorter: they are
+//!   [told](Connection::ticket) and kept in a store that connections share, such as
+//!   [`MemoryTickets`]. Nothing goes out early (0-RTT).
 //! - **Reconnecting** is a matter of asking an error
 //!   [`is_retryable`](error::RequestError::is_retryable); a failed connect leaves
 //!   nothing behind.
@@ -163,8 +166,8 @@ use aqueduct_handles::{Rebind, Worker};
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
-    RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream, ServerRequest,
-    Session, SessionRequest, error, protocol, tls,
+    MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
+    ServerRequest, Session, SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
-use aqueduct_tokio::{Connection, Endpoint};
+use aqueduct_tokio::{Connection, Endpoint, MemoryTickets};
 
 use crate::args::{Connect, Target};
 use crate::exit::{Context as _, Exit, Failure};
@@ -39,6 +39,8 @@ pub struct Dialer {
     traces: crate::qlog::Traces,
     /// What was objected to in the server's certificate.
     verdict: Verdict,
+    /// What servers gave to begin with the next time, in this run.
+    tickets: Arc<MemoryTickets>,
     /// All that were opened, to be left in good order.
     opened: Endpoints,
 }
@@ -66,6 +68,7 @@ impl Dialer {
             http,
             recording: recording.clone(),
             verdict,
+            tickets: Arc::new(MemoryTickets::new()),
             opened: Endpoints::default(),
         })
     }
@@ -157,7 +160,7 @@ impl Dialer {
             self.tls.clone(),
         );
         let connecting = endpoint
-            .connect_with(to.http(self.http.clone()))
+            .connect_with(to.http(self.http.clone()).tickets(self.tickets.clone()))
             .doing(doing)?;
         self.opened.hold(&endpoint);
         let connection = connecting

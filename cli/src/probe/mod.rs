@@ -4,6 +4,8 @@ mod certificate;
 mod dialects;
 mod report;
 
+use std::time::Duration;
+
 use aqueduct_tokio::error::OpenSessionError;
 use aqueduct_tokio::protocol::error::RequestError;
 use aqueduct_tokio::protocol::webtransport::{ConnectRequest, OpenSessionError as Refusal};
@@ -58,6 +60,8 @@ async fn look(client: &Client, dialer: &Dialer, options: &Probe) -> Result<Repor
     let settings = settings
         .map_err(|reason| closed(format!("no HTTP/3 SETTINGS from {}", options.url), &reason))?;
     let attempt = tokio::time::timeout(limit, attempt(client, options)).await;
+    // They come with the end of the handshake, before the answer for the session.
+    let tickets = tokio::time::timeout(Duration::ZERO, connection.ticket()).await;
     let certificates = connection.peer_certificates();
     let leaf = certificates.first();
     let certificate = Certificate {
@@ -76,6 +80,7 @@ async fn look(client: &Client, dialer: &Dialer, options: &Probe) -> Result<Repor
             .alpn()
             .map(|alpn| String::from_utf8_lossy(&alpn).into_owned()),
         certificate,
+        tickets: tickets == Ok(true),
         parameters: connection.peer_parameters(),
         settings,
         attempt: attempt.unwrap_or(Attempt::Unanswered),

@@ -45,6 +45,8 @@ pub(super) struct Report {
     pub(super) rtt: Duration,
     pub(super) alpn: Option<String>,
     pub(super) certificate: Certificate,
+    /// Whether the server gave session tickets.
+    pub(super) tickets: bool,
     pub(super) parameters: Option<PeerParameters>,
     pub(super) settings: Settings,
     pub(super) attempt: Attempt,
@@ -129,6 +131,12 @@ impl Report {
         for (name, value) in self.certificate.lines() {
             line(name, &value);
         }
+        let tickets = if self.tickets {
+            "session tickets are given"
+        } else {
+            "no session tickets"
+        };
+        line("resumption", tickets);
         line("WebTransport", &self.dialects());
         line("session", &self.attempt.to_text());
         let group = |out: &mut String, title: &str, rows: &[(String, String)]| {
@@ -204,6 +212,7 @@ impl Report {
             "sha256": prints.map(|prints| prints.certificate.to_hex()),
             "spki_sha256_base64": prints.map(|prints| prints.spki.to_base64()),
             "certificate": self.certificate.to_json(),
+            "session_tickets": self.tickets,
             "transport_parameters": parameters,
             "settings": settings,
             "webtransport_drafts": dialects,

@@ -92,6 +92,7 @@ impl State {
                 self.events.push_back(Event::Available(*dir));
                 self.h3.flush_local(t);
             }
+            TransportEvent::Ticket => self.events.push_back(Event::Ticket),
             TransportEvent::DatagramsUnblocked => {
                 let (sessions, mut cx) = self.split(t, now);
                 sessions.on_datagrams_unblocked(&mut cx);

@@ -15,6 +15,7 @@ use super::memory::{Memory, Windows};
 use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
 use super::received::{Buffers, Received};
 use super::shares::Place;
+use super::tls::Arrived;
 use super::turn::{Datagram, Done, Inbox};
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
@@ -166,6 +167,8 @@ pub(super) struct State {
     pub(super) drained: Option<EndpointEvent>,
     /// The application has heard `Event::Closed`.
     pub(super) told: bool,
+    /// Tickets that TLS got.
+    pub(super) tickets: Arrived,
     /// Requests that were answered for the application, which has heard of none of them.
     pub(super) answered: Vec<StreamKey>,
     /// On the endpoint's list of connections to be pumped, polled for events,
@@ -222,6 +225,7 @@ impl State {
             done: Done::default(),
             drained: None,
             told: false,
+            tickets: Arrived::default(),
             answered: Vec::new(),
             dirty: false,
             eventful: false,
@@ -403,6 +407,12 @@ impl State {
                 let event = self.facts.sends.explained(event);
                 let mut transport = transport!(self, now);
                 self.http.handle(&mut transport, now, event);
+            }
+            if self.tickets.take() && !self.http.is_closed() {
+                again = true;
+                let mut transport = transport!(self, now);
+                self.http
+                    .handle(&mut transport, now, TransportEvent::Ticket);
             }
         }
     }

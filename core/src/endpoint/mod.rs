@@ -252,7 +252,8 @@ impl Endpoint {
         let transport = self
             .config
             .transport_for(settings, to.http.datagrams, &closing, trace)?;
-        let mut config = to.crypto(Arc::clone(&self.tokens) as _)?;
+        let arrived = tls::Arrived::default();
+        let mut config = to.crypto(Arc::clone(&self.tokens) as _, &arrived)?;
         config.transport_config(transport);
         if self.config.has_seed() {
             let ids = seed::initial_ids(self.grease.next());
@@ -274,6 +275,7 @@ impl Endpoint {
         let http = self.http(now, Side::Client, Arc::clone(&to.http));
         let mut state = State::new(quic, Side::Client, http, name, until, windows);
         state.closing = closing;
+        state.tickets = arrived;
         Ok(self.insert(handle, state))
     }
 

@@ -28,6 +28,8 @@ pub struct Target {
     pub http: Arc<Config>,
     /// How the connection uses QUIC, when not as the endpoint's other connections.
     pub transport: Option<TransportSettings>,
+    /// Where session tickets are kept, when not where `tls` says.
+    pub tickets: Option<Arc<dyn tls::TicketStore>>,
 }
 
 impl Target {
@@ -41,6 +43,7 @@ impl Target {
             tls,
             http,
             transport: None,
+            tickets: None,
         }
     }
 
@@ -58,6 +61,14 @@ impl Target {
         self
     }
 
+    /// Where session tickets are kept, instead of where `tls` says: a ticket from there is
+    /// used, and one that comes is told by [`Event::Ticket`](crate::event::Event::Ticket).
+    #[must_use]
+    pub fn tickets(mut self, store: Arc<dyn tls::TicketStore>) -> Self {
+        self.tickets = Some(store);
+        self
+    }
+
     /// As a socket at `local` reaches it: an IPv6 socket reaches IPv4 hosts by their
     /// mapped addresses (RFC 4291 section 2.5.5.2).
     #[must_use]
@@ -71,8 +82,10 @@ impl Target {
     pub(super) fn crypto(
         &self,
         tokens: Arc<dyn TokenStore>,
+        arrived: &tls::Arrived,
     ) -> Result<quinn_proto::ClientConfig, ConfigError> {
-        let tls = tls::client_crypto(Arc::clone(&self.tls))?;
+        let tickets = self.tickets.clone().map(|store| (store, arrived));
+        let tls = tls::client_crypto(Arc::clone(&self.tls), tickets)?;
         let mut config = quinn_proto::ClientConfig::new(Arc::new(Sparing(tls)));
         config.token_store(tokens);
         Ok(config)

@@ -29,6 +29,7 @@
 mod fault;
 mod hash;
 mod identity;
+mod tickets;
 mod trust;
 
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub use hash::{CertificateHash, NotAHash};
 #[cfg(feature = "self-signed")]
 pub use identity::SELF_SIGNED_VALIDITY;
 pub use identity::{Identity, IdentityError};
+pub(super) use tickets::Arrived;
+pub use tickets::{Ticket, TicketStore};
 pub use trust::Trust;
 
 /// The rustls whose configurations an endpoint takes.
@@ -124,6 +127,7 @@ pub fn client_config_with(
 /// no early data; once a session could be started with it.
 pub(super) fn client_crypto(
     mut tls: Arc<ClientConfig>,
+    tickets: Option<(Arc<dyn TicketStore>, &Arrived)>,
 ) -> Result<Arc<QuicClientConfig>, ConfigError> {
     suits(&tls.alpn_protocols, tls.crypto_provider())?;
     if tls.alpn_protocols.is_empty() {
@@ -133,6 +137,9 @@ pub(super) fn client_crypto(
     // CONNECT is not safe to be replayed. Nothing goes out early.
     if tls.enable_early_data {
         Arc::make_mut(&mut tls).enable_early_data = false;
+    }
+    if let Some((store, arrived)) = tickets {
+        Arc::make_mut(&mut tls).resumption = arrived.at(store);
     }
     // quinn takes it for granted that a session can be started. The trial is not to use
     // up a ticket.
