@@ -19,8 +19,8 @@ use crate::record::Recording;
 use crate::tls::{self, Verdict};
 
 pub use reasons::{
-    closed, read_failed, request_failed, session_closed, session_failed, stream_failed,
-    write_failed,
+    closed, datagram_failed, read_failed, request_failed, session_closed, session_failed,
+    stream_failed, write_failed,
 };
 
 /// How long a connection may take to end in good order.

@@ -1,7 +1,8 @@
 //! Errors of the library as failures of the program: exit codes, and words for people.
 
+use aqueduct_tokio::Session;
 use aqueduct_tokio::error::{
-    OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
+    DatagramError, OpenSessionError, OpenStreamError, ReadError, RequestError, WriteError,
 };
 use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Refusal, TransportFailure};
 use aqueduct_tokio::protocol::webtransport::{OpenSessionError as SessionRefusal, SessionClose};
@@ -78,6 +79,25 @@ pub fn write_failed(doing: String, error: WriteError) -> Failure {
     }
 }
 
+/// A datagram of `len` bytes could not be sent on a session. Sizes are named where they are why.
+pub fn datagram_failed(session: &Session, len: usize, error: DatagramError) -> Failure {
+    unsendable(session.max_datagram_size(), len, error)
+}
+
+fn unsendable(most: Option<usize>, len: usize, error: DatagramError) -> Failure {
+    let doing = "cannot send a datagram".to_owned();
+    match error {
+        DatagramError::Connection(reason) => closed(doing, &reason),
+        DatagramError::Session(close) => session_closed(doing, &close),
+        DatagramError::TooLarge | DatagramError::TooLargeForPath => {
+            let most = most.map(|most| format!(" (at most {most} fit)"));
+            let doing = format!("{doing} of {len} bytes{}", most.unwrap_or_default());
+            Failure::because(Exit::Failure, doing, error)
+        }
+        other => Failure::because(Exit::Failure, doing, other),
+    }
+}
+
 /// A session ended while something was being done in it.
 pub fn session_closed(doing: String, close: &SessionClose) -> Failure {
     match close {
@@ -101,6 +121,7 @@ pub fn session_failed(doing: String, error: OpenSessionError) -> Failure {
 #[cfg(test)]
 mod tests {
     use aqueduct_tokio::error::InvalidHead;
+    use aqueduct_tokio::protocol::id::Side;
 
     use super::*;
 
@@ -125,6 +146,26 @@ mod tests {
         assert!(
             failure.to_string().contains("does not speak HTTP/3"),
             "{failure}"
+        );
+    }
+
+    #[test]
+    fn sizes_of_datagrams_are_named_where_they_matter() {
+        let too_large = unsendable(Some(1200), 2000, DatagramError::TooLargeForPath);
+        let too_large = too_large.to_string();
+        assert!(
+            too_large.contains("of 2000 bytes (at most 1200 fit)"),
+            "{too_large}"
+        );
+        let close = SessionClose::Closed {
+            by: Side::Server,
+            code: 7,
+            reason: String::new(),
+        };
+        let over = unsendable(Some(1200), 2000, DatagramError::Session(close)).to_string();
+        assert_eq!(
+            over,
+            "cannot send a datagram: closed by the server with code 7"
         );
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::args::{Carrier, WtEcho};
-use crate::client::{read_failed, session_closed, stream_failed, write_failed};
+use crate::client::{datagram_failed, read_failed, session_closed, stream_failed, write_failed};
 use crate::demo::pattern::{CHUNK, Pattern, PatternCheck};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
@@ -166,7 +166,7 @@ async fn datagrams(session: &Session, options: &WtEcho) -> Result<u64, Failure> 
             tries -= 1;
             let payload = trips.send(start.elapsed());
             let sent = session.send_datagram_wait(&payload).await;
-            sent.doing(|| format!("cannot send a datagram of {size} bytes"))?;
+            sent.map_err(|error| datagram_failed(session, size, error))?;
             let answer = receive(session, &mut trips, start);
             if let Ok(done) = tokio::time::timeout(options.timeout / TRIES, answer).await {
                 done?;

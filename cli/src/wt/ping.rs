@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::args::WtPing;
-use crate::client::session_closed;
+use crate::client::{datagram_failed, session_closed};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::roundtrips::{Reply, RoundTrips};
@@ -66,14 +66,7 @@ fn send(session: &Session, trips: &mut RoundTrips, start: Instant) -> Result<(),
     match session.send_datagram(&payload) {
         // A full buffer loses it, as the network might: the statistics show that.
         Ok(()) | Err(DatagramError::Blocked) => Ok(()),
-        Err(error) => {
-            let most = match session.max_datagram_size() {
-                Some(most) => format!(" (at most {most} fit)"),
-                None => String::new(),
-            };
-            let what = format!("cannot send a datagram of {} bytes{most}", payload.len());
-            Err(Failure::because(Exit::Failure, what, error))
-        }
+        Err(error) => Err(datagram_failed(session, payload.len(), error)),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Carrier, WtTalk};
 use crate::chunks::CHUNK;
-use crate::client::{read_failed, session_closed, stream_failed, write_failed};
+use crate::client::{datagram_failed, read_failed, session_closed, stream_failed, write_failed};
 use crate::exit::{Context as _, Failure};
 use crate::output::{Output, unprinted, visible};
 
@@ -147,13 +147,7 @@ fn unsent(error: aqueduct_tokio::error::WriteError) -> Failure {
 
 async fn datagram(session: &Session, piece: &[u8]) -> Result<(), Failure> {
     let sent = session.send_datagram_wait(piece).await;
-    sent.doing(|| {
-        let most = match session.max_datagram_size() {
-            Some(most) => format!(" (at most {most} fit)"),
-            None => String::new(),
-        };
-        format!("cannot send a datagram of {} bytes{most}", piece.len())
-    })
+    sent.map_err(|error| datagram_failed(session, piece.len(), error))
 }
 
 /// Prints what comes by itself until the session is over. That the server closes it without a code
