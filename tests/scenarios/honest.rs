@@ -18,14 +18,6 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn post() -> Vec<u8> {
-    headers(&[
-        (":method", "POST"),
-        (":scheme", "https"),
-        (":authority", "example.com"),
-        (":path", "/"),
-    ])
-}
 fn request(peer: &mut RawPeer, head: &[u8]) -> (StreamId, StreamKey) {
     let id = peer.request(head);
     let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } if stream.id() == id => stream);
@@ -46,7 +38,7 @@ fn read(peer: &mut RawPeer, stream: StreamKey) -> Option<(usize, ReadState)> {
 #[test]
 fn a_client_that_waits_for_the_answer_to_its_first_message() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     peer.write(id, &data(b"a question of forty bytes or so, please?"));
     assert_eq!(read(&mut peer, stream).map(|r| r.0), Some(40));
     // The application works for 61 s. It has what it asked for, and asks for no more.
@@ -58,7 +50,7 @@ fn a_client_that_waits_for_the_answer_to_its_first_message() {
 #[test]
 fn a_quiet_conversation() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     peer.access()
         .respond(stream, &ResponseHead::new(StatusCode::OK), End::More)
         .unwrap();
@@ -81,7 +73,7 @@ fn a_quiet_conversation() {
 #[test]
 fn uploads_in_parallel_over_a_thin_line() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    let all: Vec<_> = (0..10).map(|_| request(&mut peer, &post())).collect();
+    let all: Vec<_> = (0..10).map(|_| request(&mut peer, &raw::post())).collect();
     for (_, stream) in &all {
         read(&mut peer, *stream);
     }
@@ -134,8 +126,12 @@ fn streams_of_ours_that_a_viewer_stops() {
         uni_streams: 100_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Server, Config::default(), Loopback::new(knobs));
-    peer.control(&raw::settings(raw::WEBTRANSPORT));
+    let mut peer = RawPeer::greeted_over(
+        Side::Server,
+        Config::default(),
+        Loopback::new(knobs),
+        raw::WEBTRANSPORT,
+    );
     peer.stop_recording();
     let (_, session) = wt::admit(&mut peer, &raw::connect());
     for second in 0..120 {
@@ -164,7 +160,7 @@ fn streams_of_ours_that_a_viewer_stops() {
 #[test]
 fn a_reset_behind_content_that_nobody_reads() {
     let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     peer.write(id, &data(b"some content"));
     peer.reset(id, Code::H3_REQUEST_CANCELLED);
     let told = peer
@@ -181,12 +177,12 @@ fn refused_for_the_servers_own_slowness() {
         bi_streams: 100_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(
+    let mut peer = RawPeer::greeted_over(
         Side::Server,
         config(|c| c.limits.open_requests = 100),
         Loopback::new(knobs),
+        &[],
     );
-    peer.control(&raw::settings(&[]));
     peer.stop_recording();
     // A hundred whole requests, answered in full; their handlers still write a log line to a slow disk.
     for _ in 0..100 {
@@ -214,8 +210,8 @@ fn more_streams_than_open_requests() {
         bi_streams: 2_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Server, Config::default(), Loopback::new(knobs));
-    peer.control(&raw::settings(&[]));
+    let mut peer =
+        RawPeer::greeted_over(Side::Server, Config::default(), Loopback::new(knobs), &[]);
     peer.stop_recording();
     for n in 0..1_300 {
         let id = peer.request(&raw::get());
@@ -228,7 +224,7 @@ fn more_streams_than_open_requests() {
     }
 }
 
-/// A live publisher takes back the frames that are too late: 60 streams a second, 5 kB each.
+/// A live publisher takes back the frames that are too late: 60 streams a second, 2 kB of each.
 #[test]
 fn streams_that_a_publisher_takes_back() {
     let knobs = Knobs {
@@ -236,8 +232,12 @@ fn streams_that_a_publisher_takes_back() {
         uni_streams: 100_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Server, Config::default(), Loopback::new(knobs));
-    peer.control(&raw::settings(raw::WEBTRANSPORT));
+    let mut peer = RawPeer::greeted_over(
+        Side::Server,
+        Config::default(),
+        Loopback::new(knobs),
+        raw::WEBTRANSPORT,
+    );
     peer.stop_recording();
     let (id, _) = wt::admit(&mut peer, &raw::connect());
     for second in 0..120 {
@@ -293,8 +293,8 @@ fn our_client_and_a_server_that_rejects() {
         bi_streams: 100_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Client, Config::default(), Loopback::new(knobs));
-    peer.control(&raw::settings(&[]));
+    let mut peer =
+        RawPeer::greeted_over(Side::Client, Config::default(), Loopback::new(knobs), &[]);
     peer.stop_recording();
     for second in 0..60 {
         for _ in 0..60 {

@@ -246,8 +246,7 @@ fn without_the_transport() {
         ..Knobs::default()
     };
     let net = Loopback::with_ends(Knobs::default(), none);
-    let mut peer = RawPeer::over(Side::Client, Config::default(), net);
-    peer.control(&raw::settings(&[]));
+    let mut peer = RawPeer::greeted_over(Side::Client, Config::default(), net, &[]);
     let stream = peer.access().request(&get(), End::More).expect("a request");
     peer.access().enable_datagrams(stream).expect("a stream");
     assert_eq!(

@@ -8,7 +8,7 @@ use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
 use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
-use aqueduct_tests::{assert_closed, config};
+use aqueduct_tests::{assert_closed, config, wt};
 
 fn server(nuisance: u32) -> RawPeer {
     let config = config(|c| c.limits.nuisance = nuisance);
@@ -17,9 +17,7 @@ fn server(nuisance: u32) -> RawPeer {
         uni_streams: 10_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Server, config, Loopback::new(knobs));
-    peer.control(&raw::settings(&[]));
-    peer
+    RawPeer::greeted_over(Side::Server, config, Loopback::new(knobs), &[])
 }
 
 /// Does one useless thing until the connection closes; gives how often.
@@ -190,17 +188,7 @@ fn instructions_of_qpack() {
 fn session(nuisance: u32) -> (RawPeer, aqueduct_core::id::StreamId) {
     let config = config(|c| c.limits.nuisance = nuisance);
     let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
-    let id = peer.request(&raw::connect());
-    let key = aqueduct_core::expect_event!(
-        peer, Side::Server,
-        Event::WebTransport(key, SessionEvent::Requested(_)) => key
-    );
-    let answer = ConnectAnswer::default();
-    peer.access()
-        .webtransport(key)
-        .accept(&answer)
-        .expect("asked for");
-    peer.drive();
+    let (id, _) = wt::admit(&mut peer, &raw::connect());
     (peer, id)
 }
 

@@ -19,9 +19,12 @@ fn server() -> RawPeer {
         bi_streams: 10_000,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Server, config, Loopback::new(knobs));
-    peer.control(&raw::settings(raw::WEBTRANSPORT));
-    peer
+    RawPeer::greeted_over(
+        Side::Server,
+        config,
+        Loopback::new(knobs),
+        raw::WEBTRANSPORT,
+    )
 }
 
 /// The requests and sessions the application is told of now; it holds each.

@@ -12,7 +12,7 @@ use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Side, StreamId, StreamKey};
 use aqueduct_core::stats::Stats;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
-use aqueduct_core::testing::raw::{self, RawPeer, data, frame, headers};
+use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
 use aqueduct_core::transport::ReadState;
 use aqueduct_core::webtransport::{ConnectRequest, SessionClose, SessionEvent};
 use bytes::Bytes;
@@ -39,15 +39,6 @@ fn request(peer: &mut RawPeer, head: &[u8]) -> (StreamId, StreamKey) {
     let id = peer.request(head);
     let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
     (id, stream)
-}
-
-fn post() -> Vec<u8> {
-    headers(&[
-        (":method", "POST"),
-        (":scheme", "https"),
-        (":authority", "example.com"),
-        (":path", "/"),
-    ])
 }
 
 /// What the application is told when a stream ends for this.
@@ -88,7 +79,7 @@ fn a_head_has_ten_seconds() {
 fn heads_that_come_together_have_a_minute() {
     for (bytes, in_time) in [(2_400, true), (2_399, false)] {
         let mut peer = server();
-        let (other, stream) = request(&mut peer, &post());
+        let (other, stream) = request(&mut peer, &raw::post());
         peer.access().set_paced(stream, false);
         let id = peer.request(&raw::get()[..3]);
         for window in 1..=6 {
@@ -164,7 +155,7 @@ fn read(peer: &mut RawPeer, stream: StreamKey) -> bool {
 #[test]
 fn awaited_content_keeps_a_pace() {
     let mut peer = server();
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     peer.advance(3_600 * SECOND);
     assert!(read(&mut peer, stream), "not awaited before");
     for bytes in [14_400, 14_399] {
@@ -187,7 +178,7 @@ fn awaited_content_keeps_a_pace() {
 #[test]
 fn content_that_is_not_wanted_is_not_waited_for() {
     let mut peer = server();
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     assert!(read(&mut peer, stream), "nothing has come");
     let mut access = peer.access();
     let mut recv = access.recv(stream).expect("a stream");
@@ -204,7 +195,7 @@ fn content_that_is_not_wanted_is_not_waited_for() {
 #[test]
 fn content_that_waits_for_the_application_is_in_time() {
     let mut peer = server();
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     assert!(read(&mut peer, stream));
     peer.write(id, &data(b"slow"));
     peer.advance(3_600 * SECOND);
@@ -223,8 +214,8 @@ fn unread(stream_window: u64) -> (RawPeer, StreamId, StreamKey) {
         stream_window,
         ..Knobs::default()
     };
-    let mut peer = RawPeer::over(Side::Server, Config::default(), Loopback::new(knobs));
-    peer.control(&raw::settings(&[]));
+    let mut peer =
+        RawPeer::greeted_over(Side::Server, Config::default(), Loopback::new(knobs), &[]);
     peer.reading = false;
     let (id, stream) = request(&mut peer, &raw::get());
     (peer, id, stream)
@@ -347,7 +338,7 @@ fn a_connection_without_requests_ends_after_five_minutes() {
 #[test]
 fn content_without_a_pace() {
     let mut peer = server();
-    let (id, stream) = request(&mut peer, &post());
+    let (id, stream) = request(&mut peer, &raw::post());
     assert!(read(&mut peer, stream));
     peer.access().set_paced(stream, false);
     peer.advance(3_600 * SECOND);
@@ -362,8 +353,7 @@ fn content_without_a_pace() {
 
 /// A client that has asked with POST and sent so much of the content.
 fn asking(net: Loopback, content: &[u8], end: bool) -> (RawPeer, StreamKey) {
-    let mut peer = RawPeer::over(Side::Client, Config::default(), net);
-    peer.control(&raw::settings(&[]));
+    let mut peer = RawPeer::greeted_over(Side::Client, Config::default(), net, &[]);
     let mut head = aqueduct_tests::get();
     head.method = http::Method::POST;
     let stream = peer.access().request(&head, End::More).expect("a request");

@@ -18,7 +18,8 @@ use crate::endpoint::{
     Arrival, ConnectionMut, Endpoint, EndpointConfig, IncomingPolicy, Target, TransportSettings,
 };
 use crate::event::Event;
-use crate::id::ConnKey;
+use crate::head::{self, RequestHead};
+use crate::id::{ConnKey, StreamKey};
 use crate::mix::Mix;
 
 /// What a [`Pair`] is made with.
@@ -251,6 +252,27 @@ impl Pair {
             .endpoint
             .connection(self.now, key)
             .expect("the server's connection")
+    }
+
+    /// A request, as both ends know it. Other events of the server's are gone.
+    ///
+    /// # Panics
+    /// When it does not begin or arrive.
+    pub fn request(
+        &mut self,
+        [client, server]: [ConnKey; 2],
+        head: &RequestHead,
+        end: head::End,
+    ) -> [StreamKey; 2] {
+        let sent = self.client(client).access().request(head, end);
+        let sent = sent.expect("begins");
+        self.drive();
+        let asked = |event| match event {
+            Event::Request { stream, .. } => Some(stream),
+            _ => None,
+        };
+        let told = self.server.take(server).into_iter().find_map(asked);
+        [sent, told.expect("arrives")]
     }
 
     /// A command to the client.

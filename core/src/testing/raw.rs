@@ -94,6 +94,17 @@ pub fn get() -> Vec<u8> {
     ])
 }
 
+/// The HEADERS frame of a POST request, whose content follows.
+#[must_use]
+pub fn post() -> Vec<u8> {
+    headers(&[
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ])
+}
+
 /// The HEADERS frame of a CONNECT request for a session, in the dialect of
 /// drafts 02 to 14.
 #[must_use]
@@ -241,6 +252,14 @@ impl RawPeer {
     #[must_use]
     pub fn greeted(ours: Side, config: Config, pairs: &[(u64, u64)]) -> Self {
         let mut peer = Self::new(ours, config);
+        peer.control(&settings(pairs));
+        peer
+    }
+
+    /// The same over a given network.
+    #[must_use]
+    pub fn greeted_over(ours: Side, config: Config, net: Loopback, pairs: &[(u64, u64)]) -> Self {
+        let mut peer = Self::over(ours, config, net);
         peer.control(&settings(pairs));
         peer
     }

@@ -98,8 +98,7 @@ pub(super) const ALL: &[Scenario] = &[
             stream_window: 1,
             ..Knobs::default()
         };
-        let mut peer = RawPeer::over(Server, Config::default(), Loopback::new(narrow));
-        peer.control(&raw::settings(&[]));
+        let mut peer = RawPeer::greeted_over(Server, Config::default(), Loopback::new(narrow), &[]);
         peer.request(&raw::get());
         let key = peer.take(Server, |event| match event {
             Event::Request { stream, .. } => Ok(stream),

@@ -33,6 +33,7 @@ use aqueduct_core::id::{ConnKey, Side};
 use aqueduct_core::testing::cert::Identity;
 use aqueduct_core::testing::loopback::Rng;
 use aqueduct_core::testing::pair::{Options, Pair};
+use bytes::BytesMut;
 
 /// Before the first test: all of them are replayed when they end.
 #[ctor::ctor(unsafe)]
@@ -46,6 +47,15 @@ fn closed(events: &[Event]) -> Option<&CloseReason> {
         Event::Closed(reason) => Some(reason),
         _ => None,
     }
+}
+
+/// 1,200 bytes of a version that nobody knows: they are answered with version
+/// negotiation (RFC 9000 section 6.1).
+fn unknown_version() -> BytesMut {
+    let mut datagram = BytesMut::zeroed(1200);
+    datagram[..6].copy_from_slice(&[0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8]);
+    datagram[14] = 8;
+    datagram
 }
 
 fn policy(change: impl FnOnce(&mut IncomingPolicy)) -> Options {

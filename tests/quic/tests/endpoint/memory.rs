@@ -5,7 +5,6 @@ use std::time::Duration;
 use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::MemoryInfo;
 use aqueduct_core::error::{CloseReason, TransportFailure};
-use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::id::{ConnKey, StreamKey};
 use aqueduct_core::testing::pair::{Options, Pair};
@@ -32,16 +31,7 @@ fn within(memory: usize) -> Options {
 /// A request whose body has no end, and the request as the server knows it.
 fn post(pair: &mut Pair, client: ConnKey, server: ConnKey) -> [StreamKey; 2] {
     let head = RequestHead::new(http::Method::POST, "https://a/".parse().expect("a URI"));
-    let mut connection = pair.client(client);
-    let stream = connection.access().request(&head, End::More);
-    let stream = stream.expect("begins");
-    pair.drive();
-    let asked = |event| match event {
-        Event::Request { stream, .. } => Some(stream),
-        _ => None,
-    };
-    let there = pair.server.take(server).into_iter().find_map(asked);
-    [stream, there.expect("arrives")]
+    pair.request([client, server], &head, End::More)
 }
 
 /// Sends and reads about so much.

@@ -311,16 +311,6 @@ fn a_handshake_has_ten_seconds() {
     assert!(super::closed(&pair.client.take(client)).is_none());
 }
 
-/// A datagram of a version that nobody speaks, which is answered.
-fn unknown_version() -> Vec<u8> {
-    let mut datagram = vec![0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8];
-    datagram.extend([7; 8]);
-    datagram.push(8);
-    datagram.extend([9; 8]);
-    datagram.resize(1200, 0);
-    datagram
-}
-
 #[test]
 fn a_flood_takes_nobodys_answers_or_turns() {
     let mut town = Town::new(|policy| policy.retry = Retry::Never);
@@ -329,10 +319,10 @@ fn a_flood_takes_nobodys_answers_or_turns() {
     let (now, server) = (town.now, &mut town.server);
     let flood = Arrival::new(([10, 0, 0, 1], 1).into());
     for _ in 0..200 {
-        server.handle_datagram(now, flood, unknown_version()[..].into());
+        server.handle_datagram(now, flood, super::unknown_version());
     }
     let honest = Arrival::new(([10, 7, 0, 1], 1).into());
-    server.handle_datagram(now, honest, unknown_version()[..].into());
+    server.handle_datagram(now, honest, super::unknown_version());
     assert_eq!(server.stats().responses_dropped, 200 - 64 + 1);
     // A connection with something to send has every other turn.
     server.close(now, Code::H3_NO_ERROR, "");

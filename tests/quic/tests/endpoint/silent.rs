@@ -127,14 +127,7 @@ impl World {
             End::Fin
         };
         let head = RequestHead::new(http::Method::POST, uri);
-        let ours = self.at(Side::Client).access().request(&head, end);
-        let ours = ours.expect("begins");
-        let asked = |event| match event {
-            Event::Request { stream, .. } => Some(stream),
-            _ => None,
-        };
-        let events = self.events(Side::Server);
-        let theirs = events.into_iter().find_map(asked).expect("arrives");
+        let [ours, theirs] = self.pair.request(self.keys, &head, end);
         if end == End::More {
             return Way {
                 from: Side::Client,

@@ -9,22 +9,7 @@ use std::time::Duration;
 
 fn get(pair: &mut Pair, client: ConnKey, server: ConnKey) -> [StreamKey; 2] {
     let head = RequestHead::new(http::Method::GET, "https://a/".parse().expect("a URI"));
-    let stream = pair
-        .client(client)
-        .access()
-        .request(&head, End::Fin)
-        .expect("begins");
-    pair.drive();
-    let asked = |event| match event {
-        Event::Request { stream, .. } => Some(stream),
-        _ => None,
-    };
-    let there = pair
-        .server
-        .take(server)
-        .into_iter()
-        .find_map(asked)
-        .expect("arrives");
+    let [stream, there] = pair.request([client, server], &head, End::Fin);
     pair.server(server)
         .access()
         .respond(there, &ResponseHead::new(http::StatusCode::OK), End::More)

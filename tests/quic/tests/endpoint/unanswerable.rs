@@ -6,16 +6,8 @@ use std::net::SocketAddr;
 use aqueduct_core::config::Config;
 use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig};
 use aqueduct_core::testing::cert::Identity;
-use bytes::BytesMut;
 
-/// 1,200 bytes of a version that nobody knows: they are answered with version
-/// negotiation (RFC 9000 section 6.1).
-fn unknown_version() -> BytesMut {
-    let mut datagram = BytesMut::zeroed(1200);
-    datagram[..6].copy_from_slice(&[0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8]);
-    datagram[14] = 8;
-    datagram
-}
+use crate::unknown_version;
 
 /// Whether a server answers, and how many it has dropped.
 fn asked_by(from: &str) -> (Option<SocketAddr>, u64) {
