@@ -85,6 +85,7 @@ fn on_event(core: &mut Endpoint, key: ConnKey, event: Event, echoes: &mut Echoes
                 echoes.insert((key, stream), echo);
             }
         }
+        Event::Stream(_, StreamEvent::Datagrams | StreamEvent::DatagramsUnblocked) => {}
         // However it ended, there is nothing left to be held.
         Event::Stream(stream, _) => drop(echoes.remove(&(key, stream))),
         Event::Closed(_) => echoes.retain(|(connection, _), _| *connection != key),

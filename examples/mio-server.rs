@@ -116,6 +116,7 @@ impl Server {
                     self.echoes.insert((peer, stream), echo);
                 }
             }
+            Event::Stream(_, StreamEvent::Datagrams | StreamEvent::DatagramsUnblocked) => {}
             // However it ended, there is nothing left to be held.
             Event::Stream(stream, _) => drop(self.echoes.remove(&(peer, stream))),
             Event::Closed(_) => self.echoes.retain(|(of, _), _| *of != peer),
