@@ -97,8 +97,6 @@ pub mod handles;
 mod key;
 mod ports;
 mod remote;
-#[cfg(test)]
-mod script;
 mod socket;
 
 pub use aqueduct_core as protocol;

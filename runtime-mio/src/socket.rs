@@ -16,7 +16,7 @@ pub(crate) struct Socket {
     state: UdpSocketState,
     pub(crate) readable: bool,
     #[cfg(test)]
-    pub(crate) script: crate::script::Script,
+    pub(crate) script: aqueduct_core::testing::faults::Script,
 }
 
 impl Socket {
@@ -27,7 +27,7 @@ impl Socket {
             state,
             readable: true,
             #[cfg(test)]
-            script: crate::script::Script::default(),
+            script: aqueduct_core::testing::faults::Script::default(),
         })
     }
 }
@@ -68,30 +68,15 @@ impl UdpIo for Socket {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::*;
+    use aqueduct_core::testing::faults;
 
-    /// EINVAL.
-    const INVALID: i32 = 22;
+    use super::*;
 
     /// An error about one receiver makes quinn-udp give up GSO and ECN for all.
     #[test]
     fn what_one_receiver_cost_is_restored() {
         let bound = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
         let mut socket = Socket::new(bound).expect("usable");
-        let before = socket.limits();
-        let mut invalid = Transmit {
-            destination: ([127, 0, 0, 1], 0).into(),
-            ecn: None,
-            contents: b"hello",
-            segment_size: None,
-            src_ip: None,
-        };
-        let refused = socket.send(&invalid).expect_err("no such port");
-        assert_eq!(refused.raw_os_error(), Some(INVALID));
-        assert_ne!(socket.limits(), before, "this system sends several at once");
-        socket.restore().expect("usable");
-        assert_eq!(socket.limits(), before);
-        invalid.destination.set_port(1);
-        socket.send(&invalid).expect("sends as before");
+        faults::what_one_receiver_costs_is_restored(&mut socket);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
     #[cfg(test)]
-    script: tests::Script,
+    script: aqueduct_core::testing::faults::Script,
 }
 
 impl Socket {
@@ -25,7 +25,7 @@ impl Socket {
             socket: UdpSocket::from_std(socket)?,
             state,
             #[cfg(test)]
-            script: tests::Script::default(),
+            script: aqueduct_core::testing::faults::Script::default(),
         })
     }
 }
@@ -102,39 +102,19 @@ mod tests {
     use std::collections::VecDeque;
 
     use aqueduct_core::testing::cert::Identity;
+    use aqueduct_core::testing::faults::{self, GONE, PASSING, Script};
     use aqueduct_handles::Endpoint;
     use aqueduct_handles::protocol::config::Config;
     use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
     use super::*;
 
-    /// ENOMEM, EPERM, EPROTO, EMSGSIZE, ENETDOWN, ENOBUFS, ETIMEDOUT of Linux.
-    const PASSING: [i32; 7] = [12, 1, 71, 90, 100, 105, 110];
-    /// EBADF.
-    const GONE: i32 = 9;
-    /// EINVAL.
-    #[cfg(target_os = "linux")]
-    const INVALID: i32 = 22;
-
-    /// What receive calls do before they are made, one after the other.
-    #[derive(Debug, Default)]
-    pub(crate) struct Script(VecDeque<i32>);
-
-    impl Script {
-        pub(crate) fn recv(&mut self) -> io::Result<()> {
-            match self.0.pop_front() {
-                Some(code) => Err(io::Error::from_raw_os_error(code)),
-                None => Ok(()),
-            }
-        }
-    }
-
     /// A server whose receive calls fail with these errors first.
     fn server(script: impl Into<VecDeque<i32>>) -> Endpoint {
         let bound = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
         let local = bound.local_addr().expect("bound");
         let mut socket = Socket::new(bound).expect("usable");
-        socket.script = Script(script.into());
+        socket.script = Script::new(script);
         let tls = Identity::localhost().server().into();
         let config = EndpointConfig::server(tls, Config::default()).expect("suits");
         let (endpoint, worker) = Endpoint::open(config, socket.limits(), local).expect("suits");
@@ -177,20 +157,6 @@ mod tests {
         let mut socket = Socket::new(bound).expect("usable");
         // tokio sends once it knows that it may.
         socket.socket.writable().await.expect("writable");
-        let before = socket.limits();
-        let mut invalid = Transmit {
-            destination: ([127, 0, 0, 1], 0).into(),
-            ecn: None,
-            contents: b"hello",
-            segment_size: None,
-            src_ip: None,
-        };
-        let refused = socket.send(&invalid).expect_err("no such port");
-        assert_eq!(refused.raw_os_error(), Some(INVALID));
-        assert_ne!(socket.limits(), before, "this system sends several at once");
-        socket.restore().expect("usable");
-        assert_eq!(socket.limits(), before);
-        invalid.destination.set_port(1);
-        socket.send(&invalid).expect("sends as before");
+        faults::what_one_receiver_costs_is_restored(&mut socket);
     }
 }

@@ -9,6 +9,8 @@
 #[cfg(feature = "pair")]
 pub mod cert;
 #[cfg(feature = "pair")]
+pub mod faults;
+#[cfg(feature = "pair")]
 pub mod link;
 pub mod loopback;
 pub mod loopback_pair;

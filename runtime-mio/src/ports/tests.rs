@@ -2,15 +2,10 @@
 
 use aqueduct_core::config::Config;
 use aqueduct_core::testing::cert::Identity;
+use aqueduct_core::testing::faults::{GONE, PASSING, Script};
 use mio::{Events, Poll};
 
 use super::*;
-use crate::script::Script;
-
-/// ENOMEM, EPERM, EPROTO, EMSGSIZE, ENETDOWN, ENOBUFS, ETIMEDOUT of Linux.
-const PASSING: [i32; 7] = [12, 1, 71, 90, 100, 105, 110];
-/// EBADF.
-const GONE: i32 = 9;
 
 /// A client, and a server whose receive calls fail with these errors first.
 fn ports(poll: &Poll, script: &[i32]) -> (Ports, PortKey, PortKey) {
@@ -21,7 +16,7 @@ fn ports(poll: &Poll, script: &[i32]) -> (Ports, PortKey, PortKey) {
     let server = ports.bind(config, any).expect("binds");
     let client = ports.bind(EndpointConfig::client(), any).expect("binds");
     let port = ports.port(server).expect("bound");
-    port.io.script = Script(script.iter().copied().collect());
+    port.io.script = Script::new(script.to_vec());
     (ports, server, client)
 }
 
