@@ -89,13 +89,13 @@ impl State {
         let Some(conn) = self.conns.get_mut(at) else {
             return;
         };
-        if !conn.let_go.is_empty()
+        let gone = std::mem::take(&mut conn.let_go);
+        // A connection that the core has forgotten holds nothing.
+        if !gone.is_empty()
             && let Some(mut core) = self.endpoint.connection(now(), conn.key)
         {
             let mut core = core.access();
-            conn.let_go
-                .drain(..)
-                .for_each(|stream| core.release(stream));
+            gone.into_iter().for_each(|stream| core.release(stream));
         }
     }
 }
