@@ -203,18 +203,14 @@ impl CapsuleReceiver {
             ready!(self.body.0.poll_share(cx, PARTS));
             self.parts = 0;
         }
-        self.parts += 1;
         loop {
             let part = self.reader.read(&mut self.input);
-            match part.map_err(|error| self.refuse(error))? {
-                Some(Part::Piece(piece)) => {
-                    if let Some(begun) = &mut self.begun {
-                        begun.left = begun.left.saturating_sub(piece.len() as u64);
-                    }
-                    return Poll::Ready(Ok(Some(Part::Piece(piece))));
+            if let Some(part) = part.map_err(|error| self.refuse(error))? {
+                self.parts += 1;
+                if let (Part::Piece(piece), Some(begun)) = (&part, &mut self.begun) {
+                    begun.left = begun.left.saturating_sub(piece.len() as u64);
                 }
-                Some(part) => return Poll::Ready(Ok(Some(part))),
-                None => {}
+                return Poll::Ready(Ok(Some(part)));
             }
             match ready!(self.body.poll_data(cx))? {
                 Some(data) => self.input = data,
