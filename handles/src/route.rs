@@ -3,6 +3,8 @@
 use std::task::Waker;
 
 use aqueduct_core::code::Code;
+use aqueduct_core::connection::Access;
+use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
@@ -72,14 +74,7 @@ impl State {
     fn reject(&mut self, conn: ConnKey, stream: StreamKey) {
         let code = Code::H3_REQUEST_REJECTED.value();
         if let Some(mut core) = self.endpoint.connection(now(), conn) {
-            let mut core = core.access();
-            // What is over already need not end.
-            if let Ok(mut send) = core.send(stream) {
-                let _ = send.reset(code);
-            }
-            if let Ok(mut recv) = core.recv(stream) {
-                let _ = recv.stop(code);
-            }
+            end_both(&mut core.access(), stream, code);
             self.owed = true;
         }
     }
@@ -97,6 +92,17 @@ impl State {
             let mut core = core.access();
             gone.into_iter().for_each(|stream| core.release(stream));
         }
+    }
+}
+
+/// Ends what of a stream is not over.
+pub(crate) fn end_both(core: &mut Access<'_, QuinnTransport<'_>>, stream: StreamKey, code: u64) {
+    // What is over already need not end.
+    if let Ok(mut send) = core.send(stream) {
+        let _ = send.reset(code);
+    }
+    if let Ok(mut recv) = core.recv(stream) {
+        let _ = recv.stop(code);
     }
 }
 

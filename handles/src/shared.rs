@@ -159,7 +159,7 @@ impl Locked<'_> {
     /// event caused by this very call is not a turn late. It is never more than the
     /// driver has left of what it fed in one turn.
     pub(crate) fn pump(&mut self) {
-        while !self.pump_some(usize::MAX) {}
+        self.pump_some(usize::MAX);
     }
 
     /// Takes in at most so many events, one of each connection in turn, and tells

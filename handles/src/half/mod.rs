@@ -16,6 +16,7 @@ use aqueduct_core::webtransport::SessionClose;
 use crate::connection::ConnHandle;
 use crate::error::{ReadError, SendError, WriteError};
 use crate::place::{At, Place};
+use crate::route::end_both;
 use crate::shared::{Locked, Step, wait_for};
 use crate::table::SendOver;
 
@@ -146,15 +147,7 @@ impl Half {
     pub(crate) fn refuse(&self, why: Violation) {
         let mut locked = self.conn.lock();
         let code = why.code().value();
-        locked.core(self.conn.key, |core| {
-            // What is over already need not end.
-            if let Ok(mut send) = core.send(self.key) {
-                let _ = send.reset(code);
-            }
-            if let Ok(mut recv) = core.recv(self.key) {
-                let _ = recv.stop(code);
-            }
-        });
+        locked.core(self.conn.key, |core| end_both(core, self.key, code));
         locked.stream(self.at).malformed.get_or_insert(why);
         locked.wake_stream(self.at);
     }
