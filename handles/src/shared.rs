@@ -16,6 +16,7 @@ use aqueduct_core::connection::{Access, Peek};
 use aqueduct_core::endpoint::{ConnectionInfo, Endpoint, QuinnTransport};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::ConnKey;
+use aqueduct_core::webtransport::SessionClose;
 
 use crate::clock::now;
 use crate::place::{At, Place};
@@ -179,6 +180,13 @@ impl Locked<'_> {
     pub(crate) fn share_out(&mut self) {
         let (state, wakes) = self.parts();
         state.share_out(wakes);
+    }
+
+    /// How a stream's session or connection ended, if it has.
+    pub(crate) fn ended(&mut self, at: At) -> Option<SessionClose> {
+        let end = self.stream(at).end.as_ref().and_then(|end| end.get());
+        let close = end.cloned();
+        close.or_else(|| Some(SessionClose::Connection(self.conn(at.conn).closed.clone()?)))
     }
 
     /// Leaves the waker of a stream's reader.

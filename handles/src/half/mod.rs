@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::{CloseReason, PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
+use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::StreamKey;
 use aqueduct_core::priority::Priority;
@@ -158,7 +158,6 @@ impl Half {
         locked: &mut Locked<'_>,
         malformed: impl FnOnce(Violation) -> E,
         unprocessed: E,
-        connection: impl FnOnce(CloseReason) -> E,
     ) -> Option<E> {
         let stream = locked.stream(self.at);
         if let Some(why) = stream.malformed {
@@ -167,11 +166,7 @@ impl Half {
         if stream.unprocessed {
             return Some(unprocessed);
         }
-        if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-            return Some(close.clone().into());
-        }
-        let conn = locked.conn(self.at.conn);
-        conn.closed.clone().map(connection)
+        locked.ended(self.at).map(E::from)
     }
 
     /// How the sending half ended from the peer's side, if it has.
@@ -180,8 +175,7 @@ impl Half {
         if let Some(code) = stream.stopped {
             return Some(WriteError::Stopped(code));
         }
-        let (malformed, connection) = (WriteError::Malformed, WriteError::Connection);
-        self.end(locked, malformed, WriteError::Unprocessed, connection)
+        self.end(locked, WriteError::Malformed, WriteError::Unprocessed)
     }
 
     /// How the receiving half ended from the peer's side, if it has.
@@ -190,8 +184,7 @@ impl Half {
         if let Some(code) = stream.reset {
             return Some(ReadError::Reset(code));
         }
-        let (malformed, connection) = (ReadError::Malformed, ReadError::Connection);
-        self.end(locked, malformed, ReadError::Unprocessed, connection)
+        self.end(locked, ReadError::Malformed, ReadError::Unprocessed)
     }
 
     /// The error of a core write, in the words of whoever ended the stream.

@@ -86,7 +86,7 @@ impl SessionHandle {
     }
 
     fn end(&self, locked: &mut Locked<'_>) -> Option<SessionClose> {
-        session_end(&self.half, locked)
+        locked.ended(self.half.at)
     }
 
     /// One try to open a stream.
@@ -185,20 +185,6 @@ impl SessionHandle {
             None => Step::Wait(self.place(SessionTopic::State)),
         }
     }
-}
-
-/// How a session ended, if it has.
-fn session_end(half: &Half, locked: &mut Locked<'_>) -> Option<SessionClose> {
-    if let Some(close) = locked
-        .stream(half.at)
-        .end
-        .as_ref()
-        .and_then(|end| end.get())
-    {
-        return Some(close.clone());
-    }
-    let conn = locked.conn(half.at.conn);
-    conn.closed.clone().map(SessionClose::Connection)
 }
 
 impl Session {

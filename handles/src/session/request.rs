@@ -10,7 +10,7 @@ use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionClose};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Uri};
 
-use super::{Session, SessionHandle, session_end};
+use super::{Session, SessionHandle};
 use crate::connection::{ConnHandle, Connection};
 use crate::error::{AcceptError, OpenSessionError, RejectError};
 use crate::half::Half;
@@ -85,7 +85,7 @@ impl SessionRequest {
         let half = half.again(&mut half.conn.lock());
         async move {
             wait_for(&half.conn.shared, |locked| {
-                if let Some(close) = session_end(&half, locked) {
+                if let Some(close) = locked.ended(half.at) {
                     return Step::Done(Some(close));
                 }
                 let session = &locked.stream(half.at).session;
@@ -216,11 +216,8 @@ impl PendingSession {
             {
                 return Step::Done(Ok(answer));
             }
-            if let Some(close) = stream.end.as_ref().and_then(|end| end.get()) {
-                return Step::Done(Err(close.clone().into()));
-            }
-            match &locked.conn(at.conn).closed {
-                Some(reason) => Step::Done(Err(OpenSessionError::Connection(reason.clone()))),
+            match locked.ended(at) {
+                Some(close) => Step::Done(Err(close.into())),
                 None => Step::Wait(Place::Session(at, SessionTopic::State)),
             }
         })
