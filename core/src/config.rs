@@ -98,8 +98,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long the CONNECT stream of a session that has ended may take to end too,
     /// before it is reset: the close waits for no credit of the peer's. Also how long a
-    /// session goes on whose CONNECT stream the peer has stopped, in case that what ends
-    /// it comes later. Default 3 s.
+    /// session goes on whose CONNECT stream the peer has stopped, or a stream of which it
+    /// has reset or stopped because the session is gone, in case that what ends it comes
+    /// later. Default 3 s.
     pub close_timeout: Duration,
     /// Datagrams held per session or request until the application takes them; the
     /// oldest is dropped beyond it. At least 1. Default 256.

@@ -121,11 +121,14 @@ pub enum StreamEvent {
     /// not. [`Access::drain`](crate::connection::Access::drain) waits for the reader; on a
     /// session an answer of the application's own tells.
     Delivered,
-    /// The peer does not want more of what we send. Writes fail with the same code.
+    /// The peer does not want more of what we send. Writes fail with the same code. With
+    /// WT_SESSION_GONE the end of the stream's session follows, within
+    /// [`close_timeout`](crate::config::Limits::close_timeout).
     Stopped(PeerCode),
     /// The peer abandoned the message it was sending. Told at once; bytes that
     /// were not read are lost. On a session's stream the core does not read ahead,
-    /// so there it is `Readable`, and `recv` gives the reset.
+    /// so there it is `Readable`, and `recv` gives the reset; one with WT_SESSION_GONE is
+    /// as for `Stopped`.
     Reset(PeerCode),
     /// The request was not processed because of a GOAWAY: it may be sent again on
     /// another connection. The stream is gone.

@@ -83,7 +83,8 @@ pub enum OpenSessionError {
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The peer does not want more: STOP_SENDING with this code.
+    /// The peer does not want more: STOP_SENDING with this code. One that says that the
+    /// session is gone is told as [`Session`](Self::Session), when its end has come.
     #[error("the peer stopped the stream: {0}")]
     Stopped(PeerCode),
     /// The peer broke a rule on this stream, which has been reset.
@@ -127,7 +128,8 @@ pub enum WriteError {
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The peer abandoned the stream: RESET_STREAM with this code.
+    /// The peer abandoned the stream: RESET_STREAM with this code. One that says that
+    /// the session is gone is told as [`Session`](Self::Session), when its end has come.
     #[error("the peer reset the stream: {0}")]
     Reset(PeerCode),
     /// The peer sent a malformed message; the stream has been reset.

@@ -582,6 +582,12 @@ impl Stream {
         }
     }
 
+    /// Whether a half of it was ended by the peer because its session is over. How that
+    /// ended says more, and is told within the core's `close_timeout`.
+    pub(crate) fn goes_with_session(&self, code: PeerCode) -> bool {
+        self.end.is_some() && code.wire == Code::WT_SESSION_GONE
+    }
+
     pub(crate) fn wake_read(&mut self, wakes: &mut Vec<Waker>) {
         wakes.extend(self.read.take());
     }

@@ -11,6 +11,7 @@ mod errors;
 mod failed;
 mod faults;
 mod forbidden;
+mod gone;
 mod kept;
 mod open_requests;
 #[cfg(feature = "_polled")]

@@ -71,6 +71,7 @@ mod wt_requirements;
 mod wt_routing;
 mod wt_sets;
 mod wt_stopped;
+mod wt_stream_gone;
 mod wt_streams;
 
 /// Before the first test: all of them are replayed when they end.

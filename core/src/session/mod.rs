@@ -201,10 +201,14 @@ impl Sessions {
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Result<Read, ReadError>, Fault> {
-        match self.lend_for(cx, place, stream) {
-            Some(mut session) => session.read(stream, max, out),
-            None => Ok(Err(ReadError::Gone)),
+        let Some(mut session) = self.lend_for(cx, place, stream) else {
+            return Ok(Err(ReadError::Gone));
+        };
+        let read = session.read(stream, max, out)?;
+        if let Err(ReadError::Reset(code)) = read {
+            self.on_stream_cut(cx, place, code)?;
         }
+        Ok(read)
     }
 
     /// Ends a session's data stream after what was written.

@@ -90,10 +90,7 @@ impl Sessions {
         };
         match Owner::of(slot.owner) {
             Owner::Connect(index) => self.on_connect(cx, index, fact),
-            Owner::Data(place) => {
-                self.on_data(cx, place, stream, fact);
-                Ok(())
-            }
+            Owner::Data(place) => self.on_data(cx, place, stream, fact),
             Owner::Claimed => {
                 cx.out.extend(to_application(stream, fact));
                 Ok(())
@@ -205,7 +202,7 @@ impl Sessions {
         place: u32,
         stream: StreamKey,
         fact: Fact,
-    ) {
+    ) -> Result<(), Fault> {
         let event = match fact {
             Fact::Readable => StreamEvent::Readable,
             Fact::Writable => StreamEvent::Writable,
@@ -219,7 +216,7 @@ impl Sessions {
             | Fact::Response(_)
             | Fact::Trailers(_)
             | Fact::Unprocessed
-            | Fact::Reprioritized => return,
+            | Fact::Reprioritized => return Ok(()),
         };
         if matches!(event, StreamEvent::Delivered | StreamEvent::Stopped(_))
             && let Some(index) = self.webtransport.streams.get(place).map(|m| m.session)
@@ -227,7 +224,39 @@ impl Sessions {
         {
             session.on_sending_over();
         }
+        let told = match &event {
+            StreamEvent::Stopped(code) | StreamEvent::Reset(code) => Some(*code),
+            _ => None,
+        };
         cx.out.push_back(Event::Stream(stream, event));
+        told.map_or(Ok(()), |code| self.on_stream_cut(cx, place, code))
+    }
+
+    /// The peer has ended a half of a data stream with a code.
+    pub(super) fn on_stream_cut<T: Transport>(
+        &mut self,
+        cx: &mut Cx<'_, T>,
+        place: u32,
+        code: PeerCode,
+    ) -> Result<(), Fault> {
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-6
+        // With this code go the streams of a session that is over. What ended it stands
+        // on the CONNECT stream and may come behind them; so it is waited for as when
+        // the peer has stopped that one.
+        if code.wire != Code::WT_SESSION_GONE {
+            return Ok(());
+        }
+        let Some(index) = self.webtransport.streams.get(place).map(|m| m.session) else {
+            return Ok(());
+        };
+        let heard = self.with(cx, index, |session| {
+            if session.life.is_open() && session.session.stopped.is_none() {
+                session.on_stopped(code.wire.value())
+            } else {
+                Ok(())
+            }
+        });
+        heard.unwrap_or(Ok(()))
     }
 
     /// A stream named a session: attach it, let it wait, or refuse it.

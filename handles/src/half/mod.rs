@@ -97,7 +97,9 @@ impl Half {
     /// Whether the peer has stopped the stream, or has acknowledged all of it.
     fn stopped_yet(&self, locked: &mut Locked<'_>) -> Step<Result<Option<PeerCode>, WriteError>> {
         let stream = locked.stream(self.at);
-        if let Some(code) = stream.stopped {
+        if let Some(code) = stream.stopped
+            && !stream.goes_with_session(code)
+        {
             return Step::Done(Ok(Some(code)));
         }
         if stream.delivered {
@@ -172,7 +174,9 @@ impl Half {
     /// How the sending half ended from the peer's side, if it has.
     fn write_end(&self, locked: &mut Locked<'_>) -> Option<WriteError> {
         let stream = locked.stream(self.at);
-        if let Some(code) = stream.stopped {
+        if let Some(code) = stream.stopped
+            && !stream.goes_with_session(code)
+        {
             return Some(WriteError::Stopped(code));
         }
         self.end(locked, WriteError::Malformed, WriteError::Unprocessed)
@@ -181,7 +185,9 @@ impl Half {
     /// How the receiving half ended from the peer's side, if it has.
     pub(crate) fn read_end(&self, locked: &mut Locked<'_>) -> Option<ReadError> {
         let stream = locked.stream(self.at);
-        if let Some(code) = stream.reset {
+        if let Some(code) = stream.reset
+            && !stream.goes_with_session(code)
+        {
             return Some(ReadError::Reset(code));
         }
         self.end(locked, ReadError::Malformed, ReadError::Unprocessed)
@@ -195,7 +201,13 @@ impl Half {
         error: CoreWrite,
     ) -> Option<WriteError> {
         match error {
-            CoreWrite::Stopped(code) => return Some(WriteError::Stopped(code)),
+            CoreWrite::Stopped(code) => {
+                let stream = locked.stream(self.at);
+                if !stream.goes_with_session(code) {
+                    return Some(WriteError::Stopped(code));
+                }
+                stream.stopped.get_or_insert(code);
+            }
             CoreWrite::WrongState => return Some(WriteError::WrongState),
             CoreWrite::ContentLength => return Some(WriteError::ContentLength),
             CoreWrite::Reset => return Some(WriteError::Reset),
@@ -203,6 +215,8 @@ impl Half {
         }
         locked.pump();
         match self.write_end(locked) {
+            // The end of its session is on the way, and wakes who waits.
+            None if locked.stream(self.at).stopped.is_some() => None,
             None => Some(WriteError::Finished),
             told => told,
         }
@@ -214,7 +228,12 @@ impl Half {
             SendError::InvalidHead(invalid) => WriteError::InvalidHead(invalid),
             SendError::HeadTooLarge => WriteError::HeadTooLarge,
             SendError::ContentLength => WriteError::ContentLength,
-            SendError::Stopped(code) => WriteError::Stopped(code),
+            SendError::Stopped(code) => {
+                locked.pump();
+                // Nothing waits here, so a stream that goes with its session is stopped
+                // until the session's end has come.
+                self.write_end(locked).unwrap_or(WriteError::Stopped(code))
+            }
             SendError::Reset => WriteError::Reset,
             _ => {
                 locked.pump();
@@ -225,12 +244,20 @@ impl Half {
 
     fn read_error(&self, locked: &mut Locked<'_>, error: CoreRead) -> Option<ReadError> {
         match error {
-            CoreRead::Reset(code) => return Some(ReadError::Reset(code)),
+            CoreRead::Reset(code) => {
+                let stream = locked.stream(self.at);
+                if !stream.goes_with_session(code) {
+                    return Some(ReadError::Reset(code));
+                }
+                stream.reset.get_or_insert(code);
+            }
             CoreRead::Malformed(why) => return Some(ReadError::Malformed(why)),
             _ => {}
         }
         locked.pump();
         match self.read_end(locked) {
+            // The end of its session is on the way, and wakes who waits.
+            None if locked.stream(self.at).reset.is_some() => None,
             None => Some(ReadError::Closed),
             told => told,
         }
