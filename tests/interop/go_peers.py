@@ -345,6 +345,12 @@ async def wt_closed_busy(world):
     await told(world, FAREWELL.replace("close", "busy", 1))
 
 
+@suite.case(f"webtransport-go server: in the middle of an echo, too, {CLOSES} times")
+async def wt_interrupted(world):
+    # It ends the streams before it says why, and our writing may notice that first.
+    await told(world, FAREWELL.replace("close", "interrupt", 1), "echo", "--size", "1MB")
+
+
 @suite.case("webtransport-go server: our close arrives as a session's end with code 0")
 async def wt_closes(world):
     since = len(world.others["webtransport"].lines)

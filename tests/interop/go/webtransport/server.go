@@ -64,6 +64,9 @@ func server(socket net.PacketConn, identity tls.Certificate, arguments *peer.Arg
 	resource("/busy", func(_ context.Context, session *webtransport.Session, query query) {
 		busy(context.Background(), session, query)
 	})
+	resource("/interrupt", func(_ context.Context, session *webtransport.Session, query query) {
+		interrupt(context.Background(), session, query)
+	})
 	resource("/reset", func(_ context.Context, session *webtransport.Session, query query) {
 		code := webtransport.StreamErrorCode(query.number("code"))
 		for {
@@ -120,6 +123,22 @@ func busy(ctx context.Context, session *webtransport.Session, query query) {
 	stream.Write(peer.Noise(5000))
 	half.Write(peer.Noise(5000))
 	session.SendDatagram([]byte("one more"))
+	session.CloseWithError(webtransport.SessionErrorCode(query.number("code")), query.text("reason"))
+}
+
+// interrupt closes a session in the middle of what its first stream carries.
+func interrupt(ctx context.Context, session *webtransport.Session, query query) {
+	stream, err := session.AcceptStream(ctx)
+	if err != nil {
+		ended(err)
+		return
+	}
+	piece := make([]byte, 1000)
+	if _, err := io.ReadFull(stream, piece); err != nil {
+		ended(err)
+		return
+	}
+	stream.Write(piece)
 	session.CloseWithError(webtransport.SessionErrorCode(query.number("code")), query.text("reason"))
 }
 
