@@ -11,12 +11,12 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
 use super::closing::Closing;
-use super::memory::{Memory, Windows};
+use super::inbox::{Datagram, Done, Inbox};
+use super::memory::{Memory, MemoryInfo, Windows};
 use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
 use super::received::{Buffers, Received};
 use super::shares::Place;
 use super::tls::Arrived;
-use super::turn::{Datagram, Done, Inbox};
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
@@ -84,21 +84,6 @@ pub(super) struct Facts {
     pub(super) datagrams: DatagramLimits,
     pub(super) memory: MemoryInfo,
     pub(super) sends: Sends,
-}
-
-/// Memory of the endpoint that a connection has, in bytes.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct MemoryInfo {
-    /// What it is promised and counts for
-    /// [`EndpointConfig::memory`](super::EndpointConfig::memory).
-    pub promised: usize,
-    /// Received packets in which something is unread.
-    pub received: usize,
-    /// The receive window at present.
-    pub receive_window: u64,
-    /// The send window at present.
-    pub send_window: u64,
 }
 
 /// Which of a connection's transmits the system did not take.

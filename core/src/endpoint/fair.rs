@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::shares::Block;
 
+/// Connection attempts that wait for their turn.
+pub(super) const MAX_ATTEMPTS: usize = 256;
+
 /// What waits, the oldest first, and how much of it each network has.
 #[derive(Debug)]
 pub(super) struct Fair<T> {

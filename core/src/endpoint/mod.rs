@@ -67,6 +67,7 @@ mod config;
 mod connection;
 mod error;
 mod fair;
+mod inbox;
 mod incoming;
 mod memory;
 mod observe;
@@ -107,11 +108,11 @@ pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
 pub use connection::{
-    ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, MemoryInfo, PathStats,
-    PeerParameters,
+    ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats, PeerParameters,
 };
 pub use error::{ConfigError, ConnectError};
 pub use incoming::{IncomingPolicy, Retry};
+pub use memory::MemoryInfo;
 pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, SocketFault, Transmit};
 pub use quic::QuinnTransport;
@@ -123,12 +124,13 @@ pub use target::Target;
 use closing::Closing;
 use config::Trace;
 use connection::State;
-use fair::Fair;
+use fair::{Fair, MAX_ATTEMPTS};
+use inbox::Datagram;
 use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
 use received::{Buffers, Received};
 use shares::{Doing, Place, Shares};
-use turn::{Datagram, MAX_ATTEMPTS, Turn};
+use turn::Turn;
 
 /// Answers that belong to no connection (refusals, retries, version negotiation,
 /// stateless resets) held until they are sent.

@@ -10,10 +10,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::BytesMut;
-use quinn_proto::{ConnectionEvent, ConnectionHandle, Incoming};
+use quinn_proto::{ConnectionHandle, Incoming};
 
 use super::connection::{self, State};
+use super::inbox::Datagram;
 use super::shares::Origin;
 use super::{Endpoint, state_of, touched};
 use crate::id::ConnKey;
@@ -48,27 +48,6 @@ const MAX_WAITING: usize = 2 << 20;
 
 /// Bytes that may wait for a connection, however many others there are: a first flight.
 const LEAST: usize = 16 * 1024;
-
-/// Attempts that wait for their turn.
-pub(super) const MAX_ATTEMPTS: usize = 256;
-
-/// A received datagram on its way to its connection.
-#[derive(Debug)]
-pub(super) struct Datagram {
-    pub(super) event: ConnectionEvent,
-    /// What is behind its last byte, and the bytes of all of it.
-    pub(super) memory: (BytesMut, usize),
-    /// Bytes of it.
-    pub(super) len: usize,
-}
-
-/// The datagrams that wait for one connection, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    queue: VecDeque<Datagram>,
-    /// Memory of them.
-    bytes: usize,
-}
 
 /// What is left of the turn's work, and whose inboxes have something in them.
 #[derive(Debug)]
@@ -255,17 +234,6 @@ impl Endpoint {
         let at = self.now.filter(|_| waits)?;
         Some(Deadline { at, why: Why::Work })
     }
-}
-
-/// What a connection has been given to do.
-#[derive(Debug, Default)]
-pub(super) struct Done {
-    /// Bytes since frames were counted.
-    pub(super) unmeasured: usize,
-    /// Frames counted so far.
-    frames: u64,
-    /// Work above QUIC counted so far.
-    http: u64,
 }
 
 impl State {
