@@ -153,6 +153,31 @@ fn what_a_peer_would_refuse_cannot_be_declared() {
     assert_eq!(pairs(&settings), [(0x33, 1), (0x7e, 1)]);
 }
 
+#[test]
+fn as_many_can_be_declared_as_are_kept() {
+    let mut settings = Settings::new();
+    let mut set = |n: usize| settings.set(SettingId(0x1000 + n as u64), VarInt::from_u32(1));
+    assert!((0..MAX_ENTRIES).all(|n| set(n).is_ok()));
+    assert_eq!(set(MAX_ENTRIES), Err(SettingsError::TooMany));
+}
+
+/// RFC 9114 section 7.2.4.2: what was remembered may stay as it is, and grow.
+#[test]
+fn remembered_limits_stay_or_grow() {
+    let with = |id, value| {
+        let mut settings = Settings::new();
+        settings.set(id, VarInt::from_u32(value)).unwrap();
+        settings
+    };
+    for id in [
+        SettingId::MAX_FIELD_SECTION_SIZE,
+        SettingId::QPACK_BLOCKED_STREAMS,
+    ] {
+        let kept = [4, 5, 6].map(|now| with(id, now).keeps(&with(id, 5)));
+        assert_eq!(kept, [false, true, true], "{id:?}");
+    }
+}
+
 // Row A5, row A20: unknown settings are ignored and what is kept is bounded.
 #[test]
 fn unknown_settings_are_kept_up_to_a_bound_and_pairs_are_counted() {

@@ -379,3 +379,14 @@ fn without_a_table_nothing_is_written() {
     let error = Err(DecompressionReason::InvalidRequiredInsertCount.into());
     assert_eq!(decoder.decode(4, &hex("0100"), NO_LIMIT), error);
 }
+
+#[test]
+fn what_waits_for_the_decoder_stream_is_bounded_to_the_byte() {
+    let mut decoder = decoder_after(220, "3fbd01");
+    for _ in 0..MAX_DECODER_BACKLOG {
+        assert_eq!(decoder.cancel_stream(0), Ok(()));
+    }
+    assert_eq!(decoder.cancel_stream(0), Err(QpackError::DecoderBacklog));
+    assert_eq!(output(&mut decoder).len(), MAX_DECODER_BACKLOG);
+    assert_eq!(decoder.cancel_stream(0), Ok(()));
+}

@@ -410,3 +410,33 @@ fn a_smaller_capacity_waits_for_entries_in_use() {
     assert_eq!(pair.encode(12, &[("server", "2")]), hex("04 80 10"));
     assert_eq!(pair.inserts()[..2], hex("3f45"));
 }
+
+/// RFC 9204 section 7.1.3: not even by what the static table has of it.
+#[test]
+fn a_secret_without_a_value_is_spelled_out() {
+    let mut pair = Pair::new(4096, 16);
+    let section = pair.encode(0, &[("authorization", "")]);
+    // The prefix, and a literal that is never indexed, with a static name.
+    assert_eq!(section[2] >> 4, 0b0111);
+    assert!(pair.decode(0, &section).iter().all(|f| f.never_indexed));
+}
+
+#[test]
+fn a_cookie_of_nineteen_letters_is_too_short_for_the_table() {
+    for (len, secret) in [(19, true), (20, false)] {
+        let mut pair = Pair::new(4096, 16);
+        let section = pair.encode(0, &[("cookie", &"x".repeat(len))]);
+        pair.inserts();
+        let field = pair.decode(0, &section);
+        assert_eq!(field.iter().next().unwrap().never_indexed, secret, "{len}");
+    }
+}
+
+#[test]
+fn few_fields_are_remembered() {
+    let mut pair = Pair::new(4096, 16);
+    for n in 0..10 * RECENT_FIELDS {
+        pair.encode(0, &[("etag", &n.to_string())]);
+        assert_eq!(pair.encoder.recent.len(), (n + 1).min(RECENT_FIELDS));
+    }
+}
