@@ -219,6 +219,7 @@ mod tests {
         };
         for (retry, load, validated, verdict) in [
             (Retry::WhenBusy, held(0, 0, 0), false, Verdict::Accept),
+            (Retry::WhenBusy, held(2, 0, 1), false, Verdict::Accept),
             (Retry::WhenBusy, held(2, 0, 2), false, Verdict::Retry),
             (Retry::WhenBusy, held(2, 0, 2), true, Verdict::Accept),
             (Retry::Never, held(3, 0, 3), false, Verdict::Accept),

@@ -284,3 +284,29 @@ impl State {
         work.saturating_add(frames)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 2 MiB everybody has the same, and 16 KiB at least.
+    #[test]
+    fn what_may_wait_is_shared() {
+        let mut turn = Turn::default();
+        let mut shares = Vec::new();
+        for generation in 0..200 {
+            shares.push(turn.share() >> 10);
+            let key = ConnKey {
+                index: 0,
+                generation,
+            };
+            if generation % 2 == 0 {
+                turn.fresh.push_back(key);
+            } else {
+                turn.busy.push_back(key);
+            }
+        }
+        let some = [0, 1, 3, 127, 128, 199].map(|at| shares[at]);
+        assert_eq!(some, [2048, 1024, 512, 16, 16, 16]);
+    }
+}

@@ -1,10 +1,36 @@
 use bytes::Bytes;
 
+use super::*;
 use crate::endpoint::state_of;
 use crate::event::Event;
 use crate::head::{End, RequestHead};
 use crate::testing::pair::{Options, Pair};
 use crate::transport::Transport;
+
+#[test]
+fn the_budget_is_held_to_the_byte() {
+    let mut memory = Memory::new(0);
+    let mut windows = Windows::new(&TransportSettings::default());
+    memory.add(&mut windows);
+    memory.budget = 2 * windows.promised();
+    assert!(memory.has_room(windows.promised(), 0));
+    assert!(!memory.has_room(windows.promised() + 1, 0));
+    assert!(memory.has_room(2 * windows.promised(), windows.promised()));
+}
+
+#[test]
+fn windows_grow_to_what_was_chosen() {
+    let mut settings = TransportSettings::default();
+    (settings.receive_window, settings.send_window) = (1_000_001, 500_001);
+    let (mut memory, mut windows) = (Memory::new(1 << 30), Windows::new(&settings));
+    memory.add(&mut windows);
+    for _ in 0..10 {
+        let read = windows.grow_at;
+        windows.grow(&mut memory, || usize::MAX, read, 1 << 40);
+    }
+    assert_eq!((windows.receive, windows.send), (1_000_001, 500_001));
+    assert_eq!(memory.promised(), windows.bytes());
+}
 
 /// Its peer can send nothing, not even what it is waited for.
 #[test]
