@@ -8,9 +8,9 @@ use thiserror::Error;
 use crate::capsules::{CapsuleReceiver, CapsuleSender, CapsuleStream};
 use crate::half::Half;
 use crate::http::{BodyReceiver, BodySender, ResponseReceiver, ResponseSender, ServerRequest};
-use crate::place::Place;
+use crate::place::{MessageTopic, Place};
 use crate::shared::{Locked, Step, wait_for};
-use crate::table::{MessageTopic, SendOver};
+use crate::table::SendOver;
 
 /// Why a request is no longer wanted, or can no longer be answered.
 #[derive(Clone, Debug, Eq, PartialEq, Error)]

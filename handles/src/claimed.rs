@@ -5,11 +5,11 @@ use aqueduct_core::webtransport::OpenStreamError as Refusal;
 
 use crate::connection::Connection;
 use crate::error::OpenStreamError;
-use crate::place::Place;
+use crate::place::{ConnTopic, Place};
 use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::stream::{Make, RecvStream, SendStream, both, receiving, sending};
-use crate::table::{ConnTopic, Stream};
+use crate::table::Stream;
 use crate::wait::open_with;
 
 /// A stream of the peer's whose type the application claims.

@@ -12,10 +12,9 @@ use bytes::Bytes;
 
 use crate::error::{DatagramError, ReadError};
 use crate::half::Half;
-use crate::place::Place;
+use crate::place::{MessageTopic, Place};
 use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
-use crate::table::MessageTopic;
 
 /// The datagrams of one request, either side, beside the halves of its content. Clones
 /// refer to the same request.

@@ -13,11 +13,11 @@ use http::{Method, Request, Uri};
 use crate::connection::Connection;
 use crate::error::{OpenSessionError, RequestError};
 use crate::http::{RequestStream, ServerRequest};
-use crate::place::Place;
+use crate::place::{ConnTopic, Place};
 use crate::session::{PendingSession, Session, SessionRequest};
 use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
-use crate::table::{ConnTopic, Stream};
+use crate::table::Stream;
 use crate::wait::open_with;
 
 /// What a client asks for; see [`Connection::accept_any`].

@@ -1,7 +1,6 @@
-//! Where state is, and where to wait for it to change.
+//! Names of where state is, and of where to wait for it to change.
 
-use crate::table::{ConnTopic, MessageTopic, SessionTopic, State};
-use crate::waiters::Waiters;
+use aqueduct_core::id::Dir;
 
 /// Where the state of a stream is: entries of the handles' own tables, which
 /// live as long as a handle refers to them.
@@ -39,30 +38,78 @@ pub(crate) const fn state_of(conn: usize) -> Place {
     Place::Conn(conn, ConnTopic::State)
 }
 
-impl State {
-    /// The waiters at a place; `None` when it is no more.
-    pub(crate) fn waiters(&mut self, place: Place) -> Option<&mut Waiters> {
-        match place {
-            Place::Endpoint => Some(&mut self.waiters),
-            Place::Conn(conn, topic) => {
-                Some(&mut self.conns.get_mut(conn)?.waiters[topic as usize])
-            }
-            Place::Session(at, topic) => {
-                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
-                Some(&mut stream.session.as_mut()?.waiters[topic as usize])
-            }
-            Place::Message(at, topic) => {
-                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
-                Some(&mut stream.message.as_mut()?.waiters[topic as usize])
-            }
-            Place::SendEnd(at) => Some(
-                &mut self
-                    .conns
-                    .get_mut(at.conn)?
-                    .streams
-                    .get_mut(at.stream)?
-                    .watchers,
-            ),
+/// Who waits for the driver's next turn, because the share is used up.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Resting {
+    Reader(At),
+    Place(Place),
+}
+
+/// What a task can wait for on a connection.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum ConnTopic {
+    /// Connected, SETTINGS, draining, closed.
+    State,
+    Requests,
+    Sessions,
+    Forbidden,
+    Claimed,
+    Bi,
+    Uni,
+}
+
+impl ConnTopic {
+    pub(crate) const COUNT: usize = 7;
+
+    pub(crate) const fn credit(dir: Dir) -> Self {
+        match dir {
+            Dir::Bi => Self::Bi,
+            Dir::Uni => Self::Uni,
         }
     }
+}
+
+/// What a task can wait for in a session.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum SessionTopic {
+    /// Established, rejected, draining, closed.
+    State,
+    AcceptBi,
+    AcceptUni,
+    OpenBi,
+    OpenUni,
+    Datagrams,
+    DatagramsUnblocked,
+}
+
+impl SessionTopic {
+    pub(crate) const COUNT: usize = 7;
+
+    pub(crate) const fn accept(dir: Dir) -> Self {
+        match dir {
+            Dir::Bi => Self::AcceptBi,
+            Dir::Uni => Self::AcceptUni,
+        }
+    }
+
+    pub(crate) const fn open(dir: Dir) -> Self {
+        match dir {
+            Dir::Bi => Self::OpenBi,
+            Dir::Uni => Self::OpenUni,
+        }
+    }
+}
+
+/// What a task can wait for on a request beside its content.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum MessageTopic {
+    Datagrams,
+    /// Room to send them.
+    Unblocked,
+    /// The end of whoever wanted the request.
+    Cancelled,
+}
+
+impl MessageTopic {
+    pub(crate) const COUNT: usize = 3;
 }

@@ -5,14 +5,15 @@ use std::task::Waker;
 use aqueduct_core::code::Code;
 use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
+use aqueduct_core::error::CloseReason;
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::clock::now;
-use crate::table::{
-    Answer, Conn, ConnTopic, FORBIDDEN, INTERIMS, MessageTopic, SessionTopic, State, Stream,
-};
+use crate::kept::Kept;
+use crate::place::{ConnTopic, MessageTopic, SessionTopic};
+use crate::table::{Answer, Conn, FORBIDDEN, INTERIMS, State, Stream};
 
 impl State {
     /// Files one event. The wakers it makes due go to `wakes`, to be fired
@@ -91,6 +92,29 @@ impl State {
         {
             let mut core = core.access();
             gone.into_iter().for_each(|stream| core.release(stream));
+        }
+    }
+
+    /// A connection has ended that the client's answers came on: those that somebody
+    /// reads are taken out of it, since QUIC forgets it soon. Who closed it itself has
+    /// given them up.
+    fn keep_unread(&mut self, at: usize, key: ConnKey, reason: &CloseReason) {
+        let conn = &mut self.conns[at];
+        if conn.side == Side::Server || matches!(reason, CloseReason::Local { .. }) {
+            return;
+        }
+        for (_, stream) in &mut conn.streams {
+            if stream.message.is_none() || stream.refs == 0 || stream.recv_over.is_some() {
+                continue;
+            }
+            let mut kept = Kept::default();
+            // Each read is a turn of its own.
+            while let Some(mut core) = self.endpoint.connection(now(), key)
+                && Kept::of(&mut core.access(), stream.key, &mut kept)
+            {}
+            if !kept.is_empty() {
+                stream.kept = Some(Box::new(kept));
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 
 use std::task::{Context, Waker};
 
-use crate::place::{At, Place};
+use crate::place::{At, Place, Resting};
 use crate::shared::{Locked, Step};
 use crate::table::State;
 
@@ -23,13 +23,6 @@ pub(crate) const SHARE: u32 = 2048;
 /// The price of a datagram, of something accepted, or of a read. A read pays one more
 /// for each chunk and each KiB.
 pub(crate) const PRICE: u32 = 2;
-
-/// Who waits for the driver's next turn, because the share is used up.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum Resting {
-    Reader(At),
-    Place(Place),
-}
 
 impl State {
     /// The driver took a turn: who waited for it goes on. O(who waited).

@@ -19,8 +19,8 @@ use aqueduct_core::id::ConnKey;
 use aqueduct_core::webtransport::SessionClose;
 
 use crate::clock::now;
-use crate::place::{At, Place};
-use crate::table::{Conn, MessageTopic, RecvOver, SendOver, State, Stream};
+use crate::place::{At, MessageTopic, Place};
+use crate::table::{Conn, RecvOver, SendOver, State, Stream};
 use crate::waiters::park;
 
 /// One endpoint and everybody who waits for it.

@@ -33,7 +33,7 @@ use slab::Slab;
 use crate::clock::now;
 use crate::error::WriteError;
 use crate::kept::Kept;
-use crate::share::Resting;
+use crate::place::{ConnTopic, MessageTopic, Place, Resting, SessionTopic};
 use crate::waiters::Waiters;
 
 /// Interim responses kept per request until the application takes them; beyond
@@ -173,26 +173,30 @@ fn index_slot(table: &mut Vec<u32>, slot: usize, at: usize) {
     table[slot] = u32::try_from(at).unwrap_or(VACANT);
 }
 
-/// What a task can wait for on a connection.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum ConnTopic {
-    /// Connected, SETTINGS, draining, closed.
-    State,
-    Requests,
-    Sessions,
-    Forbidden,
-    Claimed,
-    Bi,
-    Uni,
-}
-
-impl ConnTopic {
-    const COUNT: usize = 7;
-
-    pub(crate) const fn credit(dir: Dir) -> Self {
-        match dir {
-            Dir::Bi => Self::Bi,
-            Dir::Uni => Self::Uni,
+impl State {
+    /// The waiters at a place; `None` when it is no more.
+    pub(crate) fn waiters(&mut self, place: Place) -> Option<&mut Waiters> {
+        match place {
+            Place::Endpoint => Some(&mut self.waiters),
+            Place::Conn(conn, topic) => {
+                Some(&mut self.conns.get_mut(conn)?.waiters[topic as usize])
+            }
+            Place::Session(at, topic) => {
+                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
+                Some(&mut stream.session.as_mut()?.waiters[topic as usize])
+            }
+            Place::Message(at, topic) => {
+                let stream = self.conns.get_mut(at.conn)?.streams.get_mut(at.stream)?;
+                Some(&mut stream.message.as_mut()?.waiters[topic as usize])
+            }
+            Place::SendEnd(at) => Some(
+                &mut self
+                    .conns
+                    .get_mut(at.conn)?
+                    .streams
+                    .get_mut(at.stream)?
+                    .watchers,
+            ),
         }
     }
 }
@@ -372,37 +376,6 @@ impl Conn {
     }
 }
 
-/// What a task can wait for in a session.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum SessionTopic {
-    /// Established, rejected, draining, closed.
-    State,
-    AcceptBi,
-    AcceptUni,
-    OpenBi,
-    OpenUni,
-    Datagrams,
-    DatagramsUnblocked,
-}
-
-impl SessionTopic {
-    const COUNT: usize = 7;
-
-    pub(crate) const fn accept(dir: Dir) -> Self {
-        match dir {
-            Dir::Bi => Self::AcceptBi,
-            Dir::Uni => Self::AcceptUni,
-        }
-    }
-
-    pub(crate) const fn open(dir: Dir) -> Self {
-        match dir {
-            Dir::Bi => Self::OpenBi,
-            Dir::Uni => Self::OpenUni,
-        }
-    }
-}
-
 /// How a session ended, once it has; its streams hold it too.
 pub(crate) type SessionEnd = Arc<OnceLock<SessionClose>>;
 
@@ -433,20 +406,6 @@ impl SessionState {
     pub(crate) fn wake(&mut self, topic: SessionTopic, wakes: &mut Vec<Waker>) {
         self.waiters[topic as usize].wake(wakes);
     }
-}
-
-/// What a task can wait for on a request beside its content.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum MessageTopic {
-    Datagrams,
-    /// Room to send them.
-    Unblocked,
-    /// The end of whoever wanted the request.
-    Cancelled,
-}
-
-impl MessageTopic {
-    const COUNT: usize = 3;
 }
 
 /// What a request's stream carries beyond a stream's state.

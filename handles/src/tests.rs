@@ -41,8 +41,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::error::{AcceptError, ReadError};
+use crate::place::MessageTopic;
 use crate::shared::Shared;
-use crate::table::{Conn, INTERIMS, MessageTopic};
+use crate::table::{Conn, INTERIMS};
 use crate::{Connection, Endpoint, RequestStream, ServerRequest, Session, Worker};
 
 const LIMITS: IoLimits = IoLimits::new().may_fragment(false);

@@ -8,9 +8,8 @@ use aqueduct_core::webtransport::{
 
 use crate::connection::ConnHandle;
 use crate::error::{OpenSessionError, OpenStreamError, RequestError};
-use crate::place::{At, Place, state_of};
+use crate::place::{At, ConnTopic, Place, SessionTopic, state_of};
 use crate::shared::{Locked, Step, wait_for};
-use crate::table::{ConnTopic, SessionTopic};
 
 /// What ends a refusal.
 pub(crate) enum Until {

@@ -21,11 +21,11 @@ use http::{HeaderMap, Uri};
 use crate::connection::Connection;
 use crate::error::{DatagramError, OpenStreamError, SessionError};
 use crate::half::Half;
-use crate::place::Place;
+use crate::place::{Place, SessionTopic};
 use crate::share::PRICE;
 use crate::shared::{Locked, Step, wait_for};
 use crate::stream::{Make, RecvStream, SendStream, both, receiving, sending};
-use crate::table::{RecvOver, SendOver, SessionTopic, Stream};
+use crate::table::{RecvOver, SendOver, Stream};
 use crate::wait::{Failed, open_step};
 
 pub(crate) use request::PendingSession;

@@ -10,10 +10,10 @@ use bytes::Bytes;
 
 use super::{Session, SessionHandle, both, receiving, sending};
 use crate::error::{DatagramError, OpenStreamError};
+#[cfg(test)]
+use crate::place::SessionTopic;
 use crate::shared::{Locked, Slot, Step};
 use crate::stream::{RecvStream, SendStream};
-#[cfg(test)]
-use crate::table::SessionTopic;
 
 /// What one handle may wait for at once.
 #[derive(Copy, Clone)]

@@ -14,9 +14,9 @@ use super::{Session, SessionHandle};
 use crate::connection::{ConnHandle, Connection};
 use crate::error::{AcceptError, OpenSessionError, RejectError};
 use crate::half::Half;
-use crate::place::Place;
+use crate::place::{Place, SessionTopic};
 use crate::shared::{Locked, Step, wait_for};
-use crate::table::{Answer, SessionTopic};
+use crate::table::Answer;
 
 /// A client's wish for a session (server).
 ///
