@@ -279,6 +279,7 @@ mod tests {
         section.push(b"", b"");
         section.push(b"name", b"value");
         assert_eq!(section.size(), 32 + 41);
+        assert!(!section.is_empty());
         assert_eq!(
             section.iter().map(|field| field.size()).sum::<u64>(),
             section.size()

@@ -166,6 +166,7 @@ mod tests {
         }
         assert_eq!(parse("u=9, i"), (3, true));
         assert_eq!(parse("u=1, u=9"), (3, false));
+        assert_eq!(parse("u=1, u=(5)"), (3, false), "the last one counts");
     }
 
     #[test]

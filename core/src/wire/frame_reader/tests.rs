@@ -309,6 +309,18 @@ fn a_huge_unknown_frame_is_skipped_in_place() {
     assert_eq!(reader.finish(), Err(FrameError::Truncated));
 }
 
+#[test]
+fn an_empty_frame_ends_where_it_begins() {
+    for wire in ["2100", "0000"] {
+        let mut reader = FrameReader::new();
+        let mut input = bytes(wire);
+        let start = reader.read(&mut input, &REQUEST);
+        assert!(matches!(start, Ok(Some(_))), "{start:?}");
+        assert!(reader.at_boundary(), "{wire}");
+        assert_eq!(reader.finish(), Ok(()), "{wire}");
+    }
+}
+
 // Row A15.
 #[test]
 fn a_type_read_ahead_joins_in() {

@@ -164,6 +164,19 @@ mod tests {
     }
 
     #[test]
+    fn sections_are_remembered_to_the_last() {
+        let mut references = References::default();
+        for stream in 1..MAX_OUTSTANDING_SECTIONS as u64 {
+            references.add(stream, section(0, 1));
+        }
+        assert!(references.has_room(), "one is left");
+        references.add(0, section(0, 1));
+        assert!(!references.has_room());
+        references.cancel(0);
+        assert!(references.has_room());
+    }
+
+    #[test]
     fn streams_count_once_while_they_could_block() {
         let mut references = References::default();
         assert!(!references.may_block(0, 0));

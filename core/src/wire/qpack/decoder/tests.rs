@@ -390,3 +390,35 @@ fn what_waits_for_the_decoder_stream_is_bounded_to_the_byte() {
     assert_eq!(output(&mut decoder).len(), MAX_DECODER_BACKLOG);
     assert_eq!(decoder.cancel_stream(0), Ok(()));
 }
+
+#[test]
+fn what_follows_a_section_that_waited_means_what_it_means_now() {
+    let mut decoder = decoder_after(100, "3f45");
+    let blocked = decoder.decode(0, &hex("020080"), NO_LIMIT);
+    assert_eq!(blocked, Ok(Decoded::Blocked));
+    decoder.handle_encoder_stream(&hex("4161 0162")).unwrap();
+    let section = decoder.decode(0, &hex("020080"), NO_LIMIT);
+    assert_eq!(lines(section), pairs([("a", "b")]));
+    // Four duplicates later, Required Insert Count 5 is encoded as 6.
+    decoder.handle_encoder_stream(&hex("00 00 00 00")).unwrap();
+    let trailers = decoder.decode(0, &hex("060080"), NO_LIMIT);
+    assert_eq!(lines(trailers), pairs([("a", "b")]));
+}
+
+#[test]
+fn of_a_section_that_is_too_large_nothing_is_kept() {
+    let mut sink = Sink {
+        section: FieldSection::new(),
+        room: 100,
+        lines: 10,
+        overflow: false,
+    };
+    let (small, large) = (Text::Plain(b"a"), [b'x'; 100]);
+    sink.push(small, small, false).unwrap();
+    assert_eq!(sink.section.len(), 1);
+    sink.push(small, Text::Plain(&large), false).unwrap();
+    assert!(sink.overflow && sink.section.is_empty());
+    // Nor of what would fit by itself.
+    sink.push(small, small, false).unwrap();
+    assert!(sink.section.is_empty());
+}

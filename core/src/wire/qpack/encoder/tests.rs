@@ -440,3 +440,53 @@ fn few_fields_are_remembered() {
         assert_eq!(pair.encoder.recent.len(), (n + 1).min(RECENT_FIELDS));
     }
 }
+
+// RFC 9204 section 2.1.1
+#[test]
+fn a_copy_displaces_nothing_that_is_in_use() {
+    let mut pair = Pair::new(220, 4);
+    let held = pair.encode(0, &[("server", "1")]);
+    pair.inserts();
+    pair.acks();
+    for (stream, value) in (4..).step_by(4).zip(["2", "3", "4", "5"]) {
+        pair.exchange(stream, &[("server", value)]);
+    }
+    let same = pair.encode(24, &[("server", "1")]);
+    assert_eq!(same, hex("02 04 84"), "the original");
+    assert!(pair.inserts().is_empty(), "the first section may yet come");
+    for (stream, section) in [(0, held), (24, same)] {
+        let section = pair.decode(stream, &section);
+        assert_eq!(section.get(b"server"), Some(&b"1"[..]));
+    }
+    pair.acks();
+    // Nor is a copy made that the stream has no credit for.
+    pair.encoder.set_output_credit(10);
+    assert_eq!(pair.encode(28, &[("server", "1")]), hex("02 04 84"));
+    assert!(pair.inserts().is_empty());
+}
+
+#[test]
+fn a_field_whose_hash_is_that_of_another_is_not_taken_for_it() {
+    let mut pair = Pair::new(4096, 4);
+    // What is seen twice is worth an entry.
+    for stream in [0, 4] {
+        pair.exchange(stream, &[("x-a", "1")]);
+    }
+    assert_eq!(pair.encoder.table.insert_count(), 1);
+    for field in [("x-a", "2"), ("x-b", "1")] {
+        let hashes = Hashes::of(field.into());
+        pair.encoder.by_field.insert(hashes.field, 0);
+        pair.encoder.by_name.insert(hashes.name, 0);
+        pair.exchange(8, &[field]);
+    }
+}
+
+#[test]
+fn the_room_for_lines_is_used_again() {
+    let mut pair = Pair::new(0, 0);
+    pair.encode(0, &[AGENT]);
+    let room = pair.encoder.lines.as_ptr();
+    assert!(pair.encoder.lines.capacity() > 0);
+    pair.encode(4, &[AGENT]);
+    assert_eq!(pair.encoder.lines.as_ptr(), room);
+}
