@@ -53,8 +53,9 @@ impl<T: Transport> Access<'_, T> {
     }
 
     /// Closes the connection at once: the peer loses what it has not read, acknowledged or
-    /// not ([`drain`](Self::drain) waits), and sessions are told no code. No effect on one that is closed. The reason is for
-    /// people, best in UTF-8; as much of it as fits a packet reaches the peer.
+    /// not ([`drain`](Self::drain) waits), and sessions are told no code. No effect on one
+    /// that is closed. The reason is for people, best in UTF-8; as much of it as fits a
+    /// packet reaches the peer.
     pub fn close(&mut self, code: Code, reason: impl Into<Bytes>) {
         self.shell.close(self.t, self.now, code, reason.into());
     }

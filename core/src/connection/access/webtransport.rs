@@ -123,7 +123,8 @@ impl<T: Transport> WebTransport<'_, T> {
     }
 
     /// Ends the session: code and reason reach the peer, its streams are reset, and what
-    /// the peer has not read of them is lost, acknowledged or not. `Closed` is queued as the session's last event. O(streams of the session).
+    /// the peer has not read of them is lost, acknowledged or not. `Closed` is queued as the
+    /// session's last event. O(streams of the session).
     ///
     /// # Errors
     /// [`SessionError`].
