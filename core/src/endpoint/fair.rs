@@ -1,4 +1,4 @@
-//! A short queue that networks share.
+//! A queue in which networks take turns.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,11 +7,14 @@ use super::shares::Block;
 /// Connection attempts that wait for their turn.
 pub(super) const MAX_ATTEMPTS: usize = 256;
 
-/// What waits, the oldest first, and how much of it each network has.
+/// What waits, of each network the oldest first.
 #[derive(Debug)]
 pub(super) struct Fair<T> {
-    queue: VecDeque<(Block, T)>,
-    counts: BTreeMap<Block, usize>,
+    /// None of them is empty.
+    lines: BTreeMap<Block, VecDeque<T>>,
+    /// Networks that have a line, each once; the first one's turn is next.
+    order: VecDeque<Block>,
+    len: usize,
     max: usize,
 }
 
@@ -19,51 +22,59 @@ impl<T> Fair<T> {
     /// A queue for so many.
     pub(super) fn new(max: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
-            counts: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            order: VecDeque::new(),
+            len: 0,
             max,
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len == 0
     }
 
     /// Adds one of a network's. When too many wait, whoever would have most of them loses
-    /// the newest, which is given back. O(length) then.
+    /// the newest, which is given back. O(networks) then, else O(log networks).
     pub(super) fn push(&mut self, of: Block, item: T) -> Option<T> {
         let mut dropped = None;
-        if self.queue.len() >= self.max {
-            let own = self.counts.get(&of).copied().unwrap_or(0);
-            let largest = self.counts.iter().max_by_key(|(_, count)| **count);
-            let at = largest
-                .filter(|(_, count)| **count > own + 1)
-                .and_then(|(largest, _)| self.queue.iter().rposition(|(of, _)| of == largest));
-            let Some((loser, lost)) = at.and_then(|at| self.queue.remove(at)) else {
+        if self.len >= self.max {
+            let own = self.lines.get(&of).map_or(0, VecDeque::len);
+            let largest = self.lines.values_mut().max_by_key(|line| line.len());
+            // What is left of it is not empty.
+            let lost = largest
+                .filter(|line| line.len() > own + 1)
+                .and_then(VecDeque::pop_back);
+            if lost.is_none() {
                 return Some(item);
-            };
-            self.uncount(loser);
-            dropped = Some(lost);
+            }
+            self.len -= 1;
+            dropped = lost;
         }
-        *self.counts.entry(of).or_default() += 1;
-        self.queue.push_back((of, item));
+        let line = self.lines.entry(of).or_default();
+        if line.is_empty() {
+            self.order.push_back(of);
+        }
+        line.push_back(item);
+        self.len += 1;
         dropped
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest of the network whose turn it is. O(log networks).
     pub(super) fn pop(&mut self) -> Option<T> {
-        let (of, item) = self.queue.pop_front()?;
-        self.uncount(of);
-        Some(item)
-    }
-
-    fn uncount(&mut self, of: Block) {
-        if let Some(count) = self.counts.get_mut(&of) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&of);
-            }
+        let of = self.order.pop_front()?;
+        let line = self.lines.get_mut(&of)?;
+        let item = line.pop_front()?;
+        if line.is_empty() {
+            self.lines.remove(&of);
+        } else {
+            self.order.push_back(of);
         }
+        self.len -= 1;
+        Some(item)
     }
 }
 
@@ -90,9 +101,10 @@ mod tests {
             assert!(push(&mut queue, other));
         }
         assert!(push(&mut queue, 1));
+        // They take turns, however many one has.
         let left: Vec<u32> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(left, [vec![1; MAX - 8], (2..10).collect()].concat());
-        assert!(queue.is_empty() && queue.counts.is_empty());
+        assert_eq!(left, [(1..10).collect(), vec![1; MAX - 9]].concat());
+        assert!(queue.is_empty() && queue.lines.is_empty() && queue.order.is_empty());
     }
 
     #[test]
@@ -103,6 +115,6 @@ mod tests {
         }
         assert!(push(&mut queue, 1000));
         assert_eq!(queue.pop(), Some(0));
-        assert!(!queue.counts.contains_key(&Block::V4(1000)));
+        assert!(!queue.lines.contains_key(&Block::V4(1000)));
     }
 }

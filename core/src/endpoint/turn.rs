@@ -5,7 +5,7 @@
 //! left, and waits in the connection's inbox when it has none. In the next turn those who
 //! had nothing waiting before go first, so a peer that asks for little waits for no peer
 //! that asks for much. Connection attempts and handshakes, which cost most, have work of
-//! their own.
+//! their own, and networks take turns with them.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,8 +13,9 @@ use std::time::Instant;
 use quinn_proto::{ConnectionHandle, Incoming};
 
 use super::connection::{self, State};
+use super::fair::Fair;
 use super::inbox::Datagram;
-use super::shares::Origin;
+use super::shares::{Block, Origin, Place};
 use super::{Endpoint, state_of, touched};
 use crate::id::ConnKey;
 use crate::time::{Deadline, Why};
@@ -58,7 +59,7 @@ pub(super) struct Turn {
     /// not emptied by a turn, and those that are not established; each on one of these once.
     fresh: VecDeque<ConnKey>,
     busy: VecDeque<ConnKey>,
-    young: VecDeque<ConnKey>,
+    young: Fair<ConnKey>,
 }
 
 impl Default for Turn {
@@ -68,7 +69,7 @@ impl Default for Turn {
             attempts: WORK,
             fresh: VecDeque::new(),
             busy: VecDeque::new(),
-            young: VecDeque::new(),
+            young: Fair::new(usize::MAX),
         }
     }
 }
@@ -134,9 +135,9 @@ impl Endpoint {
             return;
         }
         if state.inbox.queue.is_empty() {
-            match young {
-                true => self.turn.young.push_back(key),
-                false => self.turn.fresh.push_back(key),
+            match state.network().filter(|_| young) {
+                Some(network) => _ = self.turn.young.push(network, key),
+                None => self.turn.fresh.push_back(key),
             }
         }
         state.inbox.bytes = waiting;
@@ -154,7 +155,7 @@ impl Endpoint {
         }
         while self.turn.attempts > 0 && !(self.turn.young.is_empty() && self.attempts.is_empty()) {
             for _ in 0..GOING_ON {
-                if let Some(key) = self.turn.young.pop_front() {
+                if let Some(key) = self.turn.young.pop() {
                     self.feed_waiting(now, key);
                     self.process();
                 }
@@ -181,9 +182,9 @@ impl Endpoint {
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
         }
         if !state.inbox.queue.is_empty() {
-            match young {
-                true => self.turn.young.push_back(key),
-                false => self.turn.busy.push_back(key),
+            match state.network().filter(|_| young) {
+                Some(network) => _ = self.turn.young.push(network, key),
+                None => self.turn.busy.push_back(key),
             }
         }
         touched(&mut self.dirty, state, key);
@@ -229,14 +230,23 @@ impl Endpoint {
     /// When what waits can be gone on with: at once.
     pub(super) fn turn_due(&self) -> Option<Deadline> {
         let turn = &self.turn;
-        let lines = [&turn.fresh, &turn.busy, &turn.young];
-        let waits = lines.iter().any(|line| !line.is_empty()) || !self.attempts.is_empty();
+        let known = [&turn.fresh, &turn.busy]
+            .iter()
+            .any(|line| !line.is_empty());
+        let waits = known || !(turn.young.is_empty() && self.attempts.is_empty());
         let at = self.now.filter(|_| waits)?;
         Some(Deadline { at, why: Why::Work })
     }
 }
 
 impl State {
+    /// The network that it was accepted from, if it was.
+    fn network(&self) -> Option<Block> {
+        self.place
+            .as_ref()
+            .map(|place| Place::origin(place).network)
+    }
+
     /// Bytes that may still wait for this connection beside what it holds.
     fn room(&self) -> usize {
         self.windows

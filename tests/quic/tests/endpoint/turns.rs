@@ -1,9 +1,10 @@
 //! Who waits when more has come than an endpoint deals with in one turn: not those who
 //! ask for little.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, Target};
+use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, Retry, Target};
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::id::ConnKey;
@@ -11,6 +12,8 @@ use aqueduct_core::testing::cert::Identity;
 use aqueduct_core::testing::pair::{Options, Pair};
 use aqueduct_core::time::Why;
 use bytes::BytesMut;
+
+use super::policy;
 
 /// Datagrams that are work for one turn, beside a request in one of them.
 const TURN: usize = 255;
@@ -177,4 +180,55 @@ fn handshakes_that_are_under_way_keep_nobody_waiting() {
         all += more;
     }
     assert_eq!(all, 20);
+}
+
+/// One network keeps hundreds of handshakes busy, another's goes on beside them: it waits
+/// for one datagram of the flood's at a time, not for one of each.
+#[test]
+fn networks_take_turns_with_their_handshakes() {
+    let mut pair = Pair::new(policy(|policy| policy.retry = Retry::Never));
+    let tls = Identity::localhost().client_arc();
+    let target = Target::new(pair.server.addr, "localhost", tls);
+    let flood: Vec<(Arrival, BytesMut)> = (1..=200)
+        .map(|port| {
+            let mut client = Endpoint::new(EndpointConfig::client()).expect("suits");
+            client.connect(pair.now, &target).expect("begins");
+            let mut out = Vec::new();
+            let sent = client.poll_transmit(pair.now, 1, &mut out).expect("sends");
+            let from = Arrival::new(([10, 7, 0, 1], port).into());
+            (from, out[..sent.size].into())
+        })
+        .collect();
+    // All are under way, and the same comes for each again and again.
+    feed(&mut pair, &flood);
+    while is_behind(&mut pair) {
+        pair.server.endpoint.handle_timeout(pair.now);
+    }
+    assert_eq!(pair.server.endpoint.stats().accepted, 200);
+    let from = SocketAddr::from(([10, 8, 0, 1], 1));
+    let mut newcomer = Endpoint::new(EndpointConfig::client()).expect("suits");
+    newcomer.connect(pair.now, &target).expect("begins");
+    let mut out = Vec::new();
+    for turns in 1.. {
+        assert!(turns < 10, "{turns} turns");
+        feed(&mut pair, &flood);
+        while let Some(sent) = newcomer.poll_transmit(pair.now, 1, &mut out) {
+            let datagram = out[..sent.size].into();
+            feed(&mut pair, &[(Arrival::new(from), datagram)]);
+        }
+        pair.server.endpoint.handle_timeout(pair.now);
+        while let Some(sent) = pair.server.endpoint.poll_transmit(pair.now, 1, &mut out) {
+            if sent.remote == from {
+                let arrival = Arrival::new(pair.server.addr);
+                newcomer.handle_datagram(pair.now, arrival, out[..sent.size].into());
+            }
+        }
+        if established(&mut pair) == 1 {
+            eprintln!(
+                "TURNS {turns} dropped {}",
+                pair.server.endpoint.stats().datagrams_dropped
+            );
+            return;
+        }
+    }
 }
