@@ -92,6 +92,8 @@ fn late_requests_are_rejected() {
     );
     let late = peer.request(&raw::get());
     assert_refused(&peer, late, Code::H3_REQUEST_REJECTED, "after GOAWAY");
+    let (_, decoder) = peer.uni_of_type(3).expect("a decoder stream");
+    assert_eq!(decoder.bytes, [0x03, 0x44], "its section is not waited for");
     assert!(
         peer.events()
             .iter()

@@ -7,7 +7,7 @@ use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Side, StreamId, StreamKey};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, join};
-use aqueduct_core::webtransport::SessionEvent;
+use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_tests::config;
 use http::StatusCode;
 
@@ -199,4 +199,104 @@ fn what_was_stopped_before_it_was_taken_does_not_count() {
     }
     assert_eq!(peer.access().open_requests(), 0);
     assert_eq!(peer.access().stats().requests_rejected, 0);
+}
+
+/// RFC 9204 section 2.2.2.2: the peer's encoder does not wait for what is not read.
+#[test]
+fn what_is_refused_is_cancelled_for_the_encoder() {
+    let mut peer = server();
+    for _ in 0..LIMIT {
+        peer.request(&raw::get());
+    }
+    assert_eq!(taken(&mut peer).len(), LIMIT);
+    let more = peer.request(&raw::get());
+    assert!(is_rejected(&mut peer, more));
+    let (_, decoder) = peer.uni_of_type(3).expect("a decoder stream");
+    assert_eq!(decoder.bytes, [0x03, 0x50], "cancellation of stream 16");
+}
+
+/// A request with content, of which the peer sends no end.
+fn begun(peer: &mut RawPeer) -> (StreamId, StreamKey) {
+    let id = peer.request(&join(&[&raw::get(), &data(b"content")]));
+    let told: Vec<_> = peer.events().into_iter().filter_map(asked).collect();
+    (id, told[0])
+}
+
+fn answer(peer: &mut RawPeer, stream: StreamKey) {
+    let head = ResponseHead::new(StatusCode::NO_CONTENT);
+    let answered = peer.access().respond(stream, &head, End::Fin);
+    answered.expect("it waits for an answer");
+    peer.drive();
+}
+
+fn read(peer: &mut RawPeer, stream: StreamKey) {
+    let mut access = peer.access();
+    let mut recv = access.recv(stream).expect("it is open");
+    let read = recv.read(1, &mut [bytes::Bytes::new()]);
+    assert_eq!(read.expect("content").bytes, 1);
+    peer.drive();
+}
+
+/// Whoever has begun to read works on it, before the answer or after.
+#[test]
+fn what_somebody_reads_counts_though_it_is_answered() {
+    let mut peer = server();
+    let (_, early) = begun(&mut peer);
+    read(&mut peer, early);
+    answer(&mut peer, early);
+    assert_eq!(peer.access().open_requests(), 1);
+    let [one, two] = [0, 1].map(|_| {
+        let (_, stream) = begun(&mut peer);
+        answer(&mut peer, stream);
+        stream
+    });
+    assert_eq!(peer.access().open_requests(), 1, "nobody reads these two");
+    read(&mut peer, one);
+    assert_eq!(peer.access().open_requests(), 2);
+    peer.access().hold(two);
+    assert_eq!(peer.access().open_requests(), 3);
+    peer.access().release(two);
+    assert_eq!(peer.access().open_requests(), 2);
+}
+
+/// Sixteen are kept for those who read late; the peer is asked to end older ones.
+#[test]
+fn what_nobody_reads_is_stopped_but_for_the_latest() {
+    let mut peer = server();
+    let ids: Vec<_> = std::iter::repeat_with(|| {
+        let (id, stream) = begun(&mut peer);
+        answer(&mut peer, stream);
+        id
+    })
+    .take(20)
+    .collect();
+    for (n, id) in ids.into_iter().enumerate() {
+        let stop = (n < 4).then_some(Code::H3_NO_ERROR);
+        assert_eq!(peer.seen(id).stop, stop, "{n}");
+    }
+}
+
+/// Only a request of the connection's own can be held.
+#[test]
+fn what_is_no_request_is_not_held() {
+    let mut other = server();
+    let [_, foreign] = [0, 1].map(|_| begun(&mut other).1);
+    let mut peer = server();
+    peer.request(&raw::connect());
+    let session = aqueduct_core::expect_event!(
+        peer, Side::Server,
+        Event::WebTransport(key, SessionEvent::Requested(_)) => key
+    );
+    let answer = ConnectAnswer::default();
+    let mut access = peer.access();
+    let accepted = access.webtransport(session).accept(&answer);
+    accepted.expect("asked for");
+    peer.uni(&[0x40, 0x54, 0x00]);
+    let stream = aqueduct_core::expect_event!(
+        peer, Side::Server,
+        Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => stream
+    );
+    peer.access().hold(stream);
+    peer.access().hold(foreign);
+    assert_eq!(peer.access().open_requests(), 1);
 }

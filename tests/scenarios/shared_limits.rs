@@ -102,6 +102,12 @@ fn sections_under_way() {
             [first, second, third].map(|id| rejected(&peer, id)),
             [false, true, true]
         );
+        let (_, decoder) = peer.uni_of_type(3).expect("a decoder stream");
+        assert_eq!(
+            decoder.bytes,
+            [0x03, 0x44, 0x48],
+            "those are not waited for"
+        );
         // What is given up makes room.
         peer.reset(first, Code::H3_REQUEST_CANCELLED);
         let fourth = peer.request(&head(2_000));
@@ -177,5 +183,32 @@ fn the_last_byte_of_datagrams() {
             pair.drive();
         }
         assert_eq!(pair.server().stats().datagrams_overflowed, dropped);
+    }
+}
+
+/// Limit `head_bytes`: the head of a request that is over counts for as long as the
+/// application works on it.
+#[test]
+fn the_head_of_what_is_held() {
+    let limits = config(|c| c.limits.head_bytes = 3_000);
+    let mut peer = RawPeer::greeted(Side::Server, limits, &[]);
+    let first = peer.request(&head(2_000));
+    let stream = aqueduct_core::expect_event!(
+        peer, Side::Server, Event::Request { stream, .. } => stream
+    );
+    peer.access().hold(stream);
+    peer.reset(first, Code::H3_REQUEST_CANCELLED);
+    peer.stop(first, Code::H3_REQUEST_CANCELLED);
+    let mut access = peer.access();
+    let mut recv = access.recv(stream).expect("a request");
+    recv.read(1, &mut [bytes::Bytes::new()])
+        .expect_err("a reset");
+    peer.drive();
+    for (releases, reset) in [(false, Some(Code::H3_REQUEST_REJECTED)), (true, None)] {
+        if releases {
+            peer.access().release(stream);
+        }
+        let next = peer.request(&head(2_000));
+        assert_eq!(peer.seen(next).reset, reset, "{releases}");
     }
 }

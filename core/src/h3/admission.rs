@@ -43,11 +43,8 @@ impl H3 {
     }
 
     /// Counts a request that was refused for being one too many.
-    pub(super) fn one_too_many(&mut self, key: StreamKey) -> Result<(), Fault> {
+    pub(super) fn one_too_many(&mut self) -> Result<(), Fault> {
         self.stats.requests_rejected += 1;
-        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
-        // Its field section is not read, and the peer's encoder must not wait for it.
-        self.decoder.cancel_stream(key.id.wire())?;
         // The peer is to blame if it gave up what is still worked on.
         self.charge(if self.cut > 0 { PARTS } else { NOTICE })
     }

@@ -120,16 +120,33 @@ impl H3 {
     }
 
     /// Tells the peer's encoder that a stream's sections will not be decoded.
-    pub(super) fn cancel_sections(&mut self, key: StreamKey) -> Result<(), Fault> {
+    pub(super) fn cancel_sections<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
         let unfinished = self
             .table
             .get(key)
             .is_some_and(|slot| slot.exchange_ref().is_some() && slot.recv != Recv::Closed);
-        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
-        // A stream that is abandoned before its end.
         if unfinished {
-            self.decoder.cancel_stream(key.id.wire())?;
+            self.cancel_reading(t, key)?;
         }
+        Ok(())
+    }
+
+    /// As [`Self::cancel_sections`], of a stream that is known not to have been read to its
+    /// end.
+    pub(super) fn cancel_reading<T: Transport>(
+        &mut self,
+        t: &mut T,
+        key: StreamKey,
+    ) -> Result<(), Fault> {
+        //= https://www.rfc-editor.org/rfc/rfc9204#section-2.2.2.2
+        // The peer's encoder must not wait for a stream that is abandoned, and so is told
+        // at once.
+        self.decoder.cancel_stream(key.id.wire())?;
+        self.flush_local(t);
         Ok(())
     }
 

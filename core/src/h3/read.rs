@@ -257,8 +257,7 @@ impl H3 {
         }
         if slot.recv == Recv::Open {
             t.stop(key.id, code);
-            self.cancel_sections(key)?;
-            self.flush_local(t);
+            self.cancel_sections(t, key)?;
         }
         if let Some(exchange) = self.table.exchange(key) {
             exchange.content = Bytes::new();
@@ -281,7 +280,7 @@ impl H3 {
             t.reset(key.id, code.value(), slot.head.as_slice());
         }
         // A backlog on the decoder stream is found at its next use.
-        self.cancel_sections(key).ok();
+        self.cancel_sections(t, key).ok();
         if let Some(slot) = self.table.get_mut(key) {
             slot.recv = Recv::Closed;
             slot.send = Send::Closed;

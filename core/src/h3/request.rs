@@ -342,7 +342,7 @@ impl H3 {
         let head = ResponseHead::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         self.respond(t, key, &head, End::Fin).ok();
         t.stop(key.id, Code::H3_NO_ERROR.value());
-        self.cancel_sections(key)?;
+        self.cancel_sections(t, key)?;
         self.close_recv(key);
         self.settle(key);
         self.nuisance(1)
@@ -388,7 +388,7 @@ impl H3 {
         key: StreamKey,
         code: u64,
     ) -> Result<(), Fault> {
-        self.cancel_sections(key)?;
+        self.cancel_sections(t, key)?;
         let Some(slot) = self.table.get_mut(key) else {
             return Ok(());
         };

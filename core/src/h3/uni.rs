@@ -242,13 +242,14 @@ impl H3 {
         // Requests at or above the id of our GOAWAY are refused unprocessed.
         if self.goaway_sent.is_some_and(|limit| key.id.wire() >= limit) {
             self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
-            return Ok(());
+            return self.cancel_reading(t, key);
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
         // Refused before any work was done for it, so it may be sent again.
         if self.is_full() {
             self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
-            return self.one_too_many(key);
+            self.cancel_reading(t, key)?;
+            return self.one_too_many();
         }
         let exchange = Exchange::received(frame_type, &self.rules(), ended)
             .map_err(|error| Fault::Connection(error.into()))?;
