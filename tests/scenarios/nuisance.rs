@@ -3,7 +3,7 @@
 use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
-use aqueduct_core::head::End;
+use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::Side;
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
@@ -279,4 +279,60 @@ fn sessions_beyond_the_limit() {
         peer.drive();
     });
     assert_eq!(times, 51);
+}
+
+/// The application holds a request; the peer has given it up, or has its whole answer.
+fn held(peer: &mut RawPeer, given_up: bool) -> aqueduct_core::id::StreamKey {
+    let id = peer.request(&raw::get());
+    let stream = aqueduct_core::expect_event!(
+        peer, Side::Server, Event::Request { stream, .. } => stream
+    );
+    peer.access().hold(stream);
+    if given_up {
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+    } else {
+        peer.finish(id);
+        let head = ResponseHead::new(http::StatusCode::OK);
+        let answered = peer.access().respond(stream, &head, End::Fin);
+        answered.expect("it waits for an answer");
+        peer.drive();
+    }
+    let mut access = peer.access();
+    if let Ok(mut recv) = access.recv(stream) {
+        let _ = recv.read(1, &mut [bytes::Bytes::new()]);
+    }
+    peer.drive();
+    stream
+}
+
+/// Requests beyond the limit: who has given up what is still worked on is to blame, and
+/// who waits for a slow application is not.
+#[test]
+fn requests_beyond_the_limit() {
+    let config = config(|c| (c.limits.nuisance, c.limits.open_requests) = (10, 1));
+    let refused = |given_up: &[bool]| {
+        let knobs = Knobs {
+            bi_streams: 10_000,
+            ..Knobs::default()
+        };
+        let net = Loopback::new(knobs);
+        let mut peer = RawPeer::greeted_over(Side::Server, config.clone(), net, &[]);
+        let mut last = None;
+        for given_up in given_up {
+            if let Some(last) = last {
+                peer.access().release(last);
+            }
+            last = Some(held(&mut peer, *given_up));
+        }
+        tolerated(&mut peer, |peer| {
+            let id = peer.request(&raw::get());
+            peer.finish(id);
+        })
+    };
+    // Of 640 parts each is four of them, or 64; giving up is 256 by itself.
+    assert_eq!(refused(&[false]), 161);
+    assert_eq!(refused(&[true]), 7);
+    // The whole request pays 128 of that.
+    assert_eq!(refused(&[true, false]), 129);
 }

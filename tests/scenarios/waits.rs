@@ -334,6 +334,21 @@ fn a_connection_without_requests_ends_after_five_minutes() {
     assert_eq!(peer.closed(), Some(Code::H3_NO_ERROR));
 }
 
+#[test]
+fn a_connection_with_one_request_left_is_not_idle() {
+    let mut peer = server();
+    let [one, _two] = [0, 1].map(|_| request(&mut peer, &raw::get()).1);
+    let head = ResponseHead::new(StatusCode::OK);
+    let mut access = peer.access();
+    access.respond(one, &head, End::Fin).expect("a request");
+    let mut recv = access.recv(one).expect("a stream");
+    recv.stop(0x100).expect("open");
+    peer.drive();
+    peer.advance(3_600 * SECOND);
+    assert_eq!(peer.closed(), None);
+    assert!(!stats(&mut peer).idled_out);
+}
+
 /// Who says so may converse from the start, and take that back.
 #[test]
 fn content_without_a_pace() {

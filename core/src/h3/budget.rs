@@ -141,3 +141,53 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an epoch to count from")]
+mod tests {
+    use super::*;
+
+    fn debt_at(budget: &mut Budget, now: Instant) -> u64 {
+        budget.begin(now);
+        budget.charge(0, 2);
+        budget.debt
+    }
+
+    #[test]
+    fn nothing_is_paid_in_advance() {
+        let (mut budget, start) = (Budget::new(1), Instant::now());
+        debt_at(&mut budget, start);
+        budget.bytes = 10 * BYTES;
+        budget.begin(start + RECOVERY);
+        assert!(budget.charge(2 * PARTS, 2), "two are tolerated");
+        assert!(!budget.charge(1, 2), "and nothing was in store");
+        budget.bytes = 2 * BYTES - 1;
+        budget.charge(0, 2);
+        assert_eq!(budget.debt, u64::from(PARTS) + 1);
+    }
+
+    /// Two nuisances in 100 s: a part of one in 781 ms.
+    #[test]
+    fn time_pays_and_what_is_too_short_is_kept() {
+        let (mut budget, start) = (Budget::new(1), Instant::now());
+        budget.begin(start);
+        budget.charge(2 * PARTS, 2);
+        let full = u64::from(2 * PARTS);
+        for (millis, paid) in [(700, 0), (1_400, 1), (1_400, 1), (2_181, 1), (2_182, 2)] {
+            let now = start + Duration::from_millis(millis);
+            assert_eq!(debt_at(&mut budget, now), full - paid, "after {millis} ms");
+        }
+        let late = start + 10 * RECOVERY;
+        assert_eq!(debt_at(&mut budget, late), 0);
+    }
+
+    #[test]
+    fn work_is_added_up_over_turns() {
+        let (mut budget, now) = (Budget::new(10), Instant::now());
+        for (turn, total) in [3, 6, 9].into_iter().enumerate() {
+            budget.begin(now);
+            assert!(budget.spend(3), "turn {turn}");
+            assert_eq!(budget.total(), total);
+        }
+    }
+}
