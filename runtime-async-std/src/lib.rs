@@ -7,78 +7,17 @@
 //! smol = "2"
 //! ```
 //!
-//! A server that answers requests and echoes WebTransport datagrams, on one port
-//! and, if the client likes, on one connection:
+//! A server that answers requests and echoes what comes in WebTransport sessions, on one
+//! port and, if the client likes, on one connection:
 //!
-//! ```
-//! # use std::io;
-//! use aqueduct_async_std::tls::rustls;
-//! use aqueduct_async_std::protocol::{config::Config, endpoint::EndpointConfig};
-//! use aqueduct_async_std::{Connection, Endpoint, http};
-//!
-//! async fn serve(tls: rustls::ServerConfig) -> io::Result<()> {
-//!     let config = EndpointConfig::server(tls.into(), Config::default()).map_err(io::Error::other)?;
-//!     // On async-std: |driver| { async_std::task::spawn(driver); }
-//!     let spawn = |driver| smol::spawn(driver).detach();
-//!     let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 4433).into(), spawn)?;
-//!     while let Some(connection) = endpoint.accept().await {
-//!         smol::spawn(requests(connection.clone())).detach();
-//!         smol::spawn(sessions(connection)).detach();
-//!     }
-//!     Ok(())
-//! }
-//!
-//! async fn requests(connection: Connection) {
-//!     while let Some((request, mut stream)) = connection.accept_request().await {
-//!         smol::spawn(async move {
-//!             stream.send_response(http::Response::new(()))?;
-//!             stream.send_data(format!("you asked for {}", request.uri()).into()).await?;
-//!             stream.finish()
-//!         })
-//!         .detach();
-//!     }
-//! }
-//!
-//! async fn sessions(connection: Connection) {
-//!     while let Some(request) = connection.accept_session().await {
-//!         let Ok(session) = request.accept() else { continue };
-//!         smol::spawn(async move {
-//!             while let Ok(datagram) = session.recv_datagram().await {
-//!                 session.send_datagram_wait(&datagram).await.ok();
-//!             }
-//!         })
-//!         .detach();
-//!     }
-//! }
+//! ```no_run
+#![doc = include_str!("../examples/first-server.rs")]
 //! ```
 //!
-//! And a client:
+//! And a client, which is given that hash:
 //!
-//! ```
-//! # use std::{error::Error, net::SocketAddr, sync::Arc};
-//! use aqueduct_async_std::tls::rustls;
-//! use aqueduct_async_std::{Endpoint, protocol::webtransport::ConnectRequest};
-//!
-//! async fn ask(addr: SocketAddr, tls: Arc<rustls::ClientConfig>) -> Result<(), Box<dyn Error>> {
-//!     let endpoint = Endpoint::client("[::]:0".parse()?, |driver| smol::spawn(driver).detach())?;
-//!     let connection = endpoint.connect(addr, "example.com", tls)?.await?;
-//!
-//!     let mut stream = connection.get("https://example.com/".parse()?).await?;
-//!     println!("{}", stream.recv_response().await?.status());
-//!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
-//!
-//!     let request = ConnectRequest::new("https://example.com/echo".parse()?);
-//!     let session = connection.open_session(request).await?;
-//!     let (mut send, mut recv) = session.open_bi().await?;
-//!     send.write_all(b"hello").await?;
-//!     send.finish()?;
-//!     println!("{:?}", recv.read_to_end(100).await?);
-//!     session.close(0, "bye")?;
-//!
-//!     connection.drain(std::time::Duration::from_secs(1));
-//!     endpoint.wait_idle().await;
-//!     Ok(())
-//! }
+//! ```no_run
+#![doc = include_str!("../examples/first-client.rs")]
 //! ```
 //!
 //! # What to know

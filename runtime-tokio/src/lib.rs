@@ -6,97 +6,17 @@
 //! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! ```
 //!
-//! A server that answers requests and echoes WebTransport datagrams, on one port
-//! and, if the client likes, on one connection:
+//! A server that answers requests and echoes what comes in WebTransport sessions, on one
+//! port and, if the client likes, on one connection:
 //!
 //! ```no_run
-//! # #[cfg(feature = "self-signed")]
-//! # mod page {
-//! use aqueduct_tokio::protocol::{config::Config, endpoint::EndpointConfig};
-//! use aqueduct_tokio::tls::{self, Identity};
-//! use aqueduct_tokio::{Connection, Endpoint, http};
-//!
-//! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Clients, browsers too, know it by its hash. `Identity::from_pem` reads a real one.
-//!     let identity = Identity::self_signed(["localhost"], std::time::SystemTime::now())?;
-//!     println!("the certificate's hash: {}", identity.hash());
-//!     let tls = tls::server_config(identity.chain, identity.key)?;
-//!     let config = EndpointConfig::server(tls.into(), Config::default())?;
-//!     let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 4433).into())?;
-//!     while let Some(connection) = endpoint.accept().await {
-//!         tokio::spawn(requests(connection.clone()));
-//!         tokio::spawn(sessions(connection));
-//!     }
-//!     Ok(())
-//! }
-//!
-//! async fn requests(connection: Connection) {
-//!     while let Some((request, mut stream)) = connection.accept_request().await {
-//!         tokio::spawn(async move {
-//!             // Work for a request that its client gives up ends at once.
-//!             let cancelled = stream.cancelled();
-//!             let answer = tokio::select! {
-//!                 answer = answer(&request) => answer,
-//!                 Some(_) = cancelled => return Ok(()),
-//!             };
-//!             stream.send_response(http::Response::new(()))?;
-//!             stream.send_data(answer.into()).await?;
-//!             stream.finish()
-//!         });
-//!     }
-//! }
-//!
-//! async fn answer(request: &http::Request<()>) -> String {
-//!     format!("you asked for {}", request.uri())
-//! }
-//!
-//! async fn sessions(connection: Connection) {
-//!     while let Some(request) = connection.accept_session().await {
-//!         let Ok(session) = request.accept() else { continue };
-//!         tokio::spawn(async move {
-//!             while let Ok(datagram) = session.recv_datagram().await {
-//!                 session.send_datagram_wait(&datagram).await.ok();
-//!             }
-//!         });
-//!     }
-//! }
-//! # }
-//! # fn main() {}
+#![doc = include_str!("../examples/first-server.rs")]
 //! ```
 //!
 //! And a client, which is given that hash:
 //!
 //! ```no_run
-//! use aqueduct_tokio::protocol::webtransport::ConnectRequest;
-//! use aqueduct_tokio::tls::{self, CertificateHash, Trust};
-//! use aqueduct_tokio::Endpoint;
-//!
-//! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let hash: CertificateHash = std::env::args().nth(1).ok_or("which hash?")?.parse()?;
-//!     // `Trust::certificates` and `Trust::roots` are for certificates that are signed.
-//!     let tls = tls::client_config(Trust::hashes([hash]))?;
-//!     let endpoint = Endpoint::client(([127, 0, 0, 1], 0).into())?;
-//!     let to = ([127, 0, 0, 1], 4433).into();
-//!     let connection = endpoint.connect(to, "localhost", tls.into())?.await?;
-//!
-//!     let mut stream = connection.get("https://localhost/".parse()?).await?;
-//!     println!("{}", stream.recv_response().await?.status());
-//!     println!("{} bytes", stream.read_to_end(1 << 20).await?.len());
-//!
-//!     let request = ConnectRequest::new("https://localhost/echo".parse()?);
-//!     let session = connection.open_session(request).await?;
-//!     let (mut send, mut recv) = session.open_bi().await?;
-//!     send.write_all(b"hello").await?;
-//!     send.finish()?;
-//!     println!("{:?}", recv.read_to_end(100).await?);
-//!     session.close(0, "bye")?;
-//!
-//!     connection.drain(std::time::Duration::from_secs(1));
-//!     endpoint.wait_idle().await;
-//!     Ok(())
-//! }
+#![doc = include_str!("../examples/first-client.rs")]
 //! ```
 //!
 //! # What to know

@@ -8,6 +8,7 @@ mod generic;
 #[cfg(all(feature = "quic-lb", target_os = "linux"))]
 mod group;
 mod harness;
+mod page;
 #[cfg(any(feature = "web-transport-trait", feature = "web-transport-trait-0-4"))]
 mod polled;
 mod reconnect;
