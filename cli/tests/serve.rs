@@ -78,6 +78,11 @@ fn what_cannot_be_served_is_said_and_has_an_exit_code() {
     aqueduct(["serve", "--cert", cert, "--key", cert]).expect(3, "no unencrypted private key");
     aqueduct(["serve", "--cert", cert, "--key", "/no/key"]).expect(3, "/no/key");
     aqueduct(["serve", "--cert", cert]).expect(2, "--key");
+    // Times that QUIC cannot be given, and one that would do nothing.
+    aqueduct(["serve", "--idle-timeout", "0"]).expect(2, "at least 1ms");
+    aqueduct(["serve", "--keep-alive", "0s"]).expect(2, "at least 1ms");
+    let seldom = ["serve", "--keep-alive", "30s", "--listen", "127.0.0.1:0"];
+    aqueduct(seldom).expect(2, "less than --idle-timeout");
     aqueduct(["serve", "--runtime", "mio", "--workers", "2"]).expect(2, "--workers");
     let away = [
         "serve",

@@ -105,3 +105,37 @@ fn certificates_are_read_again_on_sighup() {
     let print = line["sha256"].as_str().unwrap();
     support::aqueduct(["get", &server.url("/bytes/1"), "--cert-hash", print]).ok();
 }
+
+#[test]
+fn a_server_says_at_its_end_whether_work_was_left() {
+    let serve = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--drain-timeout",
+        "300ms",
+    ];
+    let mut server = Running::start(serve);
+    server.line();
+    server.signal("TERM");
+    server.end().expect(0, "stopped: all work was finished");
+
+    let folder = tempfile::tempdir().unwrap();
+    let cert = folder.path().join("cert.pem");
+    let mut arguments: Vec<std::ffi::OsString> = serve.map(Into::into).into();
+    arguments.extend(["--cert-out".into(), cert.clone().into()]);
+    let mut server = Running::start(arguments);
+    let line = server.line();
+    let url = line.split(&[' ', ','][..]).nth(1).expect("a URL");
+    let url = format!("{url}echo");
+    let ping = ["wt", &url, "ping", "--count", "100000", "--cacert"];
+    let mut all: Vec<std::ffi::OsString> = ping.map(Into::into).into();
+    all.push(cert.into());
+    let mut wt = Running::start(all);
+    wt.line();
+    server.signal("TERM");
+    server
+        .end()
+        .expect(0, "stopped: what was not finished was closed");
+    wt.end().expect(1, "the server is shutting down");
+}

@@ -144,10 +144,10 @@ pub struct Serve {
     #[command(flatten)]
     pub webtransport: WebTransport,
     /// Give up a connection on which nothing is heard for this time
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_some_time)]
     pub idle_timeout: Duration,
     /// After so much silence send something, so that connections stay; less than the idle timeouts
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_some_time)]
     pub keep_alive: Option<Duration>,
     /// Keep the key of stateless resets in this file, which is made if there is none: after a crash
     /// and a restart, clients with old connections are told at once. Whoever reads it can end
@@ -517,6 +517,14 @@ fn parse_data(text: &str) -> Result<Data, String> {
         Some(path) => Data::File(path.into()),
         None => Data::Text(text.to_owned()),
     })
+}
+
+/// A time that is not nothing: QUIC counts in milliseconds.
+fn parse_some_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        time if time < Duration::from_millis(1) => Err("at least 1ms is needed".to_owned()),
+        time => Ok(time),
+    }
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {

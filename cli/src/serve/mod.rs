@@ -128,7 +128,12 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
         "{signal}: finishing within {limit}; again to stop at once"
     ));
     drop(stop_page);
-    drain(&endpoint, &site, &mut signals).await;
+    let finished = drain(&endpoint, &site, &mut signals).await;
+    output.remark(if finished {
+        "stopped: all work was finished"
+    } else {
+        "stopped: what was not finished was closed"
+    });
     if let Some(page) = page {
         page.await
             .doing(|| "the page's server broke down".to_owned())?;
@@ -137,8 +142,8 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
 }
 
 /// Lets work finish, then closes what is left: first its sessions, in words that their clients see,
-/// then its connections.
-async fn drain(endpoint: &Server, site: &Site, signals: &mut Signals) {
+/// then its connections. Whether there was nothing left.
+async fn drain(endpoint: &Server, site: &Site, signals: &mut Signals) -> bool {
     // What the core would close at the deadline is closed from here, a moment before.
     endpoint.drain(site.drain + LAST_WORDS);
     let again = async { while signals.next().await == Signal::Hangup {} };
@@ -148,12 +153,12 @@ async fn drain(endpoint: &Server, site: &Site, signals: &mut Signals) {
         () = tokio::time::sleep(site.drain) => false,
     };
     if drained {
-        return;
+        return true;
     }
     site.shutdown.tell();
     let told = tokio::time::timeout(LAST_SESSIONS, endpoint.wait_idle());
     if told.await.is_ok() {
-        return;
+        return false;
     }
     endpoint.close(Code::H3_NO_ERROR, "shutting down");
     if tokio::time::timeout(LAST_WORDS, endpoint.wait_idle())
@@ -162,6 +167,7 @@ async fn drain(endpoint: &Server, site: &Site, signals: &mut Signals) {
     {
         tracing::debug!("some connections did not end in time");
     }
+    false
 }
 
 /// The demonstration's page, as it is sent.
@@ -243,6 +249,13 @@ fn endpoint(
 ) -> Result<Server, Failure> {
     if options.workers > 1 && options.runtime != Runtime::Tokio {
         let why = "--workers needs --runtime tokio: the others have one socket";
+        return Err(Failure::new(Exit::Usage, why));
+    }
+    if options
+        .keep_alive
+        .is_some_and(|it| it >= options.idle_timeout)
+    {
+        let why = "--keep-alive keeps nothing unless it is less than --idle-timeout";
         return Err(Failure::new(Exit::Usage, why));
     }
     let doing = || format!("cannot listen on {}", options.listen);
