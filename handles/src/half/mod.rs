@@ -202,11 +202,12 @@ impl Half {
     ) -> Option<WriteError> {
         match error {
             CoreWrite::Stopped(code) => {
+                // The core forgets the stream when both halves are over.
                 let stream = locked.stream(self.at);
+                stream.stopped.get_or_insert(code);
                 if !stream.goes_with_session(code) {
                     return Some(WriteError::Stopped(code));
                 }
-                stream.stopped.get_or_insert(code);
             }
             CoreWrite::WrongState => return Some(WriteError::WrongState),
             CoreWrite::ContentLength => return Some(WriteError::ContentLength),
@@ -245,13 +246,17 @@ impl Half {
     fn read_error(&self, locked: &mut Locked<'_>, error: CoreRead) -> Option<ReadError> {
         match error {
             CoreRead::Reset(code) => {
+                // The core forgets the stream when both halves are over.
                 let stream = locked.stream(self.at);
+                stream.reset.get_or_insert(code);
                 if !stream.goes_with_session(code) {
                     return Some(ReadError::Reset(code));
                 }
-                stream.reset.get_or_insert(code);
             }
-            CoreRead::Malformed(why) => return Some(ReadError::Malformed(why)),
+            CoreRead::Malformed(why) => {
+                locked.stream(self.at).malformed.get_or_insert(why);
+                return Some(ReadError::Malformed(why));
+            }
             _ => {}
         }
         locked.pump();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aqueduct_tokio::error::{DatagramError, OpenSessionError, ReadError, WriteError};
+use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::id::Side;
 use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use aqueduct_tokio::protocol::webtransport::SessionClose;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Pair, pattern, within};
+use crate::harness::{Pair, http, pattern, within};
 
 /// Echoes everything of a session until it ends.
 async fn echo(session: Session) {
@@ -423,6 +424,39 @@ async fn opening_waits_for_stream_credit() {
             send.finish().expect("ends");
         }
         reader.await.expect("no panic");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reset_is_told_as_often_as_it_is_asked() {
+    // Row B27
+    within(async {
+        let pair = Pair::new().await;
+        let (client, server) = pair.session().await;
+        let (mut send, mut recv) = client.open_bi().await.expect("opens");
+        send.write_all(b"to the end").await.expect("room");
+        send.finish().expect("open");
+        let (mut back, mut there) = server.accept_bi().await.expect("arrives");
+        there.read_to_end(100).await.expect("whole");
+        assert_eq!(send.stopped().await, Ok(None));
+        back.reset(7).expect("open");
+        // Both halves are over with the first answer.
+        for _ in 0..3 {
+            let Err(ReadError::Reset(code)) = recv.read_to_end(100).await else {
+                panic!("not as a reset");
+            };
+            assert_eq!(code.app, Some(7));
+        }
+
+        let (mut request, mut answer) = pair.post().await;
+        request.finish().expect("open");
+        answer.read_to_end(100).await.expect("whole");
+        answer.reset(Code::H3_INTERNAL_ERROR);
+        for _ in 0..3 {
+            let told = request.recv_data().await;
+            assert_eq!(told, Err(ReadError::Reset(http(Code::H3_INTERNAL_ERROR))));
+        }
     })
     .await;
 }
