@@ -2,6 +2,11 @@
 //! in; transmits, events and one deadline come out. No sockets, no threads, no
 //! locks, no clock, no `async`.
 //!
+//! ```toml
+//! [dependencies]
+//! aqueduct-core = { version = "0.1", features = ["self-signed"] }
+//! ```
+//!
 //! # The loop, in six steps
 //!
 //! A whole server: each request is answered, each session's datagrams go back.

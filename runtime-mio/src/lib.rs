@@ -8,14 +8,26 @@
 //!
 //! # The loop
 //!
+//! ```toml
+//! [dependencies]
+//! aqueduct-mio = { version = "0.1", features = ["self-signed"] }
+//! mio = { version = "1", features = ["net", "os-poll"] }
+//! ```
+//!
 //! A server and a client, two sockets in one `Poll`:
 //!
 //! ```
 //! use aqueduct_mio::protocol::endpoint::{EndpointConfig, Target};
 //! use aqueduct_mio::protocol::{config::Config, event::Event, head::{End, RequestHead, ResponseHead}};
+//! use aqueduct_mio::protocol::endpoint::tls::{self, Identity, Trust};
+//! use aqueduct_mio::protocol::http;
 //! use aqueduct_mio::Ports;
-//! # use aqueduct_core::testing::cert::Identity;
-//! # let (server_tls, client_tls) = (Identity::localhost().server(), Identity::localhost().client_arc());
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Clients, browsers too, know it by its hash. `Identity::from_pem` reads a real one.
+//! let identity = Identity::self_signed(["localhost"], std::time::SystemTime::now())?;
+//! let client_tls = tls::client_config(Trust::hashes([identity.hash()]))?;
+//! let server_tls = tls::server_config(identity.chain, identity.key)?;
 //!
 //! let mut poll = mio::Poll::new()?;
 //! let mut events = mio::Events::with_capacity(256);
@@ -24,7 +36,7 @@
 //! let config = EndpointConfig::server(server_tls.into(), Config::default())?;
 //! let server = ports.bind(config, "127.0.0.1:0".parse()?)?;
 //! let client = ports.bind(EndpointConfig::client(), "127.0.0.1:0".parse()?)?;
-//! let target = Target::new(ports.local_addr(server)?, "localhost", client_tls);
+//! let target = Target::new(ports.local_addr(server)?, "localhost", client_tls.into());
 //! ports.connect(client, target)?;
 //!
 //! let status = 'over: loop {
@@ -62,7 +74,8 @@
 //!     }
 //! };
 //! assert_eq!(status, http::StatusCode::NO_CONTENT);
-//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! The order matters: events after `receive`, `send` after the events, nothing
