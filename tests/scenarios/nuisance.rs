@@ -4,7 +4,7 @@ use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, ResponseHead};
-use aqueduct_core::id::Side;
+use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::raw::{self, RawPeer, data, frame};
 use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
@@ -185,7 +185,7 @@ fn instructions_of_qpack() {
     }
 }
 
-fn session(nuisance: u32) -> (RawPeer, aqueduct_core::id::StreamId) {
+fn session(nuisance: u32) -> (RawPeer, StreamId) {
     let config = config(|c| c.limits.nuisance = nuisance);
     let mut peer = RawPeer::greeted(Side::Server, config, raw::WEBTRANSPORT);
     let (id, _) = wt::admit(&mut peer, &raw::connect());
@@ -195,7 +195,7 @@ fn session(nuisance: u32) -> (RawPeer, aqueduct_core::id::StreamId) {
 /// Datagrams of less than 16 bytes count a 64th each, also in capsules; longer ones do not.
 #[test]
 fn small_datagrams() {
-    type Send = fn(&mut RawPeer, aqueduct_core::id::StreamId, &[u8]);
+    type Send = fn(&mut RawPeer, StreamId, &[u8]);
     let ways: [Send; 2] = [
         |peer, _, payload| peer.datagram(&[&[0x00], payload].concat()),
         |peer, id, payload| peer.write(id, &data(&frame(0x00, payload))),
@@ -335,4 +335,20 @@ fn requests_beyond_the_limit() {
     assert_eq!(refused(&[true]), 7);
     // The whole request pays 128 of that.
     assert_eq!(refused(&[true, false]), 129);
+}
+
+/// Frames on the control stream that change nothing.
+#[test]
+fn control_frames_again_and_again() {
+    let same = [
+        frame(0x0d, &[0x03]),
+        frame(0x000f_0700, b"\x00u=1"),
+        frame(0x21, b""),
+    ];
+    for same in same {
+        let mut peer = server(50);
+        let control = StreamId::new(Side::Client, Dir::Uni, 0);
+        let times = tolerated(&mut peer, |peer| peer.write(control, &same));
+        assert_eq!(times, 51, "{same:x?}");
+    }
 }

@@ -71,6 +71,8 @@ fn an_update_wins() {
         "what is left out is the default again"
     );
 
+    // The latest counts of those that overtake their request.
+    peer.write(CONTROL, &update(4, "u=0"));
     peer.write(CONTROL, &update(4, "u=7"));
     let second = peer.request(&get("u=0"));
     assert!(priority(&mut peer, second) < before);

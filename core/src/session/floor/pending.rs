@@ -191,4 +191,43 @@ mod tests {
 
         assert_eq!(pending.take_datagrams(session), ["first", "second"]);
     }
+
+    #[test]
+    fn what_is_handed_over_or_given_up_makes_room() {
+        let limits = Limits {
+            early_datagram_bytes: 10,
+            ..Limits::default()
+        };
+        let start = Instant::now();
+        let [one, two] =
+            [0, 1].map(|number| StreamId::new(crate::id::Side::Client, crate::id::Dir::Bi, number));
+        let mut pending = Pending::default();
+        let hold = |pending: &mut Pending, session| {
+            pending.hold_datagram(&limits, start, session, Bytes::from_static(b"seven b"))
+        };
+        assert!(hold(&mut pending, one));
+        assert!(!hold(&mut pending, two), "fourteen bytes");
+        assert_eq!(pending.take_datagrams(two).len(), 0);
+        assert_eq!(pending.take_datagrams(one).len(), 1);
+        assert!(hold(&mut pending, two));
+        let stale = start + limits.early_timeout;
+        assert_eq!(pending.drop_stale_datagrams(&limits, stale, |_| false), 1);
+        assert!(hold(&mut pending, one));
+    }
+
+    #[test]
+    fn a_stream_that_is_forgotten_is_not_handed_over() {
+        let (limits, start) = (Limits::default(), Instant::now());
+        let id = |number| StreamId::new(crate::id::Side::Client, crate::id::Dir::Bi, number);
+        let [lost, kept] = [1, 2].map(|number| StreamKey {
+            slot: 0,
+            id: id(number),
+        });
+        let mut pending = Pending::default();
+        for stream in [lost, kept] {
+            assert!(pending.hold_stream(&limits, start, id(0), stream));
+        }
+        pending.forget_stream(lost);
+        assert_eq!(pending.take_streams(id(0)), [kept]);
+    }
 }

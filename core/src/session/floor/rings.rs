@@ -280,4 +280,35 @@ mod tests {
             assert_eq!(taken.as_ptr(), block.slice(at * 100..).as_ptr());
         }
     }
+
+    #[test]
+    fn blocks_are_counted_afresh_once_all_is_taken() {
+        let (mut ring, mut all) = (Ring::new(&Limits::default()), 0);
+        let two = Bytes::from(vec![7; 2 * BLOCK]);
+        for block in [0, BLOCK] {
+            ring.push(two.slice(block..=block), &mut all);
+        }
+        assert_eq!(ring.blocks, 2, "not a byte of the second is of the first");
+        while ring.pop(&mut all).is_some() {}
+        ring.push(two.slice(BLOCK..=BLOCK), &mut all);
+        assert_eq!(ring.blocks, 1);
+    }
+
+    #[test]
+    fn a_wish_for_room_is_told_once() {
+        let mut ring = Ring::new(&Limits::default());
+        assert!(!ring.wanted_room());
+        ring.want_room();
+        assert_eq!([0, 1].map(|_| ring.wanted_room()), [true, false]);
+    }
+
+    #[test]
+    fn datagrams_are_cut_from_one_buffer() {
+        let mut outbox = Outbox::default();
+        let [one, two] = [0, 1].map(|_| outbox.cut(b"prefix", b"payload"));
+        assert_eq!(one, &b"prefixpayload"[..]);
+        assert_eq!(two.as_ptr().addr(), one.as_ptr().addr() + one.len());
+        let large = outbox.cut(b"", &vec![7; 2 * ARENA]);
+        assert_eq!(large.len(), 2 * ARENA);
+    }
 }
