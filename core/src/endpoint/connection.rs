@@ -180,7 +180,7 @@ macro_rules! transport {
             $now,
             $state.facts.datagrams,
             &mut $state.read,
-            $state.windows.are_spent($state.received.bytes()),
+            $state.windows.are_spent($state.received.content()),
         )
     };
 }
@@ -286,8 +286,8 @@ impl State {
 
     /// A datagram of the connection's. True if it closes for what it holds.
     pub(super) fn feed(&mut self, now: Instant, datagram: Datagram, buffers: &mut Buffers) -> bool {
-        self.fed += datagram.len;
-        self.done.unmeasured += datagram.len;
+        self.fed += datagram.memory.len;
+        self.done.unmeasured += datagram.memory.len;
         self.quic.handle_event(datagram.event);
         self.received.push(datagram.memory, buffers);
         let max = self.windows.max_received();
@@ -341,13 +341,13 @@ impl State {
     fn widen(&mut self, memory: &mut Memory, share: impl Fn() -> usize, buffers: &mut Buffers) {
         let more = self.windows.widens_by();
         if more == 0
-            || !self.windows.are_spent(self.received.bytes())
+            || !self.windows.are_spent(self.received.content())
             || !memory.has_room_to_grow(more)
         {
             return;
         }
         self.received.sweep(buffers);
-        if !self.windows.are_spent(self.received.bytes()) {
+        if !self.windows.are_spent(self.received.content()) {
             return;
         }
         let wider = self.windows.widen(memory, share, more);

@@ -2,17 +2,15 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
 use quinn_proto::ConnectionEvent;
+
+use super::received::Memory;
 
 /// A received datagram on its way to its connection.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) event: ConnectionEvent,
-    /// What is behind its last byte, and the bytes of all of it.
-    pub(super) memory: (BytesMut, usize),
-    /// Bytes of it.
-    pub(super) len: usize,
+    pub(super) memory: Memory,
 }
 
 /// The datagrams that wait for one connection, oldest first.

@@ -82,11 +82,11 @@ impl Windows {
     }
 
     /// Whether the peer may be out of credit for all streams, by the bytes of received
-    /// packets in use: these are a little more than the bytes in them, and QUIC gives
-    /// credit back in eighths of the window.
+    /// packets in use: these are a little more than the bytes of streams in them, and QUIC
+    /// gives credit back in eighths of the window.
     #[inline]
-    pub(super) fn are_spent(&self, received: usize) -> bool {
-        received as u64 >= self.receive - self.receive / 4
+    pub(super) fn are_spent(&self, content: usize) -> bool {
+        content as u64 >= self.receive - self.receive / 4
     }
 
     /// Bytes of received packets that may be in use: all that the window allows in

@@ -307,7 +307,6 @@ impl Endpoint {
         }
         let mut response = self.spare.pop().unwrap_or_default();
         response.clear();
-        let len = data.len();
         let memory = Received::remember(&mut data);
         let ecn = from.ecn.map(to_ecn);
         let event = self
@@ -316,7 +315,7 @@ impl Endpoint {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 self.spare.push(response);
-                self.take(now, handle, Datagram { event, memory, len });
+                self.take(now, handle, Datagram { event, memory });
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.spare.push(response);

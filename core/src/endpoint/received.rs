@@ -49,12 +49,24 @@ impl Buffers {
     }
 }
 
+/// The memory of a datagram.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// What is behind the last byte.
+    rest: BytesMut,
+    /// Bytes of all of it.
+    pub(super) bytes: usize,
+    /// Bytes of the datagram.
+    pub(super) len: usize,
+}
+
 /// The datagrams of one connection that are in use.
 #[derive(Debug)]
 pub(super) struct Received {
-    /// What is behind the last byte of each, and the bytes of all of it.
-    held: VecDeque<(BytesMut, usize)>,
+    held: VecDeque<Memory>,
+    /// Of all that are held.
     bytes: usize,
+    len: usize,
     sweep_at: usize,
 }
 
@@ -63,6 +75,7 @@ impl Default for Received {
         Self {
             held: VecDeque::new(),
             bytes: 0,
+            len: 0,
             sweep_at: SWEEP,
         }
     }
@@ -70,18 +83,20 @@ impl Default for Received {
 
 impl Received {
     /// Splits off what remembers a datagram's memory while QUIC has the datagram.
-    pub(super) fn remember(datagram: &mut BytesMut) -> (BytesMut, usize) {
-        let size = datagram.capacity() + OVERHEAD;
-        (datagram.split_off(datagram.len()), size)
+    pub(super) fn remember(datagram: &mut BytesMut) -> Memory {
+        let (bytes, len) = (datagram.capacity() + OVERHEAD, datagram.len());
+        let rest = datagram.split_off(len);
+        Memory { rest, bytes, len }
     }
 
     /// Counts a datagram that QUIC has dealt with, if any of it is still in use.
     /// O(1), amortized.
-    pub(super) fn push(&mut self, mut datagram: (BytesMut, usize), buffers: &mut Buffers) {
-        if is_free(&mut datagram.0) {
-            return buffers.put(datagram.0);
+    pub(super) fn push(&mut self, mut datagram: Memory, buffers: &mut Buffers) {
+        if is_free(&mut datagram.rest) {
+            return buffers.put(datagram.rest);
         }
-        self.bytes += datagram.1;
+        self.bytes += datagram.bytes;
+        self.len += datagram.len;
         self.held.push_back(datagram);
         if self.held.len() >= self.sweep_at {
             self.sweep(buffers);
@@ -91,24 +106,26 @@ impl Received {
     /// Lets go of the oldest ones that are in use no more.
     #[inline]
     pub(super) fn release(&mut self, buffers: &mut Buffers) {
-        while let Some((front, size)) = self.held.front_mut()
-            && is_free(front)
+        while let Some(front) = self.held.front_mut()
+            && is_free(&mut front.rest)
         {
-            self.bytes -= *size;
-            if let Some((front, _)) = self.held.pop_front() {
-                buffers.put(front);
+            self.bytes -= front.bytes;
+            self.len -= front.len;
+            if let Some(front) = self.held.pop_front() {
+                buffers.put(front.rest);
             }
         }
     }
 
     /// Lets go of all that are in use no more.
     pub(super) fn sweep(&mut self, buffers: &mut Buffers) {
-        for (mut datagram, size) in std::mem::take(&mut self.held) {
-            if is_free(&mut datagram) {
-                self.bytes -= size;
-                buffers.put(datagram);
+        for mut datagram in std::mem::take(&mut self.held) {
+            if is_free(&mut datagram.rest) {
+                self.bytes -= datagram.bytes;
+                self.len -= datagram.len;
+                buffers.put(datagram.rest);
             } else {
-                self.held.push_back((datagram, size));
+                self.held.push_back(datagram);
             }
         }
         self.sweep_at = (self.held.len() * 2).max(SWEEP);
@@ -117,6 +134,11 @@ impl Received {
     /// Bytes of memory that are in use, as of the last time anybody looked.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of the datagrams in use: there are no more of streams in them.
+    pub(super) fn content(&self) -> usize {
+        self.len
     }
 }
 
@@ -130,7 +152,7 @@ fn is_free(rest: &mut BytesMut) -> bool {
 mod tests {
     use super::*;
 
-    fn datagram(buffers: &mut Buffers, len: usize) -> (BytesMut, (BytesMut, usize)) {
+    fn datagram(buffers: &mut Buffers, len: usize) -> (BytesMut, Memory) {
         let mut datagram = buffers.copy(&vec![7; len]);
         let rest = Received::remember(&mut datagram);
         (datagram, rest)
@@ -146,9 +168,10 @@ mod tests {
         received.release(&mut buffers);
         received.sweep(&mut buffers);
         assert_eq!(received.bytes(), 1400 + OVERHEAD);
+        assert_eq!(received.content(), 1400);
         drop(slice);
         received.release(&mut buffers);
-        assert_eq!(received.bytes(), 0);
+        assert_eq!((received.bytes(), received.content()), (0, 0));
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Endpoint {
             }
             return;
         }
-        let size = datagram.memory.1;
+        let size = datagram.memory.bytes;
         let waiting = state.inbox.bytes + size;
         if waiting > self.turn.share().min(state.room()) {
             self.stats.datagrams_dropped += 1;
@@ -178,7 +178,7 @@ impl Endpoint {
             && let Some(datagram) = state.inbox.queue.pop_front()
         {
             self.turn.spend_on_datagram(young);
-            state.inbox.bytes -= datagram.memory.1;
+            state.inbox.bytes -= datagram.memory.bytes;
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
         }
         if !state.inbox.queue.is_empty() {

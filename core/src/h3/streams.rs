@@ -150,6 +150,8 @@ pub(crate) struct Slot {
     /// What is to come, and what is to be taken, within a time.
     pub(crate) recv_wait: Option<Wait>,
     pub(crate) send_wait: Option<Wait>,
+    /// How often what is to come was late for want of credit.
+    pub(super) excused: u8,
     /// A readable event is out and the application has not read to `Blocked` since.
     pub(crate) readable_told: bool,
     /// A write took less than offered: a writable event is due.
@@ -185,6 +187,7 @@ impl Slot {
             written: 0,
             recv_wait: None,
             send_wait: None,
+            excused: 0,
             readable_told: false,
             wants_writable: false,
             deferred: false,

@@ -24,6 +24,10 @@ const IN_FLIGHT: u64 = 1 << 20;
 /// How often a wait for a head is made longer while others come.
 const LONGER: u64 = 5;
 
+/// How often what is to come on a stream may be late because the peer seems to have no
+/// credit: it can bring that about itself, and stay.
+const EXCUSES: u8 = 30;
+
 impl H3 {
     /// The next deadline of a stream, or one before it.
     pub(crate) fn wait_due(&self) -> Option<Deadline> {
@@ -241,7 +245,8 @@ impl H3 {
                 slot.recv_wait.take_if(is_due),
                 slot.send_wait.take_if(is_due),
             );
-            let starved = t.receive_credit_spent();
+            let starved = recv.is_some() && slot.excused < EXCUSES && t.receive_credit_spent();
+            slot.excused += u8::from(starved);
             let mut result = recv.map_or(Ok(()), |wait| self.not_come(key, wait, starved));
             if result.is_ok() {
                 result = send.map_or(Ok(()), |wait| self.not_taken(key, wait));
@@ -256,7 +261,7 @@ impl H3 {
             Why::Body => return self.body_not_come(key, starved),
             //= https://www.rfc-editor.org/rfc/rfc9000#section-4.1
             // What nobody here reads has taken the credit of all streams: the peer may
-            // not send, whatever it wants to.
+            // not send, whatever it wants to. Not for ever.
             why @ (Why::Head | Why::Section | Why::Answer) if starved => {
                 self.await_more(key, why);
                 return Ok(());
@@ -376,8 +381,11 @@ impl H3 {
         let bytes = (read - pace.bytes).max(received - pace.total);
         pace.since = None;
         pace.waited = Duration::ZERO;
-        let excused = starved || pace.none || exchange.send != Part::Head;
-        if excused || bytes >= least {
+        let kept = pace.none || exchange.send != Part::Head || bytes >= least;
+        if kept {
+            slot.excused = 0;
+        }
+        if kept || starved {
             self.await_body(key);
             return Ok(());
         }

@@ -249,3 +249,57 @@ fn windows_grow_within_the_share_of_their_holder() {
     assert_eq!(grows(None), 640);
     assert_eq!(grows(Some(4)), 1280);
 }
+
+/// Its window is hardly used; only the packets that it came in look like a full one.
+#[test]
+fn who_sends_little_in_many_packets_is_late_like_others() {
+    let mut options = within(LEAST);
+    options.transport.idle_timeout = None;
+    let (mut pair, client, server) = Pair::connected(options);
+    let unread = post(&mut pair, client, server);
+    for _ in 0..1700 {
+        let mut connection = pair.client(client);
+        let mut access = connection.access();
+        let mut send = access.send(unread[0]).expect("a stream");
+        send.write(&mut [Bytes::from_static(b"x")]).expect("open");
+        pair.step();
+        pair.now += Duration::from_micros(100);
+    }
+    pair.drive();
+    let awaited = post(&mut pair, client, server);
+    wait_for(&mut pair, server, awaited[1]);
+    pair.advance(Duration::from_secs(61));
+    assert_eq!(late(&mut pair, server), 1);
+}
+
+/// What it has sent and nobody reads is its excuse, thirty times.
+#[test]
+fn who_has_no_credit_is_late_in_the_end() {
+    let mut options = within(LEAST);
+    // It waits for no answer either.
+    options.client.limits.response_timeout = Duration::MAX;
+    options.transport.idle_timeout = None;
+    let (mut pair, client, server) = Pair::connected(options);
+    let awaited = post(&mut pair, client, server);
+    for _ in 0..4 {
+        paused(&mut pair, client, server);
+    }
+    wait_for(&mut pair, server, awaited[1]);
+    pair.advance(Duration::from_secs(30 * 60 + 59));
+    assert_eq!(late(&mut pair, server), 0);
+    pair.advance(Duration::from_secs(2));
+    assert_eq!(late(&mut pair, server), 1);
+}
+
+/// Waits for content, of which there is none.
+fn wait_for(pair: &mut Pair, server: ConnKey, stream: StreamKey) {
+    let mut server = pair.server(server);
+    let mut access = server.access();
+    let mut recv = access.recv(stream).expect("a stream");
+    let read = recv.read(usize::MAX, &mut [Bytes::new()]);
+    assert_eq!(read.expect("open").state, ReadState::Blocked);
+}
+
+fn late(pair: &mut Pair, server: ConnKey) -> u64 {
+    pair.server(server).access().stats().bodies_timed_out
+}
