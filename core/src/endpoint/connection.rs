@@ -291,12 +291,13 @@ impl State {
         self.quic.handle_event(datagram.event);
         self.received.push(datagram.memory, buffers);
         let max = self.windows.max_received();
-        if self.received.bytes() <= max {
+        // One that is closed holds what it held until it is forgotten.
+        if self.received.bytes() <= max || self.http.is_closed() {
             return false;
         }
         self.received.sweep(buffers);
         let held = self.received.bytes();
-        if held <= max || self.http.is_closed() {
+        if held <= max {
             return false;
         }
         // Hardly anything in each packet, or the same again and again.
@@ -342,7 +343,7 @@ impl State {
         let more = self.windows.widens_by();
         if more == 0
             || !self.windows.are_spent(self.received.content())
-            || !memory.has_room_to_grow(more)
+            || !memory.has_room_to_grow(&share, more)
         {
             return;
         }

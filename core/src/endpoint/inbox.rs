@@ -30,4 +30,6 @@ pub(super) struct Done {
     pub(super) frames: u64,
     /// Work above QUIC counted so far.
     pub(super) http: u64,
+    /// Datagrams that sweeps had looked at when they were last counted.
+    pub(super) swept: u64,
 }

@@ -193,27 +193,25 @@ impl Memory {
         self.promised -= std::mem::take(&mut windows.promised);
     }
 
-    /// Whether a window may grow by so much. A quarter of the budget is kept for
-    /// connections to come.
-    pub(super) fn has_room_to_grow(&self, more: u64) -> bool {
-        let sum = usize::try_from(more).ok();
-        let sum = sum.and_then(|more| self.promised.checked_add(more));
-        sum.is_some_and(|sum| sum <= self.budget - self.budget / 4)
+    /// Whether a window may grow by so much, where the holder's `share` has as much left.
+    /// A quarter of the budget is kept for connections to come.
+    pub(super) fn has_room_to_grow(&self, share: impl Fn() -> usize, more: u64) -> bool {
+        let Ok(more) = usize::try_from(more) else {
+            return false;
+        };
+        let sum = self.promised.saturating_add(more);
+        sum <= self.budget - self.budget / 4 && more <= share()
     }
 
-    /// Room for a window to grow, where the holder's `share` has as much left.
+    /// Room for a window to grow, if there is some.
     fn take(&mut self, promised: &mut usize, share: impl Fn() -> usize, more: u64) -> bool {
-        if !self.has_room_to_grow(more) {
+        if !self.has_room_to_grow(share, more) {
             return false;
         }
-        match usize::try_from(more) {
-            Ok(more) if more <= share() => {
-                self.promised = self.promised.saturating_add(more);
-                *promised = promised.saturating_add(more);
-                true
-            }
-            _ => false,
-        }
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        self.promised = self.promised.saturating_add(more);
+        *promised = promised.saturating_add(more);
+        true
     }
 }
 

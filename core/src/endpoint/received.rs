@@ -68,6 +68,8 @@ pub(super) struct Received {
     bytes: usize,
     len: usize,
     sweep_at: usize,
+    /// How many have been looked at one by one.
+    swept: u64,
 }
 
 impl Default for Received {
@@ -77,6 +79,7 @@ impl Default for Received {
             bytes: 0,
             len: 0,
             sweep_at: SWEEP,
+            swept: 0,
         }
     }
 }
@@ -117,8 +120,9 @@ impl Received {
         }
     }
 
-    /// Lets go of all that are in use no more.
+    /// Lets go of all that are in use no more. O(datagrams in use), which is counted.
     pub(super) fn sweep(&mut self, buffers: &mut Buffers) {
+        self.swept += self.held.len() as u64;
         for mut datagram in std::mem::take(&mut self.held) {
             if is_free(&mut datagram.rest) {
                 self.bytes -= datagram.bytes;
@@ -129,6 +133,11 @@ impl Received {
             }
         }
         self.sweep_at = (self.held.len() * 2).max(SWEEP);
+    }
+
+    /// Datagrams that sweeps have looked at so far.
+    pub(super) fn swept(&self) -> u64 {
+        self.swept
     }
 
     /// Bytes of memory that are in use, as of the last time anybody looked.

@@ -28,6 +28,9 @@ const WORK: u32 = 4096;
 /// [`Limits::work`](crate::config::Limits::work).
 const DATAGRAM: u32 = 16;
 
+/// Received datagrams that are looked at, whether they are in use, for one of work.
+const SWEPT: u64 = 8;
+
 /// Work that an attempt is: two handshakes are a turn's.
 const ACCEPT: u32 = WORK / 2;
 /// One that is answered without a handshake.
@@ -254,11 +257,16 @@ impl State {
             .saturating_sub(self.received.bytes())
     }
 
-    /// Work done above QUIC since the last call.
+    /// Work done beside QUIC since the last call: above it, and on the memory of what it
+    /// has received.
     pub(super) fn work(&mut self) -> u32 {
         let total = self.http.work();
         let before = std::mem::replace(&mut self.done.http, total);
-        u32::try_from(total.saturating_sub(before)).unwrap_or(u32::MAX)
+        let above = total.saturating_sub(before);
+        // What is less than one is told with the next.
+        let swept = (self.received.swept() - self.done.swept) / SWEPT;
+        self.done.swept += swept * SWEPT;
+        u32::try_from(above.saturating_add(swept)).unwrap_or(u32::MAX)
     }
 
     /// Work done since the last call, datagrams as such not included: what is in a few is
