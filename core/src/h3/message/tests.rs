@@ -353,3 +353,36 @@ fn uris_that_cannot_be_asked_for() {
         assert!(wrong.to_string().contains(word), "{wrong}");
     }
 }
+
+/// RFC 9110 section 5.5, of pseudo-header fields too, whatever else their values follow.
+#[test]
+fn a_value_is_one_before_it_is_anything_else() {
+    for name in [":method", ":scheme", ":authority", ":path", "a"] {
+        for value in ["\u{1}", "x\u{7f}", "x\r\nb: c", " x", "x\t"] {
+            let wrong = get_without(&[name], &[(name, value)]).map(|head| head.uri);
+            let wrong = wrong.expect_err(value);
+            assert_eq!(wrong.what, NO_VALUE, "{name} {value:?}");
+        }
+    }
+}
+
+/// RFC 9114 section 4.3.1: what URIs of the web have, those of other schemes need not.
+#[test]
+fn rules_of_the_web_are_for_the_web() {
+    for (scheme, taken) in [("http", false), ("https", false), ("other", true)] {
+        let drop = &[":scheme", ":authority"];
+        let head = get_without(drop, &[(":scheme", scheme)]);
+        assert_eq!(head.is_ok(), taken, "{scheme}");
+    }
+}
+
+#[test]
+fn the_last_status_and_trailers_are_built_as_they_would_be_taken() {
+    let last = ResponseHead::new(StatusCode::from_u16(599).expect("a status"));
+    assert!(build_response(&last).is_ok());
+    let mut trailers = HeaderMap::new();
+    trailers.insert("a", HeaderValue::from_static("b"));
+    assert!(build_trailers(&trailers).is_ok());
+    trailers.insert("connection", HeaderValue::from_static("close"));
+    assert!(build_trailers(&trailers).is_err());
+}
