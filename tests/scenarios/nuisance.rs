@@ -352,3 +352,15 @@ fn control_frames_again_and_again() {
         assert_eq!(times, 51, "{same:x?}");
     }
 }
+
+/// Each is refused unprocessed, which is work too.
+#[test]
+fn requests_after_a_goaway() {
+    let mut peer = server(10);
+    peer.request(&raw::get());
+    let until = peer.now() + std::time::Duration::from_secs(3600);
+    peer.access().drain(until);
+    let times = tolerated(&mut peer, |peer| _ = peer.request(&raw::get()));
+    // They are notices, which come sixteen to one.
+    assert_eq!(times, 161);
+}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::budget::STREAM;
+use super::budget::{NOTICE, STREAM};
 use super::connection::{CHUNK, H3};
 use super::exchange::Exchange;
 use super::streams::{Kind, Recv, Slot};
@@ -242,7 +242,9 @@ impl H3 {
         // Requests at or above the id of our GOAWAY are refused unprocessed.
         if self.goaway_sent.is_some_and(|limit| key.id.wire() >= limit) {
             self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
-            return self.cancel_reading(t, key);
+            self.cancel_reading(t, key)?;
+            // Some were on their way when it was sent, or it is not known yet.
+            return self.charge(NOTICE);
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
         // Refused before any work was done for it, so it may be sent again.
