@@ -7,11 +7,12 @@ use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, Side, StreamKey};
-use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback::{Knobs, Loopback};
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{self, RawPeer};
 use aqueduct_core::webtransport::OpenStreamError;
-use aqueduct_tests::{assert_refused, config, get, request, seeds};
+use aqueduct_tests::{assert_closed, assert_refused, config, get, request, seeds};
+use bytes::Bytes;
 use http::StatusCode;
 
 const UNI: u64 = 0x1f0;
@@ -193,4 +194,45 @@ fn a_server_opens_what_its_client_claims_and_nothing_else() {
     assert_eq!(peer.closed(), None);
     peer.request(&typed(BIDI + 1));
     assert_eq!(peer.closed(), Some(Code::H3_STREAM_CREATION_ERROR));
+}
+
+/// Streams of a claimed type that are taken back are a nuisance like those of a session.
+#[test]
+fn streams_that_are_taken_back_are_a_nuisance() {
+    for (way, tolerated) in [("reset", 52), ("stop", 26), ("uni", 52)] {
+        let mut limited = claiming();
+        limited.limits.nuisance = 50;
+        let knobs = Knobs {
+            bi_streams: 10_000,
+            uni_streams: 10_000,
+            ..Knobs::default()
+        };
+        let net = Loopback::new(knobs);
+        let mut peer = RawPeer::greeted_over(Side::Server, limited, net, &[]);
+        let mut times = 0;
+        while peer.closed().is_none() {
+            times += 1;
+            // The application of the last ones reads what there is.
+            for event in peer.events() {
+                if let Event::Claimed { stream, .. } = event
+                    && let Ok(mut recv) = peer.access().recv(stream)
+                {
+                    recv.read(9, &mut [Bytes::new()]).ok();
+                }
+            }
+            let cancelled = Code::H3_REQUEST_CANCELLED;
+            if way == "uni" {
+                let id = peer.uni(&[0x41, 0xf0]);
+                peer.reset(id, cancelled);
+            } else {
+                let id = peer.request(&[0x41, 0xf1]);
+                if way == "stop" {
+                    peer.stop(id, cancelled);
+                }
+                peer.reset(id, cancelled);
+            }
+        }
+        assert_closed(&mut peer, Code::H3_EXCESSIVE_LOAD, way);
+        assert_eq!(times, tolerated, "{way}");
+    }
 }
