@@ -322,8 +322,29 @@ impl State {
         if !self.http.is_closed() {
             self.grow(memory, &share);
             self.widen(memory, &share, buffers);
+            self.let_open();
         }
         self.facts.memory = self.windows.info(self.received.bytes());
+    }
+
+    /// Tells the peer of each stream it may open, when it may have no other.
+    ///
+    /// quinn-proto 0.11 tells of them when an eighth of all is over, to save packets.
+    /// While so many live on that no eighth is left, a peer would wait for the rest for
+    /// ever. A limit of 0 makes that eighth nothing, and what is granted stays granted.
+    fn let_open(&mut self) {
+        let live = self.http.live_streams() as u64;
+        for dir in [quinn_proto::Dir::Bi, quinn_proto::Dir::Uni] {
+            let most = self.quic.max_concurrent_streams(dir);
+            let Ok(limit) = VarInt::from_u64(most) else {
+                continue;
+            };
+            if most > 0 && live.saturating_add(most / 8) >= most {
+                self.quic
+                    .set_max_concurrent_streams(dir, VarInt::from_u32(0));
+                self.quic.set_max_concurrent_streams(dir, limit);
+            }
+        }
     }
 
     fn grow(&mut self, memory: &mut Memory, share: impl Fn() -> usize) {

@@ -12,6 +12,7 @@ mod recorded;
 mod resources;
 mod shares;
 mod silent;
+mod stream_credit;
 mod thin_line;
 mod tickets;
 mod turns;
