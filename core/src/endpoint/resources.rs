@@ -38,7 +38,9 @@ pub(super) fn is_answered(
                 return false;
             };
             // One of them comes of every answer, and nothing after it.
-            if let StreamEvent::Delivered | StreamEvent::Stopped(_) = event {
+            if let StreamEvent::Delivered | StreamEvent::Stopped(_) | StreamEvent::Malformed(_) =
+                event
+            {
                 state.answered.swap_remove(at);
             }
             true
@@ -65,4 +67,37 @@ fn answer(connection: &mut ConnectionMut<'_>, stream: StreamKey) -> bool {
         recv.stop(Code::H3_NO_ERROR.value()).ok();
     }
     answered
+}
+
+#[cfg(all(test, feature = "pair"))]
+mod tests {
+    use std::time::Duration;
+
+    use crate::endpoint::state_of;
+    use crate::head::{End, RequestHead};
+    use crate::testing::pair::{Options, Pair};
+
+    /// Not even when nothing of it arrives in time.
+    #[test]
+    fn an_answer_is_not_remembered_for_ever() {
+        let mut options = Options {
+            resources: vec!["/wt".into()],
+            ..Options::default()
+        };
+        options.server.limits.progress_window = Duration::from_secs(1);
+        let (mut pair, client, server) = Pair::connected(options);
+        pair.server.link.down = true;
+        let get = RequestHead::new(http::Method::GET, "https://a/wt".parse().expect("a URI"));
+        let asked = pair.client(client).access().request(&get, End::Fin);
+        asked.expect("is sent");
+        pair.advance(Duration::from_millis(100));
+        let remembered = |pair: &mut Pair| {
+            let state = state_of(&mut pair.server.endpoint.slots, server);
+            state.expect("known").answered.len()
+        };
+        assert_eq!(remembered(&mut pair), 1);
+        pair.advance(Duration::from_secs(2));
+        assert_eq!(remembered(&mut pair), 0);
+        assert!(pair.server(server).access().close_reason().is_none());
+    }
 }
