@@ -38,8 +38,6 @@ pub(crate) struct State {
     pub(crate) sessions: Sessions,
     pub(super) events: VecDeque<Event>,
     pub(crate) life: Life,
-    /// It ends when nothing is left to do: this side drains, or a client's server does.
-    winding: bool,
     /// When a graceful shutdown gives up waiting.
     drain_until: Option<Instant>,
     /// It has given up: sessions are closed, and the connection follows.
@@ -66,7 +64,6 @@ impl State {
             h3: H3::new(side, config, seed, claims),
             events: VecDeque::new(),
             life: Life::Handshaking,
-            winding: false,
             drain_until: None,
             farewell: false,
             early: None,
@@ -173,10 +170,18 @@ impl State {
         (wait != Duration::MAX).then(|| after(since, wait))
     }
 
+    /// Whether it ends when nothing is left to do: this side drains, or a client's server
+    /// does.
+    #[inline]
+    fn is_winding_down(&self) -> bool {
+        let by_server = self.h3.goaway_received.is_some() && self.h3.side == Side::Client;
+        self.drain_until.is_some() || by_server
+    }
+
     /// Settles what there may be to settle: most often nothing.
     #[inline]
     fn settle_if_due<T: Transport>(&mut self, t: &mut T, now: Instant) {
-        if self.h3.has_events() || self.winding {
+        if self.h3.has_events() || self.is_winding_down() {
             self.settle(t, now);
         }
     }
@@ -205,8 +210,7 @@ impl State {
             // Nothing new may be asked after GOAWAY, and all answers have been read: that is the
             // client's to know, so it is who closes.
             Side::Client => {
-                self.winding |= self.h3.goaway_received.is_some();
-                if self.winding && !self.h3.table.has_work() {
+                if self.is_winding_down() && !self.h3.table.has_work() {
                     self.close_drained(t, now);
                 }
             }
@@ -311,7 +315,6 @@ impl State {
         let first = self.drain_until.is_none();
         let until = self.drain_until.map_or(until, |before| before.min(until));
         self.drain_until = Some(until);
-        self.winding = true;
         if self.life == Life::Handshaking {
             // There is nothing to wind down and nobody to tell.
             self.close_drained(t, now);
