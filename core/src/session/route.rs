@@ -91,15 +91,12 @@ impl Sessions {
         match Owner::of(slot.owner) {
             Owner::Connect(index) => self.on_connect(cx, index, fact),
             Owner::Data(place) => self.on_data(cx, place, stream, fact),
-            Owner::Claimed => {
+            // A claimed stream, without datagrams or with them.
+            Owner::Claimed | Owner::Request(_) if matches!(slot.kind, StreamKind::Raw) => {
                 cx.out.extend(to_application(stream, fact));
                 Ok(())
             }
-            Owner::Request(_) if matches!(slot.kind, StreamKind::Raw) => {
-                cx.out.extend(to_application(stream, fact));
-                Ok(())
-            }
-            Owner::Application | Owner::Request(_) => {
+            Owner::Application | Owner::Claimed | Owner::Request(_) => {
                 match &slot.kind {
                     // It waits for its session; whoever gets it is told then.
                     StreamKind::Raw => {
