@@ -105,6 +105,16 @@ impl Turn {
         first.pop_front().or_else(|| second.pop_front())
     }
 
+    /// Puts a connection on the line where it belongs: that of its network if it is not
+    /// established, or by whether it had nothing waiting.
+    fn line_up(&mut self, young_of: Option<Block>, key: ConnKey, fresh: bool) {
+        match (young_of, fresh) {
+            (Some(network), _) => _ = self.young.push(network, key),
+            (None, true) => self.fresh.push_back(key),
+            (None, false) => self.busy.push_back(key),
+        }
+    }
+
     /// Bytes that may wait for one more connection.
     fn share(&self) -> usize {
         let connections = self.fresh.len() + self.busy.len() + self.young.len() + 1;
@@ -138,10 +148,7 @@ impl Endpoint {
             return;
         }
         if state.inbox.queue.is_empty() {
-            match state.network().filter(|_| young) {
-                Some(network) => _ = self.turn.young.push(network, key),
-                None => self.turn.fresh.push_back(key),
-            }
+            self.turn.line_up(state.young_of(), key, true);
         }
         state.inbox.bytes = waiting;
         state.inbox.queue.push_back(datagram);
@@ -185,10 +192,7 @@ impl Endpoint {
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
         }
         if !state.inbox.queue.is_empty() {
-            match state.network().filter(|_| young) {
-                Some(network) => _ = self.turn.young.push(network, key),
-                None => self.turn.busy.push_back(key),
-            }
+            self.turn.line_up(state.young_of(), key, false);
         }
         touched(&mut self.dirty, state, key);
     }
@@ -243,11 +247,10 @@ impl Endpoint {
 }
 
 impl State {
-    /// The network that it was accepted from, if it was.
-    fn network(&self) -> Option<Block> {
-        self.place
-            .as_ref()
-            .map(|place| Place::origin(place).network)
+    /// The network that it was accepted from, while it is not established.
+    fn young_of(&self) -> Option<Block> {
+        let place = self.place.as_ref().filter(|_| self.handshaking);
+        place.map(|place| Place::origin(place).network)
     }
 
     /// Bytes that may still wait for this connection beside what it holds.
