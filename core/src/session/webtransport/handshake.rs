@@ -329,18 +329,14 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         let rules = negotiated.dialect.rules();
         let in_its_words = self.session.newest == (rules.token == TOKEN_H3);
         if !in_its_words || (self.session.draft02 && !rules.version_field) {
-            *self.life = Life::Over { by_peer: false };
-            let OverH3 { h3, t, connect } = &mut self.carrier;
-            answer(h3, *t, connect.stream(), StatusCode::BAD_REQUEST);
+            self.turn_down(StatusCode::BAD_REQUEST);
             return Ok(());
         }
         let h3 = &*self.carrier.h3;
         if let Some(request) = (self.session.request).take_if(|request| is_foreign(h3, request)) {
-            *self.life = Life::Over { by_peer: false };
-            let OverH3 { h3, t, connect } = &mut self.carrier;
-            answer(h3, *t, connect.stream(), StatusCode::FORBIDDEN);
-            h3.stats.origins_refused += 1;
-            h3.nuisance(1)?;
+            self.turn_down(StatusCode::FORBIDDEN);
+            self.carrier.h3.stats.origins_refused += 1;
+            self.carrier.h3.nuisance(1)?;
             self.tell(SessionEvent::Forbidden(request));
             return Ok(());
         }
@@ -359,6 +355,13 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
             self.tell(SessionEvent::Requested(request));
         }
         Ok(())
+    }
+
+    /// Answers a request that the application is not asked about.
+    fn turn_down(&mut self, status: StatusCode) {
+        *self.life = Life::Over { by_peer: false };
+        let OverH3 { h3, t, connect } = &mut self.carrier;
+        answer(h3, *t, connect.stream(), status);
     }
 
     /// Accepts the session (server).
