@@ -186,6 +186,12 @@ impl H3 {
         self.abandon(t, key, code);
     }
 
+    /// Turns a request away of which nothing was looked at.
+    fn reject_unread<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> Result<(), Fault> {
+        self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
+        self.cancel_reading(t, key)
+    }
+
     fn begin_uni<T: Transport>(
         &mut self,
         t: &mut T,
@@ -241,16 +247,14 @@ impl H3 {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
         // Requests at or above the id of our GOAWAY are refused unprocessed.
         if self.goaway_sent.is_some_and(|limit| key.id.wire() >= limit) {
-            self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
-            self.cancel_reading(t, key)?;
+            self.reject_unread(t, key)?;
             // Some were on their way when it was sent, or it is not known yet.
             return self.charge(NOTICE);
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
         // Refused before any work was done for it, so it may be sent again.
         if self.is_full() {
-            self.turn_away(t, key, Code::H3_REQUEST_REJECTED);
-            self.cancel_reading(t, key)?;
+            self.reject_unread(t, key)?;
             return self.one_too_many();
         }
         let exchange = Exchange::received(frame_type, &self.rules(), ended)
