@@ -47,11 +47,11 @@ impl Kept {
         Read::new(chunks, bytes, state)
     }
 
-    /// All that has arrived of a message.
-    pub(crate) fn of(
+    /// Takes what has arrived of a message; whether there may be more.
+    pub(crate) fn fill(
+        &mut self,
         core: &mut Access<'_, QuinnTransport<'_>>,
         stream: StreamKey,
-        kept: &mut Self,
     ) -> bool {
         let mut out = [const { Bytes::new() }; BATCH];
         let read = core.recv(stream).ok();
@@ -59,9 +59,9 @@ impl Kept {
             return false;
         };
         let got = out.iter_mut().take(read.chunks).map(std::mem::take);
-        kept.chunks.extend(got);
-        kept.whole = read.state == ReadState::Finished;
+        self.chunks.extend(got);
+        self.whole = read.state == ReadState::Finished;
         // A turn's work may be used up before what has arrived is.
-        !kept.whole && read.chunks > 0
+        !self.whole && read.chunks > 0
     }
 }

@@ -110,7 +110,7 @@ impl State {
             let mut kept = Kept::default();
             // Each read is a turn of its own.
             while let Some(mut core) = self.endpoint.connection(now(), key)
-                && Kept::of(&mut core.access(), stream.key, &mut kept)
+                && kept.fill(&mut core.access(), stream.key)
             {}
             if !kept.is_empty() {
                 stream.kept = Some(Box::new(kept));
