@@ -109,8 +109,8 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        let left = self.recv.as_ref().map(|recv| recv.0.left());
-        self.part == Part::Over || left.is_some_and(|(_, over)| over)
+        let is_over = |recv: &BodyReceiver| recv.0.left().1;
+        self.part == Part::Over || self.recv.as_ref().is_some_and(is_over)
     }
 
     fn size_hint(&self) -> SizeHint {
