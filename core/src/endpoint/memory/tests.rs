@@ -5,7 +5,6 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::endpoint::connection::State;
 use crate::endpoint::state_of;
-use crate::event::Event;
 use crate::head::{End, RequestHead};
 use crate::id::{ConnKey, StreamKey};
 use crate::testing::pair::{Options, Pair};
@@ -44,12 +43,7 @@ fn credit_is_spent_while_nobody_reads() {
     // All of it, before anything is read.
     options.transport.stream_receive_window = 512 << 10;
     let (mut pair, client, server) = Pair::connected(options);
-    let post = RequestHead::new(http::Method::POST, "https://a/".parse().expect("a URI"));
-    let [first, second] = [(); 2].map(|()| {
-        let begun = pair.client(client).access().request(&post, End::More);
-        begun.expect("begins")
-    });
-    pair.drive();
+    let [[first, there], [second, _]] = [(); 2].map(|()| post(&mut pair, [client, server]));
     let spent = |pair: &mut Pair| {
         let now = pair.now;
         let state = state_of(&mut pair.server.endpoint.slots, server).expect("open");
@@ -69,17 +63,9 @@ fn credit_is_spent_while_nobody_reads() {
         write(&mut pair, first, 16 << 10);
     }
     assert!(spent(&mut pair));
-    let there = pair
-        .server
-        .take(server)
-        .into_iter()
-        .find_map(|event| match event {
-            Event::Request { stream, .. } => Some(stream),
-            _ => None,
-        });
     let mut connection = pair.server(server);
     let mut access = connection.access();
-    let mut recv = access.recv(there.expect("arrived")).expect("a stream");
+    let mut recv = access.recv(there).expect("a stream");
     let mut out = [const { Bytes::new() }; 8];
     while recv.read(usize::MAX, &mut out).expect("open").bytes > 0 {}
     pair.drive();
@@ -91,18 +77,19 @@ fn state(pair: &mut Pair, server: ConnKey) -> &mut State {
     state_of(&mut pair.server.endpoint.slots, server).expect("known")
 }
 
-fn post(pair: &mut Pair, [client, server]: [ConnKey; 2]) -> StreamKey {
+/// A request that has begun, as both ends know it.
+fn post(pair: &mut Pair, keys: [ConnKey; 2]) -> [StreamKey; 2] {
     let post = RequestHead::new(http::Method::POST, "https://a/".parse().expect("a URI"));
-    pair.request([client, server], &post, End::More)[0]
+    pair.request(keys, &post, End::More)
 }
 
 /// Content that nobody reads, in so many packets; of one stream QUIC would join it.
 fn hoard(pair: &mut Pair, keys: [ConnKey; 2], packets: usize, each: usize) {
     let step = ((12 << 10) / (each + 3)).min(50);
-    let mut stream = post(pair, keys);
+    let [mut stream, _] = post(pair, keys);
     for n in 1..=packets {
         if n % step == 0 {
-            stream = post(pair, keys);
+            [stream, _] = post(pair, keys);
         }
         write(pair, keys[0], stream, each);
         pair.step();
@@ -160,7 +147,7 @@ fn a_hoarder_that_was_shown_out_costs_nothing() {
     options.transport.receive_window = 320 << 10;
     let (mut pair, client, server) = Pair::connected(options);
     hoard(&mut pair, [client, server], 3000, 1);
-    let streams = [(); 20].map(|()| post(&mut pair, [client, server]));
+    let streams = [(); 20].map(|()| post(&mut pair, [client, server])[0]);
     // Kept on its way, to come again and again.
     write(&mut pair, client, streams[0], 1);
     pair.step();

@@ -33,18 +33,7 @@ fn busy(seed: u64, change: impl FnOnce(&mut Options)) -> Busy {
     change(&mut options);
     let (mut pair, client, server) = Pair::connected(options);
     let head = RequestHead::new(Method::POST, Uri::from_static("https://localhost/"));
-    let sent = pair.client(client).access().request(&head, End::More);
-    let asked = sent.expect("asks");
-    pair.drive();
-    let stream = pair
-        .server
-        .take(server)
-        .into_iter()
-        .find_map(|event| match event {
-            Event::Request { stream, .. } => Some(stream),
-            _ => None,
-        });
-    let stream = stream.expect("is asked");
+    let [asked, stream] = pair.request([client, server], &head, End::More);
     let ok = ResponseHead::from_http(Response::new(()));
     let answered = pair.server(server).access().respond(stream, &ok, End::More);
     answered.expect("answers");

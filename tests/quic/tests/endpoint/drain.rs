@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aqueduct_core::error::CloseReason;
-use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::testing::pair::{Options, Pair};
 use aqueduct_core::transport::ReadState;
@@ -23,18 +22,7 @@ fn a_slow_reader_gets_all_of_it() {
     options.transport.initial_receive_window = 1 << 20;
     let (mut pair, client, server) = Pair::connected(options);
     let head = RequestHead::new(Method::GET, Uri::from_static("https://localhost/"));
-    let asked = pair.client(client).access().request(&head, End::Fin);
-    let asked = asked.expect("asks");
-    pair.drive();
-    let stream = pair
-        .server
-        .take(server)
-        .into_iter()
-        .find_map(|event| match event {
-            Event::Request { stream, .. } => Some(stream),
-            _ => None,
-        });
-    let stream = stream.expect("is asked");
+    let [asked, stream] = pair.request([client, server], &head, End::Fin);
     let ok = ResponseHead::from_http(Response::new(()));
     let answered = pair.server(server).access().respond(stream, &ok, End::More);
     answered.expect("answers");
