@@ -17,6 +17,7 @@ from harness import (
     check,
     pattern,
     run_aqueduct,
+    run_case,
     same,
 )
 
@@ -39,8 +40,9 @@ class World:
 
     async def client(self, program, case, target, protocols="", **values):
         """Runs a case of a client; returns what it printed, and the server's lines before."""
-        since = len(self.server.lines)
-        child = await asyncio.create_subprocess_exec(
+        return await run_case(
+            self.server,
+            case,
             PEERS / program,
             "client",
             case,
@@ -48,17 +50,7 @@ class World:
             *("--ca", self.server.cert),
             *(("--protocols", protocols) if protocols else ()),
             *(f"{name}={value}" for name, value in values.items()),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            out, err = await child.communicate()
-        except asyncio.CancelledError:
-            child.kill()
-            await child.wait()
-            raise
-        same(child.returncode, 0, f"exit status of {case} ({err.decode().strip()})")
-        return (json.loads(out) if out else {}), since
 
     async def http(self, case, target, **values):
         return (await self.client("http3", case, target, **values))[0]

@@ -313,6 +313,25 @@ async def run_program(*arguments, seconds=60, stdin=None):
     return child.returncode, out, err.decode(errors="replace")
 
 
+async def run_case(server, case, *arguments):
+    """Runs a case of a peer's client; returns what it printed, and the server's lines before.
+
+    The arguments are its program and the program's own. Cancelling ends it.
+    """
+    since = len(server.lines)
+    child = await asyncio.create_subprocess_exec(
+        *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, err = await child.communicate()
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+    same(child.returncode, 0, f"exit status of {case} ({err.decode().strip()})")
+    return (json.loads(out) if out else {}), since
+
+
 def certificates(folder):
     """Writes ca.pem, cert.pem and key.pem for localhost and 127.0.0.1; returns the leaf's SHA-256."""
     import ipaddress

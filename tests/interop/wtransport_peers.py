@@ -8,7 +8,7 @@ import pathlib
 import sys
 import urllib.parse
 
-from harness import WORK, Aqueduct, Program, Suite, certificates, check, run_aqueduct, same
+from harness import WORK, Aqueduct, Program, Suite, certificates, check, run_aqueduct, run_case, same
 
 STACKS = ("wtransport", "web-transport-quinn")
 PEERS = os.environ.get("INTEROP_PEERS", str(WORK / "peers/release/peers"))
@@ -26,8 +26,9 @@ class World:
 
     async def client(self, stack, case, target="/echo", protocols="", **values):
         """Runs a case of a stack's client; returns what it printed, and the server's lines."""
-        since = len(self.server.lines)
-        child = await asyncio.create_subprocess_exec(
+        return await run_case(
+            self.server,
+            case,
             PEERS,
             stack,
             "client",
@@ -36,17 +37,7 @@ class World:
             *("--hash", self.server.ready["sha256"]),
             *(("--protocols", protocols) if protocols else ()),
             *(f"{name}={value}" for name, value in values.items()),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            out, err = await child.communicate()
-        except asyncio.CancelledError:
-            child.kill()
-            await child.wait()
-            raise
-        same(child.returncode, 0, f"exit status of {case} ({err.decode().strip()})")
-        return (json.loads(out) if out else {}), since
 
     async def wt(self, stack, target, *arguments, trust=None):
         """Runs `aqueduct wt` against a stack's server; returns status, JSON lines, stderr."""
