@@ -5,6 +5,7 @@ mod closes;
 mod crawler;
 mod drain;
 mod http;
+mod last_words;
 mod memory;
 mod order;
 mod random;

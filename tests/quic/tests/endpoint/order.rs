@@ -25,7 +25,7 @@ fn roomy() -> Options {
     options
 }
 
-fn session(pair: &mut Pair, client: ConnKey, server: ConnKey) -> SessionKey {
+pub(super) fn session(pair: &mut Pair, client: ConnKey, server: ConnKey) -> SessionKey {
     let request = ConnectRequest::new(Uri::from_static("https://localhost/"));
     let session = pair
         .client(client)
