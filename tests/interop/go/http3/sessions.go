@@ -52,6 +52,14 @@ func sessions(ctx context.Context, trust *tls.Config, target string, count int) 
 			return err
 		}
 	}
+	// What has not been sent when a connection is closed is lost; this goes after it.
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, target, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := http3Connection.RoundTrip(request); err != nil {
+		return err
+	}
 	peer.Say(peer.Fields{"closed": count})
 	return nil
 }
