@@ -120,6 +120,24 @@ async def given_up_download(world):
     same((await world.http("leave", "/bytes"))["size"], 1000, "the next")
 
 
+@suite.case("http3 client: a slow reader gets all of it when our server is told to end")
+async def slow(world):
+    server = Aqueduct("--demo", log="aqueduct-go-slow.log")
+    url = f"https://{server.authority}/bytes/{3 * MB}"
+    command = [PEERS / "http3", "client", "slow", url, "--ca", server.cert, f"size={3 * MB}"]
+    reader = Program([str(argument) for argument in command], "go-http3-slow.log")
+    try:
+        begun = lambda line: line.get("event") == "begun"
+        check(await asyncio.to_thread(reader.wait_line, begun, 10), "it has not begun")
+        server.interrupt()
+        status = await asyncio.to_thread(reader.child.wait, 20)
+        same(status, 0, f"exit status of the reader; see {reader.log}")
+        same(await asyncio.to_thread(server.child.wait, 20), 0, "exit status of the server")
+    finally:
+        reader.stop()
+        server.stop()
+
+
 @suite.case(f"http3 client: {CLOSES} sessions closed on one connection, each with code and reason")
 async def closes(world):
     since = len(world.server.lines)
