@@ -11,30 +11,18 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"interop/peer"
 )
 
-// server has some of the resources of `aqueduct serve --demo`. With packet=SIZE it sends none larger, as
-// it must when it is reached through a tunnel: a proxy may end one that a packet does not fit into.
-func server(socket net.PacketConn, identity tls.Certificate, arguments *peer.Arguments) error {
-	packet, err := arguments.Number("packet", 0)
-	if err != nil {
-		return err
-	}
-	config := &quic.Config{
-		EnableDatagrams:         true,
-		InitialPacketSize:       uint16(packet),
-		DisablePathMTUDiscovery: packet > 0,
-	}
+// server has some of the resources of `aqueduct serve --demo`.
+func server(socket net.PacketConn, identity tls.Certificate, _ *peer.Arguments) error {
 	mux := http.NewServeMux()
 	left := make(chan struct{})
 	serving := &http3.Server{
 		TLSConfig:       http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{identity}}),
 		EnableDatagrams: true,
-		QUICConfig:      config,
 		Handler: http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 			peer.Event("request", peer.Fields{"method": request.Method, "path": request.URL.Path})
 			mux.ServeHTTP(answer, request)
@@ -97,7 +85,7 @@ func server(socket net.PacketConn, identity tls.Certificate, arguments *peer.Arg
 		time.Sleep(50 * time.Millisecond)
 		answer.Write(peer.Pattern(size))
 	})
-	err = serving.Serve(socket)
+	err := serving.Serve(socket)
 	if errors.Is(err, http.ErrServerClosed) {
 		<-left
 		return nil
