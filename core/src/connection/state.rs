@@ -174,8 +174,8 @@ impl State {
     /// does.
     #[inline]
     fn is_winding_down(&self) -> bool {
-        let by_server = self.h3.goaway_received.is_some() && self.h3.side == Side::Client;
-        self.drain_until.is_some() || by_server
+        let by_server = || self.h3.side == Side::Client && self.h3.goaway_received.is_some();
+        self.drain_until.is_some() || by_server()
     }
 
     /// Settles what there may be to settle: most often nothing.
