@@ -101,6 +101,9 @@ pub struct Row {
     pub under: Seen,
     /// The honest client under a plain load of the same bytes; empty when there was none.
     pub plain: Seen,
+    /// The honest client while another server beside its own is attacked: what is plain
+    /// sharing of the processors. Shown, and not judged by; empty when not measured.
+    pub neighbour: Seen,
     /// How long somebody new waited for an answer in the middle of the attack.
     pub newcomer: Option<Duration>,
     /// Streams of the attacker's that the server reset or stopped.
@@ -220,6 +223,7 @@ impl Row {
             "alone": seen(&self.alone),
             "under_attack": seen(&self.under),
             "plain_load": seen(&self.plain),
+            "attack_beside": seen(&self.neighbour),
             "slower_than_alone": self.slower(),
             "slower_than_plain": self.slower_than_plain(),
             "newcomer_us": self.newcomer.map(|it| it.as_micros() as u64),
@@ -242,6 +246,10 @@ impl Row {
             format!("{:.1}/{:.1}/{:.1}", mib(before), mib(peak), mib(after))
         };
         let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
+        let measured = |seen: &Seen| match seen.answered {
+            0 => "-".into(),
+            _ => ms(seen.p99),
+        };
         let held = if self.kind == Kind::Program {
             "-".into()
         } else {
@@ -256,7 +264,7 @@ impl Row {
         // Writing to a string does not fail.
         let _ = write!(
             line,
-            "| {} | {} | {} | {:.0} | {:.2} | {} | {} | {}/{} | {}/{}/{} | {:.1} | {} | {:.0} | {} | {} | {} |",
+            "| {} | {} | {} | {:.0} | {:.2} | {} | {} | {}/{} | {}/{}/{}/{} | {:.1} | {} | {:.0} | {} | {} | {} |",
             self.attack.name,
             self.kind.name(),
             self.attack.connections,
@@ -272,11 +280,8 @@ impl Row {
             self.after.handlers,
             ms(self.alone.p99),
             ms(self.under.p99),
-            if self.plain.answered > 0 {
-                ms(self.plain.p99)
-            } else {
-                "-".into()
-            },
+            measured(&self.plain),
+            measured(&self.neighbour),
             self.slower(),
             plain.map_or_else(|| "-".into(), |it| format!("{it:.1}")),
             self.under.answered as f64 / self.under.lasted.as_secs_f64().max(1e-3),
@@ -291,7 +296,7 @@ impl Row {
 /// The head of the table.
 pub const HEAD: &str = "\
 | attack | server | conns | ops/s | MB/s | resident MiB before/peak/after | held MiB before/peak/after \
-| handlers peak/after | honest p99 ms alone/attack/plain | by alone | by plain | honest answers/s \
+| handlers peak/after | honest p99 ms alone/attack/plain/attack beside | by alone | by plain | honest answers/s \
 | newcomer ms | ends | verdict |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 

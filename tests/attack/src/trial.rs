@@ -112,6 +112,24 @@ fn comes(attack: Attack, server: &Server) -> io::Result<Option<Duration>> {
     }
 }
 
+/// What the honest client sees while another server on the same machine is attacked: what
+/// comes of sharing processors with an attacker and its victim, and of nothing else.
+fn beside(
+    attack: Attack,
+    kind: Kind,
+    times: Times,
+    seed: u64,
+    honest: &mut Honest,
+) -> io::Result<Seen> {
+    let victim = Server::start(kind, attack.args, attack.cut)?;
+    honest.seen();
+    let raid = Raid::start(attack, &victim, seed, None, true)?;
+    thread::sleep(times.plain);
+    let seen = honest.seen();
+    raid.end()?;
+    Ok(seen)
+}
+
 /// Starts a server, attacks it, and looks at it before, meanwhile and afterwards.
 ///
 /// # Errors
@@ -168,6 +186,11 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
         plain = honest.seen();
         raid.end()?;
     }
+    let neighbour = if times.plain > Duration::ZERO {
+        beside(attack, kind, times, seed, &mut honest)?
+    } else {
+        Seen::default()
+    };
     let served = comes(attack, &server)?.is_some();
     Ok(Row {
         attack,
@@ -180,6 +203,7 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
         alone,
         under,
         plain,
+        neighbour,
         newcomer: newcomer_took,
         cut: attacker.net.past_cut,
         ends: attacker.net.ends,
