@@ -21,7 +21,7 @@ pub struct Times {
     pub attack: Duration,
     /// From the end of the attack to when the memory is to be back.
     pub after: Duration,
-    /// A plain load of the same bytes; none when zero.
+    /// A plain load of the same bytes, and the attack on another server; neither when zero.
     pub plain: Duration,
     /// Look as soon as everything is back, without waiting for `after` to pass.
     pub eager: bool,
@@ -112,19 +112,17 @@ fn comes(attack: Attack, server: &Server) -> io::Result<Option<Duration>> {
     }
 }
 
-/// What the honest client sees while another server on the same machine is attacked: what
-/// comes of sharing processors with an attacker and its victim, and of nothing else.
-fn beside(
+/// What the honest client sees during a polite attack on a server, which need not be its own.
+fn seen_under(
     attack: Attack,
-    kind: Kind,
-    times: Times,
+    server: &Server,
     seed: u64,
+    rate: Option<u64>,
+    time: Duration,
     honest: &mut Honest,
 ) -> io::Result<Seen> {
-    let victim = Server::start(kind, attack.args, attack.cut)?;
-    honest.seen();
-    let raid = Raid::start(attack, &victim, seed, None, true)?;
-    thread::sleep(times.plain);
+    let raid = Raid::start(attack, server, seed, rate, true)?;
+    thread::sleep(time);
     let seen = honest.seen();
     raid.end()?;
     Ok(seen)
@@ -173,24 +171,16 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
 
     let seconds = lasted.as_secs_f64();
     let bytes_per_second = attacker.net.sent as f64 / seconds;
-    let mut plain = Seen::default();
-    if times.plain > Duration::ZERO {
-        let raid = Raid::start(
-            attacks::PLAIN,
-            &server,
-            seed,
-            Some(bytes_per_second as u64),
-            true,
-        )?;
-        thread::sleep(times.plain);
-        plain = honest.seen();
-        raid.end()?;
+    let (mut plain, mut neighbour) = (Seen::default(), Seen::default());
+    let shown = times.plain;
+    if shown > Duration::ZERO {
+        let rate = Some(bytes_per_second as u64);
+        plain = seen_under(attacks::PLAIN, &server, seed, rate, shown, &mut honest)?;
+        let victim = Server::start(kind, attack.args, attack.cut)?;
+        // What it took to start is not what the attack takes.
+        honest.seen();
+        neighbour = seen_under(attack, &victim, seed, None, shown, &mut honest)?;
     }
-    let neighbour = if times.plain > Duration::ZERO {
-        beside(attack, kind, times, seed, &mut honest)?
-    } else {
-        Seen::default()
-    };
     let served = comes(attack, &server)?.is_some();
     Ok(Row {
         attack,
