@@ -156,6 +156,13 @@ impl Connection {
         self.0.h3().exchanges == 0
     }
 
+    /// Whether something of a message has arrived that the application may read, in a
+    /// connection that is closed. O(streams).
+    #[cfg(feature = "quinn")]
+    pub(crate) fn has_unread(&self) -> bool {
+        self.0.h3().table.has_unread()
+    }
+
     /// Work done so far, by [`Limits::work`](crate::config::Limits::work)'s units.
     #[cfg(feature = "quinn")]
     pub(crate) fn work(&self) -> u64 {

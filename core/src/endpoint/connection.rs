@@ -11,9 +11,10 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
 use super::closing::Closing;
+use super::farewell::LastWord;
 use super::inbox::{Datagram, Done, Inbox};
 use super::memory::{Memory, MemoryInfo, Windows};
-use super::quic::{DatagramLimits, QuinnTransport, to_code, translate};
+use super::quic::{DatagramLimits, QuinnTransport, is_close, to_code, translate};
 use super::received::{Buffers, Received};
 use super::shares::Place;
 use super::tls::Arrived;
@@ -152,6 +153,7 @@ pub(super) struct State {
     pub(super) drained: Option<EndpointEvent>,
     /// The application has heard `Event::Closed`.
     pub(super) told: bool,
+    pub(super) last_word: LastWord,
     /// Tickets that TLS got.
     pub(super) tickets: Arrived,
     /// Requests that were answered for the application, which has heard of none of them.
@@ -210,6 +212,7 @@ impl State {
             done: Done::default(),
             drained: None,
             told: false,
+            last_word: LastWord::Due,
             tickets: Arrived::default(),
             answered: Vec::new(),
             dirty: false,
@@ -400,6 +403,9 @@ impl State {
             }
             while let Some(event) = self.quic.poll() {
                 again = true;
+                if is_close(&event) {
+                    self.last_word = LastWord::Heard;
+                }
                 let Some(event) = translate(&self.quic, event) else {
                     continue;
                 };
@@ -431,10 +437,15 @@ impl State {
         max_segments: usize,
         out: &mut Vec<u8>,
     ) -> Option<quinn_proto::Transmit> {
-        if self.quic.is_closed() {
+        let closed = self.quic.is_closed();
+        if closed {
             self.closing.begin();
         }
-        self.quic.poll_transmit(now, max_segments, out)
+        let transmit = self.quic.poll_transmit(now, max_segments, out)?;
+        if closed {
+            self.remember_close(&transmit, out);
+        }
+        Some(transmit)
     }
 
     pub(super) fn deadline(&mut self) -> Option<Deadline> {

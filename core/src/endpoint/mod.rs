@@ -67,6 +67,7 @@ mod config;
 mod connection;
 mod error;
 mod fair;
+mod farewell;
 mod inbox;
 mod incoming;
 mod memory;
@@ -102,7 +103,7 @@ use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
 use crate::time::heap::Timers;
-use crate::time::{Deadline, after, earliest};
+use crate::time::{Deadline, Why, after, earliest};
 
 pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
@@ -125,6 +126,7 @@ use closing::Closing;
 use config::Trace;
 use connection::State;
 use fair::{Fair, MAX_ATTEMPTS};
+use farewell::Farewell;
 use inbox::Datagram;
 use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
@@ -177,6 +179,8 @@ pub struct Endpoint {
 struct Slot {
     generation: u32,
     state: Option<Box<State>>,
+    /// What is left of it once it is closed, instead.
+    farewell: Option<Box<Farewell>>,
 }
 
 /// An endpoint may live behind a lock or move between threads.
@@ -315,7 +319,9 @@ impl Endpoint {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 self.spare.push(response);
-                self.take(now, handle, Datagram { event, memory });
+                if !self.remind(handle, from.remote, memory.len) {
+                    self.take(now, handle, Datagram { event, memory });
+                }
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.spare.push(response);
@@ -407,9 +413,10 @@ impl Endpoint {
     // ---- use -------------------------------------------------------------------
 
     /// A connection to be used; `None` once it is forgotten: when its `Event::Closed`
-    /// was taken and QUIC has nothing more to answer for it, three probe timeouts after
-    /// a close (RFC 9000 section 10.2). Until then what had arrived of messages can
-    /// still be read, and everything else says that the connection is closed.
+    /// was taken and nothing that had arrived of messages is unread, or QUIC has nothing
+    /// more to answer for it, three probe timeouts after a close (RFC 9000 section 10.2).
+    /// Until then what had arrived can still be read, and everything else says that the
+    /// connection is closed.
     pub fn connection(&mut self, now: Instant, key: ConnKey) -> Option<ConnectionMut<'_>> {
         let now = self.see(now);
         let state = state_of(&mut self.slots, key)?;
@@ -508,7 +515,8 @@ impl Endpoint {
     // ---- outputs: drain each until it gives None -----------------------------------
 
     /// The next event of any connection; connections take turns. `Event::Closed` is a
-    /// connection's last; [`Self::connection`] knows it for some time more.
+    /// connection's last; [`Self::connection`] knows it until something is polled again,
+    /// and while something is unread.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
         self.process();
@@ -577,6 +585,12 @@ impl Endpoint {
         }
         while let Some(key) = self.sending.pop_front() {
             let Some(state) = state_of(&mut self.slots, key) else {
+                if let Some(transmit) = self.say_again(key, out) {
+                    if let Some(observer) = &mut self.observer {
+                        observer.datagram(now, Way::Out, transmit.size);
+                    }
+                    return Some(transmit);
+                }
                 continue;
             };
             let transmit = state.poll_transmit(now, max_segments.max(1), out);
@@ -695,14 +709,18 @@ impl Endpoint {
             {
                 // Nothing comes back for this event; the handle is free after it.
                 let _ = quinn.handle_event(handle, drained);
-                timers.arm(key, None);
-                if let Some(place) = &state.place {
-                    shares.remove(place);
-                }
                 memory.remove(&mut state.windows);
+                let place = state.place.take();
+                self.vacate(key, place.as_ref());
+            } else if let Some(farewell) = state.farewell() {
+                memory.remove(&mut state.windows);
+                let deadline = Deadline {
+                    at: farewell.until,
+                    why: Why::Quic,
+                };
+                timers.arm(key, Some(deadline));
+                slot.farewell = Some(Box::new(farewell));
                 slot.state = None;
-                slot.generation = slot.generation.wrapping_add(1);
-                self.closing -= 1;
             }
         }
     }

@@ -288,6 +288,17 @@ pub(super) fn translate(quic: &quinn_proto::Connection, event: Event) -> Option<
     })
 }
 
+/// Whether the peer has closed the connection.
+pub(super) fn is_close(event: &Event) -> bool {
+    let Event::ConnectionLost { reason } = event else {
+        return false;
+    };
+    matches!(
+        reason,
+        ConnectionError::ApplicationClosed(_) | ConnectionError::ConnectionClosed(_)
+    )
+}
+
 /// What became of early data, once the handshake is complete.
 fn early_data(quic: &quinn_proto::Connection) -> EarlyData {
     // quinn forgets on a client that early data was possible once it was rejected, and

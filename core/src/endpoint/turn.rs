@@ -230,6 +230,8 @@ impl Endpoint {
                 self.stats.handshakes_timed_out += u64::from(late);
                 left = left.saturating_sub(state.work());
                 touched(&mut self.dirty, state, key);
+            } else {
+                self.forget(now, key);
             }
         }
     }

@@ -366,6 +366,17 @@ impl StreamTable {
         self.slots.len()
     }
 
+    /// Whether something of a message has come that the application has not read, its end
+    /// included. O(slots).
+    pub(crate) fn has_unread(&self) -> bool {
+        self.slots.iter().any(|(_, slot)| {
+            let exchange = slot.exchange_ref();
+            let content = exchange.is_some_and(|exchange| !exchange.content.is_empty());
+            let more = slot.readable_told && matches!(slot.recv, Recv::Open | Recv::Finished);
+            content || (exchange.is_some() && more)
+        })
+    }
+
     /// Whether an exchange has something to send or to be read. One that the peer reset
     /// has not, though nobody may have looked at that. O(slots).
     pub(crate) fn has_work(&self) -> bool {

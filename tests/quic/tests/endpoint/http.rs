@@ -16,7 +16,7 @@ use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 
 const URL: &str = "https://localhost/";
 
-fn get() -> RequestHead {
+pub(super) fn get() -> RequestHead {
     RequestHead::new(Method::GET, Uri::from_static(URL))
 }
 

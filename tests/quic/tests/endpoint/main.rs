@@ -4,6 +4,7 @@
 mod closes;
 mod crawler;
 mod drain;
+mod farewell;
 mod http;
 mod last_words;
 mod memory;
