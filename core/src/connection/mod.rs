@@ -160,7 +160,8 @@ impl Connection {
     /// connection that is closed. O(streams).
     #[cfg(feature = "quinn")]
     pub(crate) fn has_unread(&self) -> bool {
-        self.0.h3().table.has_unread()
+        let h3 = self.0.h3();
+        h3.table.has_unread(h3.side)
     }
 
     /// Work done so far, by [`Limits::work`](crate::config::Limits::work)'s units.

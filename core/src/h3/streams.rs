@@ -366,14 +366,15 @@ impl StreamTable {
         self.slots.len()
     }
 
-    /// Whether something of a message has come that the application has not read, its end
-    /// included. O(slots).
-    pub(crate) fn has_unread(&self) -> bool {
+    /// Whether something of a message has come that the application has not read: content,
+    /// or the end of some, or of an answer. O(slots).
+    pub(crate) fn has_unread(&self, side: Side) -> bool {
         self.slots.iter().any(|(_, slot)| {
-            let exchange = slot.exchange_ref();
-            let content = exchange.is_some_and(|exchange| !exchange.content.is_empty());
-            let more = slot.readable_told && matches!(slot.recv, Recv::Open | Recv::Finished);
-            content || (exchange.is_some() && more)
+            slot.exchange_ref().is_some_and(|exchange| {
+                let ends = slot.recv == Recv::Finished && slot.readable_told;
+                let matters = side == Side::Client || exchange.received > 0;
+                !exchange.content.is_empty() || (ends && matters)
+            })
         })
     }
 

@@ -172,3 +172,13 @@ fn a_message_that_has_arrived_outlasts_its_connection() {
     assert_eq!(read(&mut pair), (3, ReadState::Finished));
     assert!(pair.server.endpoint.connection(pair.now, server).is_none());
 }
+
+/// A request that is whole has nothing to be read any more, though nobody looked.
+#[test]
+fn requests_without_content_outlast_nothing() {
+    let (mut pair, client, server) = Pair::connected(Options::default());
+    pair.request([client, server], &get(), End::Fin);
+    pair.client(client).access().close(Code::H3_NO_ERROR, "");
+    pair.drive_until(|pair| closed(&pair.server.take(server)).is_some());
+    assert!(pair.server.endpoint.connection(pair.now, server).is_none());
+}
