@@ -235,6 +235,7 @@ pub mod fault;
 mod h3;
 pub mod head;
 pub mod id;
+pub mod masque;
 #[cfg(any(feature = "quinn", feature = "testing"))]
 mod mix;
 pub mod priority;

@@ -82,6 +82,17 @@ impl HttpsUri {
         Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
 
+    /// The same server's root, `/`.
+    pub(crate) fn root(&self) -> Self {
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        Self {
+            uri: Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone()),
+            bare: true,
+            ..self.clone()
+        }
+    }
+
     /// The host as a certificate names it: an IPv6 address without brackets and zone.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -243,7 +254,7 @@ fn name(text: &str) -> Result<Box<str>, UriError> {
 }
 
 /// The text without percent-encoding, if that is well formed and UTF-8.
-fn decoded(text: &str) -> Option<String> {
+pub(crate) fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     let digit = |bytes: &mut std::str::Bytes<'_>| char::from(bytes.next()?).to_digit(16);

@@ -1,0 +1,235 @@
+//! Every reason for which there is no tunnel, with its answer.
+
+use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use sfv::{KeyRef, ListSerializer, StringRef, TokenRef};
+
+use super::{Denied, TargetError};
+use crate::head::ResponseHead;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Why a request gets no tunnel.
+///
+/// Each has its status and its error of Proxy-Status (RFC 9209):
+///
+/// | reason | status | error |
+/// |---|---|---|
+/// | `BadMethod` | 405 | `http_request_error` |
+/// | `BadProtocol` | 501 | `http_request_error` |
+/// | `BadPath` | 404 | `http_request_error` |
+/// | `BadPort`, `BadHost`, `Malformed` | 400 | `http_request_error` |
+/// | `NotAuthorized` | 401 | `http_request_denied` |
+/// | `Forbidden` | 403 | `http_request_denied` |
+/// | `TargetProhibited` | 403 | `destination_ip_prohibited` |
+/// | `Draining` | 503 | `proxy_internal_response` |
+/// | `TooManyTunnels` | 503 | `connection_limit_reached` |
+/// | `ResolutionFailed` | 502 | `dns_error` |
+/// | `ResolutionTimeout` | 504 | `dns_timeout` |
+/// | `Refused` | 502 | `connection_refused` |
+/// | `Unroutable` | 502 | `destination_ip_unroutable` |
+/// | `Unavailable` | 503 | `destination_unavailable` |
+/// | `ConnectTimeout`, `StartTimeout` | 504 | `connection_timeout` |
+/// | `Internal` | 500 | `proxy_internal_error` |
+/// | `LoopDetected` | 508 | `proxy_loop_detected` |
+/// | `Other` | its own; 502 if that is no error | none |
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The method is not CONNECT.
+    BadMethod,
+    /// `:protocol` is none that the proxy speaks.
+    BadProtocol,
+    /// The path is of no template, or scheme or authority are missing.
+    BadPath,
+    /// The target's port is none.
+    BadPort,
+    /// The target's host is none.
+    BadHost,
+    /// The request breaks some other rule.
+    Malformed,
+    /// The client has not said who it is, or not truly.
+    NotAuthorized {
+        /// How it can: values of `www-authenticate`.
+        challenges: Vec<HeaderValue>,
+    },
+    /// The client may not have a tunnel.
+    Forbidden,
+    /// There is no tunnel to this target.
+    TargetProhibited(Denied),
+    /// The proxy takes no new tunnels.
+    Draining,
+    /// There are as many tunnels as there may be, of the client or of all.
+    TooManyTunnels,
+    /// The target's name does not resolve.
+    ResolutionFailed {
+        /// DNS's own word for it, such as `NXDOMAIN`.
+        rcode: Option<Box<str>>,
+    },
+    /// The resolver did not answer in time.
+    ResolutionTimeout,
+    /// The target refused the connection.
+    Refused,
+    /// There is no route to the target.
+    Unroutable,
+    /// The target cannot be used at the moment.
+    Unavailable,
+    /// The target did not answer in time.
+    ConnectTimeout,
+    /// The tunnel was not up in time, whatever it waited for.
+    StartTimeout,
+    /// The proxy failed.
+    Internal,
+    /// The request came through this proxy before.
+    LoopDetected,
+    /// A reason of the application's own, with a status from 400 to 599.
+    Other(StatusCode),
+}
+
+impl Refusal {
+    /// The status of the answer, from 400 to 599.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadProtocol => StatusCode::NOT_IMPLEMENTED,
+            Self::BadPath => StatusCode::NOT_FOUND,
+            Self::BadPort | Self::BadHost | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::NotAuthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::TargetProhibited(_) => StatusCode::FORBIDDEN,
+            Self::Draining | Self::TooManyTunnels | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::ResolutionFailed { .. } | Self::Refused | Self::Unroutable => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::ResolutionTimeout | Self::ConnectTimeout | Self::StartTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
+            Self::Other(status) if (400..600).contains(&status.as_u16()) => *status,
+            Self::Other(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The word of RFC 9209 §2.3 for it; none for a reason of the application's own.
+    #[must_use]
+    pub fn proxy_error(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BadMethod | Self::BadProtocol | Self::BadPath => "http_request_error",
+            Self::BadPort | Self::BadHost | Self::Malformed => "http_request_error",
+            Self::NotAuthorized { .. } | Self::Forbidden => "http_request_denied",
+            Self::TargetProhibited(_) => "destination_ip_prohibited",
+            Self::Draining => "proxy_internal_response",
+            Self::TooManyTunnels => "connection_limit_reached",
+            Self::ResolutionFailed { .. } => "dns_error",
+            Self::ResolutionTimeout => "dns_timeout",
+            Self::Refused => "connection_refused",
+            Self::Unroutable => "destination_ip_unroutable",
+            Self::Unavailable => "destination_unavailable",
+            Self::ConnectTimeout | Self::StartTimeout => "connection_timeout",
+            Self::Internal => "proxy_internal_error",
+            Self::LoopDetected => "proxy_loop_detected",
+            Self::Other(_) => return None,
+        })
+    }
+
+    /// The reason in words, for the content of the answer. Says nothing of what names
+    /// resolve to.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::BadMethod => "a tunnel is asked for with CONNECT",
+            Self::BadProtocol => "this proxy does not speak the protocol asked for",
+            Self::BadPath => "there is no tunnel at this path",
+            Self::BadPort => "the target's port is not a number from 1 to 65535",
+            Self::BadHost => "the target's host is neither a name nor an address",
+            Self::Malformed => "the request is malformed",
+            Self::NotAuthorized { .. } => "this proxy wants to know who asks",
+            Self::Forbidden => "no tunnels for this client",
+            Self::TargetProhibited(_) => "this target is not allowed",
+            Self::Draining => "this proxy takes no new tunnels",
+            Self::TooManyTunnels => "too many tunnels",
+            Self::ResolutionFailed { .. } => "the target's name does not resolve",
+            Self::ResolutionTimeout => "the target's name did not resolve in time",
+            Self::Refused => "the target refused the connection",
+            Self::Unroutable => "there is no route to the target",
+            Self::Unavailable => "the target is not available",
+            Self::ConnectTimeout => "the target did not answer in time",
+            Self::StartTimeout => "the tunnel was not ready in time",
+            Self::Internal => "the proxy failed",
+            Self::LoopDetected => "the request came through this proxy before",
+            Self::Other(_) => "no tunnel",
+        }
+    }
+
+    /// The answer's head, with `proxy-status` of a proxy of this name; `masque` in the
+    /// place of a name that can be neither a Token nor a String of structured fields.
+    /// [`Self::reason`] may follow as content.
+    #[must_use]
+    pub fn head(&self, name: &str) -> ResponseHead {
+        let mut head = ResponseHead::new(self.status());
+        let headers = &mut head.headers;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if let Ok(value) = HeaderValue::try_from(self.proxy_status(name)) {
+            headers.insert(PROXY_STATUS, value);
+        }
+        match self {
+            //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6
+            // With 405 goes the list of the methods that are allowed.
+            Self::BadMethod => {
+                headers.insert(ALLOW, HeaderValue::from_static("CONNECT"));
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2
+            // With 401 goes at least one challenge.
+            Self::NotAuthorized { challenges } => {
+                for challenge in challenges {
+                    headers.append(WWW_AUTHENTICATE, challenge.clone());
+                }
+            }
+            _ => {}
+        }
+        head
+    }
+
+    fn proxy_status(&self, name: &str) -> String {
+        //= https://www.rfc-editor.org/rfc/rfc9209#section-2
+        // A list, of which each member is a String or Token that names an intermediary.
+        let mut list = ListSerializer::new();
+        let mut item = match (TokenRef::from_str(name), StringRef::from_str(name)) {
+            (Ok(token), _) => list.bare_item(token),
+            (_, Ok(text)) if !name.is_empty() => list.bare_item(text),
+            _ => list.bare_item(TokenRef::constant("masque")),
+        };
+        let error = self.proxy_error().map(TokenRef::from_str);
+        if let Some(Ok(error)) = error {
+            item = item.parameter(KeyRef::constant("error"), error);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9209#section-2.3.2
+        // `rcode` is a String, the code that DNS gave.
+        if let Self::ResolutionFailed { rcode: Some(rcode) } = self
+            && let Ok(rcode) = StringRef::from_str(rcode)
+        {
+            item = item.parameter(KeyRef::constant("rcode"), rcode);
+        }
+        let _ = item.finish();
+        list.finish().unwrap_or_default()
+    }
+}
+
+impl From<TargetError> for Refusal {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Host => Self::BadHost,
+            TargetError::Port => Self::BadPort,
+            TargetError::Encoding => Self::Malformed,
+        }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::TargetProhibited(denied)
+    }
+}
