@@ -368,6 +368,7 @@ impl StreamTable {
 
     /// Whether something of a message has come that the application has not read: content,
     /// or the end of some, or of an answer. O(slots).
+    #[cfg(feature = "quinn")]
     pub(crate) fn has_unread(&self, side: Side) -> bool {
         self.slots.iter().any(|(_, slot)| {
             slot.exchange_ref().is_some_and(|exchange| {

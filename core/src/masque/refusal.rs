@@ -1,13 +1,11 @@
 //! Every reason for which there is no tunnel, with its answer.
 
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use sfv::{KeyRef, ListSerializer, StringRef, TokenRef};
 
-use super::{Denied, TargetError};
+use super::{Denied, PROXY_STATUS, TargetError};
 use crate::head::ResponseHead;
-
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Why a request gets no tunnel.
 ///
@@ -197,11 +195,7 @@ impl Refusal {
         //= https://www.rfc-editor.org/rfc/rfc9209#section-2
         // A list, of which each member is a String or Token that names an intermediary.
         let mut list = ListSerializer::new();
-        let mut item = match (TokenRef::from_str(name), StringRef::from_str(name)) {
-            (Ok(token), _) => list.bare_item(token),
-            (_, Ok(text)) if !name.is_empty() => list.bare_item(text),
-            _ => list.bare_item(TokenRef::constant("masque")),
-        };
+        let mut item = named(&mut list, name);
         let error = self.proxy_error().map(TokenRef::from_str);
         if let Some(Ok(error)) = error {
             item = item.parameter(KeyRef::constant("error"), error);
@@ -215,6 +209,18 @@ impl Refusal {
         }
         let _ = item.finish();
         list.finish().unwrap_or_default()
+    }
+}
+
+/// A proxy's name as the next member of a list; `masque` in the place of one that is none.
+pub(super) fn named<'a, T: std::borrow::BorrowMut<String>>(
+    list: &'a mut ListSerializer<T>,
+    name: &str,
+) -> sfv::ParameterSerializer<&'a mut String> {
+    match (TokenRef::from_str(name), StringRef::from_str(name)) {
+        (Ok(token), _) => list.bare_item(token),
+        (_, Ok(text)) if !name.is_empty() => list.bare_item(text),
+        _ => list.bare_item(TokenRef::constant("masque")),
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Why {
     Drain,
     /// A handshake is given up if it has not ended.
     Handshake,
+    /// A tunnel is to be answered, or is idle, or its stream is given up.
+    Tunnel,
 }
 
 /// The earlier of two optional deadlines. The first wins a tie.
