@@ -123,6 +123,7 @@ mod tests;
 mod tickets;
 #[cfg(feature = "tower")]
 pub mod tower;
+pub mod tunnel;
 mod wait;
 mod waiters;
 #[cfg(any(

@@ -328,6 +328,12 @@ impl TcpEncoder {
         Some(self.header.clone())
     }
 
+    /// Bytes that are still to be handed over of the capsule that has begun.
+    #[must_use]
+    pub fn promised(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
     /// Whether bytes of a header wait to be taken.
     #[must_use]
     pub fn owes(&self) -> bool {

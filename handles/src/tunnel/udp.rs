@@ -1,0 +1,310 @@
+//! A tunnel for UDP payloads.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use aqueduct_core::code::Code;
+use aqueduct_core::datagram::ContextId;
+use aqueduct_core::id::StreamId;
+use aqueduct_core::masque::{
+    self, MAX_UDP_PAYLOAD, Payload, TunnelFault, UdpDecoder, UdpPart, decode_datagram,
+};
+use bytes::Bytes;
+
+use super::error::TunnelError;
+use super::gate::Place;
+use crate::datagrams::Datagrams;
+use crate::error::DatagramError;
+use crate::{BodyReceiver, BodySender};
+
+/// A tunnel for UDP payloads, used like a connected socket.
+///
+/// Each payload arrives once or never, and in any order. They go in QUIC datagrams, and in
+/// capsules on the stream where the peer takes no datagrams. Sending and receiving may go
+/// on in two tasks at once; one of them receives. Dropping it ends it, and the proxy
+/// closes its socket.
+#[derive(Debug)]
+pub struct UdpTunnel {
+    datagrams: Datagrams,
+    send: Mutex<Sending>,
+    recv: Mutex<Receiving>,
+    /// Payloads received since the stream was looked at.
+    since: AtomicU32,
+    _place: Option<Place>,
+}
+
+/// The way out on the stream.
+#[derive(Debug)]
+struct Sending {
+    body: BodySender,
+    /// What of a capsule the stream has not taken.
+    owed: Bytes,
+}
+
+/// The way in on the stream.
+#[derive(Debug)]
+struct Receiving {
+    body: BodyReceiver,
+    decoder: UdpDecoder,
+    input: Bytes,
+    /// Payloads that came in capsules.
+    queue: VecDeque<Bytes>,
+    over: Option<TunnelError>,
+}
+
+/// Payloads after which the stream is looked at although there are datagrams.
+const LOOK: u32 = 64;
+
+impl Drop for UdpTunnel {
+    fn drop(&mut self) {
+        //= https://www.rfc-editor.org/rfc/rfc9298#section-3.1
+        // The end of the stream is the end of the tunnel.
+        let sending = self.send.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = sending.body.finish();
+    }
+}
+
+impl UdpTunnel {
+    pub(super) fn new(send: BodySender, recv: BodyReceiver, place: Option<Place>) -> Self {
+        Self {
+            datagrams: recv.datagrams(),
+            send: Mutex::new(Sending {
+                body: send,
+                owed: Bytes::new(),
+            }),
+            recv: Mutex::new(Receiving {
+                body: recv,
+                decoder: UdpDecoder::default(),
+                input: Bytes::new(),
+                queue: VecDeque::new(),
+                over: None,
+            }),
+            since: AtomicU32::new(0),
+            _place: place,
+        }
+    }
+
+    /// The QUIC stream id.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.datagrams.id()
+    }
+
+    /// Largest payload that can be sent at present, in bytes; it changes with the path.
+    /// `None` once nothing can be sent.
+    #[must_use]
+    pub fn max_payload(&self) -> Option<usize> {
+        let datagram = self.datagrams.max_datagram_size();
+        datagram.map(|max| max.saturating_sub(ContextId::ZERO.len()))
+    }
+
+    /// Sends a payload at once, one copy.
+    ///
+    /// # Errors
+    /// [`TunnelError`]; nothing was sent. After [`TooLarge`](TunnelError::TooLarge) and
+    /// [`Blocked`](TunnelError::Blocked) the tunnel goes on.
+    pub fn try_send(&self, payload: &[u8]) -> Result<(), TunnelError> {
+        check(payload)?;
+        match self.datagrams.send_in(ContextId::ZERO, payload) {
+            Err(DatagramError::Disabled) => {
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                match self.poll_capsule(&mut cx, payload) {
+                    Poll::Ready(sent) => sent,
+                    Poll::Pending => Err(TunnelError::Blocked),
+                }
+            }
+            sent => to_tunnel(sent),
+        }
+    }
+
+    /// Sends a payload as soon as there is room. Cancel safe: a dropped future has sent
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`TunnelError`]; nothing was sent. After [`TooLarge`](TunnelError::TooLarge) the
+    /// tunnel goes on.
+    pub async fn send(&self, payload: &[u8]) -> Result<(), TunnelError> {
+        check(payload)?;
+        match self.datagrams.send_wait_in(ContextId::ZERO, payload).await {
+            Err(DatagramError::Disabled) => poll_fn(|cx| self.poll_capsule(cx, payload)).await,
+            sent => to_tunnel(sent),
+        }
+    }
+
+    /// The next payload. Cancel safe.
+    ///
+    /// # Errors
+    /// [`TunnelError`], after everything that came before:
+    /// [`Ended`](TunnelError::Ended) when the peer has ended the tunnel.
+    pub async fn recv(&self) -> Result<Bytes, TunnelError> {
+        let mut datagram = pin!(self.next_datagram());
+        let mut ended = false;
+        poll_fn(|cx| {
+            // The common case costs one lock.
+            let first = self.since.fetch_add(1, Ordering::Relaxed) < LOOK && !ended;
+            if first && let Some(payload) = self.poll_first(datagram.as_mut(), &mut ended, cx) {
+                return Poll::Ready(payload);
+            }
+            self.since.store(0, Ordering::Relaxed);
+            let polled = self.receiving().poll(cx);
+            if let Poll::Ready(Ok(payload)) = polled {
+                return Poll::Ready(Ok(payload));
+            }
+            // What came in datagrams counts before how the stream has ended.
+            if !first
+                && !ended
+                && let Some(payload) = self.poll_first(datagram.as_mut(), &mut ended, cx)
+            {
+                return Poll::Ready(payload);
+            }
+            polled.map_err(|error| self.abort(error))
+        })
+        .await
+    }
+
+    /// A payload in a datagram, or why there can be none for what the peer did; `None`
+    /// when none has come, or the stream has `ended`, which tells how itself.
+    fn poll_first(
+        &self,
+        datagram: Pin<&mut impl Future<Output = Result<Bytes, TunnelError>>>,
+        ended: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<Bytes, TunnelError>> {
+        match datagram.poll(cx) {
+            Poll::Ready(Ok(payload)) => Some(Ok(payload)),
+            Poll::Ready(Err(error @ TunnelError::Fault(_))) => Some(Err(self.abort(error))),
+            Poll::Ready(Err(_)) => {
+                *ended = true;
+                None
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    /// The next payload if one has come.
+    pub fn try_recv(&self) -> Option<Bytes> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match pin!(self.next_datagram()).poll(&mut cx) {
+            Poll::Ready(Ok(payload)) => Some(payload),
+            _ => self.receiving().queue.pop_front(),
+        }
+    }
+
+    async fn next_datagram(&self) -> Result<Bytes, TunnelError> {
+        loop {
+            match decode_datagram(self.datagrams.recv().await?)? {
+                Payload::Udp(payload) => return Ok(payload),
+                // Dropped, as unknown contexts are.
+                Payload::UnknownContext | Payload::NoContext => {}
+            }
+        }
+    }
+
+    /// Resets the stream for what the peer has done.
+    fn abort(&self, error: TunnelError) -> TunnelError {
+        if let TunnelError::Fault(fault) = error {
+            let code = match fault {
+                TunnelFault::PayloadTooLarge => Code::H3_DATAGRAM_ERROR,
+                _ => Code::H3_MESSAGE_ERROR,
+            };
+            let _ = self.sending().body.reset(code);
+            let _ = self.receiving().body.stop(code);
+        }
+        error
+    }
+
+    /// Sends a payload on the stream once what is owed of the last one has gone.
+    fn poll_capsule(&self, cx: &mut Context<'_>, payload: &[u8]) -> Poll<Result<(), TunnelError>> {
+        let mut sending = self.sending();
+        if !sending.owed.is_empty() {
+            match sending.flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                waits => return waits,
+            }
+        }
+        sending.owed = masque::encode_capsule(payload)?;
+        match sending.flush(cx) {
+            // It is taken, whenever the rest of it goes.
+            Poll::Pending => Poll::Ready(Ok(())),
+            sent => sent,
+        }
+    }
+
+    fn sending(&self) -> MutexGuard<'_, Sending> {
+        self.send.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receiving(&self) -> MutexGuard<'_, Receiving> {
+        self.recv.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sending {
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelError>> {
+        while !self.owed.is_empty() {
+            let mut chunks = [std::mem::take(&mut self.owed)];
+            let polled = self.body.0.poll_chunks(cx, &mut chunks);
+            [self.owed] = chunks;
+            match polled {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Receiving {
+    /// The next payload that came in a capsule, or how the stream ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TunnelError>> {
+        loop {
+            if let Some(payload) = self.queue.pop_front() {
+                return Poll::Ready(Ok(payload));
+            }
+            if let Some(error) = &self.over {
+                return Poll::Ready(Err(error.clone()));
+            }
+            match self.decoder.read(&mut self.input) {
+                Ok(Some(UdpPart::Payload(Payload::Udp(payload)))) => {
+                    return Poll::Ready(Ok(payload));
+                }
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(fault) => {
+                    self.over = Some(fault.into());
+                    continue;
+                }
+            }
+            match self.body.poll_data(cx) {
+                Poll::Ready(Ok(Some(data))) => self.input = data,
+                Poll::Ready(Ok(None)) => {
+                    let end = self.decoder.finish().err();
+                    self.over = Some(end.map_or(TunnelError::Ended, Into::into));
+                }
+                Poll::Ready(Err(error)) => self.over = Some(error.into()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+fn check(payload: &[u8]) -> Result<(), TunnelError> {
+    match payload.len() > MAX_UDP_PAYLOAD {
+        true => Err(TunnelError::TooLarge),
+        false => Ok(()),
+    }
+}
+
+fn to_tunnel(sent: Result<(), DatagramError>) -> Result<(), TunnelError> {
+    sent.map_err(|error| match error {
+        DatagramError::TooLarge | DatagramError::TooLargeForPath => TunnelError::TooLarge,
+        DatagramError::Blocked => TunnelError::Blocked,
+        DatagramError::Connection(reason) => TunnelError::Connection(reason),
+        _ => TunnelError::Closed,
+    })
+}
