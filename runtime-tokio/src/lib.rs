@@ -73,6 +73,8 @@
 mod driver;
 #[cfg(feature = "quic-lb")]
 mod group;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "tower")]
 pub mod tower;
 

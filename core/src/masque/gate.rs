@@ -1,6 +1,8 @@
 //! Who may have a tunnel: what becomes of each request before anything is done for it,
 //! and how many there are.
 
+use std::net::IpAddr;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -291,12 +293,24 @@ impl Gate {
     }
 
     /// Whether the address that a target's name stands for may be used: to be asked for
-    /// the very address that is used then.
+    /// the very address that is used then. `here` is where the client has reached this
+    /// proxy, if that is known: no tunnel leads back to it, but where a rule says so.
     ///
     /// # Errors
     /// [`Denied`], of which [`Refusal`] can be made.
-    pub fn check_address(&self, target: &Target, to: std::net::IpAddr) -> Result<(), Denied> {
-        self.config.policy.check_address(target, to)
+    pub fn check_address(
+        &self,
+        target: &Target,
+        to: IpAddr,
+        here: Option<IpAddr>,
+    ) -> Result<(), Denied> {
+        let policy = &self.config.policy;
+        match here {
+            Some(here) if here.to_canonical() == to.to_canonical() => {
+                policy.clone().own([here]).check_address(target, to)
+            }
+            _ => policy.check_address(target, to),
+        }
     }
 
     /// A pending one was answered with 2xx.

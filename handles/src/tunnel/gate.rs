@@ -21,7 +21,6 @@ pub struct Gate(Arc<Mutex<masque::Gate>>);
 
 /// What a request is to a [`Gate`].
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Asked {
     /// For a tunnel.
     Tunnel(Box<Offer>),
@@ -168,13 +167,14 @@ impl Offer {
     }
 
     /// Whether the address that the target's name stands for may be used: to be asked for
-    /// the very address that is used then.
+    /// the very address that is used then. `here` is where the client has reached this
+    /// proxy ([`Connection::local_ip`]).
     ///
     /// # Errors
     /// [`Denied`], of which a [`Refusal`] can be made.
-    pub fn check_address(&self, to: IpAddr) -> Result<(), Denied> {
+    pub fn check_address(&self, to: IpAddr, here: Option<IpAddr>) -> Result<(), Denied> {
         let gate = self.place.gate.lock();
-        gate.check_address(&self.request.target, to)
+        gate.check_address(&self.request.target, to, here)
     }
 
     /// Waits until the client does not want it any more; `None` once that makes no

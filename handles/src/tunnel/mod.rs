@@ -26,7 +26,6 @@ pub use aqueduct_core::masque::{
 
 /// An open tunnel.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Tunnel {
     /// For UDP payloads.
     Udp(UdpTunnel),
