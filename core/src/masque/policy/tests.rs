@@ -118,7 +118,12 @@ fn an_address_inside_another_is_judged_as_well() {
 #[test]
 fn the_proxys_own_addresses_are_refused() {
     let policy = TargetPolicy::default().own([ip("8.8.8.8"), ip("::ffff:9.9.9.9")]);
-    let policy = policy.allow_special(true).allow(rule("*"));
+    let policy = policy.own([ip("2600::1")]).allow_special(true);
+    let policy = ["*", "0.0.0.0/0", "2600::/127"]
+        .iter()
+        .fold(policy, |policy, text| policy.allow(rule(text)));
+    assert_eq!(literal(&policy, "[2600::1]:443"), Err(Denied::Own));
+    assert_eq!(literal(&policy, "[2600::]:443"), Ok(()));
     assert_eq!(
         resolved(&policy, "a.example:443", "8.8.8.8"),
         Err(Denied::Own)
@@ -126,7 +131,8 @@ fn the_proxys_own_addresses_are_refused() {
     assert_eq!(literal(&policy, "[::ffff:8.8.8.8]:443"), Err(Denied::Own));
     assert_eq!(literal(&policy, "9.9.9.9:443"), Err(Denied::Own));
     assert_eq!(literal(&policy, "8.8.4.4:443"), Ok(()));
-    let policy = policy.allow(rule("8.8.8.8:443"));
+    let policy = policy.allow(rule("8.8.8.8:443")).allow(rule("2600::1"));
+    assert_eq!(literal(&policy, "[2600::1]:443"), Ok(()));
     assert_eq!(literal(&policy, "8.8.8.8:443"), Ok(()));
     assert_eq!(literal(&policy, "8.8.8.8:444"), Err(Denied::Own));
 }

@@ -205,6 +205,10 @@ fn a_path_that_does_not_fit_is_of_something_else() {
             "/t?h=a&v=1&p=1",
         ],
     );
+    refused(
+        "/{target_port}/{target_host}",
+        &["/1/a/b", "/1/a/", "/1/a?x", "/1/a?"],
+    );
     refused("/{target_host,target_port,x}", &["/a", "/a,1,2,3", "/a/1"]);
 }
 
