@@ -119,7 +119,7 @@ fn an_address_inside_another_is_judged_as_well() {
 fn the_proxys_own_addresses_are_refused() {
     let policy = TargetPolicy::default().own([ip("8.8.8.8"), ip("::ffff:9.9.9.9")]);
     let policy = policy.own([ip("2600::1")]).allow_special(true);
-    let policy = ["*", "0.0.0.0/0", "2600::/127"]
+    let policy = ["*", "0.0.0.0/1", "2600::/127"]
         .iter()
         .fold(policy, |policy, text| policy.allow(rule(text)));
     assert_eq!(literal(&policy, "[2600::1]:443"), Err(Denied::Own));
