@@ -88,7 +88,7 @@ impl HttpsUri {
         parts.path_and_query = Some(PathAndQuery::from_static("/"));
         Self {
             uri: Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone()),
-            bare: true,
+            bare: false,
             ..self.clone()
         }
     }

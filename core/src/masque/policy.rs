@@ -23,14 +23,15 @@ mod tests;
 /// In this order, an address is refused
 ///
 /// 1. if a deny rule covers it or the name that led there: deny wins over allow;
-/// 2. if it is the proxy's own ([`Self::own`]) and no allow rule covers the address;
+/// 2. if it is the proxy's own ([`Self::own`]) and no allow rule is about this one address:
+///    a network that the proxy is in does not stand for the proxy;
 /// 3. if it is special, not [`Self::allow_special`] and no allow rule covers the address.
 ///    IPv4 addresses inside 6to4, Teredo, `64:ff9b::/96` and `::/96` are asked about as
 ///    well, in all three steps: to allow `64:ff9b::/96` does not allow `64:ff9b::7f00:1`;
 /// 4. if [`Self::only_allowed`] and no allow rule covers it or the name.
 ///
-/// Only a rule for addresses covers an address in steps 2 and 3. One for a name does
-/// not, because whoever has the name chooses where it leads.
+/// Only a rule for addresses covers an address in step 3. One for a name does not, because
+/// whoever has the name chooses where it leads.
 ///
 /// ```
 /// # use aqueduct_core::masque::{Denied, TargetPolicy};
@@ -69,8 +70,8 @@ pub enum Denied {
 }
 
 impl TargetPolicy {
-    /// Allows what the rule covers: with a rule for addresses, special ones and the
-    /// proxy's own too.
+    /// Allows what the rule covers: with a rule for addresses, special ones too; with one
+    /// for a single address, the proxy's own.
     #[must_use]
     pub fn allow(mut self, rule: Rule) -> Self {
         self.allow.push(rule);
@@ -98,7 +99,7 @@ impl TargetPolicy {
         self
     }
 
-    /// Addresses of the proxy itself, which only a rule that names them allows.
+    /// Addresses of the proxy itself, which only a rule for that single address allows.
     #[must_use]
     pub fn own(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         let addresses = addresses.into_iter();
@@ -148,7 +149,11 @@ impl TargetPolicy {
         //= https://www.rfc-editor.org/rfc/rfc9298#section-7
         // Own addresses, loopback, link-local, multicast and broadcast are to be refused
         // unless the proxy's operator wants otherwise.
-        if all().any(|address| self.own.contains(&address) && !allowed(address)) {
+        let named_one = |address| {
+            let mut rules = self.allow.iter();
+            rules.any(|rule| rule.is_single() && rule.covers_address(target, address))
+        };
+        if all().any(|address| self.own.contains(&address) && !named_one(address)) {
             return Err(Denied::Own);
         }
         if !self.allow_special {
@@ -240,6 +245,14 @@ impl Rule {
             return false;
         };
         self.has_port(target) && covers(net, len, address)
+    }
+
+    fn is_single(&self) -> bool {
+        match self.hosts {
+            Hosts::Prefix(IpAddr::V4(_), length) => length == 32,
+            Hosts::Prefix(IpAddr::V6(_), length) => length == 128,
+            _ => false,
+        }
     }
 
     fn may_cover_address(&self, target: &Target) -> bool {

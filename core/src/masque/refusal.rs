@@ -239,3 +239,133 @@ impl From<Denied> for Refusal {
         Self::TargetProhibited(denied)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::masque::SpecialRange;
+
+    fn proxy_status(refusal: &Refusal, name: &str) -> String {
+        let head = refusal.head(name);
+        let value = head.headers.get(PROXY_STATUS).expect("always there");
+        value.to_str().expect("text").to_owned()
+    }
+
+    fn no_name(rcode: Option<&str>) -> Refusal {
+        Refusal::ResolutionFailed {
+            rcode: rcode.map(Into::into),
+        }
+    }
+
+    // Row C1: the status map, each with Proxy-Status.
+    #[test]
+    fn every_reason_has_its_status_and_word() {
+        let other = |status| Refusal::Other(StatusCode::from_u16(status).expect("a status"));
+        let challenges = Vec::new();
+        for (refusal, status, error) in [
+            (Refusal::BadMethod, 405, "http_request_error"),
+            (Refusal::BadProtocol, 501, "http_request_error"),
+            (Refusal::BadPath, 404, "http_request_error"),
+            (Refusal::BadPort, 400, "http_request_error"),
+            (Refusal::BadHost, 400, "http_request_error"),
+            (Refusal::Malformed, 400, "http_request_error"),
+            (
+                Refusal::NotAuthorized { challenges },
+                401,
+                "http_request_denied",
+            ),
+            (Refusal::Forbidden, 403, "http_request_denied"),
+            (Denied::Rule.into(), 403, "destination_ip_prohibited"),
+            (Denied::Own.into(), 403, "destination_ip_prohibited"),
+            (Refusal::Draining, 503, "proxy_internal_response"),
+            (Refusal::TooManyTunnels, 503, "connection_limit_reached"),
+            (no_name(None), 502, "dns_error"),
+            (Refusal::ResolutionTimeout, 504, "dns_timeout"),
+            (Refusal::Refused, 502, "connection_refused"),
+            (Refusal::Unroutable, 502, "destination_ip_unroutable"),
+            (Refusal::Unavailable, 503, "destination_unavailable"),
+            (Refusal::ConnectTimeout, 504, "connection_timeout"),
+            (Refusal::StartTimeout, 504, "connection_timeout"),
+            (Refusal::Internal, 500, "proxy_internal_error"),
+            (Refusal::LoopDetected, 508, "proxy_loop_detected"),
+            (other(400), 400, ""),
+            (other(599), 599, ""),
+            (other(399), 502, ""),
+            (other(600), 502, ""),
+        ] {
+            let head = refusal.head("masque");
+            assert_eq!(
+                (head.status.as_u16(), head.status),
+                (status, refusal.status())
+            );
+            assert_eq!(
+                head.headers.get(CONTENT_TYPE).expect("for the reason"),
+                "text/plain"
+            );
+            let stated = match error {
+                "" => "masque".to_owned(),
+                error => format!("masque;error={error}"),
+            };
+            assert_eq!(proxy_status(&refusal, "masque"), stated, "{refusal:?}");
+            assert_eq!(refusal.proxy_error().unwrap_or(""), error);
+            assert!(!refusal.reason().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_dns_said_goes_along() {
+        let refusal = no_name(Some("NXDOMAIN"));
+        assert_eq!(
+            proxy_status(&refusal, "p"),
+            "p;error=dns_error;rcode=\"NXDOMAIN\""
+        );
+        assert_eq!(proxy_status(&no_name(Some("é")), "p"), "p;error=dns_error");
+    }
+
+    #[test]
+    fn a_proxy_has_a_name_that_fits() {
+        for (name, shown) in [
+            ("proxy.example:443", "proxy.example:443"),
+            ("8 \"proxies\"", "\"8 \\\"proxies\\\"\""),
+            ("", "masque"),
+            ("é", "masque"),
+            ("a\r\nset-cookie: x", "masque"),
+        ] {
+            let stated = format!("{shown};error=connection_refused");
+            assert_eq!(proxy_status(&Refusal::Refused, name), stated, "{name}");
+        }
+    }
+
+    #[test]
+    fn some_answers_have_fields_of_their_own() {
+        let challenges = vec![
+            HeaderValue::from_static("Bearer"),
+            HeaderValue::from_static("Basic realm=\"p\""),
+        ];
+        let head = Refusal::NotAuthorized { challenges }.head("p");
+        let stated: Vec<_> = head.headers.get_all(WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(stated, ["Bearer", "Basic realm=\"p\""]);
+        assert_eq!(
+            Refusal::BadMethod
+                .head("p")
+                .headers
+                .get(ALLOW)
+                .expect("405"),
+            "CONNECT"
+        );
+    }
+
+    #[test]
+    fn reasons_follow_from_errors_and_say_nothing_of_the_inside() {
+        assert_eq!(Refusal::from(TargetError::Host), Refusal::BadHost);
+        assert_eq!(Refusal::from(TargetError::Port), Refusal::BadPort);
+        assert_eq!(Refusal::from(TargetError::Encoding), Refusal::Malformed);
+        // Which range a name leads to is not for a stranger to know.
+        let private = Refusal::from(Denied::Special(SpecialRange::Private));
+        let ruled = Refusal::from(Denied::Rule);
+        assert_eq!(
+            (private.reason(), private.head("p")),
+            (ruled.reason(), ruled.head("p"))
+        );
+    }
+}

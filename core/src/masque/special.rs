@@ -186,3 +186,136 @@ impl fmt::Display for SpecialRange {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::masque::{Denied, TargetPolicy};
+
+    /// First and last address of a range, its name, and what the addresses before and
+    /// behind it are.
+    type Row = (
+        &'static str,
+        &'static str,
+        SpecialRange,
+        Option<SpecialRange>,
+        Option<SpecialRange>,
+    );
+
+    #[rustfmt::skip]
+    const RANGES: &[Row] = &[
+        ("0.0.0.0", "0.255.255.255", R::Unspecified, None, None),
+        ("10.0.0.0", "10.255.255.255", R::Private, None, None),
+        ("100.64.0.0", "100.127.255.255", R::Cgnat, None, None),
+        ("127.0.0.0", "127.255.255.255", R::Loopback, None, None),
+        ("169.254.0.0", "169.254.255.255", R::LinkLocal, None, None),
+        ("172.16.0.0", "172.31.255.255", R::Private, None, None),
+        ("192.0.0.0", "192.0.0.255", R::Protocol, None, None),
+        ("192.0.2.0", "192.0.2.255", R::Documentation, None, None),
+        ("192.88.99.0", "192.88.99.255", R::SixToFour, None, None),
+        ("192.168.0.0", "192.168.255.255", R::Private, None, None),
+        ("198.18.0.0", "198.19.255.255", R::Benchmarking, None, None),
+        ("198.51.100.0", "198.51.100.255", R::Documentation, None, None),
+        ("203.0.113.0", "203.0.113.255", R::Documentation, None, None),
+        ("224.0.0.0", "239.255.255.255", R::Multicast, None, Some(R::Reserved)),
+        ("240.0.0.0", "255.255.255.254", R::Reserved, Some(R::Multicast), Some(R::Broadcast)),
+        ("255.255.255.255", "255.255.255.255", R::Broadcast, Some(R::Reserved), None),
+        ("::", "::", R::Unspecified, None, Some(R::Loopback)),
+        ("::1", "::1", R::Loopback, Some(R::Unspecified), Some(R::Compatible)),
+        ("::2", "::ffff:ffff", R::Compatible, Some(R::Loopback), Some(R::Reserved)),
+        ("::1:0:0", "::fffe:ffff:ffff", R::Reserved, Some(R::Compatible), Some(R::Unspecified)),
+        ("::ffff:10.0.0.0", "::ffff:10.255.255.255", R::Private, None, None),
+        ("::1:0:0:0", "64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved, Some(R::Broadcast), Some(R::Nat64)),
+        ("64:ff9b::", "64:ff9b:ffff:ffff:ffff:ffff:ffff:ffff", R::Nat64, Some(R::Reserved), Some(R::Reserved)),
+        ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff", R::Nat64, Some(R::Nat64), Some(R::Nat64)),
+        ("100::", "100:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Discard, Some(R::Reserved), Some(R::Reserved)),
+        ("101::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved, Some(R::Discard), None),
+        ("2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", R::Teredo, None, Some(R::Protocol)),
+        ("2001:1::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", R::Protocol, Some(R::Teredo), None),
+        ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", R::Documentation, None, None),
+        ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::SixToFour, None, None),
+        ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", R::Documentation, None, None),
+        ("4000::", "5eff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved, None, Some(R::SegmentRouting)),
+        ("5f00::", "5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::SegmentRouting, Some(R::Reserved), Some(R::Reserved)),
+        ("5f01::", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved, Some(R::SegmentRouting), Some(R::UniqueLocal)),
+        ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::UniqueLocal, Some(R::Reserved), Some(R::Reserved)),
+        ("fe00::", "fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Reserved, Some(R::UniqueLocal), Some(R::LinkLocal)),
+        ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::LinkLocal, Some(R::Reserved), Some(R::SiteLocal)),
+        ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::SiteLocal, Some(R::LinkLocal), Some(R::Multicast)),
+        ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", R::Multicast, Some(R::SiteLocal), None),
+    ];
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    /// The address before or behind, if there is one.
+    fn neighbour(address: IpAddr, by: i8) -> Option<IpAddr> {
+        Some(match address {
+            IpAddr::V4(one) => IpAddr::V4(one.to_bits().checked_add_signed(by.into())?.into()),
+            IpAddr::V6(one) => IpAddr::V6(one.to_bits().checked_add_signed(by.into())?.into()),
+        })
+    }
+
+    /// That the default policy says of this address what is expected, as a literal and as
+    /// what a name resolved to, in its own form and mapped.
+    fn judge(address: IpAddr, expected: Option<SpecialRange>) {
+        let verdict = expected.map_or(Ok(()), |range| Err(Denied::Special(range)));
+        let mapped = match address {
+            IpAddr::V4(address) => IpAddr::V6(address.to_ipv6_mapped()),
+            address => address,
+        };
+        let policy = TargetPolicy::default();
+        for address in [address, mapped] {
+            assert_eq!(SpecialRange::of(address), expected, "{address}");
+            let literal = match address {
+                IpAddr::V4(_) => format!("{address}:443"),
+                IpAddr::V6(_) => format!("[{address}]:443"),
+            };
+            let literal = literal.parse().expect("an authority");
+            assert_eq!(policy.check_target(&literal), verdict, "{address}");
+            let name = "a.example:443".parse().expect("an authority");
+            assert_eq!(policy.check_address(&name, address), verdict, "{address}");
+        }
+    }
+
+    // Row C16: every range of both families.
+    #[test]
+    fn special_ranges_are_refused_to_the_last_address() {
+        for (first, last, range, before, behind) in RANGES {
+            for address in [ip(first), ip(last)] {
+                judge(address, Some(*range));
+            }
+            if let Some(address) = neighbour(ip(first), -1) {
+                judge(address, *before);
+            }
+            if let Some(address) = neighbour(ip(last), 1) {
+                judge(address, *behind);
+            }
+        }
+        for address in ["1.1.1.1", "8.8.8.8", "2000::", "2606:4700::1111", "3ffe::"] {
+            judge(ip(address), None);
+        }
+        assert_eq!(SpecialRange::of(ip("::ffff:8.8.8.8")), None);
+    }
+
+    #[test]
+    fn every_row_of_the_code_is_tested() {
+        let tested = |net: IpAddr, range: &SpecialRange| {
+            RANGES.iter().any(|row| ip(row.0) == net && row.2 == *range)
+        };
+        for (net, _, range) in V4 {
+            assert!(tested((*net).into(), range), "{net}");
+        }
+        for (high, low, _, range) in V6 {
+            let net = Ipv6Addr::new(*high, *low, 0, 0, 0, 0, 0, 0);
+            // Before these two there are others, of more bits.
+            let net = match net.to_bits() {
+                0 => "::2".parse().expect("an address"),
+                _ if *range == R::Protocol => "2001:1::".parse().expect("an address"),
+                _ => net,
+            };
+            assert!(tested(net.into(), range), "{net}");
+        }
+    }
+}

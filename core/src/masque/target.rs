@@ -204,3 +204,130 @@ impl FromStr for Target {
         Self::parse_authority(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Row C3.
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61));
+        for (text, shown) in [
+            ("Proxy.Example", "proxy.example"),
+            ("a", "a"),
+            ("_dns.a-b.example.", "_dns.a-b.example."),
+            ("1.2.3.example", "1.2.3.example"),
+            ("0x7f.example", "0x7f.example"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:DB8:0::1", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+            (&label, &label),
+            (&longest, &longest),
+        ] {
+            let host = Host::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(host.to_string(), shown);
+            assert_eq!(Host::parse(shown), Ok(host), "{shown}");
+        }
+    }
+
+    // Row C3.
+    #[test]
+    fn what_resolvers_differ_about_is_no_host() {
+        let label = "a".repeat(64);
+        let long = format!("{}aa", "a.".repeat(126));
+        for text in [
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a b",
+            "a/b",
+            "a%41",
+            "ü.example",
+            "a:b",
+            "a@b",
+            "*",
+            "[::1]",
+            "fe80::1%eth0",
+            "fe80::1%25eth0",
+            "1::2::3",
+            "::g",
+            &label,
+            &long,
+            // Addresses to some, names to others.
+            "1",
+            "1.2.3",
+            "127.1",
+            "256.1.1.1",
+            "01.2.3.4",
+            "1.2.3.4.",
+            "1.2.3.4.5",
+            "0x7f.1",
+            "a.0x1f",
+            "a.0X",
+            "0x7f000001",
+            "example.1",
+        ] {
+            assert_eq!(Host::parse(text), Err(TargetError::Host), "{text}");
+        }
+    }
+
+    // Row C3.
+    #[test]
+    fn a_port_is_a_number_from_1_to_65535() {
+        for port in [1, 9, 443, 65_535] {
+            let target = Target::from_variables("a", &port.to_string());
+            assert_eq!(target.map(|target| target.port.get()), Ok(port));
+        }
+        for text in [
+            "",
+            "0",
+            "65536",
+            "+1",
+            "-1",
+            "01",
+            "1 ",
+            "1.0",
+            "0x1",
+            "99999999999",
+            "١",
+        ] {
+            let wrong = Err(TargetError::Port);
+            assert_eq!(Target::from_variables("a", text), wrong, "{text}");
+            assert_eq!(
+                Target::parse_authority(&format!("a:{text}")),
+                wrong,
+                "{text}"
+            );
+        }
+    }
+
+    // Row C3.
+    #[test]
+    fn an_authority_has_brackets_around_an_ipv6_address() {
+        for text in ["a.example:443", "192.0.2.1:1", "[2001:db8::1]:65535"] {
+            let target: Target = text.parse().expect("an authority");
+            assert_eq!(target.to_string(), text);
+            let (host, port) = (target.host.to_string(), target.port.to_string());
+            assert_eq!(Target::from_variables(&host, &port), Ok(target));
+        }
+        for (text, error) in [
+            ("2001:db8::1:443", TargetError::Host),
+            ("[2001:db8::1:443", TargetError::Host),
+            ("[192.0.2.1]:443", TargetError::Host),
+            ("[a.example]:443", TargetError::Host),
+            ("[fe80::1%eth0]:443", TargetError::Host),
+            ("[::1]443", TargetError::Port),
+            ("[::1]", TargetError::Port),
+            ("a.example", TargetError::Port),
+            (":443", TargetError::Host),
+            ("user@a.example:443", TargetError::Host),
+            ("", TargetError::Port),
+        ] {
+            assert_eq!(Target::parse_authority(text), Err(error), "{text}");
+        }
+    }
+}

@@ -112,9 +112,6 @@ impl Matcher {
 
     pub(super) fn matches(&self, path_and_query: &str) -> Option<Result<Target, TargetError>> {
         let (path, query) = split(path_and_query);
-        if query.is_some() && self.query.is_empty() {
-            return None;
-        }
         let mut values = Values::default();
         fits(&self.path, path, Some('/'), &mut values)?;
         let mut params = query.map(|query| query.split('&')).into_iter().flatten();

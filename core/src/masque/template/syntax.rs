@@ -83,10 +83,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, TemplateError> {
     let mut nothing = None;
     let mut rest = text;
     while !rest.is_empty() {
-        if let Some(expression) = nothing {
+        if let Some(expression) = nothing.take() {
             return Err(TemplateError::Empty(expression));
         }
-        nothing = None;
         let end = rest.find(['{', '}']).unwrap_or(rest.len());
         let (literal, after) = rest.split_at(end);
         if !literal.is_empty() {
@@ -126,11 +125,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Part>, TemplateError> {
     }
     //= https://www.rfc-editor.org/rfc/rfc9298#section-2
     // A template contains both variables, `target_host` and `target_port`.
-    for variable in [Variable::Host, Variable::Port] {
-        let name = match variable {
-            Variable::Host => "target_host",
-            _ => "target_port",
-        };
+    for (variable, name) in [
+        (Variable::Host, "target_host"),
+        (Variable::Port, "target_port"),
+    ] {
         match variables(&parts).filter(|one| **one == variable).count() {
             0 => return Err(TemplateError::Missing(name)),
             1 => {}
