@@ -109,7 +109,7 @@ func parseTarget(rest string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if host == "" || port == 0 || strings.ContainsAny(host, "[]%/") {
+	if host == "" || port == 0 || strings.ContainsAny(host, "[]%/\x00") {
 		return "", errors.New("neither a name nor an address")
 	}
 	return net.JoinHostPort(host, strconv.FormatUint(port, 10)), nil
@@ -121,7 +121,7 @@ func carryPackets(stream *http3.Stream, outside net.Conn, strict bool) error {
 	send := func(datagram []byte) error {
 		id, size, err := quicvarint.Parse(datagram)
 		if err != nil || id != 0 {
-			return err
+			return nil // it may be meant for somebody
 		}
 		_, err = outside.Write(datagram[size:])
 		return err
