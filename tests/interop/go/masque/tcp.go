@@ -43,9 +43,9 @@ func tcp(ctx context.Context, proxy *proxy, target string, arguments *peer.Argum
 	sent := peer.Noise(size)
 	go func() {
 		rest := sent
-		for piece := 1; len(rest) > 0; piece = piece*3 + 1 {
+		for piece := 1; len(rest) > 0; piece = min(piece*3+1, 40_000) {
 			// An empty one, an unknown one, and one of the content.
-			part := rest[:min(len(rest), piece%40_000)]
+			part := rest[:min(len(rest), piece)]
 			rest = rest[len(part):]
 			whole := append(capsule(kinds.data, nil), capsule(0x1717, part)...)
 			if _, err := stream.Write(append(whole, capsule(kinds.data, part)...)); err != nil {
