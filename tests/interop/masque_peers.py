@@ -1,4 +1,4 @@
-"""quic-go's client through `aqueduct proxy`, and `aqueduct tunnel` and `get --proxy` through both proxies."""
+"""quic-go's client through `aqueduct proxy`, and `aqueduct tunnel` and `get --proxy` through all proxies."""
 
 import asyncio
 import contextlib
@@ -186,7 +186,7 @@ async def through(world):
 # ---- ours through a proxy: `get --proxy`
 
 
-@ours(suite)("get --proxy: aioquic's server, through both proxies", seconds=90)
+@ours(suite)("get --proxy: aioquic's server, through all proxies", seconds=90)
 async def get_aioquic(world):
     for name in world.names:
         proxied = functools.partial(get, world, name)
@@ -214,7 +214,7 @@ async def get_odd(world):
         check(err.strip(), "nothing on standard error")
 
 
-@ours(suite)("get --proxy: Caddy's files, through both proxies", seconds=90)
+@ours(suite)("get --proxy: Caddy's files, through all proxies", seconds=90)
 async def get_caddy(world):
     check(world.site.caddy, "caddy is not installed")
     for name in world.names:
@@ -279,7 +279,7 @@ async def udp_echo(port, payload, seconds=10):
     check(False, f"{len(payload)} bytes did not come back")
 
 
-@ours(suite)("tunnel --udp: echoes through both proxies", seconds=60)
+@ours(suite)("tunnel --udp: echoes through all proxies", seconds=60)
 async def tunnel_udp(world):
     for name in world.names:
         for target in (world.targets.udp, f"[::1]:{world.targets.port}", f"localhost:{world.targets.port}"):
@@ -332,7 +332,7 @@ async def open_tcp(port, seconds=10):
     raise Failed(f"nobody listens on port {port}")
 
 
-@ours(suite)("tunnel --tcp: echoes and half closes through both proxies", seconds=60)
+@ours(suite)("tunnel --tcp: echoes and half closes through all proxies", seconds=60)
 async def tunnel_tcp(world):
     for name in world.names:
         for kind, sent in (("echo", noise(1 << 20)), ("digest", noise(50_000))):
@@ -379,7 +379,7 @@ async def run(*command, seconds=30):
     return child.returncode, out, err.decode(errors="replace")
 
 
-@ours(suite)("tunnel --socks: curl by address and by name, through both proxies", seconds=60)
+@ours(suite)("tunnel --socks: curl by address and by name, through all proxies", seconds=60)
 async def socks_curl(world):
     check(shutil.which("curl"), "curl is not installed")
     for name in world.names:
@@ -490,7 +490,7 @@ async def world():
         proxy = await asyncio.to_thread(main_proxy)
         ends.push_async_callback(asyncio.to_thread, proxy.stop)
         others = {}
-        for name, *options in (("go",), ("go-strict", "too-large=end")):
+        for name, *options in (("go",), ("go-sparse", "sparse=yes")):
             other = Proxy(*options, program=program, log=f"{name}-masque.log")
             ends.push_async_callback(asyncio.to_thread, other.stop)
             others[name] = other

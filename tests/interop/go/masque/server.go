@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,9 +24,9 @@ import (
 
 const prefix = "/.well-known/masque/"
 
-// server is a proxy for UDP and TCP. With `too-large=end` a packet of the target's that fits into no
-// datagram ends its tunnel, as it does with some proxies; without it the packet is dropped. With
-// `bearer=TOKEN` it wants that. What is no tunnel is answered as a small web server does.
+// server is a proxy for UDP and TCP. With `bearer=TOKEN` it wants that. With `sparse=yes` it does for UDP
+// as little as other proxies do: no Capsule-Protocol on its answer, no payloads out of capsules, and a
+// packet of the target's that fits into no datagram ends its tunnel, where it otherwise is dropped.
 func server(socket net.PacketConn, identity tls.Certificate, arguments *peer.Arguments) error {
 	serving := &http3.Server{
 		TLSConfig:       http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{identity}}),
@@ -70,7 +71,10 @@ func handle(answer http.ResponseWriter, request *http.Request, arguments *peer.A
 		return refuse(answer, http.StatusBadGateway, "destination_unavailable")
 	}
 	defer outside.Close()
-	answer.Header().Set(http3.CapsuleProtocolHeader, "?1")
+	sparse := kind == "udp" && arguments.Text("sparse") == "yes"
+	if !sparse {
+		answer.Header().Set(http3.CapsuleProtocolHeader, "?1")
+	}
 	answer.Header().Set("Proxy-Status", fmt.Sprintf("peer; next-hop=%q", outside.RemoteAddr()))
 	answer.WriteHeader(http.StatusOK)
 	stream, err := answer.(http3.HTTPStreamer).HTTPStream()
@@ -79,7 +83,7 @@ func handle(answer http.ResponseWriter, request *http.Request, arguments *peer.A
 	}
 	peer.Event("opened", peer.Fields{"target": target, "protocol": request.Proto})
 	if kind == "udp" {
-		err = carryPackets(stream, outside, arguments.Text("too-large") == "end")
+		err = carryPackets(stream, outside, sparse)
 	} else {
 		err = carryBytes(stream, outside.(*net.TCPConn), request.Proto)
 	}
@@ -116,7 +120,7 @@ func parseTarget(rest string) (string, error) {
 }
 
 // carryPackets carries them both ways until either side ends.
-func carryPackets(stream *http3.Stream, outside net.Conn, strict bool) error {
+func carryPackets(stream *http3.Stream, outside net.Conn, sparse bool) error {
 	results := make(chan error, 3)
 	send := func(datagram []byte) error {
 		id, size, err := quicvarint.Parse(datagram)
@@ -141,8 +145,8 @@ func carryPackets(stream *http3.Stream, outside net.Conn, strict bool) error {
 	go func() { // and in capsules; its end is the tunnel's
 		var failed error
 		err := readCapsules(stream, func(value []byte) {
-			if err := send(value); err != nil && failed == nil {
-				failed = err
+			if !sparse {
+				failed = cmp.Or(failed, send(value))
 			}
 		})
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -157,7 +161,7 @@ func carryPackets(stream *http3.Stream, outside net.Conn, strict bool) error {
 			if err == nil {
 				err = stream.SendDatagram(inContext(0, packet[:size]))
 				var large *quic.DatagramTooLargeError
-				if errors.As(err, &large) && !strict {
+				if errors.As(err, &large) && !sparse {
 					err = nil
 				}
 			}
