@@ -334,6 +334,7 @@ async def dead(world):
 @ours(suite)("policy: targets that are not allowed are 403, destination_ip_prohibited")
 async def prohibited(world):
     async with world.client() as one:
+        # No payload is sent there, whatever the answer.
         answer = await one.answer(path_of("10.0.0.1", 4433))
         same(answer.status, 403, "status of 10.0.0.1")
         told = answer.field("proxy-status") or ""
