@@ -5,7 +5,6 @@ import contextlib
 import functools
 import hashlib
 import http.server
-import json
 import os
 import shutil
 import signal
