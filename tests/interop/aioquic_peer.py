@@ -168,9 +168,11 @@ class Session:
 class Peer(QuicConnectionProtocol):
     """One connection to the server under test."""
 
+    speaks = Connection
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.http = Connection(self._quic)
+        self.http = self.speaks(self._quic)
         self.exchanges = {}
         self.streams = {}
         self.sessions = {}
@@ -321,9 +323,9 @@ class Peer(QuicConnectionProtocol):
 
 
 @contextlib.asynccontextmanager
-async def peer(server, cafile=None):
+async def peer(server, cafile=None, kind=Peer, **settings):
     """A connected Peer. The self-signed certificate is the only trusted one: it is verified."""
-    configuration = QuicConfiguration(
+    defaults = dict(
         is_client=True,
         alpn_protocols=H3_ALPN,
         cafile=str(cafile or server.cert),
@@ -333,9 +335,10 @@ async def peer(server, cafile=None):
         idle_timeout=30,
         verify_mode=ssl.CERT_REQUIRED,
     )
+    configuration = QuicConfiguration(**{**defaults, **settings})
     try:
         async with connect(
-            server.host, server.port, configuration=configuration, create_protocol=Peer
+            server.host, server.port, configuration=configuration, create_protocol=kind
         ) as client:
             client.authority = server.authority
             yield client

@@ -171,14 +171,19 @@ func (a *Arguments) Size(name string, other int) (int, error) {
 }
 
 // Trust is the configuration of a client that believes the certificates of --ca.
-func (a *Arguments) Trust() (*tls.Config, error) {
-	pem, err := os.ReadFile(a.ca)
+func (a *Arguments) Trust() (*tls.Config, error) { return trust(a.ca) }
+
+// TrustOf is the same for the file that a name has as its value.
+func (a *Arguments) TrustOf(name string) (*tls.Config, error) { return trust(a.values[name]) }
+
+func trust(file string) (*tls.Config, error) {
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in %s", a.ca)
+		return nil, fmt.Errorf("no certificate in %s", file)
 	}
 	return &tls.Config{RootCAs: pool, NextProtos: []string{"h3"}}, nil
 }
