@@ -306,7 +306,8 @@ impl Gate {
     ) -> Result<(), Denied> {
         let policy = &self.config.policy;
         match here {
-            Some(here) if here.to_canonical() == to.to_canonical() => {
+            // Loopback is every host's own, and has a rule of its own.
+            Some(here) if here.to_canonical() == to.to_canonical() && !to.is_loopback() => {
                 policy.clone().own([here]).check_address(target, to)
             }
             _ => policy.check_address(target, to),

@@ -41,7 +41,8 @@ impl Gate {
     #[must_use]
     pub fn ask(&self, request: Request<()>, stream: ServerRequest) -> Asked {
         let head = RequestHead::from_http(request);
-        match self.lock().judge(&head) {
+        let judged = self.lock().judge(&head);
+        match judged {
             Judged::Other => Asked::Other(Box::new((head.into_http(), stream))),
             Judged::Refused(refusal) => {
                 self.answer(stream, &refusal);

@@ -40,6 +40,15 @@ impl Socket {
         })
     }
 
+    /// What the system has to say of packets that were sent.
+    fn error(&self) -> Option<io::Error> {
+        let error = self.socket.take_error().ok().flatten();
+        // It has been told.
+        let told = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = self.socket.try_io(Interest::ERROR, told);
+        error
+    }
+
     /// Takes what has come, as far as the buffers go.
     fn recv(&self, scratch: &mut Scratch) -> io::Result<usize> {
         let Scratch { buffers, meta } = scratch;
@@ -125,6 +134,7 @@ impl Relay<'_> {
         let idle = self.options.idle_timeout;
         let mut active = Instant::now();
         let mut sleep = pin!(tokio::time::sleep_until(active + idle));
+        let mut failing = pin!(self.socket.socket.ready(Interest::ERROR));
         loop {
             let moved = tokio::select! {
                 payload = self.tunnel.recv() => match payload {
@@ -136,6 +146,14 @@ impl Relay<'_> {
                     Ok(()) => self.take_in().await,
                     Err(error) => Err(End::Target(error.kind())),
                 },
+                // What ICMP says wakes nobody who waits for payloads.
+                _ = failing.as_mut() => {
+                    failing.set(self.socket.socket.ready(Interest::ERROR));
+                    match self.socket.error() {
+                        Some(error) => self.failed(&error),
+                        None => continue,
+                    }
+                }
                 // It is set again when it is over, not with every payload.
                 () = sleep.as_mut() => {
                     if active + idle <= Instant::now() {

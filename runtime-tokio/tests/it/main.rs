@@ -11,6 +11,8 @@ mod harness;
 mod page;
 #[cfg(any(feature = "web-transport-trait", feature = "web-transport-trait-0-4"))]
 mod polled;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod reconnect;
 mod requests;
 #[path = "../../examples/chat/room.rs"]
