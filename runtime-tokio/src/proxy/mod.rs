@@ -26,6 +26,7 @@
 
 mod connect;
 mod tcp;
+mod through;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub use aqueduct_handles::tunnel::{
     PathTemplate, Refusal, Rule, SpecialRange, Target, TargetPolicy, TcpReceiver, TcpSender,
     TcpTunnel, Template, Tunnel, TunnelError, TunnelKind, UdpTunnel, refusal_in_words,
 };
+
+pub use through::carrier_settings;
 
 /// The addresses that a name stands for.
 pub type Resolved = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use aqueduct_core::testing::cert::Identity;
 use aqueduct_tokio::protocol::config::Config;
-use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target as Dial};
 use aqueduct_tokio::protocol::uri::HttpsUri;
 use aqueduct_tokio::proxy::{
     Dialect, End, GateConfig, OpenTunnel, OpenTunnelError, Proxy, ProxyOptions, Refusal, Served,
-    Target, TargetPolicy, TcpTunnel, Template, UdpTunnel,
+    Target, TargetPolicy, TcpTunnel, Template, UdpTunnel, carrier_settings,
 };
 use aqueduct_tokio::{Connection, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,7 +53,7 @@ impl World {
                             let served = match served {
                                 Served::Other(request) => {
                                     let (_, mut stream) = *request;
-                                    let answer = aqueduct_tokio::http::Response::new(());
+                                    let answer = http::Response::new(());
                                     stream.send.send_empty(answer).expect("open");
                                     return;
                                 }
@@ -66,7 +66,8 @@ impl World {
             }
         });
         let client = Endpoint::client(local).expect("binds");
-        let connecting = client.connect(to, "localhost", Identity::localhost().client_arc());
+        let to_proxy = Dial::new(to, "localhost", Identity::localhost().client_arc());
+        let connecting = client.connect_with(to_proxy.transport(carrier_settings()));
         let connection = connecting.expect("begins").await.expect("connects");
         let origin = format!("https://localhost:{}/", to.port());
         Self {
@@ -276,7 +277,7 @@ async fn a_stalled_tunnel_holds_nobody_up() {
     let udp = world.udp(udp_echo().await).await;
     udp.send(b"still here").await.expect("goes");
     assert_eq!(udp.recv().await.expect("comes"), &b"still here"[..]);
-    let get = aqueduct_tokio::http::Request::get("https://localhost/").body(());
+    let get = http::Request::get("https://localhost/").body(());
     let mut get = world
         .connection
         .request_empty(get.expect("a request"))
@@ -344,4 +345,37 @@ async fn draining_refuses_what_is_new() {
     assert_eq!(tunnel.recv().await.expect("comes"), &b"on"[..]);
     world.proxy.gate().set_draining(false);
     world.udp(to).await;
+}
+
+/// QUIC in QUIC: TLS is the target's own, and the proxy sees packets alone.
+#[tokio::test]
+async fn http3_goes_through_a_tunnel() {
+    let world = World::new().await;
+    let config = EndpointConfig::server(Identity::localhost().server().into(), Config::default());
+    let local = "127.0.0.1:0".parse().expect("an address");
+    let server = Endpoint::server(config.expect("suits"), local).expect("binds");
+    let to = server.local_addr();
+    tokio::spawn(async move {
+        let connection = server.accept().await.expect("comes");
+        let (_, mut stream) = connection.accept_request().await.expect("comes");
+        let answer = http::Response::new(());
+        stream.send_response(answer).expect("open");
+        stream
+            .send_data(vec![7; 3 << 20].into())
+            .await
+            .expect("goes");
+        stream.finish().expect("open");
+        let _ = connection.closed().await;
+    });
+    let tunnel = world.udp(to).await;
+    let inner = Endpoint::through(tunnel).await.expect("carries QUIC");
+    let tls = Identity::localhost().client_arc();
+    let connection = inner.connect(to, "localhost", tls).expect("begins").await;
+    let connection = connection.expect("shakes hands");
+    let get = http::Request::get("https://localhost/").body(());
+    let get = connection.request_empty(get.expect("a request")).await;
+    let mut get = get.expect("goes");
+    assert_eq!(get.recv_response().await.expect("comes").status(), 200);
+    let body = get.read_to_end(4 << 20).await.expect("all of it");
+    assert!(body.len() == 3 << 20 && body.iter().all(|byte| *byte == 7));
 }
