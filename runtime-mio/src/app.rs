@@ -1,6 +1,7 @@
 //! The loop itself, for applications that are called back.
 
 use std::io;
+use std::time::Instant;
 
 use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
@@ -18,6 +19,17 @@ pub trait App {
     /// that the ports were given.
     fn on_source(&mut self, ports: &mut Ports, event: &mio::event::Event) {
         _ = (ports, event);
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) is wanted, for deadlines of the application's
+    /// own; asked before the loop sleeps, and after whatever may have changed it.
+    fn deadline(&mut self) -> Option<Instant> {
+        None
+    }
+
+    /// The deadline has come. One that stays in the past makes the loop go round.
+    fn on_timeout(&mut self, ports: &mut Ports) {
+        _ = ports;
     }
 
     /// Whether the loop ends; asked before it sleeps. Draining every endpoint and
@@ -39,10 +51,17 @@ pub fn run(poll: &mut Poll, ports: &mut Ports, app: &mut impl App) -> io::Result
         while let Some((port, connection, event)) = ports.poll_event() {
             app.on_event(ports, port, connection, event);
         }
+        if app.deadline().is_some_and(|at| at <= Instant::now()) {
+            app.on_timeout(ports);
+        }
         let wait = ports.send();
         if app.is_over(ports) {
             return Ok(());
         }
+        let own = app
+            .deadline()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let wait = [wait, own].into_iter().flatten().min();
         match poll.poll(&mut events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
