@@ -18,6 +18,7 @@ mod open_requests;
 mod polled;
 mod share;
 mod tickets;
+mod tunnels;
 mod unread;
 mod unused;
 

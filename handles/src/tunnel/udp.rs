@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::datagram::ContextId;
@@ -43,6 +43,8 @@ struct Sending {
     body: BodySender,
     /// What of a capsule the stream has not taken.
     owed: Bytes,
+    /// Who waits for that to go.
+    waiting: Option<Waker>,
 }
 
 /// The way in on the stream.
@@ -75,6 +77,7 @@ impl UdpTunnel {
             send: Mutex::new(Sending {
                 body: send,
                 owed: Bytes::new(),
+                waiting: None,
             }),
             recv: Mutex::new(Receiving {
                 body: recv,
@@ -111,7 +114,7 @@ impl UdpTunnel {
         check(payload)?;
         match self.datagrams.send_in(ContextId::ZERO, payload) {
             Err(DatagramError::Disabled) => {
-                let mut cx = Context::from_waker(std::task::Waker::noop());
+                let mut cx = Context::from_waker(Waker::noop());
                 match self.poll_capsule(&mut cx, payload) {
                     Poll::Ready(sent) => sent,
                     Poll::Pending => Err(TunnelError::Blocked),
@@ -150,6 +153,7 @@ impl UdpTunnel {
                 return Poll::Ready(payload);
             }
             self.since.store(0, Ordering::Relaxed);
+            self.send_owed(cx);
             let polled = self.receiving().poll(cx);
             if let Poll::Ready(Ok(payload)) = polled {
                 return Poll::Ready(Ok(payload));
@@ -187,7 +191,7 @@ impl UdpTunnel {
 
     /// The next payload if one has come.
     pub fn try_recv(&self) -> Option<Bytes> {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         match pin!(self.next_datagram()).poll(&mut cx) {
             Poll::Ready(Ok(payload)) => Some(payload),
             _ => self.receiving().queue.pop_front(),
@@ -201,6 +205,18 @@ impl UdpTunnel {
                 // Dropped, as unknown contexts are.
                 Payload::UnknownContext | Payload::NoContext => {}
             }
+        }
+    }
+
+    /// Goes on with a capsule that has begun, though nobody may send another. Whoever
+    /// waits for that is told, since the stream wakes one of the two.
+    fn send_owed(&self, cx: &mut Context<'_>) {
+        let mut sending = self.sending();
+        if !sending.owed.is_empty()
+            && sending.flush(cx).is_ready()
+            && let Some(waiting) = sending.waiting.take()
+        {
+            waiting.wake();
         }
     }
 
@@ -223,7 +239,11 @@ impl UdpTunnel {
         if !sending.owed.is_empty() {
             match sending.flush(cx) {
                 Poll::Ready(Ok(())) => {}
-                waits => return waits,
+                Poll::Pending => {
+                    sending.waiting = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                failed => return failed,
             }
         }
         sending.owed = masque::encode_capsule(payload)?;
