@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["h3"],
     &["session"],
     &["connection"],
+    &["masque"],
     &["endpoint"],
     &["driver"],
     &["testing"],
