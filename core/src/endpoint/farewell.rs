@@ -15,7 +15,6 @@ use super::packet::{Transmit, from_transmit};
 use super::shares::Place;
 use super::{Endpoint, Slot};
 use crate::id::ConnKey;
-use crate::time::{Deadline, Why};
 
 /// How a connection closes, as far as QUIC has come with it.
 #[derive(Debug, Default)]
@@ -143,16 +142,11 @@ impl Endpoint {
         farewell_of(&mut self.slots, key)?.poll_transmit(out)
     }
 
-    /// Forgets a connection whose time has come.
-    pub(super) fn forget(&mut self, now: Instant, key: ConnKey) {
+    /// Forgets a connection whose time has come, if there is one.
+    pub(super) fn forget(&mut self, key: ConnKey) {
         let Some(farewell) = farewell_of(&mut self.slots, key) else {
             return;
         };
-        if now < farewell.until {
-            let at = farewell.until;
-            self.timers.arm(key, Some(Deadline { at, why: Why::Quic }));
-            return;
-        }
         let place = farewell.place.take();
         self.vacate(key, place.as_ref());
         let handle = ConnectionHandle(key.index());

@@ -231,7 +231,7 @@ impl Endpoint {
                 left = left.saturating_sub(state.work());
                 touched(&mut self.dirty, state, key);
             } else {
-                self.forget(now, key);
+                self.forget(key);
             }
         }
     }

@@ -17,10 +17,10 @@ use crate::closed;
 use crate::http::get;
 
 /// A server has closed a connection, and its client has not heard.
-fn unheard() -> (Pair, ConnKey, ConnKey) {
+fn unheard(reason: &str) -> (Pair, ConnKey, ConnKey) {
     let (mut pair, client, server) = Pair::connected(Options::default());
     pair.server.link.down = true;
-    let close = Command::Close(Code::H3_EXCESSIVE_LOAD, "enough".into());
+    let close = Command::Close(Code::H3_EXCESSIVE_LOAD, reason.to_owned().into());
     pair.server_command(server, close).expect("is open");
     pair.step();
     assert!(closed(&pair.server.take(server)).is_some());
@@ -54,7 +54,7 @@ fn answers(pair: &mut Pair) -> Vec<usize> {
 /// RFC 9000 section 10.2.1: enough is kept to close the connection once more.
 #[test]
 fn nothing_but_the_last_packet_is_kept() {
-    let (mut pair, client, server) = unheard();
+    let (mut pair, client, server) = unheard("enough");
     let endpoint = &mut pair.server.endpoint;
     assert!(endpoint.connection(pair.now, server).is_none());
     assert_eq!(endpoint.stats().memory_promised, 0);
@@ -82,7 +82,7 @@ fn nothing_but_the_last_packet_is_kept() {
 /// three times what it sent.
 #[test]
 fn late_packets_are_answered_ever_more_rarely() {
-    let (mut pair, client, _) = unheard();
+    let (mut pair, client, _) = unheard("enough");
     let packet = late_packet(&mut pair, client);
     let from = Arrival::new(pair.client.addr);
     let mut answered = Vec::new();
@@ -101,7 +101,7 @@ fn late_packets_are_answered_ever_more_rarely() {
 
 #[test]
 fn an_answer_is_not_larger_than_three_times_what_came() {
-    let (mut pair, client, _) = unheard();
+    let (mut pair, client, _) = unheard(&"why ".repeat(200));
     let packet = late_packet(&mut pair, client);
     let from = Arrival::new(pair.client.addr);
     // Its connection id and hardly anything else: nobody looks into it.
