@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod replayed;
+pub mod tunnels;
 pub mod wt;
 
 use std::fmt::Write;

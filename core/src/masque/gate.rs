@@ -225,8 +225,9 @@ impl Gate {
         }
     }
 
-    /// What is asked for; `None` for nothing of a proxy's. Who may ask is looked at
-    /// first, so that strangers learn nothing of what would be wrong with it.
+    /// What is asked for; `None` for nothing of a proxy's. Whether anybody is let in is
+    /// looked at first, and then who asks, so that strangers learn nothing of what would
+    /// be wrong with it.
     fn read(&self, head: &RequestHead) -> Option<Result<(Dialect, Target), Refusal>> {
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
         let connect = head.method == Method::CONNECT;
@@ -263,6 +264,9 @@ impl Gate {
                 })
             }
         };
+        if self.draining {
+            return Some(Err(Refusal::Draining));
+        }
         let shown = |credentials: &Credentials| !credentials.are_shown(&head.headers);
         if let Some(credentials) = self.config.credentials.as_ref().filter(|c| shown(c)) {
             let challenges = credentials.challenges().collect();
@@ -278,9 +282,6 @@ impl Gate {
         dialect: Dialect,
         target: Target,
     ) -> Result<TunnelRequest, Refusal> {
-        if self.draining {
-            return Err(Refusal::Draining);
-        }
         self.config.policy.check_target(&target)?;
         if self.stats.pending + self.stats.active >= self.config.max_tunnels {
             return Err(Refusal::TooManyTunnels);

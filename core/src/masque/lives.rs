@@ -12,6 +12,7 @@ use super::{Refusal, TunnelKind};
 use crate::code::Code;
 use crate::connection::Access;
 use crate::event::StreamEvent;
+use crate::fault::Violation;
 use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Side, StreamKey};
 use crate::transport::{ReadState, Transport};
@@ -33,6 +34,7 @@ impl Tunnels {
             Judged::Other => return false,
             Judged::Refused(refusal) => {
                 self.answer_refusal(access, key, &refusal);
+                self.note_past(stream);
                 return true;
             }
             //= https://www.rfc-editor.org/rfc/rfc8470#section-5.2
@@ -41,6 +43,7 @@ impl Tunnels {
                 self.gate.refused();
                 let too_early = Refusal::Other(http::StatusCode::TOO_EARLY);
                 self.answer_refusal(access, key, &too_early);
+                self.note_past(stream);
                 return true;
             }
             Judged::Asked(request) => request,
@@ -63,7 +66,8 @@ impl Tunnels {
         key: TunnelKey,
         head: &ResponseHead,
     ) {
-        let Some(dialect) = self.tunnel(key).map(|tunnel| tunnel.dialect) else {
+        let asked = |tunnel: &&Tunnel| tunnel.life == Life::Asked;
+        let Some(dialect) = self.tunnel(key).filter(asked).map(|t| t.dialect) else {
             return;
         };
         match head::is_opened(dialect, head) {
@@ -75,8 +79,11 @@ impl Tunnels {
             Ok(false) => {
                 let event = TunnelEvent::Refused(Box::new(head.clone()));
                 self.events.push_back((key, event));
-                self.abandon(access, key, Code::H3_NO_ERROR);
-                self.forget(access, now, key);
+                if let Some(tunnel) = self.tunnel_mut(key) {
+                    tunnel.forget();
+                }
+                // In order: a reset costs the proxy more than an end.
+                self.leave(access, now, key);
             }
             Err(fault) => {
                 let why = TunnelClose::BadAnswer(fault);
@@ -102,9 +109,8 @@ impl Tunnels {
             StreamEvent::Writable => self.on_writable(access, now, key),
             StreamEvent::Datagrams => self.on_datagrams(access, now, key),
             StreamEvent::DatagramsUnblocked => self.tell_room(key),
-            StreamEvent::Stopped(code) | StreamEvent::Reset(code) => {
-                self.stop(access, now, key, Stop::Reset(code.wire));
-            }
+            StreamEvent::Stopped(code) => self.on_stopped(access, now, key, code.wire),
+            StreamEvent::Reset(code) => self.stop(access, now, key, Stop::Reset(code.wire)),
             StreamEvent::Malformed(why) => self.stop(access, now, key, Stop::Malformed(why)),
             StreamEvent::Unprocessed => {
                 self.end(access, now, key, TunnelClose::Unprocessed, None);
@@ -125,27 +131,32 @@ impl Tunnels {
         let Some(tunnel) = self.tunnel_mut(key) else {
             return;
         };
-        if tunnel.life == Life::Closing {
-            return self.see_off(access, now, key);
-        }
-        if let Flow::Tcp(_) = tunnel.flow {
-            if tunnel.life == Life::Open && !std::mem::replace(&mut tunnel.told, true) {
-                self.events.push_back((key, TunnelEvent::Readable));
+        match (tunnel.life, &tunnel.flow) {
+            (Life::Closing, _) => return self.see_off(access, now, key),
+            (Life::Over, _) => return,
+            (Life::Open, Flow::Tcp(tcp)) if tcp.end_told => {
+                return self.watch_end(access, now, key);
             }
-            return;
+            (life, Flow::Tcp(_)) => {
+                if life == Life::Open && !std::mem::replace(&mut tunnel.told, true) {
+                    self.events.push_back((key, TunnelEvent::Readable));
+                }
+                return;
+            }
+            (_, Flow::Udp(_)) => {}
         }
         let content = tunnel.pump(access, room);
-        let (waits, told) = match &tunnel.flow {
-            Flow::Udp(udp) => (!udp.queue.is_empty(), tunnel.told),
-            Flow::Tcp(_) => (false, false),
-        };
-        if waits && !told && tunnel.life == Life::Open {
-            tunnel.told = true;
+        if content == Ok(Content::Blocked) {
+            tunnel.unread = false;
+        }
+        let waits = matches!(&tunnel.flow, Flow::Udp(udp) if !udp.queue.is_empty());
+        if waits && tunnel.life == Life::Open && !std::mem::replace(&mut tunnel.told, true) {
             self.events.push_back((key, TunnelEvent::Datagrams));
         }
         match content {
-            Ok(Content::Open) => {}
-            Ok(Content::More) => self.busy.push_back(key),
+            // The peer sends more, or the application makes room.
+            Ok(Content::Blocked | Content::Full) => {}
+            Ok(Content::More) => self.go_on_later(key),
             //= https://www.rfc-editor.org/rfc/rfc9298#section-3.1
             // The tunnel lives as long as its stream: the end of either direction is its
             // end.
@@ -154,9 +165,54 @@ impl Tunnels {
                     return self.stop(access, now, key, why);
                 }
                 self.end(access, now, key, TunnelClose::Finished, None);
-                self.gone(access, now, key);
             }
             Err(why) => self.stop(access, now, key, why),
+        }
+    }
+
+    /// There is more content than one turn is for.
+    pub(super) fn go_on_later(&mut self, key: TunnelKey) {
+        if let Some(tunnel) = self.tunnel_mut(key)
+            && !std::mem::replace(&mut tunnel.busy, true)
+        {
+            self.busy.push_back(key);
+        }
+    }
+
+    /// The peer takes no more of what this side sends.
+    fn on_stopped<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+        code: Code,
+    ) {
+        let Some(tunnel) = self.tunnel_mut(key) else {
+            return;
+        };
+        tunnel.stopped = true;
+        let in_order = code == Code::H3_NO_ERROR;
+        match (tunnel.life, &mut tunnel.flow) {
+            (Life::Closing, flow) => {
+                if let Flow::Udp(udp) = flow {
+                    udp.owed = bytes::Bytes::new();
+                }
+                self.see_off(access, now, key);
+            }
+            (Life::Over, _) => {}
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+            // Who has answered in full may want no more of the request, and the answer
+            // counts all the same: it is read to its end.
+            (Life::Asked, _) if in_order => {}
+            (Life::Open, Flow::Udp(udp)) if in_order => {
+                udp.owed = bytes::Bytes::new();
+                self.arm(now, key);
+            }
+            (Life::Open, Flow::Tcp(tcp)) if in_order && tcp.ended => {
+                tcp.finished = true;
+                self.go_on_ending(access, now, key);
+            }
+            _ => self.stop(access, now, key, Stop::Reset(code)),
         }
     }
 
@@ -170,18 +226,18 @@ impl Tunnels {
         let Some(tunnel) = self.tunnel_mut(key) else {
             return;
         };
-        match &tunnel.flow {
-            Flow::Udp(_) => {
+        match (&tunnel.flow, tunnel.life) {
+            (Flow::Udp(_), Life::Closing) => self.finish_sending(access, now, key),
+            (_, Life::Closing | Life::Over | Life::Pending) => {}
+            (Flow::Udp(_), _) => {
                 if self.flush(access, key) {
                     self.tell_room(key);
                 }
             }
-            Flow::Tcp(tcp) if !tcp.ended => {
-                if tunnel.life == Life::Open {
-                    self.events.push_back((key, TunnelEvent::Writable));
-                }
+            (Flow::Tcp(tcp), _) if !tcp.ended => {
+                self.events.push_back((key, TunnelEvent::Writable));
             }
-            Flow::Tcp(_) => self.go_on_ending(access, now, key),
+            (Flow::Tcp(_), _) => self.go_on_ending(access, now, key),
         }
     }
 
@@ -233,8 +289,15 @@ impl Tunnels {
             return Ok(());
         };
         while let Some(datagram) = access.recv_datagram(key.0) {
-            tunnel.take_in(decode_datagram(datagram)?, room);
+            if tunnel.take_in(decode_datagram(datagram)?, room)
+                && let Flow::Udp(udp) = &mut tunnel.flow
+                && let Some(kept) = udp.queue.back_mut()
+            {
+                // It is a slice of the block in which it came, and would hold all of it.
+                *kept = bytes::Bytes::copy_from_slice(kept);
+            }
         }
+        tunnel.count_overflowed(access);
         Ok(())
     }
 
@@ -287,8 +350,15 @@ impl Tunnels {
             }
         }
         self.arm(now, key);
-        if self.tunnel(key).is_some_and(|tunnel| tunnel.unread) {
+        let Some(tunnel) = self.tunnel(key) else {
+            return;
+        };
+        let (stopped, unread) = (tunnel.stopped, tunnel.unread);
+        if unread {
             self.on_readable(access, now, key);
+        }
+        if stopped {
+            self.on_stopped(access, now, key, Code::H3_NO_ERROR);
         }
     }
 
@@ -311,6 +381,10 @@ impl Tunnels {
             Stop::Gone => {
                 let code = Code::H3_REQUEST_CANCELLED;
                 (TunnelClose::Reset(code), code)
+            }
+            // The connection has the same patience as the tunnels, or less.
+            Stop::Malformed(why @ Violation::ConnectUnanswered) => {
+                (TunnelClose::StartTimedOut, why.code())
             }
             Stop::Malformed(why) => (TunnelClose::Malformed(why), why.code()),
             Stop::Fault(fault) => (TunnelClose::Fault(fault), fault_code(fault)),
@@ -343,52 +417,93 @@ impl Tunnels {
             return;
         }
         tunnel.life = Life::Closing;
-        match was {
-            // Who answered has counted it.
-            Life::Pending if !matches!(why, TunnelClose::StartTimedOut) => self.gate.given_up(),
-            Life::Open if access.side() == Side::Server => self.gate.ended(),
-            _ => {}
-        }
+        let code = match was {
+            // It has been answered, and counted, by whoever found that.
+            Life::Pending if matches!(why, TunnelClose::StartTimedOut) => code,
+            Life::Pending => {
+                self.gate.given_up();
+                // Without an answer there is no end in order.
+                code.or(Some(Code::H3_REQUEST_CANCELLED))
+            }
+            Life::Open if access.side() == Side::Server => {
+                self.gate.ended();
+                code
+            }
+            _ => code,
+        };
         self.events.push_back((key, TunnelEvent::Closed(why)));
         match code {
             Some(code) => {
                 self.abandon(access, key, code);
                 self.gone(access, now, key);
             }
-            None => {
-                self.flush(access, key);
-                if let Ok(mut send) = access.send(key.0) {
-                    // One that has ended already.
-                    let _ = send.finish();
-                }
-                self.arm(now, key);
-                self.see_off(access, now, key);
-            }
+            None => self.leave(access, now, key),
         }
+    }
+
+    /// Ends the stream in order, as far as this side can.
+    fn leave<T: Transport>(&mut self, access: &mut Access<'_, T>, now: Instant, key: TunnelKey) {
+        if let Some(tunnel) = self.tunnel_mut(key) {
+            tunnel.life = Life::Closing;
+        }
+        self.arm(now, key);
+        self.finish_sending(access, now, key);
+    }
+
+    /// Ends what this side sends once the stream has taken all of it.
+    fn finish_sending<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+    ) {
+        self.flush(access, key);
+        if self.tunnel(key).is_some_and(|tunnel| !tunnel.owes())
+            && let Ok(mut send) = access.send(key.0)
+        {
+            // One that has ended already.
+            let _ = send.finish();
+        }
+        self.see_off(access, now, key);
     }
 
     /// Reads the stream of a tunnel that is over to its end, which it may take some time
     /// to have.
     fn see_off<T: Transport>(&mut self, access: &mut Access<'_, T>, now: Instant, key: TunnelKey) {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
-        // A server that has said all needs no more of the request.
-        if access.side() == Side::Server {
-            if let Ok(mut recv) = access.recv(key.0) {
-                let _ = recv.stop(Code::H3_NO_ERROR.value());
-            }
-            return self.gone(access, now, key);
-        }
         let Some(tunnel) = self.tunnel_mut(key) else {
             return;
         };
-        tunnel.input = bytes::Bytes::new();
         // At most a window of it, and the peer has been told that nobody wants more.
-        loop {
+        while !tunnel.seen_off {
             match tunnel.read_content(access) {
                 Ok(ReadState::Open) => {}
                 Ok(ReadState::Blocked) => return,
-                Ok(ReadState::Finished) | Err(_) => break,
+                Ok(ReadState::Finished) | Err(_) => tunnel.seen_off = true,
             }
+        }
+        if !tunnel.owes() {
+            self.gone(access, now, key);
+        }
+    }
+
+    /// The peer has had time enough for the end of a stream.
+    pub(super) fn leave_off<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+    ) {
+        if self.tunnel(key).is_some_and(Tunnel::owes)
+            && let Ok(mut send) = access.send(key.0)
+        {
+            let _ = send.reset(Code::H3_REQUEST_CANCELLED.value());
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // Who has said all needs no more of what the other says, which is no error: its
+        // bytes may wait for a slow reader.
+        let code = Code::H3_NO_ERROR;
+        if let Ok(mut recv) = access.recv(key.0) {
+            let _ = recv.stop(code.value());
         }
         self.gone(access, now, key);
     }
@@ -407,6 +522,7 @@ impl Tunnels {
             return;
         }
         tunnel.life = Life::Over;
+        tunnel.count_overflowed(access);
         let left = match &tunnel.flow {
             Flow::Udp(udp) => !udp.queue.is_empty(),
             Flow::Tcp(_) => false,
@@ -426,10 +542,8 @@ impl Tunnels {
         now: Instant,
         key: TunnelKey,
     ) {
-        if let Some(tunnel) = self.tunnel_mut(key)
-            && let Flow::Udp(udp) = &mut tunnel.flow
-        {
-            udp.queue.clear();
+        if let Some(tunnel) = self.tunnel_mut(key) {
+            tunnel.forget();
         }
         self.gone(access, now, key);
     }
@@ -443,6 +557,7 @@ impl Tunnels {
             add(&mut self.past, &tunnel.stats);
         }
         self.busy.retain(|of| *of != key);
+        self.note_past(key.0);
     }
 
     /// Both halves end with a code, as far as they are open.
@@ -468,8 +583,16 @@ impl Tunnels {
     ) {
         let mut head = refusal.head(&self.config.gate.name);
         head.headers.remove(http::header::CONTENT_TYPE);
-        // A stream that its client has given up needs no answer.
-        let _ = access.respond(key.0, &head, End::Fin);
+        let bare = ResponseHead::new(head.status);
+        // A client may take small heads alone; a stream that it has given up needs none.
+        let answered = access
+            .respond(key.0, &head, End::Fin)
+            .or_else(|_| access.respond(key.0, &bare, End::Fin));
+        if answered.is_err()
+            && let Ok(mut send) = access.send(key.0)
+        {
+            let _ = send.reset(Code::H3_REQUEST_REJECTED.value());
+        }
         if let Ok(mut recv) = access.recv(key.0) {
             let _ = recv.stop(Code::H3_NO_ERROR.value());
         }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::codec::{self, TcpPart};
 use super::event::{TunnelIoError, TunnelKey, TunnelSendError};
-use super::tunnel::{Flow, Life, Stop};
+use super::tunnel::{BUDGET, Flow, Life, Stop};
 use super::tunnels::Tunnels;
 use super::{Payload, decode_datagram};
 use crate::connection::Access;
@@ -72,6 +72,7 @@ impl Tunnels {
     ) -> Result<(), TunnelSendError> {
         let tunnel = self.tunnel(key).ok_or(TunnelSendError::Gone)?;
         match (tunnel.life, &tunnel.flow) {
+            _ if tunnel.stopped => return Err(TunnelSendError::Gone),
             (Life::Open, Flow::Udp(_)) => {}
             (Life::Pending, _) => return Err(TunnelSendError::Pending),
             //= https://www.rfc-editor.org/rfc/rfc9298#section-3.4
@@ -176,17 +177,23 @@ impl Tunnels {
                 }
             }
         }
+        tunnel.count_overflowed(access);
         tunnel.told = false;
         // There is room for capsules that were held back.
         if tunnel.life == Life::Open && (tunnel.unread || !tunnel.input.is_empty()) {
+            // Whoever asks need not be told.
+            tunnel.told = true;
             self.on_readable(access, now, key);
             let tunnel = self.tunnel_mut(key)?;
-            if let Flow::Udp(udp) = &mut tunnel.flow
-                && let Some(payload) = udp.pop()
-            {
-                tunnel.took(payload.len(), now);
-                return Some(payload);
-            }
+            let Flow::Udp(udp) = &mut tunnel.flow else {
+                return None;
+            };
+            let Some(payload) = udp.pop() else {
+                tunnel.told = false;
+                return None;
+            };
+            tunnel.took(payload.len(), now);
+            return Some(payload);
         }
         None
     }
@@ -239,27 +246,42 @@ impl Tunnels {
         if tcp.ended {
             return Err(TunnelIoError::Finished);
         }
-        let offered = chunks.iter().map(Bytes::len).sum();
-        let (header, mut left) = tcp.encoder.begin(offered);
-        let mut out: SmallVec<[Bytes; 17]> = SmallVec::new();
-        out.push(header);
-        for chunk in chunks.iter() {
-            let len = chunk.len().min(left);
-            out.push(chunk.slice(..len));
-            left -= len;
-        }
         let mut send = access.send(key.0).map_err(|_| TunnelIoError::Gone)?;
-        let taken = send.write(&mut out)?;
-        let taken = tcp.encoder.took(taken);
-        let mut rest = taken;
-        for chunk in chunks {
-            let len = chunk.len().min(rest);
-            let _ = chunk.split_to(len);
-            rest -= len;
+        let mut all = 0;
+        // One capsule each turn: one that was begun is filled first.
+        loop {
+            let offered = chunks.iter().map(Bytes::len).sum();
+            if offered == 0 {
+                break;
+            }
+            let (header, mut left) = tcp.encoder.begin(offered);
+            let mut out: SmallVec<[Bytes; 17]> = SmallVec::new();
+            out.push(header);
+            for chunk in chunks.iter() {
+                let len = chunk.len().min(left);
+                out.push(chunk.slice(..len));
+                left -= len;
+            }
+            let wanted: usize = out.iter().map(Bytes::len).sum();
+            let taken = match send.write(&mut out) {
+                Ok(taken) => taken,
+                Err(_) if all > 0 => break,
+                Err(error) => return Err(error.into()),
+            };
+            let mut rest = tcp.encoder.took(taken);
+            all += rest;
+            for chunk in chunks.iter_mut() {
+                let len = chunk.len().min(rest);
+                let _ = chunk.split_to(len);
+                rest -= len;
+            }
+            if taken < wanted {
+                break;
+            }
         }
-        tunnel.stats.bytes_sent += taken as u64;
+        tunnel.stats.bytes_sent += all as u64;
         tunnel.active = now;
-        Ok(taken)
+        Ok(all)
     }
 
     /// Ends this side's bytes: the peer's connection gets a FIN. What comes is still read.
@@ -344,6 +366,7 @@ impl Tunnels {
                 Ok(ReadState::Finished) if tunnel.input.is_empty() => {
                     return self.content_ended(access, now, key);
                 }
+                // The last bytes come before that.
                 Ok(ReadState::Finished) => {
                     if let Flow::Tcp(tcp) = &mut tunnel.flow {
                         tcp.content_over = true;
@@ -430,7 +453,50 @@ impl Tunnels {
         }
         self.arm(now, key);
         self.go_on_ending(access, now, key);
+        // What follows nobody reads; it may be wrong all the same.
+        if self.tunnel(key).is_some_and(|t| t.life == Life::Open) {
+            self.watch_end(access, now, key);
+        }
         TunnelRead::End
+    }
+
+    /// Looks at what comes after the end of the peer's bytes: capsules that are unknown,
+    /// and the end of the stream.
+    pub(super) fn watch_end<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+    ) {
+        for _ in 0..BUDGET {
+            let Some(tunnel) = self.tunnel_mut(key) else {
+                return;
+            };
+            let Flow::Tcp(tcp) = &mut tunnel.flow else {
+                return;
+            };
+            // There are no bytes after the last ones: the decoder knows.
+            if let Err(fault) = tcp.decoder.read(&mut tunnel.input) {
+                return self.stop(access, now, key, Stop::Fault(fault));
+            }
+            if tcp.content_over {
+                if let Err(fault) = tcp.decoder.finish() {
+                    self.stop(access, now, key, Stop::Fault(fault));
+                }
+                return;
+            }
+            match tunnel.read_content(access) {
+                Ok(ReadState::Blocked) if tunnel.input.is_empty() => return,
+                Ok(ReadState::Finished) => {
+                    if let Flow::Tcp(tcp) = &mut tunnel.flow {
+                        tcp.content_over = true;
+                    }
+                }
+                Ok(_) => {}
+                Err(why) => return self.stop(access, now, key, why),
+            }
+        }
+        self.go_on_later(key);
     }
 
     /// Ends the stream as far as the ends of the two directions go.

@@ -50,6 +50,8 @@ pub(super) struct Tunnel {
     pub(super) target: Target,
     pub(super) life: Life,
     pub(super) stats: TunnelStats,
+    /// When it was asked for.
+    pub(super) begun: Instant,
     /// When something last went through it.
     pub(super) active: Instant,
     /// Content that was read from the stream and not interpreted.
@@ -58,6 +60,14 @@ pub(super) struct Tunnel {
     pub(super) unread: bool,
     /// Something is to be read, and the application knows.
     pub(super) told: bool,
+    /// It waits for another turn.
+    pub(super) busy: bool,
+    /// The peer takes no more of what this side sends.
+    pub(super) stopped: bool,
+    /// All that the peer sends has been read, or will not be (when it is over).
+    pub(super) seen_off: bool,
+    /// Datagrams that the connection dropped because nobody took them, as far as counted.
+    pub(super) overflowed: u64,
     pub(super) flow: Flow,
 }
 
@@ -107,8 +117,10 @@ pub(super) struct Room {
 /// What reading a stream's content came to.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) enum Content {
-    /// All of it was read, or there is no room for more.
-    Open,
+    /// All that has come was read.
+    Blocked,
+    /// There is no room for more.
+    Full,
     /// It has ended.
     Finished,
     /// Some is left for the next turn.
@@ -116,7 +128,7 @@ pub(super) enum Content {
 }
 
 /// Capsules, or chunks of content, that are read in one turn.
-const BUDGET: usize = 64;
+pub(super) const BUDGET: usize = 64;
 
 impl Udp {
     /// Keeps a payload; false when there is no room.
@@ -127,6 +139,12 @@ impl Udp {
         self.bytes += payload.len();
         self.queue.push_back(payload);
         true
+    }
+
+    /// Drops what waits for the application.
+    pub(super) fn forget_received(&mut self) {
+        self.queue.clear();
+        self.bytes = 0;
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
@@ -166,10 +184,15 @@ impl Tunnel {
             target,
             life,
             stats: TunnelStats::default(),
+            begun: now,
             active: now,
             input: Bytes::new(),
             unread: false,
             told: false,
+            busy: false,
+            stopped: false,
+            seen_off: false,
+            overflowed: 0,
             flow,
         }
     }
@@ -177,9 +200,29 @@ impl Tunnel {
     /// Whether one of the two directions has ended.
     pub(super) fn is_half_closed(&self) -> bool {
         match &self.flow {
-            Flow::Udp(_) => false,
+            Flow::Udp(_) => self.stopped,
             Flow::Tcp(tcp) => tcp.ended || tcp.end_told,
         }
+    }
+
+    /// Nobody wants what has come, nor that anything goes out.
+    pub(super) fn forget(&mut self) {
+        if let Flow::Udp(udp) = &mut self.flow {
+            udp.forget_received();
+            udp.owed = Bytes::new();
+        }
+    }
+
+    /// Counts what the connection has dropped because nobody took it.
+    pub(super) fn count_overflowed<T: Transport>(&mut self, access: &Access<'_, T>) {
+        let all = access.datagrams_overflowed(self.key.0);
+        self.stats.drops.overflowed += all.saturating_sub(self.overflowed);
+        self.overflowed = self.overflowed.max(all);
+    }
+
+    /// Whether the stream has to take more before it can end in order.
+    pub(super) fn owes(&self) -> bool {
+        matches!(&self.flow, Flow::Udp(udp) if !udp.owed.is_empty())
     }
 
     /// Puts one HTTP datagram where it belongs; true if the application may be told.
@@ -214,7 +257,7 @@ impl Tunnel {
         for _ in 0..BUDGET {
             if let Flow::Udp(udp) = &mut self.flow {
                 if udp.is_full(room) {
-                    return Ok(Content::Open);
+                    return Ok(Content::Full);
                 }
                 match udp.decoder.read(&mut self.input)? {
                     Some(UdpPart::Payload(payload)) => {
@@ -227,7 +270,7 @@ impl Tunnel {
             }
             match self.read_content(access)? {
                 ReadState::Open => {}
-                ReadState::Blocked if self.input.is_empty() => return Ok(Content::Open),
+                ReadState::Blocked if self.input.is_empty() => return Ok(Content::Blocked),
                 ReadState::Blocked => {}
                 ReadState::Finished if self.input.is_empty() => {
                     if let Flow::Udp(udp) = &self.flow {

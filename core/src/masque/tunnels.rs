@@ -1,6 +1,6 @@
 //! The tunnels of one connection, in either role: requests in, tunnel events out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -29,7 +29,9 @@ pub struct TunnelsConfig {
     /// Which tunnels are offered (server); of this a client uses `max_tunnels` alone.
     pub gate: GateConfig,
     /// How long a tunnel may take to be answered, by this side (server) or the peer
-    /// (client). Default 30 s.
+    /// (client), for which the connection's
+    /// [`connect_timeout`](crate::config::Limits::connect_timeout) holds as well.
+    /// Default 30 s.
     pub start_timeout: Duration,
     /// After how long without a payload a tunnel is closed; RFC 9298 section 6.1 wants two
     /// minutes at least. Default 5 min.
@@ -41,7 +43,9 @@ pub struct TunnelsConfig {
     pub close_timeout: Duration,
     /// See [`Self::close_timeout`].
     pub linger: Duration,
-    /// UDP payloads that wait in a tunnel. Default 1,000.
+    /// UDP payloads from capsules that wait in a tunnel; beyond it the peer is held back.
+    /// Those in datagrams wait in the connection, up to
+    /// [`Limits::datagrams`](crate::config::Limits::datagrams). Default 1,000.
     pub queue: usize,
     /// Those that wait before it is open. Default 100.
     pub early: usize,
@@ -83,7 +87,13 @@ pub struct Tunnels {
     pub(super) events: VecDeque<(TunnelKey, TunnelEvent)>,
     /// Of tunnels that are gone.
     pub(super) past: TunnelStats,
+    /// Streams of such, of which the connection may have more to tell; the latest.
+    pub(super) past_streams: BTreeSet<StreamKey>,
 }
+
+/// Streams of past tunnels that are remembered. What is told of others is the
+/// application's, and means nothing to it.
+const PAST_STREAMS: usize = 256;
 
 /// A tunnel's place in the table.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -108,6 +118,7 @@ impl Tunnels {
             busy: VecDeque::new(),
             events: VecDeque::new(),
             past: TunnelStats::default(),
+            past_streams: BTreeSet::new(),
         }
     }
 
@@ -150,6 +161,15 @@ impl Tunnels {
                 self.on_stream(access, now, TunnelKey(stream), what);
                 None
             }
+            // Of one that is gone, as far as that is known.
+            Event::Response { stream, .. }
+            | Event::Interim { stream, .. }
+            | Event::Trailers { stream, .. }
+            | Event::Stream(stream, _)
+                if self.past_streams.contains(&stream) =>
+            {
+                None
+            }
             Event::Draining { by } => {
                 for (_, tunnel) in &self.tunnels {
                     if !tunnel.life.is_over() {
@@ -167,6 +187,7 @@ impl Tunnels {
                     self.end(access, now, key, why, None);
                     self.gone(access, now, key);
                 }
+                self.past_streams.clear();
                 Some(Event::Closed(reason))
             }
             event => Some(event),
@@ -177,6 +198,9 @@ impl Tunnels {
     pub fn handle_timeout<T: Transport>(&mut self, access: &mut Access<'_, T>, now: Instant) {
         for _ in 0..self.busy.len() {
             if let Some(key) = self.busy.pop_front() {
+                if let Some(tunnel) = self.tunnel_mut(key) {
+                    tunnel.busy = false;
+                }
                 self.on_readable(access, now, key);
             }
         }
@@ -195,10 +219,7 @@ impl Tunnels {
                     self.end(access, now, key, TunnelClose::StartTimedOut, code);
                 }
                 Life::Open => self.on_idle(access, now, key),
-                Life::Closing => {
-                    self.abandon(access, key, Code::H3_REQUEST_CANCELLED);
-                    self.gone(access, now, key);
-                }
+                Life::Closing => self.leave_off(access, now, key),
                 Life::Over => self.remove(key),
             }
         }
@@ -271,9 +292,8 @@ impl Tunnels {
         let (dialect, name) = (tunnel.dialect, &self.config.gate.name);
         let head = head::opening(dialect, name, next_hop);
         if access.respond(key.0, &head, End::More).is_err() {
-            self.gate.given_up();
-            let why = TunnelClose::Reset(Code::H3_REQUEST_CANCELLED);
-            self.end(access, now, key, why, None);
+            let code = Code::H3_REQUEST_CANCELLED;
+            self.end(access, now, key, TunnelClose::Reset(code), Some(code));
             return Err(AnswerTunnelError::Gone);
         }
         self.gate.opened();
@@ -300,6 +320,7 @@ impl Tunnels {
         self.answer_refusal(access, key, refusal);
         self.gate.refused();
         self.forget(access, now, key);
+        self.untell(key);
         Ok(())
     }
 
@@ -316,11 +337,13 @@ impl Tunnels {
                 self.answer_refusal(access, key, &Refusal::Unavailable);
                 self.gate.refused();
                 self.forget(access, now, key);
+                self.untell(key);
                 Cancelled::Pending
             }
             Some(Life::Asked) => {
                 self.abandon(access, key, Code::H3_REQUEST_CANCELLED);
                 self.forget(access, now, key);
+                self.untell(key);
                 Cancelled::Pending
             }
             Some(Life::Open) => Cancelled::Active,
@@ -343,14 +366,30 @@ impl Tunnels {
                     Flow::Tcp(tcp) => tcp.ended && tcp.end_told,
                 });
                 let code = (!in_order).then_some(Code::H3_CONNECT_ERROR);
-                self.end(access, now, key, TunnelClose::Local, code);
-                self.events.retain(|(of, _)| *of != key);
-                if self.tunnel(key).is_some_and(|t| t.life == Life::Over) {
-                    self.remove(key);
+                // Who closes takes nothing any more.
+                if let Some(tunnel) = self.tunnel_mut(key)
+                    && let Flow::Udp(udp) = &mut tunnel.flow
+                {
+                    udp.forget_received();
                 }
+                self.end(access, now, key, TunnelClose::Local, code);
+                self.untell(key);
             }
             Some(Life::Over) => self.remove(key),
             _ => _ = self.cancel(access, now, key),
+        }
+    }
+
+    /// Whoever ends a tunnel is told nothing more of it.
+    fn untell(&mut self, key: TunnelKey) {
+        self.events.retain(|(of, _)| *of != key);
+    }
+
+    /// Remembers a stream of which nothing more is an application's.
+    pub(super) fn note_past(&mut self, stream: StreamKey) {
+        self.past_streams.insert(stream);
+        if self.past_streams.len() > PAST_STREAMS {
+            let _ = self.past_streams.pop_first();
         }
     }
 
@@ -420,7 +459,7 @@ impl Tunnels {
             false => config.idle_timeout,
         };
         Some(match tunnel.life {
-            Life::Pending | Life::Asked => after(tunnel.active, config.start_timeout),
+            Life::Pending | Life::Asked => after(tunnel.begun, config.start_timeout),
             Life::Open => after(tunnel.active, idle),
             Life::Closing | Life::Over => tunnel.active,
         })
