@@ -397,12 +397,15 @@ impl TunnelPair {
     /// When it cannot be read.
     pub fn read_all(&mut self, side: Side, key: TunnelKey) -> (Vec<u8>, bool) {
         let mut all = Vec::new();
+        let mut blocked = 0;
         loop {
             self.drive();
             match self.read(side, key, usize::MAX).expect("can be read") {
                 TunnelRead::Bytes(bytes) => all.extend_from_slice(&bytes),
                 TunnelRead::End => return (all, true),
-                TunnelRead::Blocked => return (all, false),
+                // The connection may have left more for another turn.
+                TunnelRead::Blocked if blocked > 0 => return (all, false),
+                TunnelRead::Blocked => blocked += 1,
             }
         }
     }
