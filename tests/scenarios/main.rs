@@ -23,6 +23,8 @@ mod honest;
 mod http_datagrams;
 mod interim_and_trailers;
 mod malformed_messages;
+mod masque_answers;
+mod masque_lives;
 mod masque_requests;
 mod masque_starts;
 mod masque_tcp;

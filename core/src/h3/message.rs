@@ -339,6 +339,11 @@ fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> C
     let web = scheme == Scheme::HTTP || scheme == Scheme::HTTPS;
     let named = match (pseudo.authority, host) {
         (Some(name), None) => Some(authority(":authority", name)?),
+        //= https://www.rfc-editor.org/rfc/rfc9298#section-3.4
+        // Extended CONNECT says whose proxy it is in `:authority`, and nowhere else.
+        (None, Some(_)) if *method == Method::CONNECT => {
+            return Err(wrong(":authority", MISSING));
+        }
         (None, Some(host)) => Some(authority("host", host.as_bytes())?),
         (Some(name), Some(host)) => {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
