@@ -32,6 +32,11 @@ pub fn most(target: &str, data: &[u8]) -> usize {
         "h3_server" | "h3_client" => around + connection(&h3::config_of(data)),
         // Both ends.
         "session_ops" => around + 2 * connection(&Config::default()),
+        "masque_tunnels" => {
+            let tunnels = 2 * crate::masque_tunnels::TUNNELS;
+            // What waits in a tunnel, a payload that has begun, one that is owed.
+            around + 2 * connection(&Config::default()) + tunnels * 4 * (64 << 10)
+        }
         "recording" => {
             let text = crate::recording::MAX_TEXT.max(data.len());
             around + REPLAY + REPLAY_PER_BYTE * text + connection(&Config::default())

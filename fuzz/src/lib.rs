@@ -16,6 +16,7 @@ pub mod h3_server;
 pub mod held;
 pub mod input;
 pub mod masque_template;
+pub mod masque_tunnels;
 pub mod message;
 pub mod qpack_decode;
 pub mod qpack_encoder;
@@ -42,7 +43,7 @@ macro_rules! targets {
 targets! {
     varint frame_reader capsule_reader settings structured_fields datagram
     qpack_decode qpack_encoder qpack_roundtrip message
-    h3_server h3_client session_ops recording masque_template
+    h3_server h3_client session_ops recording masque_template masque_tunnels
 }
 
 /// The `main` of a target: libFuzzer's under cargo-fuzz, else one that runs the

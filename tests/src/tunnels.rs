@@ -222,6 +222,11 @@ impl TunnelPair {
         mine.into_iter().map(|(_, event)| event).collect()
     }
 
+    /// All that one side has been told of tunnels, without moving anything.
+    pub fn all_told(&mut self, side: Side) -> Vec<(TunnelKey, TunnelEvent)> {
+        std::mem::take(&mut self.end(side).told).into()
+    }
+
     /// Whether there is something that was not asked for by [`Self::told`].
     pub fn told_anything(&mut self, side: Side) -> bool {
         self.drive();
