@@ -340,3 +340,6 @@ impl TcpEncoder {
         !self.header.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -339,3 +339,6 @@ impl Gate {
         self.stats.active = self.stats.active.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

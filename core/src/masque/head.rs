@@ -173,3 +173,6 @@ pub fn opening(dialect: Dialect, name: &str, next_hop: Option<SocketAddr>) -> Re
     }
     head
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ impl<'de> ParameterVisitor<'de> for Parameters<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
