@@ -191,6 +191,49 @@ fn what_has_come_is_read_after_the_end() {
     }
 }
 
+/// Row C27: tunnels that are over count no more, so a peer can bring about many; what they
+/// keep is bounded all the same, and what never was open keeps nothing.
+#[test]
+fn few_tunnels_linger() {
+    let mut pair = TunnelPair::serving(|config| config.gate.max_tunnels = 3);
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let (client, server) = pair.tunnel(Dialect::Udp);
+        pair.send(Side::Client, client, b"late").expect("room");
+        pair.drive();
+        pair.close(Side::Client, client);
+        assert_eq!(pair.closed(Side::Server, server), TunnelClose::Finished);
+        all.push(server);
+    }
+    let (client, server) = pair.ask(Dialect::Udp);
+    pair.send(Side::Client, client, b"early").expect("room");
+    pair.drive();
+    pair.close(Side::Client, client);
+    pair.closed(Side::Server, server);
+    all.push(server);
+    let came = all.iter().map(|key| pair.recv(Side::Server, *key).len());
+    assert_eq!(came.collect::<Vec<_>>(), [0, 0, 1, 1, 1, 0]);
+    assert!(pair.tunnels(Side::Server).is_empty());
+}
+
+/// Row C14: who has failed says so, which is no end in order.
+#[test]
+fn a_failure_is_told() {
+    for from in SIDES {
+        let mut pair = TunnelPair::connected(Knobs::default());
+        let (client, server) = pair.tunnel(Dialect::Udp);
+        let (key, there) = match from {
+            Side::Client => (client, server),
+            Side::Server => (server, client),
+        };
+        pair.with(from, |tunnels, access, now| tunnels.abort(access, now, key));
+        let reset = TunnelClose::Reset(Code::H3_INTERNAL_ERROR);
+        assert_eq!(pair.closed(from.peer(), there), reset);
+        assert_eq!(pair.told(from, key), []);
+        assert!(pair.tunnels(from).is_empty());
+    }
+}
+
 /// Row C32: a proxy that drains takes nothing new, goes on with what it has, and may take
 /// tunnels again.
 #[test]

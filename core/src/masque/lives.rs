@@ -192,11 +192,9 @@ impl Tunnels {
         };
         tunnel.stopped = true;
         let in_order = code == Code::H3_NO_ERROR;
-        match (tunnel.life, &mut tunnel.flow) {
-            (Life::Closing, flow) => {
-                if let Flow::Udp(udp) = flow {
-                    udp.owed = bytes::Bytes::new();
-                }
+        match (tunnel.life, &tunnel.flow) {
+            (Life::Closing, _) => {
+                tunnel.forget_owed();
                 self.see_off(access, now, key);
             }
             (Life::Over, _) => {}
@@ -204,12 +202,12 @@ impl Tunnels {
             // Who has answered in full may want no more of the request, and the answer
             // counts all the same: it is read to its end.
             (Life::Asked, _) if in_order => {}
-            (Life::Open, Flow::Udp(udp)) if in_order => {
-                udp.owed = bytes::Bytes::new();
+            (Life::Open, Flow::Udp(_)) if in_order => {
+                tunnel.forget_owed();
                 self.arm(now, key);
             }
             (Life::Open, Flow::Tcp(tcp)) if in_order && tcp.ended => {
-                tcp.finished = true;
+                tunnel.forget_owed();
                 self.go_on_ending(access, now, key);
             }
             _ => self.stop(access, now, key, Stop::Reset(code)),
@@ -227,8 +225,8 @@ impl Tunnels {
             return;
         };
         match (&tunnel.flow, tunnel.life) {
-            (Flow::Udp(_), Life::Closing) => self.finish_sending(access, now, key),
-            (_, Life::Closing | Life::Over | Life::Pending) => {}
+            (_, Life::Closing) => self.finish_sending(access, now, key),
+            (_, Life::Over | Life::Pending) => {}
             (Flow::Udp(_), _) => {
                 if self.flush(access, key) {
                     self.tell_room(key);
@@ -417,6 +415,10 @@ impl Tunnels {
             return;
         }
         tunnel.life = Life::Closing;
+        if was != Life::Open {
+            // What never was open has nothing to be taken.
+            tunnel.forget_received();
+        }
         let code = match was {
             // It has been answered, and counted, by whoever found that.
             Life::Pending if matches!(why, TunnelClose::StartTimedOut) => code,
@@ -457,8 +459,7 @@ impl Tunnels {
         now: Instant,
         key: TunnelKey,
     ) {
-        self.flush(access, key);
-        if self.tunnel(key).is_some_and(|tunnel| !tunnel.owes())
+        if self.flush(access, key)
             && let Ok(mut send) = access.send(key.0)
         {
             // One that has ended already.
@@ -528,10 +529,16 @@ impl Tunnels {
             Flow::Tcp(_) => false,
         };
         access.release(key.0);
-        if left {
-            self.arm(now, key);
-        } else {
-            self.remove(key);
+        if !left {
+            return self.remove(key);
+        }
+        self.arm(now, key);
+        self.lingering.push_back(key);
+        // Of tunnels that count no more a peer can bring about as many as it likes.
+        if self.lingering.len() > self.config.gate.max_tunnels
+            && let Some(oldest) = self.lingering.front().copied()
+        {
+            self.remove(oldest);
         }
     }
 
@@ -557,6 +564,7 @@ impl Tunnels {
             add(&mut self.past, &tunnel.stats);
         }
         self.busy.retain(|of| *of != key);
+        self.lingering.retain(|of| *of != key);
         self.note_past(key.0);
     }
 

@@ -113,7 +113,8 @@ impl Tunnels {
         Ok(())
     }
 
-    /// Hands what is owed of a capsule to the stream; whether nothing is owed any more.
+    /// Hands what is owed of a capsule, or FINAL_DATA, to the stream; whether nothing is
+    /// owed any more.
     pub(super) fn flush<T: Transport>(
         &mut self,
         access: &mut Access<'_, T>,
@@ -122,20 +123,26 @@ impl Tunnels {
         let Some(tunnel) = self.tunnel_mut(key) else {
             return false;
         };
-        let Flow::Udp(udp) = &mut tunnel.flow else {
-            return false;
-        };
-        if udp.owed.is_empty() {
+        if !tunnel.owes() {
             return true;
         }
         let Ok(mut send) = access.send(key.0) else {
             return false;
         };
-        let mut chunks = [std::mem::take(&mut udp.owed)];
         // A stream that is over takes nothing, which another event tells.
-        let _ = send.write(&mut chunks);
-        [udp.owed] = chunks;
-        udp.owed.is_empty()
+        match &mut tunnel.flow {
+            Flow::Udp(udp) => {
+                let mut chunks = [std::mem::take(&mut udp.owed)];
+                let _ = send.write(&mut chunks);
+                [udp.owed] = chunks;
+            }
+            Flow::Tcp(tcp) => {
+                let last = tcp.encoder.end().unwrap_or_default();
+                let taken = send.write(&mut [last]).unwrap_or(0);
+                let _ = tcp.encoder.took(taken);
+            }
+        }
+        !tunnel.owes()
     }
 
     /// The oldest UDP payload that has come; `None` until
@@ -393,21 +400,6 @@ impl Tunnels {
         matches!(flow, Some(Flow::Tcp(tcp)) if tcp.content_over)
     }
 
-    /// Aborts a TCP tunnel: the peer's connection is reset. No event follows.
-    pub fn abort<T: Transport>(
-        &mut self,
-        access: &mut Access<'_, T>,
-        now: Instant,
-        key: TunnelKey,
-    ) {
-        if let Some(tunnel) = self.tunnel_mut(key)
-            && let Flow::Tcp(tcp) = &mut tunnel.flow
-        {
-            (tcp.ended, tcp.end_told) = (false, false);
-        }
-        self.close(access, now, key);
-    }
-
     /// The stream's content has ended.
     fn content_ended<T: Transport>(
         &mut self,
@@ -506,6 +498,7 @@ impl Tunnels {
         now: Instant,
         key: TunnelKey,
     ) {
+        let flushed = self.flush(access, key);
         let Some(tunnel) = self.tunnel_mut(key) else {
             return;
         };
@@ -515,21 +508,16 @@ impl Tunnels {
         if !tcp.ended {
             return;
         }
-        let Some(last) = tcp.encoder.end() else {
-            return;
-        };
+        //= https://www.ietf.org/archive/id/draft-ietf-httpbis-connect-tcp-11.html#section-3.2
+        // FINAL_DATA is the FIN; the stream ends once both directions have, so that an
+        // abort can still be told.
         let classic = tunnel.dialect == super::Dialect::Classic;
-        if let Ok(mut send) = access.send(key.0) {
-            if tcp.encoder.owes() {
-                let taken = send.write(&mut [last]).unwrap_or(0);
-                let _ = tcp.encoder.took(taken);
-            }
-            //= https://www.ietf.org/archive/id/draft-ietf-httpbis-connect-tcp-11.html#section-3.2
-            // FINAL_DATA is the FIN; the stream ends once both directions have, so that
-            // an abort can still be told.
-            if !tcp.encoder.owes() && !tcp.finished && (classic || tcp.end_told) {
-                tcp.finished = send.finish().is_ok();
-            }
+        if flushed
+            && !tcp.finished
+            && (classic || tcp.end_told)
+            && let Ok(mut send) = access.send(key.0)
+        {
+            tcp.finished = send.finish().is_ok();
         }
         if tcp.finished && tcp.end_told {
             self.end(access, now, key, super::TunnelClose::Finished, None);

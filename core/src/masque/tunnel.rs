@@ -141,12 +141,6 @@ impl Udp {
         true
     }
 
-    /// Drops what waits for the application.
-    pub(super) fn forget_received(&mut self) {
-        self.queue.clear();
-        self.bytes = 0;
-    }
-
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let payload = self.queue.pop_front()?;
         self.bytes -= payload.len();
@@ -205,12 +199,26 @@ impl Tunnel {
         }
     }
 
-    /// Nobody wants what has come, nor that anything goes out.
-    pub(super) fn forget(&mut self) {
+    /// Nobody wants what has come.
+    pub(super) fn forget_received(&mut self) {
         if let Flow::Udp(udp) = &mut self.flow {
-            udp.forget_received();
-            udp.owed = Bytes::new();
+            udp.queue.clear();
+            udp.bytes = 0;
         }
+    }
+
+    /// Nothing more goes out.
+    pub(super) fn forget_owed(&mut self) {
+        match &mut self.flow {
+            Flow::Udp(udp) => udp.owed = Bytes::new(),
+            Flow::Tcp(tcp) => tcp.finished = true,
+        }
+    }
+
+    /// Both.
+    pub(super) fn forget(&mut self) {
+        self.forget_received();
+        self.forget_owed();
     }
 
     /// Counts what the connection has dropped because nobody took it.
@@ -222,7 +230,10 @@ impl Tunnel {
 
     /// Whether the stream has to take more before it can end in order.
     pub(super) fn owes(&self) -> bool {
-        matches!(&self.flow, Flow::Udp(udp) if !udp.owed.is_empty())
+        match &self.flow {
+            Flow::Udp(udp) => !udp.owed.is_empty(),
+            Flow::Tcp(tcp) => tcp.ended && !tcp.finished && tcp.encoder.owes(),
+        }
     }
 
     /// Puts one HTTP datagram where it belongs; true if the application may be told.

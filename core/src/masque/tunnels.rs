@@ -38,10 +38,10 @@ pub struct TunnelsConfig {
     pub idle_timeout: Duration,
     /// The same once one direction of a TCP tunnel has ended. Default 30 s.
     pub half_closed_timeout: Duration,
-    /// How long the peer may take to end the stream of a tunnel that is over; and how long
-    /// what has come is kept for the application. Default 3 s and 30 s.
+    /// How long the peer may take to end the stream of a tunnel that is over. Default 3 s.
     pub close_timeout: Duration,
-    /// See [`Self::close_timeout`].
+    /// How long what came before a tunnel's end is kept for the application, of as many
+    /// tunnels as there may be at once. Default 30 s.
     pub linger: Duration,
     /// UDP payloads from capsules that wait in a tunnel; beyond it the peer is held back.
     /// Those in datagrams wait in the connection, up to
@@ -49,7 +49,7 @@ pub struct TunnelsConfig {
     pub queue: usize,
     /// Those that wait before it is open. Default 100.
     pub early: usize,
-    /// Bytes of them, in either case. Default 256 KiB.
+    /// Bytes of them; before it is open no more than one payload may have. Default 256 KiB.
     pub queue_bytes: usize,
 }
 
@@ -85,6 +85,8 @@ pub struct Tunnels {
     /// Those with content that was left for another turn.
     pub(super) busy: VecDeque<TunnelKey>,
     pub(super) events: VecDeque<(TunnelKey, TunnelEvent)>,
+    /// Those that are over and keep what had come, oldest first.
+    pub(super) lingering: VecDeque<TunnelKey>,
     /// Of tunnels that are gone.
     pub(super) past: TunnelStats,
     /// Streams of such, of which the connection may have more to tell; the latest.
@@ -117,6 +119,7 @@ impl Tunnels {
             timers: Timers::default(),
             busy: VecDeque::new(),
             events: VecDeque::new(),
+            lingering: VecDeque::new(),
             past: TunnelStats::default(),
             past_streams: BTreeSet::new(),
         }
@@ -366,18 +369,49 @@ impl Tunnels {
                     Flow::Tcp(tcp) => tcp.ended && tcp.end_told,
                 });
                 let code = (!in_order).then_some(Code::H3_CONNECT_ERROR);
-                // Who closes takes nothing any more.
-                if let Some(tunnel) = self.tunnel_mut(key)
-                    && let Flow::Udp(udp) = &mut tunnel.flow
-                {
-                    udp.forget_received();
-                }
-                self.end(access, now, key, TunnelClose::Local, code);
-                self.untell(key);
+                self.close_with(access, now, key, code);
             }
             Some(Life::Over) => self.remove(key),
             _ => _ = self.cancel(access, now, key),
         }
+    }
+
+    /// Aborts a tunnel because this side has failed: of TCP, the peer's connection is reset.
+    /// No event follows.
+    pub fn abort<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+    ) {
+        let open = |tunnel: &&Tunnel| tunnel.life == Life::Open;
+        let kind = self.tunnel(key).filter(open).map(|t| t.dialect.kind());
+        match kind {
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
+            // A connection that was reset, or has failed, is a stream error of this type.
+            Some(TunnelKind::Tcp) => {
+                self.close_with(access, now, key, Some(Code::H3_CONNECT_ERROR));
+            }
+            Some(TunnelKind::Udp) => {
+                self.close_with(access, now, key, Some(Code::H3_INTERNAL_ERROR));
+            }
+            None => self.close(access, now, key),
+        }
+    }
+
+    fn close_with<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+        code: Option<Code>,
+    ) {
+        // Who closes takes nothing any more.
+        if let Some(tunnel) = self.tunnel_mut(key) {
+            tunnel.forget_received();
+        }
+        self.end(access, now, key, TunnelClose::Local, code);
+        self.untell(key);
     }
 
     /// Whoever ends a tunnel is told nothing more of it.
@@ -484,13 +518,16 @@ impl Tunnels {
     /// How much may wait in a tunnel at present.
     pub(super) fn room(&self, key: TunnelKey) -> Room {
         let open = self.tunnel(key).is_some_and(|t| t.life == Life::Open);
-        Room {
-            payloads: if open {
-                self.config.queue
-            } else {
-                self.config.early
+        let least = codec::MAX_UDP_PAYLOAD;
+        match open {
+            true => Room {
+                payloads: self.config.queue,
+                bytes: self.config.queue_bytes.max(least),
             },
-            bytes: self.config.queue_bytes.max(codec::MAX_UDP_PAYLOAD),
+            false => Room {
+                payloads: self.config.early,
+                bytes: least,
+            },
         }
     }
 
