@@ -124,7 +124,7 @@ pub fn target(data: &[u8]) {
             break;
         }
     }
-    run.wind_down(seed % 2 == 0);
+    run.wind_down(seed.is_multiple_of(2));
 }
 
 fn side(server: bool) -> Side {

@@ -379,5 +379,5 @@ fn a_session_is_no_tunnel() {
         .accept(&ConnectAnswer::default());
     accepted.expect("accepts");
     assert!(pair.tunnels(Side::Server).is_empty());
-    let _ = expect_event!(pair.pair, Side::Client, Event::WebTransport(_, SessionEvent::Established(_)) => ());
+    expect_event!(pair.pair, Side::Client, Event::WebTransport(_, SessionEvent::Established(_)) => ());
 }

@@ -83,10 +83,11 @@ const TCP: &str = "https://proxy.example/.well-known/masque/tcp/target.example/4
 /// What is not offered is the application's, as is all that is of no tunnel.
 #[test]
 fn what_is_no_tunnels_is_left_alone() {
-    let mut config = GateConfig::default();
-    config.udp = None;
-    config.classic = false;
-    let mut gate = Gate::new(config);
+    let mut gate = Gate::new(GateConfig {
+        udp: None,
+        classic: false,
+        ..GateConfig::default()
+    });
     let get = |uri: &str| RequestHead::new(Method::GET, uri.parse().expect("an address"));
     let cases = [
         (get("https://proxy.example/"), 0),
@@ -110,11 +111,12 @@ fn what_is_no_tunnels_is_left_alone() {
 /// Rows C1, C4: the order of reasons, and that each way out gives its place back.
 #[test]
 fn places_are_given_back() {
-    let mut config = GateConfig::default();
-    config.max_tunnels = 2;
     let denied: Rule = "denied.example".parse().expect("a rule");
-    config.policy = TargetPolicy::default().deny(denied);
-    let mut gate = Gate::new(config);
+    let mut gate = Gate::new(GateConfig {
+        max_tunnels: 2,
+        policy: TargetPolicy::default().deny(denied),
+        ..GateConfig::default()
+    });
     let (udp, classic) = (
         asks(Some("connect-udp"), UDP),
         asks(None, "target.example:443"),
@@ -128,7 +130,7 @@ fn places_are_given_back() {
     gate.opened();
     assert_eq!(judge(&mut gate, &udp), 503, "an open one has its place");
     for gives_back in [Gate::ended, Gate::refused, |gate: &mut Gate| {
-        gate.given_up()
+        gate.given_up();
     }] {
         gives_back(&mut gate);
         assert_eq!(judge(&mut gate, &udp), 200);
@@ -151,9 +153,10 @@ fn places_are_given_back() {
 /// Row C26: strangers are told how they can be known, and nothing else.
 #[test]
 fn strangers_learn_nothing() {
-    let mut config = GateConfig::default();
-    config.credentials = Some(Credentials::new().bearer("secret"));
-    let mut gate = Gate::new(config);
+    let mut gate = Gate::new(GateConfig {
+        credentials: Some(Credentials::new().bearer("secret")),
+        ..GateConfig::default()
+    });
     let bad = UDP.replace("443", "0");
     for uri in [UDP, TCP, &bad] {
         let Judged::Refused(refusal) = gate.judge(&asks(Some("connect-udp"), uri)) else {
