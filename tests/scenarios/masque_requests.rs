@@ -1,12 +1,17 @@
 //! How a proxy judges requests for tunnels, and what its clients hear.
 
+use aqueduct_core::code::Code;
+use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, Protocol, RequestHead};
 use aqueduct_core::id::Side;
 use aqueduct_core::masque::{
-    Credentials, Dialect, Refusal, Rule, TargetPolicy, TunnelEvent, proxy_error, refusal_in_words,
+    AnswerTunnelError, Credentials, Dialect, Refusal, Rule, TargetPolicy, TunnelClose, TunnelEvent,
+    TunnelsConfig, proxy_error, refusal_in_words,
 };
 use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_tests::config;
 use aqueduct_tests::tunnels::{TunnelPair, asking};
 use http::{Method, StatusCode, header};
 
@@ -235,4 +240,41 @@ fn early_data_opens_nothing() {
     assert_eq!((gate.refused, gate.pending, gate.active), (1, 0, 0));
     pair.early = false;
     pair.tunnel(Dialect::Tcp12);
+}
+
+/// Row C1: always answered: a client that takes small heads alone is told the status
+/// without the word, and one that takes none has its stream reset.
+#[test]
+fn small_heads_are_answered_too() {
+    for (size, expected) in [(64, Some(502)), (40, None)] {
+        let small = config(|config| config.limits.field_section = size);
+        let mut pair = LoopbackPair::new(small, Config::default(), Knobs::default());
+        pair.connect();
+        let mut pair = TunnelPair::over(pair, TunnelsConfig::default(), TunnelsConfig::default());
+        let (client, server) = pair.ask(Dialect::Udp);
+        let refused = pair.with(Side::Server, |tunnels, access, now| {
+            tunnels.refuse(access, now, server, &Refusal::Refused)
+        });
+        assert_eq!(refused, Ok(()));
+        match (pair.told(Side::Client, client).pop(), expected) {
+            (Some(TunnelEvent::Refused(head)), Some(status)) => assert_eq!(head.status, status),
+            (Some(TunnelEvent::Closed(TunnelClose::Reset(code))), None) => {
+                assert_eq!(code, Code::H3_REQUEST_REJECTED);
+            }
+            other => panic!("{other:?}"),
+        }
+        // The same of the answer that opens a tunnel, which has no smaller form.
+        let (client, server) = pair.ask(Dialect::Udp);
+        let accepted = pair.with(Side::Server, |tunnels, access, now| {
+            let next_hop = "[2001:db8::1]:443".parse().ok();
+            tunnels.accept(access, now, server, next_hop)
+        });
+        assert_eq!(accepted, Err(AnswerTunnelError::Gone));
+        let reset = TunnelClose::Reset(Code::H3_REQUEST_CANCELLED);
+        assert_eq!(pair.closed(Side::Client, client), reset);
+        assert_eq!(pair.closed(Side::Server, server), reset);
+        assert!(pair.tunnels(Side::Server).is_empty());
+        let (gate, _) = pair.tunnels(Side::Server).all_stats();
+        assert_eq!((gate.refused, gate.given_up, gate.pending), (1, 1, 0));
+    }
 }

@@ -317,3 +317,46 @@ fn the_connection_ends_under_all() {
     }
     assert_eq!(pair.next_timeout(), None);
 }
+
+/// Row C6: who writes before the answer is told when to go on, as always.
+#[test]
+fn an_early_write_goes_on() {
+    let knobs = Knobs {
+        write_budget: 40,
+        ..Knobs::default()
+    };
+    for dialect in [Dialect::Tcp12, Dialect::Classic] {
+        let mut pair = TunnelPair::connected(knobs.clone());
+        let (client, server) = pair.ask(dialect);
+        let mut chunks = [vec![7; 3000].into()];
+        for _ in 0..1000 {
+            let taken = pair.write(Side::Client, client, &mut chunks);
+            let taken = taken.expect("may be early");
+            if chunks[0].is_empty() {
+                break;
+            }
+            let told = pair.told(Side::Client, client);
+            assert_eq!(told, [TunnelEvent::Writable], "{dialect:?} {taken}");
+        }
+        pair.finish(Side::Client, client).expect("ends");
+        pair.accept(server);
+        assert_eq!(pair.read_all(Side::Server, server), (vec![7; 3000], true));
+    }
+}
+
+/// Row C9: a request for UDP that ends before its answer is given up; its stream is not
+/// left without an end.
+#[test]
+fn an_end_before_the_answer() {
+    let mut pair = TunnelPair::connected(Knobs::default());
+    let base = pair.pair.server().live_streams();
+    let (client, server) = pair.ask(Dialect::Udp);
+    pair.finish_raw(Side::Client, client.stream());
+    assert_eq!(pair.closed(Side::Server, server), TunnelClose::Finished);
+    let reset = TunnelClose::Reset(Code::H3_REQUEST_CANCELLED);
+    assert_eq!(pair.closed(Side::Client, client), reset);
+    assert_eq!(accept(&mut pair, server), Err(AnswerTunnelError::Gone));
+    assert_eq!(counts(&pair), (0, 0));
+    assert_eq!(pair.pair.server().live_streams(), base);
+    assert_eq!(pair.pair.server().open_requests(), 0);
+}

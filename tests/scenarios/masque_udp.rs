@@ -1,5 +1,7 @@
 //! UDP through tunnels: in datagrams, in capsules, and to the end.
 
+use std::time::Duration;
+
 use aqueduct_core::code::Code;
 use aqueduct_core::datagram::ContextId;
 use aqueduct_core::fault::Violation;
@@ -368,23 +370,38 @@ fn ends_cross() {
 /// last words count all the same.
 #[test]
 fn a_calm_stop_is_no_reset() {
+    let knobs = Knobs::default();
+    for mut pair in [
+        TunnelPair::connected(knobs.clone()),
+        without_datagrams(Side::Client, knobs),
+    ] {
+        let (client, server) = pair.tunnel(Dialect::Udp);
+        let stream = server.stream();
+        let mut access = pair.pair.server();
+        let mut recv = access.recv(stream).expect("a stream");
+        recv.stop(Code::H3_NO_ERROR.value()).expect("stops");
+        assert_eq!(pair.told(Side::Client, client), []);
+        let sent = pair.send(Side::Client, client, b"no");
+        assert_eq!(sent, Err(TunnelSendError::Gone));
+        pair.write_raw(Side::Server, stream, &frame(0, b"\0last"));
+        pair.finish_raw(Side::Server, stream);
+        assert_eq!(pair.closed(Side::Client, client), TunnelClose::Finished);
+        assert_eq!(pair.recv(Side::Client, client), [&b"last"[..]]);
+    }
+}
+
+/// The same without an end: half a tunnel has less time.
+#[test]
+fn a_calm_stop_without_an_end() {
     let mut pair = TunnelPair::connected(Knobs::default());
     let (client, server) = pair.tunnel(Dialect::Udp);
-    let stream = server.stream();
-    let stop = pair
-        .pair
-        .server()
-        .recv(stream)
-        .expect("a stream")
-        .stop(Code::H3_NO_ERROR.value());
-    stop.expect("stops");
+    let mut access = pair.pair.server();
+    let mut recv = access.recv(server.stream()).expect("a stream");
+    recv.stop(Code::H3_NO_ERROR.value()).expect("stops");
+    pair.advance(Duration::from_millis(29_999));
     assert_eq!(pair.told(Side::Client, client), []);
-    let sent = pair.send(Side::Client, client, b"no");
-    assert_eq!(sent, Err(TunnelSendError::Gone));
-    pair.write_raw(Side::Server, stream, &frame(0, b"\0last"));
-    pair.finish_raw(Side::Server, stream);
-    assert_eq!(pair.closed(Side::Client, client), TunnelClose::Finished);
-    assert_eq!(pair.recv(Side::Client, client), [&b"last"[..]]);
+    pair.advance(Duration::from_millis(1));
+    assert_eq!(pair.closed(Side::Client, client), TunnelClose::Idle);
 }
 
 /// A message that is malformed as HTTP has the code of its rule.
