@@ -226,6 +226,8 @@ fn capsules_beside_datagrams() {
     let sent = access.send_datagram_in(client, ContextId::ZERO, b"datagram");
     sent.expect("room");
     pair.write_raw(Side::Client, client, &frame(0, b"\0capsule"));
+    let told = pair.told(Side::Server, server);
+    assert_eq!(told, [TunnelEvent::Datagrams], "once for both");
     let mut all = pair.recv(Side::Server, server);
     all.sort();
     assert_eq!(all, [&b"capsule"[..], b"datagram"]);
