@@ -7,8 +7,8 @@ use aqueduct_core::config::Config;
 use aqueduct_core::error::TransportFailure;
 use aqueduct_core::id::Side;
 use aqueduct_core::masque::{
-    AnswerTunnelError, Cancelled, Dialect, OpenTunnelError, Refusal, TunnelClose, TunnelEvent,
-    TunnelKey, TunnelSendError, TunnelsConfig, refusal_in_words,
+    AnswerTunnelError, Cancelled, Dialect, Host, OpenTunnelError, Refusal, TunnelClose,
+    TunnelEvent, TunnelIoError, TunnelKey, TunnelSendError, TunnelsConfig, refusal_in_words,
 };
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
@@ -87,6 +87,21 @@ fn a_client_asks_for_no_more_than_it_may() {
     pair.tunnel(Dialect::Udp);
 }
 
+/// A target that was put together by hand may be none, which is told before anything is
+/// sent.
+#[test]
+fn a_target_that_is_none_is_not_asked_for() {
+    let mut pair = TunnelPair::connected(Knobs::default());
+    let mut open = asking(Dialect::Classic);
+    open.target.host = Host::Name("a b".into());
+    let asked = pair.with(Side::Client, |tunnels, access, now| {
+        tunnels.open(access, now, &open).map(drop)
+    });
+    assert_eq!(asked, Err(OpenTunnelError::Head));
+    assert!(pair.tunnels(Side::Client).is_empty());
+    assert_eq!(pair.requested(), None);
+}
+
 /// Row C5: a start that waits holds nobody up.
 #[test]
 fn others_flow_while_one_waits() {
@@ -140,6 +155,13 @@ fn early_bytes_wait() {
         assert_eq!(pair.write(Side::Client, client, &mut chunks), Ok(11));
         pair.finish(Side::Client, client).expect("ends early");
         assert_eq!(pair.told(Side::Server, server), []);
+        let pending = Err(TunnelIoError::Pending);
+        assert_eq!(pair.read(Side::Client, client, 9), pending.clone());
+        assert_eq!(pair.read(Side::Server, server, 9), pending);
+        let written = pair.write(Side::Server, server, &mut ["no".into()]);
+        assert_eq!(written, Err(TunnelIoError::Pending));
+        let ended = pair.finish(Side::Server, server);
+        assert_eq!(ended, Err(TunnelIoError::Pending));
         pair.accept(server);
         assert_eq!(pair.told(Side::Server, server), [TunnelEvent::Readable]);
         let all = pair.read_all(Side::Server, server);
