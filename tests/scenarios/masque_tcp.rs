@@ -80,6 +80,30 @@ fn each_direction_ends_by_itself() {
     }
 }
 
+/// Row C17: a proxy whose targets have all said their last is still sent to, by however
+/// many: the connection does not take the tunnels for requests that nobody reads.
+#[test]
+fn many_halves_stay_open() {
+    let mut pair = TunnelPair::connected(Knobs::default());
+    let all: Vec<_> = (0..30).map(|_| pair.tunnel(Dialect::Classic)).collect();
+    for (_, server) in &all {
+        pair.finish(Side::Server, *server).expect("ends");
+    }
+    pair.advance(Duration::from_secs(1));
+    for (client, server) in all {
+        assert_eq!(
+            pair.write(Side::Client, client, &mut ["late".into()]),
+            Ok(4)
+        );
+        pair.finish(Side::Client, client).expect("ends");
+        assert_eq!(
+            pair.read_all(Side::Server, server),
+            (b"late".to_vec(), true)
+        );
+        assert_eq!(pair.closed(Side::Server, server), TunnelClose::Finished);
+    }
+}
+
 /// Row C17: the last bytes are not lost on a reader that takes its time, though the peer
 /// has nothing more to do with the tunnel.
 #[test]
