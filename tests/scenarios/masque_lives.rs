@@ -51,7 +51,12 @@ fn an_idle_tunnel_is_closed() {
         let patient = tunnels(|config| config.idle_timeout = Duration::MAX);
         let server = tunnels(|config| config.idle_timeout = Duration::from_secs(120));
         let mut pair = TunnelPair::over(pair, patient, server);
-        let (client, server) = pair.tunnel(dialect);
+        let (client, server) = pair.ask(dialect);
+        // The time that its start takes does not count.
+        pair.advance(Duration::from_secs(20));
+        pair.accept(server);
+        pair.drive();
+        pair.told(Side::Client, client);
         pair.advance(Duration::from_secs(119));
         sends(&mut pair, Side::Client, client, dialect);
         takes(&mut pair, Side::Server, server, dialect);
@@ -77,28 +82,28 @@ fn an_idle_tunnel_is_closed() {
 /// last went through it; on whichever side.
 #[test]
 fn half_a_tunnel_has_less_time() {
+    let patient = tunnels(|config| config.half_closed_timeout = Duration::MAX);
     for dialect in [Dialect::Tcp12, Dialect::Classic] {
-        for first in SIDES {
-            let mut pair = TunnelPair::connected(Knobs::default());
+        for (first, looks) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let mut configs = [patient.clone(), patient.clone()];
+            configs[looks] = TunnelsConfig::default();
+            let [client, server] = configs;
+            let pair = LoopbackPair::connected(Knobs::default());
+            let mut pair = TunnelPair::over(pair, client, server);
             let (client, server) = pair.tunnel(dialect);
-            let (key, there) = match first {
-                Side::Client => (client, server),
-                Side::Server => (server, client),
-            };
+            let (keys, first, other) = ([client, server], SIDES[first], SIDES[1 - first]);
+            let [key, there] = [first, other].map(|side| keys[side as usize]);
             pair.advance(Duration::from_secs(100));
             pair.finish(first, key).expect("ends");
-            assert_eq!(pair.read_all(first.peer(), there), (vec![], true));
+            assert_eq!(pair.read_all(other, there), (vec![], true));
             pair.advance(Duration::from_secs(29));
-            sends(&mut pair, first.peer(), there, dialect);
+            sends(&mut pair, other, there, dialect);
             takes(&mut pair, first, key, dialect);
             pair.advance(Duration::from_millis(29_999));
-            assert_eq!(pair.tunnels(Side::Server).live(), 1);
+            assert_eq!(pair.tunnels(SIDES[looks]).live(), 1);
             pair.advance(Duration::from_millis(1));
-            let ends = SIDES.map(|side| {
-                let key = if side == Side::Client { client } else { server };
-                pair.closed(side, key)
-            });
-            assert!(ends.contains(&TunnelClose::Idle), "{ends:?}");
+            let why = pair.closed(SIDES[looks], keys[looks]);
+            assert_eq!(why, TunnelClose::Idle, "{dialect:?} {first:?}");
             for side in SIDES {
                 assert!(pair.tunnels(side).is_empty());
             }
