@@ -130,7 +130,7 @@ impl UdpIo for Carried {
             }
         }
         match (count, &self.over) {
-            (0, Some(_)) => Err(io::ErrorKind::NotConnected.into()),
+            (0, Some(error)) => Err(io::Error::new(io::ErrorKind::NotConnected, error.clone())),
             (0, None) => Err(io::ErrorKind::WouldBlock.into()),
             (count, _) => Ok(count),
         }
