@@ -205,17 +205,21 @@ impl Dialer {
         tracing::info!(%address, name = target.host(), "connecting");
         let endpoint = self.endpoint(address)?;
         tried.add(&endpoint);
-        self.connect(endpoint, address, &target, doing).await
+        let connected = self.connect(&endpoint, address, &target, doing).await?;
+        connected.map_err(|reason| self.unconnected(doing(), &endpoint, &reason))
     }
 
-    /// Connects from an endpoint.
+    /// Connects from an endpoint, or tells why there is no connection.
+    ///
+    /// # Errors
+    /// When nothing could be sent.
     async fn connect(
         &self,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         address: SocketAddr,
         target: &Target,
         doing: impl Fn() -> String,
-    ) -> Result<Client, Failure> {
+    ) -> Result<Result<Client, CloseReason>, Failure> {
         let begun = tokio::time::Instant::now();
         let to = aqueduct_tokio::protocol::endpoint::Target::new(
             address,
@@ -224,20 +228,20 @@ impl Dialer {
         );
         let connecting = endpoint
             .connect_with(to.http(self.http.clone()).tickets(self.tickets.clone()))
-            .doing(&doing)?;
-        self.opened.hold(&endpoint);
-        let connection = connecting
-            .established()
-            .await
-            .map_err(|reason| self.unconnected(doing(), &endpoint, &reason))?;
+            .doing(doing)?;
+        self.opened.hold(endpoint);
+        let connection = match connecting.established().await {
+            Ok(connection) => connection,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let handshake = begun.elapsed();
         tracing::info!(%address, ?handshake, "connected");
-        Ok(Client {
-            endpoint,
+        Ok(Ok(Client {
+            endpoint: endpoint.clone(),
             connection,
             address,
             handshake,
-        })
+        }))
     }
 
     /// Why there is no connection. What stands in the way on this side is not the server's silence.

@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
 use aqueduct_tokio::proxy::{self, Dialect, Host, OpenTunnel, TunnelKind, UdpTunnel};
 use aqueduct_tokio::{Connection, Endpoint};
 use http::HeaderValue;
@@ -18,6 +20,14 @@ use crate::secrets::{self, Source};
 /// The port of nothing (RFC 863 has given it up), where an address is asked for that does not
 /// matter.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+/// When a tunnel that its proxy has ended is asked for again. Some end one for a packet that is larger
+/// than they have found to pass, which a moment later would pass.
+const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+
+/// The code with which connections end whose endpoint has lost its tunnel: INTERNAL_ERROR (RFC 9000
+/// section 20.1), on this side.
+const ENDED: u64 = 0x1;
 
 /// A proxy: where it is, where it is asked for tunnels, and what it is shown.
 #[derive(Debug)]
@@ -60,7 +70,9 @@ impl Proxy {
             ("--proxy-bearer-file", options.proxy_bearer_file.as_deref()),
             ("--proxy-basic-file", options.proxy_basic_file.as_deref()),
         )?;
-        let dialer = dialer.to_proxy(options.trust().as_ref())?;
+        let mut dialer = dialer.to_proxy(options.trust().as_ref())?;
+        // That is where the proxy sends packets, and not where it is.
+        dialer.how.connect_to = None;
         Ok(Some(Self::new(
             url.clone(),
             TunnelKind::Udp,
@@ -170,16 +182,19 @@ impl Dialer {
         // It has a limit of its own.
         let carrier = proxy.connection().await?;
         let connected = async {
-            let tunnel = proxy.udp(&carrier, &to).await?;
-            let config = self.observed();
-            let endpoint = Endpoint::through_with(tunnel, config, self.transport.clone());
-            let endpoint = endpoint.await.doing(doing)?;
-            let address = match to.host.ip() {
-                Some(ip) => SocketAddr::new(ip, to.port.get()),
-                None => NOWHERE,
-            };
-            tracing::info!(target = %to, proxy = %proxy.url, "connecting through a tunnel");
-            self.connect(endpoint, address, target, doing).await
+            let mut pauses = AGAIN.into_iter();
+            loop {
+                let tunnel = proxy.udp(&carrier, &to).await?;
+                let ended = match self.attempt_through(tunnel, &to, target, doing).await? {
+                    Ok(client) => return Ok(client),
+                    Err(failure) => failure,
+                };
+                let Some(pause) = pauses.next() else {
+                    return Err(ended);
+                };
+                tracing::debug!(failure = %ended, "trying another tunnel");
+                tokio::time::sleep(pause).await;
+            }
         };
         let limit = self.how.connect_timeout;
         let connected = tokio::time::timeout(limit, connected).await;
@@ -191,5 +206,34 @@ impl Dialer {
             );
             Err(Failure::new(Exit::Failure, what))
         })
+    }
+
+    /// Connects in a tunnel. What another tunnel may bring is told apart.
+    async fn attempt_through(
+        &self,
+        tunnel: UdpTunnel,
+        to: &proxy::Target,
+        target: &Target,
+        doing: impl Fn() -> String + Copy,
+    ) -> Result<Result<Client, Failure>, Failure> {
+        let config = self.observed();
+        let endpoint = Endpoint::through_with(tunnel, config, self.transport.clone());
+        let endpoint = endpoint.await.doing(doing)?;
+        let address = match to.host.ip() {
+            Some(ip) => SocketAddr::new(ip, to.port.get()),
+            None => NOWHERE,
+        };
+        tracing::info!(target = %to, "connecting through a tunnel");
+        let connected = self.connect(&endpoint, address, target, doing).await?;
+        match connected {
+            Ok(client) => Ok(Ok(client)),
+            Err(CloseReason::Transport(TransportFailure::Error { code, .. })) if code == ENDED => {
+                let why = "the proxy has ended the tunnel (is an HTTP/3 server listening on this \
+                           UDP port?)";
+                let what = format!("{}: {why}", doing());
+                Ok(Err(Failure::new(Exit::Failure, what)))
+            }
+            Err(reason) => Err(self.unconnected(doing(), &endpoint, &reason)),
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use aqueduct_tokio::protocol::head::Protocol;
-use aqueduct_tokio::proxy::{Dialect, Opened, Refusal, Report, Target, TunnelKind};
+use aqueduct_tokio::proxy::{
+    Dialect, GateConfig, Opened, PathTemplate, Refusal, Report, Target, TunnelKind,
+};
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 
@@ -12,55 +14,81 @@ use crate::output::Output;
 use crate::units;
 
 /// Prints the log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Access {
     output: Output,
+    udp: Option<PathTemplate>,
+    tcp: Option<PathTemplate>,
 }
 
-/// In which words something is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spoken(Option<Dialect>);
+/// Who asks for a tunnel, and how.
+#[derive(Debug)]
+pub(super) struct Asked {
+    client: Option<SocketAddr>,
+    /// In which words.
+    words: Option<Dialect>,
+    /// To where, if that can be read.
+    target: Option<Target>,
+}
 
-impl Spoken {
-    pub(super) fn of(head: &Request<()>) -> Self {
-        Self(match head.extensions().get::<Protocol>() {
-            Some(protocol) => Dialect::of(protocol.as_str()),
-            None => (head.method() == Method::CONNECT).then_some(Dialect::Classic),
-        })
-    }
-
+impl Asked {
     /// What is to go through the tunnel, and how it is asked for.
-    fn told(self) -> (Option<&'static str>, Option<&'static str>) {
-        let kind = self.0.map(|dialect| match dialect.kind() {
+    fn told(&self) -> (Option<&'static str>, Option<&'static str>) {
+        let kind = self.words.map(|dialect| match dialect.kind() {
             TunnelKind::Udp => "udp",
             TunnelKind::Tcp => "tcp",
         });
-        let protocol = self.0.map(|dialect| dialect.token().unwrap_or("connect"));
+        let protocol = self
+            .words
+            .map(|dialect| dialect.token().unwrap_or("connect"));
         (kind, protocol)
     }
 }
 
-/// Who asks for a tunnel, and how.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    pub(super) client: Option<SocketAddr>,
-    pub(super) words: Spoken,
-}
-
 impl Access {
-    pub(super) fn new(output: Output) -> Self {
-        Self { output }
+    pub(super) fn new(gate: &GateConfig, output: Output) -> Self {
+        Self {
+            output,
+            udp: gate.udp.clone(),
+            tcp: gate.tcp.clone(),
+        }
+    }
+
+    /// What a request asks for, to be told of whatever becomes of it.
+    pub(super) fn asked(&self, client: Option<SocketAddr>, head: &Request<()>) -> Asked {
+        let words = match head.extensions().get::<Protocol>() {
+            Some(protocol) => Dialect::of(protocol.as_str()),
+            None => (head.method() == Method::CONNECT).then_some(Dialect::Classic),
+        };
+        let uri = head.uri();
+        let template = match words.map(Dialect::kind) {
+            Some(TunnelKind::Udp) => self.udp.as_ref(),
+            Some(TunnelKind::Tcp) => self.tcp.as_ref(),
+            None => None,
+        };
+        let target = match words {
+            Some(Dialect::Classic) => uri.to_string().parse().ok(),
+            _ => template
+                .zip(uri.path_and_query())
+                .and_then(|(template, path)| template.matches(path.as_str())?.ok()),
+        };
+        Asked {
+            client,
+            words,
+            target,
+        }
     }
 
     /// A tunnel has begun.
-    pub(super) fn opened(self, asked: &Asked, tunnel: &Opened) {
+    pub(super) fn opened(&self, asked: &Asked, tunnel: &Opened) {
         let fields = json!({ "to": tunnel.to.to_string() });
         let text = led(&tunnel.target, tunnel.to);
         self.print("tunnel_opened", asked, Some(&tunnel.target), fields, &text);
     }
 
     /// There is no tunnel.
-    pub(super) fn refused(self, asked: &Asked, target: Option<&Target>, refusal: &Refusal) {
+    pub(super) fn refused(&self, asked: &Asked, target: Option<Target>, refusal: &Refusal) {
+        let target = target.as_ref().or(asked.target.as_ref());
         let status = refusal.status().as_u16();
         let (error, reason) = (refusal.proxy_error(), why(refusal));
         let fields = json!({ "status": status, "error": error, "reason": reason });
@@ -70,13 +98,13 @@ impl Access {
     }
 
     /// The client wanted it no more before it was there.
-    pub(super) fn given_up(self, asked: &Asked, target: &Target) {
+    pub(super) fn given_up(&self, asked: &Asked, target: &Target) {
         let text = target.to_string();
         self.print("tunnel_given_up", asked, Some(target), Value::Null, &text);
     }
 
     /// A tunnel is over.
-    pub(super) fn ended(self, asked: &Asked, report: &Report) {
+    pub(super) fn ended(&self, asked: &Asked, report: &Report) {
         let (traffic, end) = (&report.traffic, report.end.to_string());
         let milliseconds = u64::try_from(report.lasted.as_millis()).unwrap_or(u64::MAX);
         let mut fields = json!({
@@ -108,10 +136,10 @@ impl Access {
         self.print("tunnel_ended", asked, Some(&report.target), fields, &text);
     }
 
-    fn print(self, event: &str, asked: &Asked, target: Option<&Target>, more: Value, text: &str) {
+    fn print(&self, event: &str, asked: &Asked, target: Option<&Target>, more: Value, text: &str) {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let client = asked.client.map(|client| client.to_string());
-        let (kind, protocol) = asked.words.told();
+        let (kind, protocol) = asked.told();
         let printed = if self.output.is_json() {
             let mut fields = Map::new();
             for (name, value) in [
@@ -170,24 +198,45 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_is_told_by_what_goes_through() {
-        let asked = |token: Option<&str>| {
+    fn what_is_asked_for_is_read_whatever_becomes_of_it() {
+        let access = Access::new(&GateConfig::default(), Output::new(true));
+        let asked = |token: Option<&str>, uri: &str| {
             let mut head = Request::new(());
             *head.method_mut() = Method::CONNECT;
+            *head.uri_mut() = uri.parse().unwrap();
             if let Some(token) = token {
                 head.extensions_mut().insert(Protocol::new(token));
             }
-            Spoken::of(&head).told()
+            let asked = access.asked(None, &head);
+            let target = asked.target.as_ref().map(ToString::to_string);
+            (asked.told(), target)
         };
-        assert_eq!(
-            asked(Some("connect-udp")),
-            (Some("udp"), Some("connect-udp"))
-        );
-        assert_eq!(
-            asked(Some("connect-tcp")),
-            (Some("tcp"), Some("connect-tcp"))
-        );
-        assert_eq!(asked(None), (Some("tcp"), Some("connect")));
-        assert_eq!(asked(Some("\u{1b}[2J")), (None, None));
+        let there = Some("10.0.0.1:53".to_owned());
+        let udp = "https://p/.well-known/masque/udp/10.0.0.1/53/";
+        let tcp = "https://p/.well-known/masque/tcp/10.0.0.1/53/";
+        for (token, uri, told, target) in [
+            (
+                Some("connect-udp"),
+                udp,
+                (Some("udp"), Some("connect-udp")),
+                &there,
+            ),
+            (
+                Some("connect-udp"),
+                tcp,
+                (Some("udp"), Some("connect-udp")),
+                &None,
+            ),
+            (
+                Some("connect-tcp"),
+                tcp,
+                (Some("tcp"), Some("connect-tcp")),
+                &there,
+            ),
+            (None, "10.0.0.1:53", (Some("tcp"), Some("connect")), &there),
+            (Some("\u{1b}[2J"), udp, (None, None), &None),
+        ] {
+            assert_eq!(asked(token, uri), (told, target.clone()), "{uri}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use aqueduct_tokio::{Connection, ServerRequest};
 use http::{Method, Request, StatusCode};
 
 use super::Site;
-use super::access::{Asked, Spoken};
 use crate::serve::answer::{Unanswered, explain, refuse};
 
 /// What there is to read.
@@ -35,15 +34,12 @@ async fn serve(
     stream: ServerRequest,
     site: Arc<Site>,
 ) {
-    let asked = Asked {
-        // A client that moves keeps the name it had.
-        client: remote,
-        words: Spoken::of(&head),
-    };
-    let access = site.access;
+    let access = &site.access;
+    // A client that moves keeps the name it had.
+    let asked = access.asked(remote, &head);
     let opened = |tunnel: &aqueduct_tokio::proxy::Opened| access.opened(&asked, tunnel);
     match site.proxy.serve_with(head, stream, opened).await {
-        Served::Refused { target, refusal } => access.refused(&asked, target.as_ref(), &refusal),
+        Served::Refused { target, refusal } => access.refused(&asked, target, &refusal),
         Served::GivenUp(target) => access.given_up(&asked, &target),
         Served::Tunnel(report) => access.ended(&asked, &report),
         Served::Other(request) => {

@@ -66,11 +66,9 @@ pub async fn run(options: &Proxy, recording: &Recording, output: Output) -> Resu
         udp: gate.udp.as_ref().map(ToString::to_string),
         tcp: gate.tcp.as_ref().map(ToString::to_string),
     };
+    let access = Access::new(&gate, output);
     let proxy = aqueduct_tokio::proxy::Proxy::with_options(gate, service(options));
-    let site = Arc::new(Site {
-        proxy,
-        access: Access::new(output),
-    });
+    let site = Arc::new(Site { proxy, access });
     certificates.warn(false, output);
     facts.print(output).map_err(unprinted)?;
 

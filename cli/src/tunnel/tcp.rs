@@ -98,7 +98,10 @@ pub(super) async fn relay(tunnel: TcpTunnel, mut stream: TcpStream) {
         tracing::debug!(%broken, "a connection has broken off");
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
         // A stream that was reset is a connection that is reset, and the other way round.
-        send.abort();
+        match &broken {
+            Broken::Tunnel(error) => send.abort_for(error),
+            Broken::Local(_) => send.abort(),
+        }
         recv.abort();
         reset(&stream);
     }

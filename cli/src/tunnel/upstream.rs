@@ -216,6 +216,7 @@ async fn keep(
             }
             None => {
                 output.remark("the proxy winds the connection down: making another");
+                print(output, "going_away", json!({}));
                 // Its tunnels go on until they end.
                 tokio::spawn(async move {
                     connection.closed().await;
