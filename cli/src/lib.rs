@@ -6,11 +6,12 @@
 //! | [`args`] | the command line |
 //! | [`certificate`] | what a certificate says of itself |
 //! | [`chunks`] | bodies from and to files, in chunks |
-//! | [`client`] | connections of the three commands that are clients |
+//! | [`client`] | connections of the commands that are clients, and those through a proxy |
 //! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
 //! | [`exit`] | exit codes, and failures that know theirs |
 //! | [`files`] | from a request path to a range of a file, without a way out of the folder |
 //! | [`get`] | `aqueduct get` |
+//! | [`identities`] | the certificates of a server, and those read anew |
 //! | [`identity`] | the server's certificate and its fingerprints |
 //! | [`logging`] | `-v` and `RUST_LOG` |
 //! | [`outlet`] | lines that wait for their reader and have nobody else wait |
@@ -19,13 +20,16 @@
 //! | [`percent`] | percent-decoding of paths and queries |
 //! | [`probe`] | `aqueduct probe` |
 //! | [`progress`] | bars on transfers |
+//! | [`proxy`] | `aqueduct proxy` |
 //! | [`record`] | the file behind `--record` |
 //! | [`replay`] | `aqueduct replay` |
 //! | [`roundtrips`] | datagrams there and back: matching and statistics |
+//! | [`secrets`] | tokens and passwords, from files and the environment |
 //! | [`serve`] | `aqueduct serve` |
 //! | [`signals`] | what ends a server |
 //! | [`throttle`] | warnings that others cause, one a second |
 //! | [`tls`] | rustls configurations and what a client trusts |
+//! | [`tunnel`] | `aqueduct tunnel` |
 //! | [`units`] | bytes, rates and durations, read and written |
 //! | [`wt`] | `aqueduct wt` |
 
@@ -37,6 +41,7 @@ pub mod demo;
 pub mod exit;
 pub mod files;
 pub mod get;
+pub mod identities;
 pub mod identity;
 pub mod logging;
 pub mod outlet;
@@ -45,14 +50,17 @@ pub mod page;
 pub mod percent;
 pub mod probe;
 pub mod progress;
+pub mod proxy;
 #[cfg(feature = "qlog")]
 pub mod qlog;
 pub mod record;
 pub mod replay;
 pub mod roundtrips;
+pub mod secrets;
 pub mod serve;
 pub mod signals;
 pub mod throttle;
 pub mod tls;
+pub mod tunnel;
 pub mod units;
 pub mod wt;

@@ -8,7 +8,7 @@ use aqueduct_cli::exit::{Context as _, Exit, Failure};
 use aqueduct_cli::outlet::{self, Outlet};
 use aqueduct_cli::output::{self, Output};
 use aqueduct_cli::record::Recording;
-use aqueduct_cli::{get, logging, probe, replay, serve, wt};
+use aqueduct_cli::{get, logging, probe, proxy, replay, serve, tunnel, wt};
 
 /// How long the tasks may take to end after the work when it is recorded.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -41,7 +41,7 @@ fn begin(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     *output = output.beside(logs);
     logging::start(cli.global.verbose, rust_log.as_deref(), logs)
         .map_err(|why| Failure::new(Exit::Usage, why))?;
-    if let Command::Serve(_) = &cli.command {
+    if let Command::Serve(_) | Command::Proxy(_) | Command::Tunnel(_) = &cli.command {
         *output = output
             .of_a_server()
             .doing(|| "cannot start a thread for events".to_owned())?;
@@ -61,6 +61,8 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Get(options) => Recording::begin(&options.connect.record)?,
         Command::Wt(options) => Recording::begin(&options.connect.record)?,
         Command::Probe(options) => Recording::begin(&options.connect.record)?,
+        Command::Proxy(options) => Recording::begin(&options.record)?,
+        Command::Tunnel(options) => Recording::begin(&options.connect.record)?,
         Command::Replay(_) => Recording::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,6 +75,8 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             Command::Get(options) => get::run(options, &recording, output).await,
             Command::Wt(options) => wt::run(options, &recording, output).await,
             Command::Probe(options) => probe::run(options, &recording, output).await,
+            Command::Proxy(options) => proxy::run(options, &recording, output).await,
+            Command::Tunnel(options) => tunnel::run(options, &recording, output).await,
             Command::Replay(options) => replay::run(options, output),
         }
     });

@@ -1,7 +1,10 @@
 //! The command line.
 
+mod certified;
+mod proxy;
 mod record;
 mod target;
+mod tunnel;
 mod webtransport;
 
 use std::ffi::OsString;
@@ -12,10 +15,13 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
 
+pub use certified::Certified;
+pub use proxy::Proxy;
 #[cfg(feature = "qlog")]
 pub use record::Qlog;
 pub use record::{Record, Replay};
 pub use target::Target;
+pub use tunnel::{ProxyUrl, Tunnel, Via};
 pub use webtransport::WebTransport;
 
 use crate::exit;
@@ -29,14 +35,17 @@ Examples:
   aqueduct serve --root ./public --cert cert.pem --key key.pem --listen [::]:443
   aqueduct get https://localhost:4433/bytes/10000000 -o data --cert-hash <HEX OR BASE64>
   aqueduct wt https://localhost:4433/echo ping --insecure
-  aqueduct probe https://cloudflare-quic.com/";
+  aqueduct probe https://cloudflare-quic.com/
+  aqueduct proxy --listen [::]:443 --cert cert.pem --key key.pem --bearer-file tokens
+  aqueduct tunnel --proxy https://proxy.example --socks 127.0.0.1:1080 --bearer-file token";
 
 const GET_EXAMPLES: &str = "\
 Examples:
   aqueduct get https://example.com/
   aqueduct get https://example.com/a https://example.com/b -o a -o b
   aqueduct get https://localhost:4433/echo -d @photo.jpg -o copy.jpg --insecure
-  aqueduct get https://localhost:4433/headers -H 'accept: text/plain' --cacert cert.pem";
+  aqueduct get https://localhost:4433/headers -H 'accept: text/plain' --cacert cert.pem
+  aqueduct get https://example.com/ --proxy https://proxy.example";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -102,6 +111,12 @@ pub enum Command {
     /// Show what a server speaks, and why a session would be refused
     #[command(after_help = PROBE_EXAMPLES)]
     Probe(Probe),
+    /// Carry UDP and TCP for others over HTTP/3 (MASQUE), where rules allow it
+    #[command(after_help = proxy::EXAMPLES)]
+    Proxy(Box<Proxy>),
+    /// Bring UDP, TCP or SOCKS5 of this host through a proxy over HTTP/3 (MASQUE)
+    #[command(after_help = tunnel::EXAMPLES)]
+    Tunnel(Box<Tunnel>),
     /// Go through a recording again, offline, and tell the first difference
     #[command(after_help = record::EXAMPLES)]
     Replay(Replay),
@@ -116,17 +131,9 @@ pub struct Serve {
     /// Endpoints that share the port, each with a socket and a task of its own, for more cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
-    /// Certificate chain in PEM, leaf first; self-signed for localhost when absent (repeatable: a
-    /// client gets the first that is for the name it asks for, else the first of all). SIGHUP has
-    /// the files read again
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Vec<PathBuf>,
-    /// Private key of the certificate in PEM (repeatable, one for each --cert)
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Vec<PathBuf>,
-    /// Write the certificate in use to this file as PEM
-    #[arg(long, value_name = "FILE")]
-    pub cert_out: Option<PathBuf>,
+    /// Who it is.
+    #[command(flatten)]
+    pub certified: Certified,
     /// Serve the files of this folder
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -189,13 +196,7 @@ impl Serve {
 
     /// What clap cannot check: each certificate needs a key.
     pub fn check(&self) -> Result<(), String> {
-        let (certs, keys) = (self.cert.len(), self.key.len());
-        if certs != keys {
-            return Err(format!(
-                "{certs} times --cert need as many --key, not {keys}"
-            ));
-        }
-        Ok(())
+        self.certified.check()
     }
 }
 
@@ -266,6 +267,9 @@ pub struct Get {
     /// and with escapes; --json has all of it
     #[arg(short, long)]
     pub include: bool,
+    /// Through what.
+    #[command(flatten)]
+    pub via: Via,
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
@@ -484,6 +488,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
         let checked = match &cli.command {
             Command::Get(get) => get.check(),
             Command::Serve(serve) => serve.check(),
+            Command::Proxy(proxy) => proxy.certified.check(),
+            Command::Tunnel(tunnel) => tunnel.check(),
             _ => Ok(()),
         };
         checked.map_err(|why| {

@@ -17,6 +17,11 @@ impl Target {
         self.0.uri()
     }
 
+    /// The same for the library.
+    pub fn https(&self) -> &HttpsUri {
+        &self.0
+    }
+
     /// What is asked for with a method: OPTIONS of no path is about the server itself.
     pub fn uri_for(&self, method: &Method) -> Uri {
         self.0.uri_for(method)
@@ -35,6 +40,12 @@ impl Target {
     /// The port; 443 when the URL names none.
     pub fn port(&self) -> u16 {
         self.0.port()
+    }
+}
+
+impl From<HttpsUri> for Target {
+    fn from(uri: HttpsUri) -> Self {
+        Self(uri)
     }
 }
 

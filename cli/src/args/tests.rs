@@ -23,7 +23,7 @@ fn the_definition_is_sound_and_help_has_examples_and_exit_codes() {
         assert!(help.contains(&format!("aqueduct {name}")), "{name}: {help}");
         commands += 1;
     }
-    assert_eq!(commands, 5, "serve, get, wt, probe, replay");
+    assert_eq!(commands, 7, "serve, get, wt, probe, proxy, tunnel, replay");
 }
 
 #[test]

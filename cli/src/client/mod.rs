@@ -1,5 +1,6 @@
 //! What `get`, `wt` and `probe` share: a connection to the host of a URL.
 
+mod proxy;
 mod race;
 mod reasons;
 
@@ -9,18 +10,22 @@ use std::time::Duration;
 
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
 use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
+use aqueduct_tokio::protocol::webtransport::dialect::Dialects;
+use aqueduct_tokio::proxy::carrier_settings;
 use aqueduct_tokio::{Connection, Endpoint, MemoryTickets};
 
 use crate::args::{Connect, Target};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::Output;
 use crate::record::Recording;
-use crate::tls::{self, Verdict};
+use crate::tls::{self, Trust, Verdict};
 
+pub use proxy::{Proxy, authorization};
 pub use reasons::{
     closed, datagram_failed, read_failed, request_failed, session_closed, session_failed,
-    stream_failed, write_failed,
+    stream_failed, tunnel_failed, write_failed,
 };
 
 /// How long a connection may take to end in good order.
@@ -34,6 +39,11 @@ pub struct Dialer {
     tls: Arc<rustls::ClientConfig>,
     how: Connect,
     http: Config,
+    transport: TransportSettings,
+    /// What the servers are to whoever reads of them, such as `the proxy `.
+    whose: &'static str,
+    /// What connections go through.
+    via: Option<Arc<Proxy>>,
     recording: Recording,
     #[cfg(feature = "qlog")]
     traces: crate::qlog::Traces,
@@ -60,8 +70,14 @@ impl Dialer {
         // They are shown as they came.
         let mut http = Config::default();
         http.field_lines = true;
+        let mut transport = TransportSettings::client();
+        // A slow answer is not a dead server.
+        transport.keep_alive = Some(Duration::from_secs(10));
         Ok(Self {
             tls,
+            transport,
+            whose: "",
+            via: None,
             #[cfg(feature = "qlog")]
             traces: crate::qlog::Traces::begin(&how.qlog)?,
             how,
@@ -82,6 +98,34 @@ impl Dialer {
         Ok(self)
     }
 
+    /// One that opens connections to a proxy, otherwise as this one does. Such a proxy is trusted as
+    /// `trust` says, or as this one's servers are.
+    ///
+    /// # Errors
+    /// As [`Dialer::new`].
+    pub fn to_proxy(&self, trust: Option<&Trust>) -> Result<Self, Failure> {
+        let mut dialer = self.clone();
+        dialer.verdict = Verdict::default();
+        let trust = trust.cloned().unwrap_or_else(|| self.how.trust());
+        dialer.tls = Arc::new(tls::client_config(&trust, &dialer.verdict)?);
+        dialer.tickets = Arc::new(MemoryTickets::new());
+        dialer.opened = Endpoints::default();
+        dialer.whose = "the proxy ";
+        dialer.transport.initial_mtu = carrier_settings().initial_mtu;
+        // It carries packets, and none of WebTransport's.
+        dialer.http.webtransport.dialects = Dialects::NONE;
+        dialer.http.field_lines = false;
+        Ok(dialer)
+    }
+
+    /// Goes through a proxy from now on: that resolves names, and packets to another address are
+    /// what it is asked for.
+    #[must_use]
+    pub fn via(mut self, proxy: Proxy) -> Self {
+        self.via = Some(Arc::new(proxy));
+        self
+    }
+
     /// What was objected to in a server's certificate.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
@@ -100,6 +144,9 @@ impl Dialer {
         };
         // Nothing depends on what the servers make of the last packets.
         let _ = tokio::time::timeout(LAST_WORDS, all).await;
+        if let Some(proxy) = &self.via {
+            Box::pin(proxy.leave()).await;
+        }
     }
 
     /// Has connections behave so in HTTP/3.
@@ -111,8 +158,12 @@ impl Dialer {
 
     /// Connects to the host of `target`: to the first of its addresses that answers.
     pub async fn dial(&self, target: &Target) -> Result<Client, Failure> {
+        if let Some(proxy) = &self.via {
+            // The proxy has a dialer of its own, which goes through nothing.
+            return Box::pin(self.dial_through(proxy, target)).await;
+        }
         let limit = self.how.connect_timeout;
-        let doing = || format!("cannot connect to {}", place(target));
+        let doing = || format!("cannot connect to {}{}", self.whose, place(target));
         let late = |what: &str| {
             let limit = crate::units::duration(limit);
             Failure::new(Exit::Failure, format!("{}: {what} within {limit}", doing()))
@@ -146,14 +197,30 @@ impl Dialer {
         target: Target,
         tried: Endpoints,
     ) -> Result<Client, Failure> {
+        let whose = self.whose;
         let doing = || match place(&target) {
-            place if place == address.to_string() => format!("cannot connect to {place}"),
-            place => format!("cannot connect to {place} at {address}"),
+            place if place == address.to_string() => format!("cannot connect to {whose}{place}"),
+            place => format!("cannot connect to {whose}{place} at {address}"),
         };
         tracing::info!(%address, name = target.host(), "connecting");
-        let begun = tokio::time::Instant::now();
         let endpoint = self.endpoint(address)?;
         tried.add(&endpoint);
+        let connected = self.connect(&endpoint, address, &target, doing).await?;
+        connected.map_err(|reason| self.unconnected(doing(), &endpoint, &reason))
+    }
+
+    /// Connects from an endpoint, or tells why there is no connection.
+    ///
+    /// # Errors
+    /// When nothing could be sent.
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        target: &Target,
+        doing: impl Fn() -> String,
+    ) -> Result<Result<Client, CloseReason>, Failure> {
+        let begun = tokio::time::Instant::now();
         let to = aqueduct_tokio::protocol::endpoint::Target::new(
             address,
             target.host(),
@@ -162,19 +229,19 @@ impl Dialer {
         let connecting = endpoint
             .connect_with(to.http(self.http.clone()).tickets(self.tickets.clone()))
             .doing(doing)?;
-        self.opened.hold(&endpoint);
-        let connection = connecting
-            .established()
-            .await
-            .map_err(|reason| self.unconnected(doing(), &endpoint, &reason))?;
+        self.opened.hold(endpoint);
+        let connection = match connecting.established().await {
+            Ok(connection) => connection,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let handshake = begun.elapsed();
         tracing::info!(%address, ?handshake, "connected");
-        Ok(Client {
-            endpoint,
+        Ok(Ok(Client {
+            endpoint: endpoint.clone(),
             connection,
             address,
             handshake,
-        })
+        }))
     }
 
     /// Why there is no connection. What stands in the way on this side is not the server's silence.
@@ -196,7 +263,6 @@ impl Dialer {
 
     /// An endpoint on a socket of the address's own family, which works on hosts that have but one.
     fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, Failure> {
-        use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
         let any = if address.is_ipv4() {
             "0.0.0.0:0"
         } else {
@@ -204,13 +270,19 @@ impl Dialer {
         };
         let doing = || "cannot open a UDP socket".to_owned();
         let socket = std::net::UdpSocket::bind(any).doing(doing)?;
-        let mut transport = TransportSettings::client();
-        // A slow answer is not a dead server.
-        transport.keep_alive = Some(Duration::from_secs(10));
-        let config = EndpointConfig::client().transport(transport).doing(doing)?;
+        let config = self
+            .observed()
+            .transport(self.transport.clone())
+            .doing(doing)?;
+        Endpoint::with_socket(config, socket).doing(doing)
+    }
+
+    /// A configuration whose endpoints are recorded and traced where that is asked for.
+    fn observed(&self) -> EndpointConfig {
+        let config = EndpointConfig::client();
         #[cfg(feature = "qlog")]
         let config = self.traces.of(config);
-        Endpoint::with_socket(self.recording.of(config), socket).doing(doing)
+        self.recording.of(config)
     }
 }
 

@@ -6,6 +6,7 @@ use aqueduct_tokio::error::{
 };
 use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Refusal, TransportFailure};
 use aqueduct_tokio::protocol::webtransport::{OpenSessionError as SessionRefusal, SessionClose};
+use aqueduct_tokio::proxy::OpenTunnelError;
 
 use crate::exit::{Exit, Failure, is_certificate_alert};
 use crate::tls::Objection;
@@ -115,6 +116,18 @@ pub fn session_failed(doing: String, error: OpenSessionError) -> Failure {
             Refusal::InvalidHead(_) | Refusal::HeadTooLarge,
         )) => Failure::because(Exit::Failure, doing, error),
         refused => Failure::because(Exit::Refused, doing, refused),
+    }
+}
+
+/// A proxy opened no tunnel. Refusals have an exit code of their own.
+pub fn tunnel_failed(doing: String, error: OpenTunnelError) -> Failure {
+    match error {
+        OpenTunnelError::Request(error) => request_failed(doing, error),
+        OpenTunnelError::NoAnswer(error) => {
+            read_failed(format!("{doing}: no answer of the proxy's"), error)
+        }
+        OpenTunnelError::Refused(_) => Failure::because(Exit::Refused, doing, error),
+        other => Failure::because(Exit::Failure, doing, other),
     }
 }
 

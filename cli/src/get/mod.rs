@@ -11,7 +11,7 @@ use aqueduct_tokio::Connection;
 use tokio::task::JoinSet;
 
 use crate::args::{Get, Target};
-use crate::client::{Client, Dialer};
+use crate::client::{Client, Dialer, Proxy};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::progress::Progress;
@@ -38,7 +38,16 @@ struct Job {
 
 /// Fetches every URL. Failures are printed as they come; the exit code is the first one's.
 pub async fn run(options: &Get, recording: &Recording, output: Output) -> Result<Exit, Failure> {
-    let dialer = Dialer::new(&options.connect, recording, output)?;
+    let mut dialer = Dialer::new(&options.connect, recording, output)?;
+    if options.via.proxy_insecure {
+        output.warning(
+            "--proxy-insecure: the proxy's certificate is not checked; anyone on the way to it \
+             can see whom you talk to",
+        );
+    }
+    if let Some(proxy) = Proxy::of(&options.via, &dialer)? {
+        dialer = dialer.via(proxy);
+    }
     let jobs = options.urls.iter().enumerate().map(|(at, target)| Job {
         target: target.clone(),
         file: options.output_of(at).cloned(),

@@ -6,10 +6,10 @@ use aqueduct_tokio::ServerRequest;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 /// Why an answer came to no good end.
-pub(super) type Unanswered = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Unanswered = Box<dyn std::error::Error + Send + Sync>;
 
 /// An answer that is its status in words.
-pub(super) async fn refuse(
+pub(crate) async fn refuse(
     stream: ServerRequest,
     method: &Method,
     status: StatusCode,
@@ -18,7 +18,7 @@ pub(super) async fn refuse(
 }
 
 /// An answer of one line of text, with a field more if there is one.
-pub(super) async fn explain(
+pub(crate) async fn explain(
     mut stream: ServerRequest,
     method: &Method,
     status: StatusCode,
@@ -45,7 +45,7 @@ pub(super) async fn explain(
 /// A response head. Whatever the server answers is made of one.
 //= https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1
 // An origin server with a clock must say when it answered.
-pub(super) fn response(status: StatusCode, mut fields: HeaderMap) -> Response<()> {
+pub(crate) fn response(status: StatusCode, mut fields: HeaderMap) -> Response<()> {
     let now = httpdate::fmt_http_date(SystemTime::now());
     if let Ok(now) = HeaderValue::try_from(now) {
         fields.insert(header::DATE, now);

@@ -1,12 +1,11 @@
 //! `aqueduct serve`: files and demonstrations over HTTP/3 and WebTransport.
 
-mod answer;
+pub(crate) mod answer;
 mod connection;
 mod demo;
 mod events;
 mod files;
-mod identities;
-mod ready;
+pub(crate) mod ready;
 mod reset_key;
 mod server;
 mod session;
@@ -26,7 +25,7 @@ use tokio::sync::oneshot;
 use crate::args::{Runtime, Serve};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::files::{Places, Root};
-use crate::identity::{Fingerprints, Identity};
+use crate::identities::Identities;
 use crate::output::{Output, unprinted};
 use crate::page::{self, Page};
 use crate::record::Recording;
@@ -64,7 +63,7 @@ struct Site {
 pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Result<Exit, Failure> {
     // From here on a signal drains, also while the server is being set up.
     let mut signals = Signals::listen().doing(|| "cannot listen for signals".to_owned())?;
-    let mut certificates = Served::load(options)?;
+    let mut certificates = Identities::load(&options.certified)?;
     let root = options.root.as_deref().map(|folder| {
         Root::open(folder).doing(|| format!("cannot serve files from `{}`", folder.display()))
     });
@@ -79,10 +78,10 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
     let page_at = listener.as_ref().and_then(|it| it.local_addr().ok());
     let listed = options.allow_origin.iter().cloned();
     let origins = Origins::listed(listed.chain(page_at.into_iter().flat_map(ready::page_origins)));
-    let endpoint = endpoint(options, &certificates.tls, origins, recording)?;
+    let endpoint = endpoint(options, certificates.tls(), origins, recording)?;
     // Before the line that says so: scripts read the file when they see the line.
-    certificates.publish(options)?;
-    let facts = certificates.facts(endpoint.local_addr(), page_at);
+    certificates.publish(&options.certified)?;
+    let facts = facts(&certificates, endpoint.local_addr(), page_at);
     let pages = Pages {
         h3: Page::new(&facts.for_h3()),
         http: Page::new(&facts.for_http()),
@@ -104,7 +103,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
             let _ = page_stopped.await;
         }))
     });
-    identities::warn(&certificates.identities, options.page.is_some(), output);
+    certificates.warn(options.page.is_some(), output);
     facts.print(output).map_err(unprinted)?;
     if options.demo_enabled() {
         output.remark(crate::demo::RESOURCES);
@@ -114,7 +113,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
     let signal = loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Hangup => certificates.reload(options, &pages, facts, output),
+                Signal::Hangup => reload(&mut certificates, options, &pages, facts, output),
                 signal => break signal,
             },
             // It ends only when the socket failed.
@@ -176,69 +175,36 @@ struct Pages {
     http: Page,
 }
 
-/// The certificates in use.
-struct Served {
-    identities: Vec<Identity>,
-    tls: Certificates,
+/// What a client must know.
+fn facts(
+    certificates: &Identities,
+    listening: SocketAddr,
+    page: Option<SocketAddr>,
+) -> ready::Facts {
+    ready::Facts {
+        listening,
+        page,
+        fingerprints: certificates.fingerprints(),
+        by_hash: certificates.unfit_for_browsers().is_empty(),
+    }
 }
 
-impl Served {
-    fn load(options: &Serve) -> Result<Self, Failure> {
-        let identities = identities::load(options)?;
-        let tls = Certificates::new(&identities)?;
-        Ok(Self { identities, tls })
+/// Reads the certificates again, and puts the new ones into the pages.
+fn reload(
+    certificates: &mut Identities,
+    options: &Serve,
+    pages: &Pages,
+    before: ready::Facts,
+    output: Output,
+) {
+    if !certificates.reload(&options.certified, output) {
+        return;
     }
-
-    fn publish(&self, options: &Serve) -> Result<(), Failure> {
-        match &options.cert_out {
-            Some(path) => identities::write(&self.identities, path),
-            None => Ok(()),
-        }
-    }
-
-    fn facts(&self, listening: SocketAddr, page: Option<SocketAddr>) -> ready::Facts {
-        ready::Facts {
-            listening,
-            page,
-            fingerprints: self.fingerprints(),
-            by_hash: identities::unfit_for_browsers(&self.identities).is_empty(),
-        }
-    }
-
-    /// Of the first.
-    fn fingerprints(&self) -> Fingerprints {
-        // Loading makes at least one.
-        let first = self.identities.first().map(Identity::fingerprints);
-        first.expect("there is one")
-    }
-
-    /// Reads the files again, or makes a new certificate where there are none. Connections that are
-    /// open stay as they are. If anything is wrong with the new ones, the old ones stay in use.
-    fn reload(&mut self, options: &Serve, pages: &Pages, facts: ready::Facts, output: Output) {
-        let loaded = identities::load(options).and_then(|identities| {
-            self.tls.replace(&identities)?;
-            Ok(identities)
-        });
-        match loaded {
-            Ok(identities) => self.identities = identities,
-            Err(failure) => {
-                output.warning(&format!("the certificates stay as they were: {failure}"));
-                return;
-            }
-        }
-        if let Err(failure) = self.publish(options) {
-            output.warning(&failure.to_string());
-        }
-        let facts = self.facts(facts.listening, facts.page);
-        pages.h3.replace(&facts.for_h3());
-        pages.http.replace(&facts.for_http());
-        identities::warn(&self.identities, options.page.is_some(), output);
-        let print = self.fingerprints().certificate;
-        let text = format!("certificates read again, SHA-256 {}", print.to_hex());
-        let fields = serde_json::json!({ "sha256": print.to_hex() });
-        // A reader that has gone away is no reason to stop serving.
-        let _ = output.result("reloaded", &text, fields);
-    }
+    let facts = facts(certificates, before.listening, before.page);
+    pages.h3.replace(&facts.for_h3());
+    pages.http.replace(&facts.for_http());
+    certificates.warn(options.page.is_some(), output);
+    certificates.tell_reloaded(output);
 }
 
 fn endpoint(

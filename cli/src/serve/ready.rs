@@ -97,7 +97,7 @@ pub(super) fn page_origins(page: SocketAddr) -> impl Iterator<Item = String> {
 }
 
 /// An address to connect to: loopback when the server listens on every address.
-fn reachable(listening: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -5,7 +5,10 @@
     reason = "each test file is a crate that uses a part of it"
 )]
 
+pub mod targets;
+
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -65,7 +68,17 @@ impl Run {
 /// Runs `aqueduct` to its end.
 #[track_caller]
 pub fn aqueduct<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Run {
+    aqueduct_in(&[], arguments)
+}
+
+/// Runs `aqueduct` to its end, with these variables in its environment.
+#[track_caller]
+pub fn aqueduct_in<I: AsRef<std::ffi::OsStr>>(
+    variables: &[(&str, &str)],
+    arguments: impl IntoIterator<Item = I>,
+) -> Run {
     let mut child = command(arguments)
+        .envs(variables.iter().copied())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
@@ -163,11 +176,14 @@ fn prepared<I: AsRef<std::ffi::OsStr>>(
         .args(arguments)
         .env_remove("RUST_LOG")
         .env_remove("SSLKEYLOGFILE");
+    for variable in ["BEARER", "BASIC", "PROXY_BEARER", "PROXY_BASIC"] {
+        command.env_remove(format!("AQUEDUCT_{variable}"));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 
-/// `aqueduct serve --json` on a free port, which ends with this value.
+/// `aqueduct serve --json`, `proxy` or `tunnel` on a free port, which ends with this value.
 pub struct Server {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -197,25 +213,54 @@ impl Server {
         let mut shell = Command::new("sh");
         let limited = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
         shell.args(["-c", &limited, PROGRAM]);
-        Self::begin_with(shell, arguments, true)
+        Self::begin_with(shell, "serve", arguments, true)
+    }
+
+    /// `aqueduct proxy --json` with these variables in its environment, and a pipe as its standard
+    /// error.
+    #[track_caller]
+    pub fn proxy(variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.envs(variables.iter().copied());
+        Self::begin_with(program, "proxy", arguments, true)
+    }
+
+    /// `aqueduct tunnel --json` through this proxy, which it trusts.
+    #[track_caller]
+    pub fn tunnel(&self, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = prepared(Command::new(PROGRAM), ["tunnel", "--json", "--proxy"]);
+        command.arg(self.url("")).arg("--cacert").arg(self.cert());
+        command.args(arguments);
+        Self::launch(command, folder, true)
     }
 
     #[track_caller]
     fn begin(arguments: &[&str], pipe: bool) -> Self {
-        Self::begin_with(Command::new(PROGRAM), arguments, pipe)
+        Self::begin_with(Command::new(PROGRAM), "serve", arguments, pipe)
     }
 
     #[track_caller]
-    fn begin_with(program: Command, arguments: &[&str], pipe: bool) -> Self {
+    fn begin_with(program: Command, name: &str, arguments: &[&str], pipe: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cert = folder.path().join("cert.pem");
-        let mut command = prepared(program, ["serve", "--json", "--cert-out"]);
+        let variables: Vec<_> = program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        let mut command = prepared(program, [name, "--json", "--cert-out"]);
+        command.envs(variables);
         command.arg(&cert);
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        command.args(arguments);
+        Self::launch(command, folder, pipe)
+    }
+
+    #[track_caller]
+    fn launch(mut command: Command, folder: TempDir, pipe: bool) -> Self {
         let mut child = command
-            .args(arguments)
             .stderr(if pipe {
                 Stdio::piped()
             } else {
@@ -238,6 +283,13 @@ impl Server {
     pub fn url(&self, path: &str) -> String {
         let root = self.ready["url"].as_str().expect("a URL");
         format!("{}{path}", root.trim_end_matches('/'))
+    }
+
+    /// Where it listens.
+    #[track_caller]
+    pub fn address(&self) -> SocketAddr {
+        let address = self.ready["address"].as_str().expect("an address");
+        address.parse().expect("an address")
     }
 
     /// The certificate, for `--cacert`.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::id::StreamId;
-use aqueduct_core::masque::{Dialect, TcpDecoder, TcpEncoder, TcpPart};
+use aqueduct_core::masque::{Dialect, TcpDecoder, TcpEncoder, TcpPart, TunnelFault};
 use bytes::Bytes;
 
 use super::error::TunnelError;
@@ -117,6 +117,13 @@ impl TcpSender {
         self.finished = true;
     }
 
+    /// As [`abort`](Self::abort), for what receiving told: a peer that has broken a rule
+    /// is told so.
+    pub fn abort_for(&mut self, error: &TunnelError) {
+        let _ = self.body.reset(code_of(error));
+        self.finished = true;
+    }
+
     /// Sends from the front of `data`; ready when some was taken.
     pub(crate) fn poll_chunk(
         &mut self,
@@ -170,6 +177,18 @@ impl TcpSender {
     }
 }
 
+/// The code that says why a stream is aborted.
+fn code_of(error: &TunnelError) -> Code {
+    match error {
+        //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
+        // Capsules that break a rule make a malformed message.
+        TunnelError::Fault(_) | TunnelError::Malformed(_) => Code::H3_MESSAGE_ERROR,
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
+        // A connection that was reset is a stream error of this type.
+        _ => Code::H3_CONNECT_ERROR,
+    }
+}
+
 /// Bytes that one write copies at most.
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 const COPY: usize = 16 * 1024;
@@ -220,13 +239,10 @@ impl TcpReceiver {
                 Ok(Some(TcpPart::Bytes(bytes))) => return Poll::Ready(Ok(Some(bytes))),
                 Ok(Some(TcpPart::End)) => {
                     self.ended = true;
-                    continue;
+                    return Poll::Ready(self.check_rest().map(|()| None));
                 }
                 Ok(None) => {}
-                Err(fault) => {
-                    self.abort();
-                    return Poll::Ready(Err(fault.into()));
-                }
+                Err(fault) => return Poll::Ready(Err(self.broken(fault))),
             }
             match ready!(self.body.poll_data(cx))? {
                 Some(data) => self.input = data,
@@ -239,6 +255,25 @@ impl TcpReceiver {
                 },
             }
         }
+    }
+
+    /// Looks at what has come behind the end: capsules that nobody knows, or nothing.
+    fn check_rest(&mut self) -> Result<(), TunnelError> {
+        while !self.input.is_empty() {
+            match self.decoder.read(&mut self.input) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(fault) => return Err(self.broken(fault)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the stream for what the peer has done.
+    fn broken(&mut self, fault: TunnelFault) -> TunnelError {
+        let error = TunnelError::from(fault);
+        let _ = self.body.stop(code_of(&error));
+        error
     }
 
     /// Takes no more: the connection at the other side is reset.

@@ -135,6 +135,18 @@ pub enum Served {
     GivenUp(Target),
 }
 
+/// A tunnel that has begun.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// In which words it was asked for.
+    pub dialect: Dialect,
+    /// To where it was asked for.
+    pub target: Target,
+    /// To where it leads.
+    pub to: SocketAddr,
+}
+
 /// A tunnel that is over.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -216,6 +228,16 @@ impl Proxy {
     /// once. Dropping the future ends the tunnel. To be run in a task of its own: tunnels
     /// wait for names and targets.
     pub async fn serve(&self, request: Request<()>, stream: ServerRequest) -> Served {
+        self.serve_with(request, stream, |_| {}).await
+    }
+
+    /// As [`serve`](Self::serve), and tells when the tunnel has begun.
+    pub async fn serve_with(
+        &self,
+        request: Request<()>,
+        stream: ServerRequest,
+        opened: impl FnOnce(&Opened) + Send,
+    ) -> Served {
         let offer = match self.gate.ask(request, stream) {
             Asked::Tunnel(offer) => offer,
             Asked::Refused(refusal) => {
@@ -258,6 +280,13 @@ impl Proxy {
             return Served::GivenUp(target);
         };
         let began = Instant::now();
+        let begun = Opened {
+            dialect,
+            target,
+            to,
+        };
+        opened(&begun);
+        let target = begun.target;
         let (traffic, end) = match (tunnel, reached) {
             (Tunnel::Udp(tunnel), Reached::Udp(socket, _)) => {
                 udp::relay(&tunnel, &socket, &self.options).await

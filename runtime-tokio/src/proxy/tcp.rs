@@ -87,7 +87,10 @@ pub(super) async fn relay(
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
         // A stream that was reset, or ends too soon, is a connection that is reset, and
         // the other way round.
-        send.abort();
+        match &end {
+            End::Client(error) => send.abort_for(error),
+            _ => send.abort(),
+        }
         recv.abort();
         let _ = stream.set_zero_linger();
     }

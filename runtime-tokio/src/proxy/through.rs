@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub fn carrier_settings() -> TransportSettings {
     //= https://www.rfc-editor.org/rfc/rfc9298#section-4
     // 1,200 bytes of a payload have to fit, and what surrounds them.
-    let mut settings = TransportSettings::default();
+    let mut settings = TransportSettings::client();
     settings.initial_mtu = 1350;
     settings
 }
@@ -47,6 +47,21 @@ impl Endpoint {
     /// `InvalidInput` when the path to the proxy does not carry packets of 1,200 bytes;
     /// an error of the runtime's, or the tunnel's.
     pub async fn through(tunnel: UdpTunnel) -> io::Result<Self> {
+        let config = EndpointConfig::client();
+        Self::through_with(tunnel, config, TransportSettings::client()).await
+    }
+
+    /// As [`through`](Self::through), with a configuration and settings of one's own.
+    /// What they say of the size of packets is what the tunnel carries.
+    ///
+    /// # Errors
+    /// Those of [`through`](Self::through), and `InvalidInput` for settings that are out
+    /// of range.
+    pub async fn through_with(
+        tunnel: UdpTunnel,
+        config: EndpointConfig,
+        mut transport: TransportSettings,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let until = Instant::now() + PATH;
         let max = loop {
@@ -67,12 +82,11 @@ impl Endpoint {
         let local = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
         // Nobody there sends what would be lost on the way back, or end the tunnel, as
         // some proxies have it.
-        let mut transport = TransportSettings::default();
         transport.mtu_discovery = Some(max);
-        let config = EndpointConfig::client()
+        let config = config
             .max_udp_payload(max)
             .and_then(|config| config.transport(transport))
-            .map_err(io::Error::other)?;
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let io = Carried {
             tunnel,
             from: None,
@@ -116,7 +130,7 @@ impl UdpIo for Carried {
             }
         }
         match (count, &self.over) {
-            (0, Some(_)) => Err(io::ErrorKind::NotConnected.into()),
+            (0, Some(error)) => Err(io::Error::new(io::ErrorKind::NotConnected, error.clone())),
             (0, None) => Err(io::ErrorKind::WouldBlock.into()),
             (count, _) => Ok(count),
         }
