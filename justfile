@@ -5,7 +5,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 
 # What is off by default and tested all the same.
-optional := "--features aqueduct-tokio/tower,aqueduct-tokio/web-transport-trait,aqueduct-tokio/web-transport-trait-0-4,aqueduct-tokio/web-transport-trait-0-3,aqueduct-tokio/quic-lb"
+optional := "--features aqueduct-tokio/tower,aqueduct-tokio/proxy,aqueduct-tokio/web-transport-trait,aqueduct-tokio/web-transport-trait-0-4,aqueduct-tokio/web-transport-trait-0-3,aqueduct-tokio/quic-lb"
 
 # List the recipes.
 default:
