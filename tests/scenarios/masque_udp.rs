@@ -355,6 +355,34 @@ fn an_end_comes_after_what_was_sent() {
     }
 }
 
+/// Row C14: an end comes after capsules that the stream has yet to take.
+#[test]
+fn an_end_comes_after_what_is_owed() {
+    let knobs = Knobs {
+        stream_window: 1024,
+        send_buffer: 1024,
+        ..Knobs::default()
+    };
+    for from in SIDES {
+        let mut pair = without_datagrams(Side::Server, knobs.clone());
+        let (client, server) = pair.tunnel(Dialect::Udp);
+        let (key, there) = match from {
+            Side::Client => (client, server),
+            Side::Server => (server, client),
+        };
+        for n in 0..2 {
+            pair.send(from, key, &[n; 5000]).expect("owed");
+        }
+        let third = pair.send(from, key, b"");
+        assert_eq!(third, Err(TunnelSendError::Blocked));
+        pair.close(from, key);
+        assert_eq!(pair.closed(from.peer(), there), TunnelClose::Finished);
+        let came = pair.recv(from.peer(), there);
+        assert_eq!(came, [vec![0; 5000], vec![1; 5000]]);
+        assert!(pair.tunnels(from).is_empty());
+    }
+}
+
 /// Row C14: both ends at once.
 #[test]
 fn ends_cross() {

@@ -72,7 +72,6 @@ impl Tunnels {
     ) -> Result<(), TunnelSendError> {
         let tunnel = self.tunnel(key).ok_or(TunnelSendError::Gone)?;
         match (tunnel.life, &tunnel.flow) {
-            _ if tunnel.stopped => return Err(TunnelSendError::Gone),
             (Life::Open, Flow::Udp(_)) => {}
             (Life::Pending, _) => return Err(TunnelSendError::Pending),
             //= https://www.rfc-editor.org/rfc/rfc9298#section-3.4
