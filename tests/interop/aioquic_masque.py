@@ -472,11 +472,12 @@ async def tcp_wrong(world):
     protocol = "connect-tcp-12"
     data, final = CONTENTS[protocol]
     async with world.client() as one:
+        # Of a target that has not ended itself: behind its FIN there is nothing to be reset.
         for after in (data, final):
-            tunnel = await one.tunnel("127.0.0.1", world.targets.tcp["greet"], protocol=protocol)
+            tunnel = await one.tunnel("127.0.0.1", world.targets.tcp["echo"], protocol=protocol)
             tunnel.write(capsule(final, b"the end") + capsule(after, b"or not"))
             await tunnel.aborted(MESSAGE_ERROR)
-        tunnel = await one.tunnel("127.0.0.1", world.targets.tcp["greet"], protocol=protocol)
+        tunnel = await one.tunnel("127.0.0.1", world.targets.tcp["echo"], protocol=protocol)
         tunnel.write(capsule(data, b"never sent whole")[:-3], end=True)
         await tunnel.aborted(MESSAGE_ERROR, CONNECT_ERROR)
 

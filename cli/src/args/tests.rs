@@ -157,3 +157,116 @@ fn targets_are_https_urls_with_a_host() {
         assert!(target(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_proxy_has_rules_and_paths() {
+    let proxy = |line: &str| match parse_line(line).unwrap().command {
+        Command::Proxy(proxy) => proxy,
+        other => panic!("{other:?}"),
+    };
+    let plain = proxy("proxy");
+    assert_eq!(plain.listen.to_string(), "127.0.0.1:4433");
+    assert_eq!(
+        (plain.max_tunnels, plain.max_tunnels_per_client),
+        (1000, 100)
+    );
+    assert!(plain.udp_template.is_none() && !plain.open);
+    let full = proxy("proxy --allow *.a.example:443 --allow [2001:db8::]/32:1-9 --deny 10.0.0.0/8");
+    assert_eq!(full.allow[1].to_string(), "[2001:db8::]/32:1-9");
+    assert_eq!(full.deny.len(), 1);
+    for wrong in [
+        "proxy --allow",
+        "proxy --allow a:0",
+        "proxy --deny 10.1.0.0/8",
+        "proxy --udp-template /{target_host}",
+        "proxy --tcp-template x/{target_host}/{target_port}",
+        "proxy --max-tunnels 0",
+    ] {
+        assert!(parse_line(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_tunnel_has_one_use_and_a_proxy() {
+    let tunnel = |line: &str| match parse_line(line).unwrap().command {
+        Command::Tunnel(tunnel) => tunnel,
+        other => panic!("{other:?}"),
+    };
+    let udp = tunnel("tunnel --proxy a.example --udp b.example:53");
+    assert_eq!(udp.udp.unwrap().to_string(), "b.example:53");
+    assert_eq!(udp.local.to_string(), "127.0.0.1:0");
+    let socks = tunnel("tunnel --proxy https://a.example --socks [::1]:1080");
+    assert!(socks.check().is_ok());
+    let others = "tunnel --proxy a.example --socks 192.0.2.1:1080";
+    assert!(tunnel(others).check().unwrap_err().contains("--open"));
+    assert!(tunnel(&format!("{others} --open")).check().is_ok());
+    for wrong in [
+        "tunnel --udp a:1",
+        "tunnel --proxy a.example",
+        "tunnel --proxy a.example --udp a:1 --tcp a:1",
+        "tunnel --proxy a.example --socks 127.0.0.1:1 --local 127.0.0.1:2",
+        "tunnel --proxy a.example --udp a",
+        "tunnel --proxy a.example --udp a:1 --bearer-file a --basic-file b",
+    ] {
+        assert!(parse_line(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_proxy_is_a_url_without_a_path_or_a_template() {
+    use aqueduct_tokio::proxy::TunnelKind::{Tcp, Udp};
+    let url = |text: &str| text.parse::<ProxyUrl>();
+    for text in ["a.example:8443", "https://a.example:8443/"] {
+        let origin = url(text).unwrap();
+        assert_eq!(origin.origin().port(), 8443);
+        let template = origin.template(Tcp, Udp).to_string();
+        assert!(
+            template.contains("a.example:8443/.well-known/masque/tcp/"),
+            "{template}"
+        );
+    }
+    let text = "https://a.example/m{?target_host,target_port}";
+    let template = url(text).unwrap();
+    assert_eq!(template.origin().host(), "a.example");
+    // It is for one kind.
+    assert_eq!(template.template(Udp, Udp).to_string(), text);
+    assert!(
+        template
+            .template(Tcp, Udp)
+            .to_string()
+            .contains("/.well-known/")
+    );
+    for (wrong, told) in [
+        ("https://a.example/path", "says nothing of the target"),
+        ("https://a.example?q", "says nothing of the target"),
+        ("https://a.example/{target_host}", "`target_port`"),
+        ("a.example/{target_host}/{target_port}", "https://"),
+        ("http://a.example", "https"),
+    ] {
+        let error = url(wrong).unwrap_err();
+        assert!(error.contains(told), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn the_proxy_of_get_is_trusted_as_told() {
+    let via = |line: &str| match parse_line(line).unwrap().command {
+        Command::Get(get) => get.via,
+        other => panic!("{other:?}"),
+    };
+    let get = "get https://a/ --proxy https://p";
+    assert_eq!(via(get).trust(), None);
+    let own = via(&format!("{get} --insecure --proxy-cacert f"));
+    assert_eq!(own.trust(), Some(Trust::CaFile("f".into())));
+    assert_eq!(
+        via(&format!("{get} --proxy-insecure")).trust(),
+        Some(Trust::Insecure)
+    );
+    for wrong in [
+        "get https://a/ --proxy-cacert f".to_owned(),
+        format!("{get} --proxy-cacert f --proxy-insecure"),
+        format!("{get} --proxy-bearer-file f --proxy-basic-file f"),
+    ] {
+        assert!(parse_line(&wrong).is_err(), "{wrong}");
+    }
+}

@@ -154,7 +154,8 @@ impl Access {
             if let Value::Object(more) = more {
                 fields.extend(more);
             }
-            self.output.event(event, fields.into())
+            // Names and texts in it are not longer than they may be: nothing is cut.
+            self.output.result(event, "", fields.into())
         } else {
             let event = event.trim_start_matches("tunnel_");
             let (client, kind) = (client.as_deref().unwrap_or("-"), kind.unwrap_or("-"));

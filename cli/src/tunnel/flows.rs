@@ -187,16 +187,20 @@ mod tests {
         let mut begun = Vec::new();
         for at in 0..WAITING + 10 {
             flows.pass(&1, Bytes::from(vec![at as u8]), |packets| {
-                begun.push(packets)
+                begun.push(packets);
             });
         }
-        flows.pass(&2, Bytes::new(), |packets| begun.push(packets));
+        flows.pass(&2, Bytes::new(), |packets| {
+            begun.push(packets);
+        });
         assert_eq!(begun.len(), 2);
         assert_eq!(begun[0].len(), WAITING);
         assert_eq!(begun[0].try_recv().unwrap(), &[0][..]);
         // One that has ended is begun anew.
         begun.clear();
-        flows.pass(&1, Bytes::new(), |packets| begun.push(packets));
+        flows.pass(&1, Bytes::new(), |packets| {
+            begun.push(packets);
+        });
         assert_eq!(begun.len(), 1);
     }
 
@@ -205,12 +209,18 @@ mod tests {
         let mut flows = Flows::new();
         let mut open = Vec::new();
         for at in 0..MOST {
-            flows.pass(&at, Bytes::new(), |packets| open.push(packets));
+            flows.pass(&at, Bytes::new(), |packets| {
+                open.push(packets);
+            });
         }
-        flows.pass(&MOST, Bytes::new(), |packets| open.push(packets));
+        flows.pass(&MOST, Bytes::new(), |packets| {
+            open.push(packets);
+        });
         assert_eq!(open.len(), MOST);
         open.pop();
-        flows.pass(&MOST, Bytes::new(), |packets| open.push(packets));
+        flows.pass(&MOST, Bytes::new(), |packets| {
+            open.push(packets);
+        });
         assert_eq!(open.len(), MOST);
     }
 

@@ -195,6 +195,35 @@ async fn a_reset_of_the_targets_is_told() {
     assert_eq!(code.wire.value(), 0x10f);
 }
 
+/// Nothing follows FINAL_DATA, though it may have come with it.
+#[tokio::test]
+async fn what_follows_the_end_of_tcp_is_malformed() {
+    let mut world = World::new().await;
+    // It does not answer before its client has ended.
+    let to = tcp_echo().await;
+    let open = world.open(Dialect::Tcp12, &target(to));
+    let head = open.head().expect("a head").into_http();
+    let mut tunnel = world.connection.request(head).await.expect("goes");
+    assert_eq!(tunnel.recv_response().await.expect("comes").status(), 200);
+    let [data, last] = Dialect::Tcp12.types().expect("capsules");
+    let mut both = bytes::BytesMut::new();
+    for ty in [last, data] {
+        // Types of four bytes, a length of one.
+        both.extend((ty.0 as u32 | 0x8000_0000).to_be_bytes());
+        both.extend(b"\x02so");
+    }
+    tunnel.send_data(both.freeze()).await.expect("goes");
+    let error = tunnel.recv_data().await.expect_err("is reset");
+    let aqueduct_tokio::error::ReadError::Reset(code) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(code.wire.value(), 0x10e);
+    let Some(Served::Tunnel(report)) = world.served.recv().await else {
+        panic!("there was a tunnel");
+    };
+    assert!(matches!(report.end, End::Client(_)), "{:?}", report.end);
+}
+
 #[tokio::test]
 async fn what_may_not_be_reached_is_refused_with_a_reason() {
     let mut options = ProxyOptions::default();
