@@ -5,6 +5,7 @@
 //! cargo run -p aqueduct-async-std --features self-signed --example proxy
 //! ```
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use aqueduct_async_std::protocol::{config::Config, endpoint::EndpointConfig};
@@ -82,7 +83,8 @@ async fn udp(offer: Offer, to: SocketAddr) -> Result<(), Failure> {
     let there = async {
         loop {
             match tunnel.recv().await {
-                Ok(payload) => _ = socket.send(&payload).await?,
+                // What the system does not take is lost.
+                Ok(payload) => _ = socket.send(&payload).await,
                 Err(TunnelError::Ended) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -94,8 +96,13 @@ async fn udp(offer: Offer, to: SocketAddr) -> Result<(), Failure> {
 async fn back(tunnel: &UdpTunnel, socket: &UdpSocket) -> Result<(), Failure> {
     let mut buffer = vec![0; 65_536];
     loop {
-        let len = socket.recv(&mut buffer).await?;
-        match tunnel.send(&buffer[..len]).await {
+        let sent = match socket.recv(&mut buffer).await {
+            Ok(len) => tunnel.send(&buffer[..len]).await,
+            // Nobody listens there (RFC 9298 section 3.1); all else passes.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Err(error.into()),
+            Err(_) => continue,
+        };
+        match sent {
             // Lost, as on any path.
             Ok(()) | Err(TunnelError::TooLarge) => {}
             Err(error) => return Err(error.into()),
@@ -139,16 +146,21 @@ pub(crate) async fn talk(proxy: &Connection) -> Result<String, Failure> {
     };
     let echo = UdpSocket::bind("127.0.0.1:0").await?;
     let asked = open(Dialect::Udp, echo.local_addr()?)?;
+    let answering = smol::spawn(async move {
+        let mut buffer = [0; 64];
+        while let Ok((len, from)) = echo.recv_from(&mut buffer).await {
+            let _ = echo.send_to(&buffer[..len], from).await;
+        }
+    });
     let tunnel = proxy
         .open_tunnel(&asked)
         .await?
         .into_udp()
         .ok_or("asked for UDP")?;
     tunnel.send(b"hello by UDP").await?;
-    let mut buffer = [0; 64];
-    let (len, from) = echo.recv_from(&mut buffer).await?;
-    echo.send_to(&buffer[..len], from).await?;
     let udp = String::from_utf8(tunnel.recv().await?.to_vec())?;
+
+    drop(answering);
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let asked = open(Dialect::Tcp12, listener.local_addr()?)?;

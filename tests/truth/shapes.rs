@@ -20,6 +20,18 @@ const CLOSED: &[(&str, &str)] = &[
     ("Field", "a line of QPACK is a name, a value and a bit"),
     ("Text", "a string of QPACK has one bit for it"),
     ("Identity", "a chain and its key, made by whoever has them"),
+    ("Host", "a target is a name or an address of either family"),
+    ("Target", "a host and a port"),
+    (
+        "Judged",
+        "a request is a tunnel's or not, and that is let in or not",
+    ),
+    ("Asked", "the same, of the handles"),
+    ("Payload", "a context is known, unknown or missing"),
+    ("UdpPart", "a capsule is a datagram's or not"),
+    ("TcpPart", "bytes, or their end"),
+    ("TunnelRead", "bytes, their end, or nothing yet"),
+    ("Cancelled", "a start is pending, over or unknown"),
     ("Seen", "who keeps secrets has to know all that can be seen"),
 ];
 

@@ -37,6 +37,7 @@ impl Asked {
         let kind = self.words.map(|dialect| match dialect.kind() {
             TunnelKind::Udp => "udp",
             TunnelKind::Tcp => "tcp",
+            _ => "other",
         });
         let protocol = self
             .words
@@ -64,7 +65,7 @@ impl Access {
         let template = match words.map(Dialect::kind) {
             Some(TunnelKind::Udp) => self.udp.as_ref(),
             Some(TunnelKind::Tcp) => self.tcp.as_ref(),
-            None => None,
+            _ => None,
         };
         let target = match words {
             Some(Dialect::Classic) => uri.to_string().parse().ok(),

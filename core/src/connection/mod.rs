@@ -156,12 +156,12 @@ impl Connection {
         self.0.h3().exchanges == 0
     }
 
-    /// Whether something of a message has arrived that the application may read, in a
-    /// connection that is closed. O(streams).
+    /// Whether something of a message has arrived that the application may read, or a
+    /// datagram, in a connection that is closed. O(streams).
     #[cfg(feature = "quinn")]
     pub(crate) fn has_unread(&self) -> bool {
         let h3 = self.0.h3();
-        h3.table.has_unread(h3.side)
+        h3.ring_bytes > 0 || h3.table.has_unread(h3.side)
     }
 
     /// Work done so far, by [`Limits::work`](crate::config::Limits::work)'s units.

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// What goes through a tunnel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+#[non_exhaustive]
 pub enum TunnelKind {
     /// UDP packets, `connect-udp` (RFC 9298).
     Udp,

@@ -2,14 +2,19 @@
 
 use std::pin::pin;
 
+use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
-use aqueduct_core::masque::MAX_UDP_PAYLOAD;
+use aqueduct_core::fault::Violation;
+use aqueduct_core::masque::{AnswerFault, MAX_UDP_PAYLOAD, TunnelFault};
+use bytes::Bytes;
+use http::Response;
 
 use super::{Net, both, poll};
 use crate::Connection;
+use crate::error::ReadError;
 use crate::tunnel::{
-    Asked, Credentials, Dialect, Gate, GateConfig, Offer, OpenTunnel, OpenTunnelError, Refusal,
-    TargetPolicy, TcpTunnel, Template, Tunnel, TunnelError, UdpTunnel,
+    Asked, Credentials, Dialect, Gate, GateConfig, Host, Offer, OpenTunnel, OpenTunnelError,
+    Refusal, TargetPolicy, TcpTunnel, Template, Tunnel, TunnelError, UdpTunnel,
 };
 
 fn gate() -> Gate {
@@ -267,4 +272,107 @@ fn places_come_back_however_a_start_ends() {
         (stats.pending, stats.active, stats.given_up, stats.refused),
         (0, 0, 3, 2)
     );
+}
+
+/// What a peer must not do, and what it then hears.
+#[test]
+fn faults_are_told_and_reset() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let gate = gate();
+    let asked = open(Dialect::Udp);
+    let answer = async {
+        let (request, mut stream) = theirs.accept_request().await.expect("arrives");
+        drop(request);
+        stream.send_response(Response::new(())).expect("open");
+        // A DATAGRAM capsule without a context id.
+        stream
+            .send_data(Bytes::from_static(&[0, 0]))
+            .await
+            .expect("goes");
+        stream
+    };
+    let (tunnel, mut stream) = net.run(both(ours.open_tunnel(&asked), answer));
+    let tunnel = tunnel.expect("opens").into_udp().expect("for UDP");
+    let fault = net.run(tunnel.recv());
+    assert_eq!(fault, Err(TunnelError::Fault(TunnelFault::NoContext)));
+    let reset = net.run(stream.recv_data());
+    let Err(ReadError::Reset(code)) = reset else {
+        panic!("{reset:?}");
+    };
+    assert_eq!(code.wire.value(), 0x10e, "H3_MESSAGE_ERROR");
+    drop((stream, gate));
+}
+
+/// Row C25: an answer that opens no tunnel though it says that it does.
+#[test]
+fn answers_with_content_open_nothing() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let asked = open(Dialect::Udp);
+    for (name, value) in [("content-length", "5"), ("content-type", "text/plain")] {
+        let answer = async {
+            let (_, mut stream) = theirs.accept_request().await.expect("arrives");
+            let head = Response::builder().header(name, value).body(());
+            stream.send_response(head.expect("a head")).expect("open");
+            stream
+        };
+        let (opened, _stream) = net.run(both(ours.open_tunnel(&asked), answer));
+        let Err(OpenTunnelError::BadAnswer(fault)) = opened else {
+            panic!("{name}: {opened:?}");
+        };
+        assert_eq!(fault, AnswerFault::Field(name));
+    }
+}
+
+/// Row C10: the end of the connection is the end of its tunnels, and of what is asked for.
+#[test]
+fn everything_ends_with_the_connection() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let (gate, conns) = (gate(), [ours.clone(), theirs.clone()]);
+    let [client, server] = udp(&mut net, &gate, &conns);
+    let [tcp, _far] = tcp(&mut net, &gate, &conns, Dialect::Tcp12);
+    let asked = open(Dialect::Udp);
+    let mut opening = Box::pin(ours.open_tunnel(&asked));
+    assert!(poll(opening.as_mut()).is_none());
+    net.settle();
+    theirs.close(Code::H3_NO_ERROR, "bye");
+    let refused = net.run(opening);
+    assert!(
+        matches!(refused, Err(OpenTunnelError::NoAnswer(_))),
+        "{refused:?}"
+    );
+    for ended in [net.run(client.recv()), net.run(server.recv())] {
+        assert!(
+            matches!(ended, Err(TunnelError::Connection(_))),
+            "{ended:?}"
+        );
+    }
+    let (_, mut recv) = tcp.split();
+    let ended = net.run(recv.recv_data());
+    assert!(
+        matches!(ended, Err(TunnelError::Connection(_))),
+        "{ended:?}"
+    );
+    let late = net.run(ours.open_tunnel(&asked));
+    assert!(matches!(late, Err(OpenTunnelError::Request(_))), "{late:?}");
+    assert_eq!(gate.stats().active, 2, "their handles are there still");
+}
+
+#[test]
+fn what_was_ended_here_takes_nothing() {
+    let mut net = Net::new();
+    let (gate, conns) = (gate(), net.connect().into());
+    let [mut client, _server] = tcp(&mut net, &gate, &conns, Dialect::Tcp12);
+    net.run(client.send.finish()).expect("ends");
+    net.run(client.send.finish()).expect("has ended");
+    let late = net.run(client.send.send_data("late".into()));
+    assert_eq!(late, Err(TunnelError::Closed));
+    let mut asked = open(Dialect::Classic);
+    asked.target.host = Host::Name("no host".into());
+    let refused = net.run(conns[0].open_tunnel(&asked));
+    assert!(matches!(refused, Err(OpenTunnelError::Head)), "{refused:?}");
+    let malformed = TunnelError::from(ReadError::Malformed(Violation::ContentLength));
+    assert_eq!(malformed, TunnelError::Malformed(Violation::ContentLength));
 }

@@ -19,7 +19,8 @@ impl Connection {
     pub async fn open_tunnel(&self, open: &OpenTunnel) -> Result<Tunnel, OpenTunnelError> {
         let head = open.head().map_err(|_| OpenTunnelError::Head)?;
         let dialect = open.dialect;
-        let mut request = self.request(head.into_http()).await?;
+        let sent = self.request(head.into_http()).await;
+        let mut request = sent.map_err(OpenTunnelError::Request)?;
         // What the proxy sends with its answer waits from here on.
         let early = (dialect == Dialect::Udp).then(|| request.datagrams());
         let answer = request.recv_response().await;
@@ -32,7 +33,7 @@ impl Connection {
                 // Such an answer is malformed.
                 let _ = request.send.reset(Code::H3_MESSAGE_ERROR);
                 let _ = request.recv.stop(Code::H3_MESSAGE_ERROR);
-                return Err(fault.into());
+                return Err(OpenTunnelError::BadAnswer(fault));
             }
         }
         drop(early);

@@ -19,7 +19,7 @@ pub enum OpenTunnelError {
     Head,
     /// The request was not sent.
     #[error(transparent)]
-    Request(#[from] RequestError),
+    Request(RequestError),
     /// There was no answer.
     #[error("no answer: {0}")]
     NoAnswer(ReadError),
@@ -28,7 +28,7 @@ pub enum OpenTunnelError {
     Refused(Box<ResponseHead>),
     /// The answer opens no tunnel, though it says so.
     #[error(transparent)]
-    BadAnswer(#[from] AnswerFault),
+    BadAnswer(AnswerFault),
 }
 
 /// Why nothing more goes through a tunnel.
@@ -40,7 +40,7 @@ pub enum TunnelError {
     Reset(PeerCode),
     /// The peer broke a rule; the stream was reset.
     #[error("reset here: {0}")]
-    Fault(#[from] TunnelFault),
+    Fault(TunnelFault),
     /// The message is malformed.
     #[error("reset here: {0}")]
     Malformed(Violation),

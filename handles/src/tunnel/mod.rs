@@ -26,6 +26,7 @@ pub use aqueduct_core::masque::{
 
 /// An open tunnel.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Tunnel {
     /// For UDP payloads.
     Udp(UdpTunnel),

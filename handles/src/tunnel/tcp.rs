@@ -251,7 +251,7 @@ impl TcpReceiver {
                     //= https://www.ietf.org/archive/id/draft-ietf-httpbis-connect-tcp-11.html#section-3.2
                     // An end without FINAL_DATA is an abort.
                     Ok(false) => return Poll::Ready(Err(TunnelError::Ended)),
-                    Err(fault) => return Poll::Ready(Err(fault.into())),
+                    Err(fault) => return Poll::Ready(Err(TunnelError::Fault(fault))),
                 },
             }
         }
@@ -271,7 +271,7 @@ impl TcpReceiver {
 
     /// Stops the stream for what the peer has done.
     fn broken(&mut self, fault: TunnelFault) -> TunnelError {
-        let error = TunnelError::from(fault);
+        let error = TunnelError::Fault(fault);
         let _ = self.body.stop(code_of(&error));
         error
     }

@@ -200,7 +200,7 @@ impl UdpTunnel {
 
     async fn next_datagram(&self) -> Result<Bytes, TunnelError> {
         loop {
-            match decode_datagram(self.datagrams.recv().await?)? {
+            match decode_datagram(self.datagrams.recv().await?).map_err(TunnelError::Fault)? {
                 Payload::Udp(payload) => return Ok(payload),
                 // Dropped, as unknown contexts are.
                 Payload::UnknownContext | Payload::NoContext => {}
@@ -246,7 +246,7 @@ impl UdpTunnel {
                 failed => return failed,
             }
         }
-        sending.owed = masque::encode_capsule(payload)?;
+        sending.owed = masque::encode_capsule(payload).map_err(TunnelError::Fault)?;
         match sending.flush(cx) {
             // It is taken, whenever the rest of it goes.
             Poll::Pending => Poll::Ready(Ok(())),
@@ -296,7 +296,7 @@ impl Receiving {
                 Ok(Some(_)) => continue,
                 Ok(None) => {}
                 Err(fault) => {
-                    self.over = Some(fault.into());
+                    self.over = Some(TunnelError::Fault(fault));
                     continue;
                 }
             }
@@ -304,7 +304,7 @@ impl Receiving {
                 Poll::Ready(Ok(Some(data))) => self.input = data,
                 Poll::Ready(Ok(None)) => {
                     let end = self.decoder.finish().err();
-                    self.over = Some(end.map_or(TunnelError::Ended, Into::into));
+                    self.over = Some(end.map_or(TunnelError::Ended, TunnelError::Fault));
                 }
                 Poll::Ready(Err(error)) => self.over = Some(error.into()),
                 Poll::Pending => return Poll::Pending,

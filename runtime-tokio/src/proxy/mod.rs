@@ -341,6 +341,8 @@ impl Proxy {
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
                 .map(|(stream, to)| Reached::Tcp(stream, to)),
+            // A kind of tunnels that there is no way for here.
+            _ => return Err(Refusal::BadProtocol),
         }
         .map_err(|error| unreached(&error))
     }
