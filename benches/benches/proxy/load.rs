@@ -81,7 +81,7 @@ fn number(payload: &[u8]) -> usize {
 #[derive(Debug)]
 enum Link {
     Bare(Udp, SocketAddr),
-    Tunnel(UdpTunnel),
+    Tunnel(Box<UdpTunnel>),
 }
 
 impl Link {
@@ -265,7 +265,7 @@ async fn links(
     let mut links = Vec::new();
     for _ in 0..count {
         let tunnel = connection.open_tunnel(&open).await.expect("opens");
-        links.push(Link::Tunnel(tunnel.into_udp().expect("for UDP")));
+        links.push(Link::Tunnel(Box::new(tunnel.into_udp().expect("for UDP"))));
     }
     (Some((endpoint, connection)), links)
 }

@@ -84,23 +84,24 @@ async fn one_by_one(target: SocketAddr) {
     let mut buffer = [0; 2048];
     loop {
         let (len, from) = clients.recv_from(&mut buffer).await.expect("receives");
-        if !targets.contains_key(&from) {
-            let outside = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
-            outside.connect(target).await.expect("connects");
-            let outside = Arc::new(outside);
-            let (theirs, clients) = (Arc::clone(&outside), Arc::clone(&clients));
-            tokio::spawn(async move {
-                let mut buffer = [0; 2048];
-                loop {
-                    let len = theirs.recv(&mut buffer).await.expect("receives");
-                    let _ = clients.send_to(&buffer[..len], from).await;
-                }
-            });
-            targets.insert(from, outside);
-        }
-        if let Some(outside) = targets.get(&from) {
-            let _ = outside.send(&buffer[..len]).await;
-        }
+        let outside = match targets.get(&from) {
+            Some(outside) => outside,
+            None => {
+                let outside = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+                outside.connect(target).await.expect("connects");
+                let outside = Arc::new(outside);
+                let (theirs, clients) = (Arc::clone(&outside), Arc::clone(&clients));
+                tokio::spawn(async move {
+                    let mut buffer = [0; 2048];
+                    loop {
+                        let len = theirs.recv(&mut buffer).await.expect("receives");
+                        let _ = clients.send_to(&buffer[..len], from).await;
+                    }
+                });
+                targets.entry(from).or_insert(outside)
+            }
+        };
+        let _ = outside.send(&buffer[..len]).await;
     }
 }
 
@@ -124,5 +125,5 @@ async fn aqueduct() {
             }
         });
     }
-    pending().await
+    pending::<()>().await;
 }

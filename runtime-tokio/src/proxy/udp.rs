@@ -356,3 +356,29 @@ fn ended(error: TunnelError) -> End {
         error => End::Client(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One call sends payloads of one size, and a smaller one after them.
+    #[test]
+    fn payloads_of_one_size_go_together() {
+        let sized = |sizes: &[usize]| -> Vec<Bytes> {
+            sizes.iter().map(|size| vec![7; *size].into()).collect()
+        };
+        for (sizes, most, together) in [
+            (&[][..], 64, 0),
+            (&[0, 0][..], 64, 1),
+            (&[9, 0][..], 64, 1),
+            (&[9, 9, 9][..], 64, 3),
+            (&[9, 9, 9][..], 2, 2),
+            (&[9, 9, 3, 3][..], 64, 3),
+            (&[9, 9, 10][..], 64, 2),
+            (&[40_000, 40_000][..], 64, 1),
+            (&[65_527][..], 64, 1),
+        ] {
+            assert_eq!(run(&sized(sizes), most), together, "{sizes:?}");
+        }
+    }
+}
