@@ -102,6 +102,41 @@ impl Datagrams {
         self.send_soon(Some(context), payload).await
     }
 
+    /// As [`send_in`](Self::send_in) for payloads of `size` bytes that stand one after
+    /// another, the last of them shorter maybe, with one look at the connection. Returns
+    /// the bytes of those that were sent: less than all when the next one could not be.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send), of the first; nothing was sent.
+    pub fn send_segments_in(
+        &self,
+        context: ContextId,
+        contents: &[u8],
+        size: usize,
+    ) -> Result<usize, DatagramError> {
+        let (half, size) = (&self.0, size.max(1));
+        let locked = &mut half.conn.lock();
+        let mut sent = 0;
+        if contents.len() > size {
+            let _ = locked.core(half.conn.key, |core| {
+                for payload in contents.chunks(size) {
+                    if core.send_datagram_in(half.key, context, payload).is_err() {
+                        break;
+                    }
+                    sent += payload.len();
+                }
+            });
+        }
+        if sent > 0 {
+            return Ok(sent);
+        }
+        let first = contents.get(..size).unwrap_or(contents);
+        match self.try_send(locked, Some(context), first) {
+            Step::Done(result) => result.map(|()| first.len()),
+            Step::Wait(_) => Err(DatagramError::Blocked),
+        }
+    }
+
     fn send_now(&self, context: Option<ContextId>, payload: &[u8]) -> Result<(), DatagramError> {
         match self.try_send(&mut self.0.conn.lock(), context, payload) {
             Step::Done(result) => result,
@@ -176,6 +211,27 @@ impl Datagrams {
             Step::Wait(place)
         })
         .await
+    }
+
+    /// Takes datagrams that wait, the oldest first and at most so many, with one look at
+    /// the connection. Returns how many.
+    pub fn try_recv_many(&self, into: &mut Vec<Bytes>, max: usize) -> usize {
+        let (half, before) = (&self.0, into.len());
+        let mut locked = half.conn.lock();
+        if locked.must_rest(half.at.conn) {
+            return 0;
+        }
+        let _ = locked.peek(half.conn.key, |core| {
+            while into.len() - before < max
+                && let Some(datagram) = core.recv_datagram(half.key)
+            {
+                into.push(datagram);
+            }
+        });
+        let count = into.len() - before;
+        let price = u32::try_from(count).unwrap_or(u32::MAX);
+        locked.take_share(half.at.conn, PRICE.saturating_mul(price));
+        count
     }
 
     /// As [`recv`](Self::recv), with the context id that stands before the payload.

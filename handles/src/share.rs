@@ -65,7 +65,7 @@ impl Locked<'_> {
     /// Whether a connection's share is used up, so that the driver's next turn is to be
     /// waited for. Nobody comes between the rest of what had arrived and its reader
     /// once the connection is over.
-    fn must_rest(&mut self, conn: usize) -> bool {
+    pub(crate) fn must_rest(&mut self, conn: usize) -> bool {
         let over = self.state().failed.is_some() || self.conn(conn).closed.is_some();
         if over || self.conn(conn).taken < SHARE {
             return false;

@@ -38,7 +38,8 @@ impl UdpIo for Socket {
             #[cfg(test)]
             script,
         } = self;
-        socket.try_io(Interest::READABLE, || {
+        let most = bufs.len();
+        receive(socket, most, || {
             #[cfg(test)]
             script.recv()?;
             state.recv(UdpSockRef::from(&*socket), bufs, meta)
@@ -88,6 +89,30 @@ pub(crate) async fn drive(
             () = sleep.as_mut(), if turn.deadline.is_some() => {}
             () = worker.kicked() => {}
         }
+    }
+}
+
+/// Receives with a call that has room for so many datagrams. One that finds fewer has
+/// emptied the socket, which needs no other call to be found out.
+pub(crate) fn receive(
+    socket: &UdpSocket,
+    most: usize,
+    call: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    // Elsewhere a call receives one datagram.
+    const TELLS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+    let mut received = 0;
+    let tried = socket.try_io(Interest::READABLE, || {
+        received = call()?;
+        // Within the one try, so that what comes after the call makes it readable again.
+        match TELLS && received < most.min(quinn_udp::BATCH_SIZE) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    match tried {
+        Err(error) if received == 0 => Err(error),
+        _ => Ok(received),
     }
 }
 

@@ -265,8 +265,7 @@ async fn links(
     let mut links = Vec::new();
     for _ in 0..count {
         let tunnel = connection.open_tunnel(&open).await.expect("opens");
-        let tunnel = tunnel.into_udp().expect("for UDP");
-        links.push(Link::Tunnel(Box::new(tunnel)));
+        links.push(Link::Tunnel(Box::new(tunnel.into_udp().expect("for UDP"))));
     }
     (Some((endpoint, connection)), links)
 }

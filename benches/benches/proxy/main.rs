@@ -5,16 +5,19 @@
 //!
 //! WORDs choose directions (`up`, `down`, `echo`), proxies (`floor`, `plain`, `aqueduct`,
 //! `quic-go`) and numbers of tunnels (`1`, `100`). The environment says how many `ROUNDS`
-//! (3) of how many `SAMPLE_SECONDS` (2), with how many `THREADS` in the proxies of this program
-//! (1), and where the program of quic-go is (`MASQUE_GO`), which is left out otherwise:
+//! (3) of how many `SAMPLE_SECONDS` (2), with how many `THREADS` in the proxies of this
+//! program (1), another `WINDOW` and `BURST` of each tunnel, and where the program of
+//! quic-go is (`MASQUE_GO`), which is left out otherwise:
 //!
 //!     (cd tests/interop/go/masque && go build -o /tmp/masque-go .)
 //!
 //! Each proxy is a process of its own, and its CPU time is what the system says of that.
 //! Clients and their target are one thread of this process. Every tunnel has a few
 //! packets on their way and sends more, in bursts, when those arrive, so that each proxy
-//! gets what it takes and loses nothing. Proxies take turns in each round; figures are
-//! medians of the rounds.
+//! gets what it takes and loses little. Proxies take turns in each round; figures are
+//! medians of the rounds. A proxy that is not `busy` sleeps between bursts, and what it
+//! costs to wake it is in each packet's time; where the machine has other things to do,
+//! bursts pile up, and it is not.
 //!
 //! - `floor` relays UDP datagrams between one socket towards the clients and one for each
 //!   client towards the target, with GSO and GRO: what the system calls of a proxy cost.
@@ -108,7 +111,7 @@ fn main() {
         .collect();
     let tunnels = TUNNELS.map(|tunnels| (tunnels.count.to_string(), tunnels));
     let (rounds, seconds) = (setting("ROUNDS", 3), setting("SAMPLE_SECONDS", 2));
-    let time = Duration::from_secs(seconds);
+    let time = Duration::from_secs(seconds.into());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -116,6 +119,11 @@ fn main() {
     let mut report = Report::default();
     for (name, direction) in pick(&DIRECTIONS, |(name, _)| name, &chosen) {
         for (_, tunnels) in pick(&tunnels, |(name, _)| name, &chosen) {
+            let tunnels = Tunnels {
+                window: setting("WINDOW", tunnels.window),
+                burst: setting("BURST", tunnels.burst),
+                ..tunnels
+            };
             for _ in 0..rounds {
                 for proxy in &proxies {
                     let sample = measure(proxy, go.as_ref(), tunnels, direction, time);
@@ -137,7 +145,7 @@ fn pick<T: Clone>(all: &[T], name: impl Fn(&T) -> &str, chosen: &[&str]) -> Vec<
         .collect()
 }
 
-fn setting(name: &str, other: u64) -> u64 {
+fn setting(name: &str, other: u32) -> u32 {
     std::env::var(name).map_or(other, |value| value.parse().expect("a number"))
 }
 

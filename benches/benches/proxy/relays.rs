@@ -1,7 +1,6 @@
 //! The proxies that are measured, each in a process of its own.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::future::pending;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -85,9 +84,9 @@ async fn one_by_one(target: SocketAddr) {
     let mut buffer = [0; 2048];
     loop {
         let (len, from) = clients.recv_from(&mut buffer).await.expect("receives");
-        let outside = match targets.entry(from) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
+        let outside = match targets.get(&from) {
+            Some(outside) => outside,
+            None => {
                 let outside = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
                 outside.connect(target).await.expect("connects");
                 let outside = Arc::new(outside);
@@ -99,7 +98,7 @@ async fn one_by_one(target: SocketAddr) {
                         let _ = clients.send_to(&buffer[..len], from).await;
                     }
                 });
-                new.insert(outside)
+                targets.entry(from).or_insert(outside)
             }
         };
         let _ = outside.send(&buffer[..len]).await;

@@ -213,6 +213,28 @@ fn a_dropped_future_leaves_nothing_and_a_handle_no_entry() {
     assert_eq!(table(&connection, |conn| conn.streams.len()), 0);
 }
 
+/// Datagrams go and come in batches as they do one by one.
+#[test]
+fn many_go_with_one_look() {
+    let mut net = Net::new();
+    let (_client, _server, ours, theirs) = pair(&mut net);
+    let zero = ContextId::ZERO;
+    assert_eq!(ours.send_segments_in(zero, b"onetwo3", 3), Ok(7));
+    assert_eq!(ours.send_segments_in(zero, b"", 3), Ok(0));
+    let large = ours.send_segments_in(zero, &[7; 4000], 2000);
+    assert!(matches!(
+        large,
+        Err(DatagramError::TooLarge | DatagramError::TooLargeForPath)
+    ));
+    net.settle();
+    let mut came = Vec::new();
+    assert_eq!(theirs.try_recv_many(&mut came, 2), 2);
+    assert_eq!(theirs.try_recv_many(&mut came, 9), 2);
+    assert_eq!(theirs.try_recv_many(&mut came, 9), 0);
+    let expected: [&[u8]; 4] = [b"\0one", b"\0two", b"\x003", b"\0"];
+    assert_eq!(came, expected);
+}
+
 /// What had arrived is told after a reset and a close, but goes with a request of which
 /// nothing is left.
 #[test]

@@ -124,6 +124,24 @@ impl UdpTunnel {
         }
     }
 
+    /// As [`try_send`](Self::try_send) for payloads of `size` bytes that stand one after
+    /// another, the last of them shorter maybe, as system calls take and give them: one
+    /// look at the connection for all. Returns the bytes of those that were sent: less
+    /// than all when the next one could not be.
+    ///
+    /// # Errors
+    /// As for [`try_send`](Self::try_send), of the first; nothing was sent.
+    pub fn try_send_segments(&self, contents: &[u8], size: usize) -> Result<usize, TunnelError> {
+        let first = contents.get(..size).unwrap_or(contents);
+        check(first)?;
+        let zero = ContextId::ZERO;
+        match self.datagrams.send_segments_in(zero, contents, size) {
+            Ok(sent) => Ok(sent),
+            Err(DatagramError::Disabled) => self.try_send(first).map(|()| first.len()),
+            Err(error) => to_tunnel(Err(error)).map(|()| 0),
+        }
+    }
+
     /// Sends a payload as soon as there is room. Cancel safe: a dropped future has sent
     /// nothing.
     ///
@@ -196,6 +214,31 @@ impl UdpTunnel {
             Poll::Ready(Ok(payload)) => Some(payload),
             _ => self.receiving().queue.pop_front(),
         }
+    }
+
+    /// Takes payloads that have come, the oldest first and about `max` of them, with one
+    /// look at the connection. Returns how many.
+    pub fn try_recv_many(&self, into: &mut Vec<Bytes>, max: usize) -> usize {
+        let before = into.len();
+        let count = self.datagrams.try_recv_many(into, max);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.since.fetch_add(count, Ordering::Relaxed);
+        let mut at = before;
+        while let Some(datagram) = into.get_mut(at) {
+            match decode_datagram(std::mem::take(datagram)) {
+                Ok(Payload::Udp(payload)) => {
+                    *datagram = payload;
+                    at += 1;
+                }
+                // Dropped, as unknown contexts are.
+                Ok(Payload::UnknownContext | Payload::NoContext) => _ = into.remove(at),
+                Err(fault) => {
+                    self.abort(TunnelError::Fault(fault));
+                    into.truncate(at);
+                }
+            }
+        }
+        into.len() - before
     }
 
     async fn next_datagram(&self) -> Result<Bytes, TunnelError> {

@@ -14,6 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::{End, ProxyOptions, Traffic};
+use crate::driver::receive;
 
 /// Receive buffers for one call, and the bytes of each: all that GRO joins.
 const BUFFERS: usize = 4;
@@ -52,7 +53,7 @@ impl Socket {
     /// Takes what has come, as far as the buffers go.
     fn recv(&self, scratch: &mut Scratch) -> io::Result<usize> {
         let Scratch { buffers, meta } = scratch;
-        self.socket.try_io(Interest::READABLE, || {
+        receive(&self.socket, BUFFERS, || {
             let mut slices = buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
             self.state
                 .recv(UdpSockRef::from(&self.socket), &mut slices, meta)
@@ -110,6 +111,7 @@ pub(super) async fn relay(
         socket,
         options,
         traffic: Traffic::default(),
+        came: Vec::new(),
         batch: Vec::new(),
         waiting: Vec::new(),
     };
@@ -122,7 +124,9 @@ struct Relay<'a> {
     socket: &'a Socket,
     options: &'a ProxyOptions,
     traffic: Traffic,
-    /// Payloads of one size on their way to the target.
+    /// Payloads from the tunnel.
+    came: Vec<Bytes>,
+    /// Those of one size on their way to the target, one after another.
     batch: Vec<u8>,
     /// Payloads that the tunnel had no room for. Nothing more is read before they are
     /// gone.
@@ -173,33 +177,34 @@ impl Relay<'_> {
     /// Sends a payload, and those that have come with it.
     async fn pass_on(&mut self, first: Bytes) -> Result<(), End> {
         let most = self.socket.state.max_gso_segments().clamp(1, BATCH);
-        let mut next = Some(first);
-        while let Some(payload) = next.take() {
-            let size = payload.len();
-            self.batch.clear();
-            self.batch.extend_from_slice(&payload);
-            let mut count = 1;
-            // As many of the same size as there are; a smaller one is the last.
-            while size > 0 && count < most && self.batch.len() + size <= BATCH_BYTES {
-                let Some(more) = self.tunnel.try_recv() else {
-                    break;
-                };
-                if more.len() > size || more.is_empty() {
-                    next = Some(more);
-                    break;
+        self.came.push(first);
+        self.tunnel.try_recv_many(&mut self.came, BATCH - 1);
+        let mut came = std::mem::take(&mut self.came);
+        let passed = self.send_all(&came, most).await;
+        came.clear();
+        self.came = came;
+        passed
+    }
+
+    async fn send_all(&mut self, mut payloads: &[Bytes], most: usize) -> Result<(), End> {
+        while let Some(first) = payloads.first() {
+            let (count, size) = (run(payloads, most), first.len());
+            let (now, rest) = payloads.split_at(count);
+            payloads = rest;
+            let sent = match now {
+                [alone] => self.socket.send(alone, None).await,
+                several => {
+                    self.batch.clear();
+                    for payload in several {
+                        self.batch.extend_from_slice(payload);
+                    }
+                    self.socket.send(&self.batch, Some(size)).await
                 }
-                self.batch.extend_from_slice(&more);
-                count += 1;
-                if more.len() < size {
-                    break;
-                }
-            }
-            let segment = (count > 1).then_some(size);
-            let bytes = self.batch.len() as u64;
-            match self.socket.send(&self.batch, segment).await {
+            };
+            match sent {
                 Ok(()) => {
                     self.traffic.packets_out += count as u64;
-                    self.traffic.bytes_out += bytes;
+                    self.traffic.bytes_out += now.iter().map(|p| p.len() as u64).sum::<u64>();
                 }
                 //= https://www.rfc-editor.org/rfc/rfc9298#section-5
                 // What is larger than the link takes is dropped.
@@ -228,12 +233,7 @@ impl Relay<'_> {
             let count = socket.recv(scratch)?;
             for (buffer, meta) in scratch.buffers.iter().zip(&scratch.meta).take(count) {
                 let all = buffer.get(..meta.len).unwrap_or_default();
-                if all.is_empty() {
-                    pass(tunnel, &[], traffic, waiting)?;
-                }
-                for payload in all.chunks(meta.stride.max(1)) {
-                    pass(tunnel, payload, traffic, waiting)?;
-                }
+                pass(tunnel, all, meta.stride.max(1), traffic, waiting)?;
             }
             Ok::<_, Failed>(())
         });
@@ -297,32 +297,56 @@ impl From<TunnelError> for Failed {
     }
 }
 
-/// Sends a payload through the tunnel, or keeps it until there is room.
+/// How many payloads go with one call: of the same size, a smaller one the last. At least
+/// one, if there is one.
+fn run(payloads: &[Bytes], most: usize) -> usize {
+    let size = payloads.first().map_or(0, Bytes::len);
+    let most = most.min(BATCH_BYTES / size.max(1)).max(1);
+    if size == 0 {
+        return payloads.len().min(1);
+    }
+    let same = payloads.iter().take(most);
+    let same = same.take_while(|payload| payload.len() == size).count();
+    let smaller = payloads.get(same).map_or(0, Bytes::len);
+    same + usize::from(same < most && 0 < smaller && smaller < size)
+}
+
+/// Sends payloads of `size` bytes, but for the last, through the tunnel, or keeps them
+/// until there is room.
 fn pass(
     tunnel: &UdpTunnel,
-    payload: &[u8],
+    contents: &[u8],
+    size: usize,
     traffic: &mut Traffic,
     waiting: &mut Vec<Bytes>,
 ) -> Result<(), TunnelError> {
-    if !waiting.is_empty() {
-        waiting.push(Bytes::copy_from_slice(payload));
-        return Ok(());
-    }
-    match tunnel.try_send(payload) {
-        Ok(()) => {
-            traffic.packets_in += 1;
-            traffic.bytes_in += payload.len() as u64;
-            Ok(())
+    let mut left = contents;
+    loop {
+        let next = left.get(..size).unwrap_or(left);
+        let taken = match waiting.is_empty() {
+            true => tunnel.try_send_segments(left, size),
+            false => Err(TunnelError::Blocked),
+        };
+        let taken = match taken {
+            Ok(taken) => {
+                traffic.packets_in += taken.div_ceil(size).max(1) as u64;
+                traffic.bytes_in += taken as u64;
+                taken
+            }
+            Err(TunnelError::TooLarge) => {
+                traffic.too_large += 1;
+                next.len()
+            }
+            Err(TunnelError::Blocked) => {
+                waiting.push(Bytes::copy_from_slice(next));
+                next.len()
+            }
+            Err(error) => return Err(error),
+        };
+        left = left.get(taken..).unwrap_or_default();
+        if left.is_empty() {
+            return Ok(());
         }
-        Err(TunnelError::TooLarge) => {
-            traffic.too_large += 1;
-            Ok(())
-        }
-        Err(TunnelError::Blocked) => {
-            waiting.push(Bytes::copy_from_slice(payload));
-            Ok(())
-        }
-        Err(error) => Err(error),
     }
 }
 
@@ -330,5 +354,31 @@ fn ended(error: TunnelError) -> End {
     match error {
         TunnelError::Ended => End::Finished,
         error => End::Client(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One call sends payloads of one size, and a smaller one after them.
+    #[test]
+    fn payloads_of_one_size_go_together() {
+        let sized = |sizes: &[usize]| -> Vec<Bytes> {
+            sizes.iter().map(|size| vec![7; *size].into()).collect()
+        };
+        for (sizes, most, together) in [
+            (&[][..], 64, 0),
+            (&[0, 0][..], 64, 1),
+            (&[9, 0][..], 64, 1),
+            (&[9, 9, 9][..], 64, 3),
+            (&[9, 9, 9][..], 2, 2),
+            (&[9, 9, 3, 3][..], 64, 3),
+            (&[9, 9, 10][..], 64, 2),
+            (&[40_000, 40_000][..], 64, 1),
+            (&[65_527][..], 64, 1),
+        ] {
+            assert_eq!(run(&sized(sizes), most), together, "{sizes:?}");
+        }
     }
 }
