@@ -218,9 +218,12 @@ fn reply(why: &Why) -> ReplyError {
     match (error.as_deref(), head.status) {
         (Some("connection_refused"), _) => ReplyError::ConnectionRefused,
         (Some("destination_ip_prohibited" | "http_request_denied"), _)
-        | (None, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => {
-            ReplyError::ConnectionNotAllowed
-        }
+        | (
+            None,
+            StatusCode::FORBIDDEN
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        ) => ReplyError::ConnectionNotAllowed,
         (Some("destination_ip_unroutable"), _) => ReplyError::NetworkUnreachable,
         (Some("connection_timeout" | "dns_timeout" | "dns_error"), _)
         | (None, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => {

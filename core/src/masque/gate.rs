@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::dialect::Dialect;
 use super::{Denied, PathTemplate, Refusal, Target, TargetPolicy, TunnelKind};
@@ -88,7 +88,12 @@ impl Credentials {
     /// but their lengths. O(credentials).
     #[must_use]
     pub fn are_shown(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
+        self.are_shown_in(headers, &AUTHORIZATION)
+    }
+
+    /// The same in another field.
+    fn are_shown_in(&self, headers: &HeaderMap, name: &HeaderName) -> bool {
+        let mut values = headers.get_all(name).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return false;
         };
@@ -267,10 +272,20 @@ impl Gate {
         if self.draining {
             return Some(Err(Refusal::Draining));
         }
-        let shown = |credentials: &Credentials| !credentials.are_shown(&head.headers);
-        if let Some(credentials) = self.config.credentials.as_ref().filter(|c| shown(c)) {
-            let challenges = credentials.challenges().collect();
-            return Some(Err(Refusal::NotAuthorized { challenges }));
+        if let Some(credentials) = &self.config.credentials {
+            let classic = dialect == Some(Dialect::Classic);
+            //= https://www.rfc-editor.org/rfc/rfc9110#section-11.7.2
+            // CONNECT as it always was asks a proxy, which has fields and a status of its own.
+            // Tunnels by templates are resources, and have those of all resources.
+            let shown = credentials.are_shown(&head.headers)
+                || (classic && credentials.are_shown_in(&head.headers, &PROXY_AUTHORIZATION));
+            if !shown {
+                let challenges = credentials.challenges().collect();
+                return Some(Err(match classic {
+                    true => Refusal::ProxyNotAuthorized { challenges },
+                    false => Refusal::NotAuthorized { challenges },
+                }));
+            }
         }
         Some(target)
     }

@@ -1,6 +1,6 @@
 //! Every reason for which there is no tunnel, with its answer.
 
-use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use sfv::{KeyRef, ListSerializer, StringRef, TokenRef};
 
@@ -18,6 +18,7 @@ use crate::head::ResponseHead;
 /// | `BadPath` | 404 | `http_request_error` |
 /// | `BadPort`, `BadHost`, `Malformed` | 400 | `http_request_error` |
 /// | `NotAuthorized` | 401 | `http_request_denied` |
+/// | `ProxyNotAuthorized` | 407 | `http_request_denied` |
 /// | `Forbidden` | 403 | `http_request_denied` |
 /// | `TargetProhibited` | 403 | `destination_ip_prohibited` |
 /// | `Draining` | 503 | `proxy_internal_response` |
@@ -49,6 +50,11 @@ pub enum Refusal {
     /// The client has not said who it is, or not truly.
     NotAuthorized {
         /// How it can: values of `www-authenticate`.
+        challenges: Vec<HeaderValue>,
+    },
+    /// The same of classic CONNECT.
+    ProxyNotAuthorized {
+        /// How it can: values of `proxy-authenticate`.
         challenges: Vec<HeaderValue>,
     },
     /// The client may not have a tunnel.
@@ -94,6 +100,7 @@ impl Refusal {
             Self::BadPath => StatusCode::NOT_FOUND,
             Self::BadPort | Self::BadHost | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::NotAuthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::ProxyNotAuthorized { .. } => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
             Self::Forbidden | Self::TargetProhibited(_) => StatusCode::FORBIDDEN,
             Self::Draining | Self::TooManyTunnels | Self::Unavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -117,7 +124,9 @@ impl Refusal {
         Some(match self {
             Self::BadMethod | Self::BadProtocol | Self::BadPath => "http_request_error",
             Self::BadPort | Self::BadHost | Self::Malformed => "http_request_error",
-            Self::NotAuthorized { .. } | Self::Forbidden => "http_request_denied",
+            Self::NotAuthorized { .. } | Self::ProxyNotAuthorized { .. } | Self::Forbidden => {
+                "http_request_denied"
+            }
             Self::TargetProhibited(_) => "destination_ip_prohibited",
             Self::Draining => "proxy_internal_response",
             Self::TooManyTunnels => "connection_limit_reached",
@@ -144,7 +153,9 @@ impl Refusal {
             Self::BadPort => "the target's port is not a number from 1 to 65535",
             Self::BadHost => "the target's host is neither a name nor an address",
             Self::Malformed => "the request is malformed",
-            Self::NotAuthorized { .. } => "this proxy wants to know who asks",
+            Self::NotAuthorized { .. } | Self::ProxyNotAuthorized { .. } => {
+                "this proxy wants to know who asks"
+            }
             Self::Forbidden => "no tunnels for this client",
             Self::TargetProhibited(_) => "this target is not allowed",
             Self::Draining => "this proxy takes no new tunnels",
@@ -184,6 +195,13 @@ impl Refusal {
             Self::NotAuthorized { challenges } => {
                 for challenge in challenges {
                     headers.append(WWW_AUTHENTICATE, challenge.clone());
+                }
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.8
+            // And with 407.
+            Self::ProxyNotAuthorized { challenges } => {
+                for challenge in challenges {
+                    headers.append(PROXY_AUTHENTICATE, challenge.clone());
                 }
             }
             _ => {}

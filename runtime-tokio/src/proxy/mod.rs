@@ -76,7 +76,8 @@ pub struct ProxyOptions {
     pub idle_timeout: Duration,
     /// The same once one direction of TCP has ended. Default 30 s.
     pub half_closed_timeout: Duration,
-    /// Tunnels of one client address at once. Default no limit but the gate's.
+    /// Tunnels of one client address, or of one /64 of IPv6, at once. Default no limit but
+    /// the gate's.
     pub max_per_client: usize,
     /// Goes on with a tunnel for UDP when its target is not listening, which RFC 9298
     /// section 3.1 ends. Default no.
@@ -361,7 +362,7 @@ impl Proxy {
 
     /// One more tunnel of a client, if it may have one.
     fn seat(&self, client: Option<IpAddr>) -> Option<Seat> {
-        let client = client?.to_canonical();
+        let client = network(client?);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_default();
         if *count >= self.options.max_per_client {
@@ -372,6 +373,15 @@ impl Proxy {
             clients: Arc::clone(&self.clients),
             client,
         })
+    }
+}
+
+/// Whom tunnels are counted for: an address, or a /64 of IPv6, which one client has all
+/// of.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+        address => address,
     }
 }
 
@@ -418,5 +428,18 @@ fn unreached(error: &io::Error) -> Refusal {
             tracing::debug!(%error, "no way to a target");
             Refusal::Internal
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_address_or_a_network_of_ipv6() {
+        let network = |text: &str| network(text.parse().expect("an address")).to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

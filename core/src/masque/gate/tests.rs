@@ -167,3 +167,28 @@ fn strangers_learn_nothing() {
         assert_eq!(head.headers[WWW_AUTHENTICATE], "Bearer realm=\"proxy\"");
     }
 }
+
+/// RFC 9110 section 11.7: CONNECT asks a proxy.
+#[test]
+fn classic_connect_has_the_fields_of_proxies() {
+    let mut gate = Gate::new(GateConfig {
+        credentials: Some(Credentials::new().bearer("secret")),
+        ..GateConfig::default()
+    });
+    let mut head = asks(None, "target.example:443");
+    let Judged::Refused(refusal) = gate.judge(&head) else {
+        panic!("nothing was shown")
+    };
+    let answer = refusal.head("proxy");
+    assert_eq!(answer.status, 407);
+    let asked = &answer.headers[http::header::PROXY_AUTHENTICATE];
+    assert_eq!(asked, "Bearer realm=\"proxy\"");
+    assert!(!answer.headers.contains_key(WWW_AUTHENTICATE));
+    let secret = HeaderValue::from_static("Bearer secret");
+    head.headers.insert(PROXY_AUTHORIZATION, secret.clone());
+    assert_eq!(status(gate.judge(&head)), 200);
+    // It is no credential for a resource.
+    let mut udp = asks(Some("connect-udp"), UDP);
+    udp.headers.insert(PROXY_AUTHORIZATION, secret);
+    assert_eq!(status(gate.judge(&udp)), 401);
+}
