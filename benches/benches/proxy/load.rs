@@ -155,9 +155,11 @@ impl Load {
             direction,
         ));
         let (kept, links) = links(way, target.address(), tunnels.count).await;
+        for (number, link) in links.iter().enumerate() {
+            hello(link, number, &flows).await;
+        }
         for (number, link) in links.into_iter().enumerate() {
             let link = Arc::new(link);
-            hello(&link, number, &flows).await;
             let (theirs, back) = (Arc::clone(&link), Arc::clone(&flows));
             tasks.spawn(async move {
                 loop {
@@ -254,7 +256,8 @@ async fn links(
     };
     let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("binds");
     let mut settings = TransportSettings::client();
-    settings.initial_mtu = carrier_settings().initial_mtu;
+    let carrier = carrier_settings();
+    (settings.initial_mtu, settings.min_mtu) = (carrier.initial_mtu, carrier.min_mtu);
     let dial = Dial::new(to, "localhost", Arc::new(trust(certificate)));
     let connecting = endpoint.connect_with(dial.transport(settings));
     let connection = connecting.expect("begins").await.expect("connects");

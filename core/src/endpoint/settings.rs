@@ -64,6 +64,11 @@ pub struct TransportSettings {
     pub datagram_send_buffer: usize,
     /// UDP payload assumed to pass before any probe, at least 1,200. Default 1,200.
     pub initial_mtu: u16,
+    /// UDP payload that passes whatever is lost, from 1,200 to [`Self::initial_mtu`]:
+    /// several losses in a row of larger ones are taken for a path that has become
+    /// narrower, and this is what is left of it for a minute. First packets are padded to
+    /// it. Default 1,200.
+    pub min_mtu: u16,
     /// Largest UDP payload probed for; `None` probes nothing. Default 1,452.
     pub mtu_discovery: Option<u16>,
     /// Round-trip time assumed before the first sample. Default 333 ms (RFC 9002).
@@ -103,6 +108,7 @@ impl Default for TransportSettings {
             datagram_receive_buffer: 64 << 10,
             datagram_send_buffer: 128 << 10,
             initial_mtu: 1200,
+            min_mtu: 1200,
             mtu_discovery: Some(1452),
             initial_rtt: Duration::from_millis(333),
             congestion: Congestion::Cubic,
@@ -152,6 +158,9 @@ impl TransportSettings {
         if self.initial_mtu < 1200 {
             return Err(ConfigError::OutOfRange("initial_mtu"));
         }
+        if !(1200..=self.initial_mtu).contains(&self.min_mtu) {
+            return Err(ConfigError::OutOfRange("min_mtu"));
+        }
         if self.initial_rtt.is_zero() {
             return Err(ConfigError::OutOfRange("initial_rtt"));
         }
@@ -191,6 +200,7 @@ impl TransportSettings {
             .datagram_receive_buffer_size(datagrams.then_some(self.datagram_receive_buffer))
             .datagram_send_buffer_size(self.datagram_send_buffer)
             .initial_mtu(self.initial_mtu)
+            .min_mtu(self.min_mtu)
             .mtu_discovery_config(mtu)
             .initial_rtt(self.initial_rtt)
             .enable_segmentation_offload(self.segmentation_offload);
@@ -212,9 +222,10 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         type Change = fn(&mut TransportSettings);
-        let changes: [(&str, Change); 8] = [
+        let changes: [(&str, Change); 9] = [
             ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
             ("initial_mtu", |s| s.initial_mtu = 1199),
+            ("min_mtu", |s| s.min_mtu = 1201),
             ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
             ("max_streams_bidi", |s| s.max_streams_bidi = (1 << 60) + 1),
             ("receive_window", |s| s.receive_window = 1 << 62),

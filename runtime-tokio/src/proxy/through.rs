@@ -33,6 +33,8 @@ pub fn carrier_settings() -> TransportSettings {
     // 1,200 bytes of a payload have to fit, and what surrounds them.
     let mut settings = TransportSettings::client();
     settings.initial_mtu = 1350;
+    // Losses do not make them smaller, or nothing would fit for a minute.
+    settings.min_mtu = settings.initial_mtu;
     settings
 }
 
