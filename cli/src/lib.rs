@@ -55,6 +55,7 @@ pub mod proxy;
 pub mod qlog;
 pub mod record;
 pub mod replay;
+mod reset_key;
 pub mod roundtrips;
 pub mod secrets;
 pub mod serve;

@@ -364,3 +364,38 @@ fn requests_after_a_goaway() {
     // They are notices, which come sixteen to one.
     assert_eq!(times, 161);
 }
+
+/// What is carried by a tunnel that was accepted may well be reset: others on the connection
+/// must not pay for it. Of those that nobody has answered it costs as much as ever.
+#[test]
+fn tunnels_that_are_aborted_cost_little() {
+    let connect = raw::headers(&[
+        (":method", "CONNECT"),
+        (":protocol", "connect-udp"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/.well-known/masque/udp/192.0.2.1/443/"),
+    ]);
+    let abort = |peer: &mut RawPeer, answered: bool| {
+        let id = peer.request(&connect);
+        let stream = aqueduct_core::expect_event!(
+            peer, Side::Server, Event::Request { stream, .. } => stream
+        );
+        if answered {
+            let ok = ResponseHead::new(http::StatusCode::OK);
+            let sent = peer.access().respond(stream, &ok, End::More);
+            sent.expect("open");
+        }
+        peer.reset(id, Code::H3_REQUEST_CANCELLED);
+        peer.stop(id, Code::H3_REQUEST_CANCELLED);
+        peer.drive();
+    };
+    let mut peer = server(50);
+    for _ in 0..300 {
+        abort(&mut peer, true);
+        assert_eq!(peer.closed(), None);
+    }
+    let mut peer = server(50);
+    let times = tolerated(&mut peer, |peer| abort(peer, false));
+    assert!(times < 30, "{times}");
+}

@@ -34,8 +34,14 @@ pub struct Proxy {
     /// Who it is.
     #[command(flatten)]
     pub certified: Certified,
-    /// Let tunnels lead there, private or not (repeatable; 0.0.0.0/0 and ::/0 lift every ban, also
-    /// of this host, of multicast and of broadcast)
+    /// Keep the key of stateless resets in this file, which is made if there is none: after a crash
+    /// and a restart, clients with old connections are told at once. Whoever reads it can end
+    /// connections
+    #[arg(long, value_name = "FILE")]
+    pub reset_key: Option<PathBuf>,
+    /// Let tunnels lead there (repeatable). An address or a prefix opens private ones as well: 0.0.0.0/0
+    /// and ::/0 lift every ban, also of this host, of multicast and of broadcast. A name never does,
+    /// since whoever owns it chooses what it stands for
     #[arg(long, value_name = "RULE", help_heading = "Targets")]
     pub allow: Vec<Rule>,
     /// Let no tunnels lead there, whatever else allows it (repeatable)

@@ -128,6 +128,12 @@ async fn drain(
     let again = async { while signals.next().await == Signal::Hangup {} };
     let drained = tokio::select! {
         () = endpoint.wait_idle() => true,
+        // Who has no tunnel any more may keep its connection.
+        () = emptied(site) => {
+            endpoint.close(Code::H3_NO_ERROR, "shutting down");
+            let _ = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await;
+            true
+        }
         () = again => false,
         () = tokio::time::sleep(limit) => false,
         // Whoever connects now is told to go; it ends when the sockets do.
@@ -144,6 +150,20 @@ async fn drain(
         tracing::debug!("some connections did not end in time");
     }
     false
+}
+
+/// Waits until there have been no tunnels for a moment, in which what they said last gets
+/// there.
+async fn emptied(site: &Site) {
+    let mut quiet = 0;
+    while quiet < 5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let stats = site.proxy.gate().stats();
+        quiet = match stats.pending + stats.active {
+            0 => quiet + 1,
+            _ => 0,
+        };
+    }
 }
 
 /// Who gets tunnels, and to where.
@@ -236,9 +256,14 @@ fn endpoint(
     transport.receive_window = transport
         .receive_window
         .max(unread + transport.initial_receive_window);
-    let config = EndpointConfig::server(tls, http)
+    let mut config = EndpointConfig::server(tls, http)
         .and_then(|config| config.transport(transport))
         .doing(doing)?;
+    if let Some(path) = &options.reset_key {
+        config = config
+            .reset_key(crate::reset_key::read(path)?)
+            .doing(doing)?;
+    }
     #[cfg(feature = "qlog")]
     let config = crate::qlog::Traces::begin(&options.qlog)?.of(config);
     let config = recording.of(config);

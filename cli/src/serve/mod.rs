@@ -6,7 +6,6 @@ mod demo;
 mod events;
 mod files;
 pub(crate) mod ready;
-mod reset_key;
 mod server;
 mod session;
 mod shutdown;
@@ -240,7 +239,9 @@ fn endpoint(
         config = config.resources(crate::demo::SESSIONS_ALONE);
     }
     if let Some(path) = &options.reset_key {
-        config = config.reset_key(reset_key::read(path)?).doing(doing)?;
+        config = config
+            .reset_key(crate::reset_key::read(path)?)
+            .doing(doing)?;
     }
     #[cfg(feature = "qlog")]
     let config = crate::qlog::Traces::begin(&options.qlog)?.of(config);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aqueduct_tokio::Connection;
 use aqueduct_tokio::error::RequestError;
-use aqueduct_tokio::protocol::error::RequestError as Impossible;
+use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Impossible};
 use aqueduct_tokio::proxy::{Dialect, OpenTunnelError, Target, TcpTunnel, Tunnel, UdpTunnel};
 use http::StatusCode;
 use serde_json::json;
@@ -209,6 +209,8 @@ async fn keep(
         connection.draining().await;
         tell.send_replace(None);
         match connection.close_reason() {
+            // The end of the program.
+            Some(CloseReason::Local { .. }) => return,
             Some(reason) => {
                 output.warning(&format!("the connection to the proxy is lost: {reason}"));
                 let fields = json!({ "reason": reason.to_string() });

@@ -148,6 +148,11 @@ impl Exchange {
         self.connect
     }
 
+    /// Whether the application has answered CONNECT, and something may go through it.
+    pub(super) fn is_open_tunnel(&self) -> bool {
+        self.asked && self.send == Part::Tunnel
+    }
+
     /// The priority that was asked for, if any.
     pub(crate) fn priority(&self) -> Option<Priority> {
         self.priority

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
+use super::budget::NOTICE;
 use super::connection::{CHUNK, H3};
 use super::exchange::Part;
 use super::message::{self, Wrong};
@@ -399,6 +400,7 @@ impl H3 {
         exchange.content = Bytes::new();
         exchange.blocked = None;
         exchange.cut = true;
+        let opened = exchange.is_open_tunnel();
         if exchange.told {
             slot.recv = Recv::Reset(code, None);
             self.events.push_back(H3Event::On(key, Fact::Reset(code)));
@@ -413,6 +415,8 @@ impl H3 {
         // Requests that are reset at once cost more than they bring. A server resets
         // what this side has asked for.
         match self.side {
+            // What goes through a tunnel may well end so: a connection that was reset.
+            Side::Server if opened => self.charge(NOTICE),
             Side::Server => self.nuisance(2),
             Side::Client => Ok(()),
         }

@@ -515,9 +515,10 @@ impl H3 {
             self.events.push_back(H3Event::On(key, Fact::Stopped(code)));
         }
         let raw = matches!(slot.kind, Kind::Raw);
-        let begun = slot.written >= BEGUN;
+        let mut begun = slot.written >= BEGUN;
         if let Some(exchange) = slot.exchange() {
             exchange.cut = true;
+            begun |= exchange.is_open_tunnel();
         }
         self.settle(key);
         self.watch_answer(key);

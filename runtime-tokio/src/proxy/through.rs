@@ -32,6 +32,8 @@ pub fn carrier_settings() -> TransportSettings {
     //= https://www.rfc-editor.org/rfc/rfc9298#section-4
     // 1,200 bytes of a payload have to fit, and what surrounds them.
     let mut settings = TransportSettings::client();
+    // A hundred tunnels that nobody reads leave credit for the others.
+    settings.stream_receive_window = 256 << 10;
     settings.initial_mtu = 1350;
     // Losses do not make them smaller, or nothing would fit for a minute.
     settings.min_mtu = settings.initial_mtu;
