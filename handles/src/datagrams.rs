@@ -262,6 +262,12 @@ impl Datagrams {
             .flatten()
     }
 
+    /// Whether there are datagrams on this connection; `None` once it is over.
+    pub(crate) fn are_there(&self) -> Option<bool> {
+        let conn = &self.0.conn;
+        conn.lock().peek(conn.key, |core| core.has_datagrams())
+    }
+
     /// What became of those that arrived.
     #[must_use]
     pub fn stats(&self) -> DatagramStats {

@@ -33,6 +33,13 @@ impl<'a, T: Transport> Peek<'a, T> {
         self.shell.pop_datagram(self.t, self.now, stream.into())
     }
 
+    /// Whether HTTP datagrams can be sent on the connection at present: both sides have
+    /// said so, and QUIC carries them.
+    #[must_use]
+    pub fn has_datagrams(&self) -> bool {
+        self.shell.h3().datagrams_enabled() && self.t.max_datagram_size().is_some()
+    }
+
     /// As [`Access::max_datagram_size`](super::Access::max_datagram_size).
     #[must_use]
     pub fn max_datagram_size(&self, stream: impl Into<StreamKey>) -> Option<usize> {

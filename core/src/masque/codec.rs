@@ -341,5 +341,5 @@ impl TcpEncoder {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;

@@ -98,11 +98,19 @@ impl UdpTunnel {
     }
 
     /// Largest payload that can be sent at present, in bytes; it changes with the path.
-    /// `None` once nothing can be sent.
+    /// `None` once nothing can be sent, and where all go in capsules
+    /// ([`uses_capsules`](Self::uses_capsules)).
     #[must_use]
     pub fn max_payload(&self) -> Option<usize> {
         let datagram = self.datagrams.max_datagram_size();
         datagram.map(|max| max.saturating_sub(ContextId::ZERO.len()))
+    }
+
+    /// Whether payloads go on the stream, because there are no datagrams on the
+    /// connection: none is lost or too large then, and each waits for those before it.
+    #[must_use]
+    pub fn uses_capsules(&self) -> bool {
+        self.datagrams.are_there() == Some(false)
     }
 
     /// Sends a payload at once, one copy.

@@ -18,6 +18,10 @@ use crate::Endpoint;
 /// Bytes of the smallest packet that QUIC begins with (RFC 9000 section 14.1).
 const SMALLEST: usize = 1200;
 
+/// Bytes of the largest packet of QUIC where packets go in capsules, for the rest of the
+/// way.
+const BY_CAPSULES: usize = 1452;
+
 /// How long the path to the proxy may take to show that it carries those.
 const PATH: Duration = Duration::from_secs(3);
 
@@ -77,6 +81,8 @@ impl Endpoint {
                     );
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
                 }
+                // On a stream everything fits.
+                None if tunnel.uses_capsules() => break BY_CAPSULES,
                 None => return Err(TunnelError::Ended.into()),
                 // MTU discovery is under way.
                 Some(_) => tokio::time::sleep(LOOK).await,

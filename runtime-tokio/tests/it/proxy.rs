@@ -35,8 +35,12 @@ impl World {
     }
 
     async fn with(gate: GateConfig, options: ProxyOptions) -> Self {
-        let config =
-            EndpointConfig::server(Identity::localhost().server().into(), Config::default());
+        Self::on(Config::default(), gate, options).await
+    }
+
+    /// The same with HTTP/3 of this configuration at the proxy.
+    async fn on(http: Config, gate: GateConfig, options: ProxyOptions) -> Self {
+        let config = EndpointConfig::server(Identity::localhost().server().into(), http);
         let local = "127.0.0.1:0".parse().expect("an address");
         let server = Endpoint::server(config.expect("suits"), local).expect("binds");
         let proxy = Proxy::with_options(gate, options);
@@ -379,7 +383,19 @@ async fn draining_refuses_what_is_new() {
 /// QUIC in QUIC: TLS is the target's own, and the proxy sees packets alone.
 #[tokio::test]
 async fn http3_goes_through_a_tunnel() {
-    let world = World::new().await;
+    fetch_through(World::new().await).await;
+}
+
+/// Row C12: the proxy takes no datagrams, so that the packets go in capsules.
+#[tokio::test]
+async fn http3_goes_through_a_tunnel_without_datagrams() {
+    let policy = TargetPolicy::default().allow("127.0.0.0/8".parse().expect("a rule"));
+    let (mut gate, mut http) = (GateConfig::default(), Config::default());
+    (gate.policy, http.datagrams) = (policy, false);
+    fetch_through(World::on(http, gate, ProxyOptions::default()).await).await;
+}
+
+async fn fetch_through(world: World) {
     let config = EndpointConfig::server(Identity::localhost().server().into(), Config::default());
     let local = "127.0.0.1:0".parse().expect("an address");
     let server = Endpoint::server(config.expect("suits"), local).expect("binds");
