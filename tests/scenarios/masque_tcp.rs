@@ -208,6 +208,8 @@ fn data_after_the_final_data() {
             }
             let fault = TunnelClose::Fault(TunnelFault::DataAfterEnd);
             assert_eq!(pair.closed(Side::Server, server), fault, "{together}");
+            let text = format!("{:?}", pair.others(Side::Client));
+            assert!(text.contains("H3_MESSAGE_ERROR"), "{text}");
         }
     }
     // An end in order after it is none of these.

@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::dialect::Dialect;
 use crate::capsule::{CapsuleError, CapsuleType, Part, Reader, encode_header};
+use crate::code::Code;
 use crate::datagram::ContextId;
 
 //= https://www.rfc-editor.org/rfc/rfc9298#section-5
@@ -31,6 +32,19 @@ pub enum TunnelFault {
     /// Bytes of TCP came after the last ones.
     #[error("data after the final data")]
     DataAfterEnd,
+}
+
+impl TunnelFault {
+    /// The code that it resets a stream with.
+    #[must_use]
+    pub const fn code(self) -> Code {
+        match self {
+            Self::PayloadTooLarge => Code::H3_DATAGRAM_ERROR,
+            //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
+            // Capsules that break a rule make a malformed message.
+            Self::Capsule(_) | Self::NoContext | Self::DataAfterEnd => Code::H3_MESSAGE_ERROR,
+        }
+    }
 }
 
 /// What is in an HTTP datagram of a tunnel.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::codec::{self, decode_datagram};
+use super::codec::decode_datagram;
 use super::event::{TunnelClose, TunnelEvent, TunnelKey};
 use super::gate::Judged;
 use super::head;
@@ -306,7 +306,7 @@ impl Tunnels {
         now: Instant,
         key: TunnelKey,
     ) {
-        if self.due(key).is_some_and(|at| at > now) {
+        if self.due(now, key).is_some_and(|at| at > now) {
             return self.arm(now, key);
         }
         let udp = self
@@ -385,7 +385,7 @@ impl Tunnels {
                 (TunnelClose::StartTimedOut, why.code())
             }
             Stop::Malformed(why) => (TunnelClose::Malformed(why), why.code()),
-            Stop::Fault(fault) => (TunnelClose::Fault(fault), fault_code(fault)),
+            Stop::Fault(fault) => (TunnelClose::Fault(fault), fault.code()),
         };
         let code = match tunnel.dialect.kind() {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
@@ -436,7 +436,7 @@ impl Tunnels {
         self.events.push_back((key, TunnelEvent::Closed(why)));
         match code {
             Some(code) => {
-                self.abandon(access, key, code);
+                abandon(access, key, code);
                 self.gone(access, now, key);
             }
             None => self.leave(access, now, key),
@@ -494,18 +494,13 @@ impl Tunnels {
         now: Instant,
         key: TunnelKey,
     ) {
-        if self.tunnel(key).is_some_and(Tunnel::owes)
-            && let Ok(mut send) = access.send(key.0)
-        {
-            let _ = send.reset(Code::H3_REQUEST_CANCELLED.value());
+        if self.tunnel(key).is_some_and(Tunnel::owes) {
+            reset_sending(access, key, Code::H3_REQUEST_CANCELLED);
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
         // Who has said all needs no more of what the other says, which is no error: its
         // bytes may wait for a slow reader.
-        let code = Code::H3_NO_ERROR;
-        if let Ok(mut recv) = access.recv(key.0) {
-            let _ = recv.stop(code.value());
-        }
+        stop_receiving(access, key, Code::H3_NO_ERROR);
         self.gone(access, now, key);
     }
 
@@ -568,21 +563,6 @@ impl Tunnels {
         self.note_past(key.0);
     }
 
-    /// Both halves end with a code, as far as they are open.
-    pub(super) fn abandon<T: Transport>(
-        &mut self,
-        access: &mut Access<'_, T>,
-        key: TunnelKey,
-        code: Code,
-    ) {
-        if let Ok(mut send) = access.send(key.0) {
-            let _ = send.reset(code.value());
-        }
-        if let Ok(mut recv) = access.recv(key.0) {
-            let _ = recv.stop(code.value());
-        }
-    }
-
     pub(super) fn answer_refusal<T: Transport>(
         &self,
         access: &mut Access<'_, T>,
@@ -596,24 +576,27 @@ impl Tunnels {
         let answered = access
             .respond(key.0, &head, End::Fin)
             .or_else(|_| access.respond(key.0, &bare, End::Fin));
-        if answered.is_err()
-            && let Ok(mut send) = access.send(key.0)
-        {
-            let _ = send.reset(Code::H3_REQUEST_REJECTED.value());
+        if answered.is_err() {
+            reset_sending(access, key, Code::H3_REQUEST_REJECTED);
         }
-        if let Ok(mut recv) = access.recv(key.0) {
-            let _ = recv.stop(Code::H3_NO_ERROR.value());
-        }
+        stop_receiving(access, key, Code::H3_NO_ERROR);
     }
 }
 
-/// The code that a fault resets a stream with.
-const fn fault_code(fault: codec::TunnelFault) -> Code {
-    match fault {
-        codec::TunnelFault::PayloadTooLarge => Code::H3_DATAGRAM_ERROR,
-        codec::TunnelFault::DataAfterEnd => Code::H3_CONNECT_ERROR,
-        //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
-        // A malformed message.
-        codec::TunnelFault::Capsule(_) | codec::TunnelFault::NoContext => Code::H3_MESSAGE_ERROR,
+/// Both halves end with a code, as far as they are open.
+pub(super) fn abandon<T: Transport>(access: &mut Access<'_, T>, key: TunnelKey, code: Code) {
+    reset_sending(access, key, code);
+    stop_receiving(access, key, code);
+}
+
+fn reset_sending<T: Transport>(access: &mut Access<'_, T>, key: TunnelKey, code: Code) {
+    if let Ok(mut send) = access.send(key.0) {
+        let _ = send.reset(code.value());
+    }
+}
+
+fn stop_receiving<T: Transport>(access: &mut Access<'_, T>, key: TunnelKey, code: Code) {
+    if let Ok(mut recv) = access.recv(key.0) {
+        let _ = recv.stop(code.value());
     }
 }

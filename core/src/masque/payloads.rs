@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::codec::{self, TcpPart};
 use super::event::{TunnelIoError, TunnelKey, TunnelSendError};
-use super::tunnel::{BUDGET, Flow, Life, Stop};
+use super::tunnel::{BUDGET, Flow, Life, Stop, Tcp, Tunnel};
 use super::tunnels::Tunnels;
 use super::{Payload, decode_datagram};
 use crate::connection::Access;
@@ -239,19 +239,7 @@ impl Tunnels {
         chunks: &mut [Bytes],
     ) -> Result<usize, TunnelIoError> {
         let tunnel = self.tunnel_mut(key).ok_or(TunnelIoError::Gone)?;
-        let Flow::Tcp(tcp) = &mut tunnel.flow else {
-            return Err(TunnelIoError::Gone);
-        };
-        match tunnel.life {
-            Life::Pending => return Err(TunnelIoError::Pending),
-            //= https://www.ietf.org/archive/id/draft-ietf-httpbis-connect-tcp-11.html#section-3.3
-            // A client may send before the answer.
-            Life::Open | Life::Asked => {}
-            Life::Closing | Life::Over => return Err(TunnelIoError::Gone),
-        }
-        if tcp.ended {
-            return Err(TunnelIoError::Finished);
-        }
+        let tcp = tunnel.sending()?;
         let mut send = access.send(key.0).map_err(|_| TunnelIoError::Gone)?;
         let mut all = 0;
         // One capsule each turn: one that was begun is filled first.
@@ -302,17 +290,7 @@ impl Tunnels {
         key: TunnelKey,
     ) -> Result<(), TunnelIoError> {
         let tunnel = self.tunnel_mut(key).ok_or(TunnelIoError::Gone)?;
-        let Flow::Tcp(tcp) = &mut tunnel.flow else {
-            return Err(TunnelIoError::Gone);
-        };
-        match tunnel.life {
-            Life::Pending => return Err(TunnelIoError::Pending),
-            Life::Open | Life::Asked => {}
-            Life::Closing | Life::Over => return Err(TunnelIoError::Gone),
-        }
-        if tcp.ended {
-            return Err(TunnelIoError::Finished);
-        }
+        let tcp = tunnel.sending()?;
         if tcp.encoder.end().is_none() {
             self.abort(access, now, key);
             return Err(TunnelIoError::Promised);
@@ -524,7 +502,22 @@ impl Tunnels {
     }
 }
 
-impl super::tunnel::Tunnel {
+impl Tunnel {
+    /// The bytes of TCP, of which the application may send more.
+    fn sending(&mut self) -> Result<&mut Tcp, TunnelIoError> {
+        let Flow::Tcp(tcp) = &mut self.flow else {
+            return Err(TunnelIoError::Gone);
+        };
+        match self.life {
+            Life::Pending => Err(TunnelIoError::Pending),
+            Life::Closing | Life::Over => Err(TunnelIoError::Gone),
+            Life::Open | Life::Asked if tcp.ended => Err(TunnelIoError::Finished),
+            //= https://www.ietf.org/archive/id/draft-ietf-httpbis-connect-tcp-11.html#section-3.3
+            // A client may send before the answer.
+            Life::Open | Life::Asked => Ok(tcp),
+        }
+    }
+
     /// The application has taken something.
     fn took(&mut self, bytes: usize, now: Instant) {
         self.stats.received += u64::from(matches!(self.flow, Flow::Udp(_)));

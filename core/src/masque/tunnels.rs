@@ -11,6 +11,7 @@ use super::event::{
 };
 use super::gate::{Gate, GateConfig, GateStats};
 use super::head::{self, OpenTunnel};
+use super::lives::abandon;
 use super::tunnel::{Flow, Life, Room, Tunnel};
 use super::{Refusal, Target, TunnelKind, codec};
 use crate::code::Code;
@@ -320,10 +321,7 @@ impl Tunnels {
             Some(Life::Asked | Life::Open) => return Err(AnswerTunnelError::Answered),
             Some(Life::Closing | Life::Over) | None => return Err(AnswerTunnelError::Gone),
         }
-        self.answer_refusal(access, key, refusal);
-        self.gate.refused();
-        self.forget(access, now, key);
-        self.untell(key);
+        self.turn_down(access, now, key, refusal);
         Ok(())
     }
 
@@ -337,14 +335,11 @@ impl Tunnels {
     ) -> Cancelled {
         match self.tunnel(key).map(|tunnel| tunnel.life) {
             Some(Life::Pending) => {
-                self.answer_refusal(access, key, &Refusal::Unavailable);
-                self.gate.refused();
-                self.forget(access, now, key);
-                self.untell(key);
+                self.turn_down(access, now, key, &Refusal::Unavailable);
                 Cancelled::Pending
             }
             Some(Life::Asked) => {
-                self.abandon(access, key, Code::H3_REQUEST_CANCELLED);
+                abandon(access, key, Code::H3_REQUEST_CANCELLED);
                 self.forget(access, now, key);
                 self.untell(key);
                 Cancelled::Pending
@@ -397,6 +392,20 @@ impl Tunnels {
             }
             None => self.close(access, now, key),
         }
+    }
+
+    /// A pending tunnel gets this answer, and nothing more is told of it.
+    fn turn_down<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+        refusal: &Refusal,
+    ) {
+        self.answer_refusal(access, key, refusal);
+        self.gate.refused();
+        self.forget(access, now, key);
+        self.untell(key);
     }
 
     fn close_with<T: Transport>(
@@ -484,8 +493,8 @@ impl Tunnels {
 
     // ---- for the files of this folder -------------------------------------------
 
-    /// When something is due in a tunnel.
-    pub(super) fn due(&self, key: TunnelKey) -> Option<Instant> {
+    /// When something is due in a tunnel; of one that is over, counted from now.
+    pub(super) fn due(&self, now: Instant, key: TunnelKey) -> Option<Instant> {
         let tunnel = self.tunnel(key)?;
         let config = &self.config;
         let idle = match tunnel.is_half_closed() {
@@ -495,7 +504,8 @@ impl Tunnels {
         Some(match tunnel.life {
             Life::Pending | Life::Asked => after(tunnel.begun, config.start_timeout),
             Life::Open => after(tunnel.active, idle),
-            Life::Closing | Life::Over => tunnel.active,
+            Life::Closing => after(now, config.close_timeout),
+            Life::Over => after(now, config.linger),
         })
     }
 
@@ -504,15 +514,9 @@ impl Tunnels {
         let Some(place) = self.places.get(&key.0).copied() else {
             return;
         };
-        let Some(due) = self.due(key) else { return };
-        let at = match self.tunnel(key).map(|tunnel| tunnel.life) {
-            Some(Life::Closing) => after(now, self.config.close_timeout),
-            Some(Life::Over) => after(now, self.config.linger),
-            _ => due,
-        };
         let why = Why::Tunnel;
-        self.timers
-            .arm(Place(place, key), Some(Deadline { at, why }));
+        let due = self.due(now, key).map(|at| Deadline { at, why });
+        self.timers.arm(Place(place, key), due);
     }
 
     /// How much may wait in a tunnel at present.

@@ -21,6 +21,8 @@ use crate::shared::{Locked, Step, wait_for};
 use crate::table::SendOver;
 
 pub(crate) use recv::RecvHalf;
+#[cfg(feature = "futures-io")]
+pub(crate) use recv::into_buffer;
 pub(crate) use send::SendHalf;
 
 /// A reference to a stream's entry.

@@ -123,14 +123,7 @@ impl RecvHalf {
         cx: &mut Context<'_>,
         out: &mut [u8],
     ) -> Poll<Result<Option<usize>, ReadError>> {
-        let len = out.len();
-        let mut rest = out;
-        self.poll_copy(cx, len, &mut |bytes| {
-            // No more than asked for comes.
-            let (part, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
-            part.copy_from_slice(bytes);
-            rest = behind;
-        })
+        self.poll_copy(cx, out.len(), &mut into_buffer(out))
     }
 
     /// Gives at most `max` bytes to `put`, and tells how many.
@@ -359,5 +352,16 @@ impl Drop for RecvHalf {
         };
         // A stream that ended otherwise needs no stop.
         let _ = self.stop(code);
+    }
+}
+
+/// Puts pieces one behind the other into `out`, which has room for them all.
+pub(crate) fn into_buffer(out: &mut [u8]) -> impl FnMut(&[u8]) {
+    let mut rest = out;
+    move |bytes| {
+        // No more than asked for comes.
+        let (part, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+        part.copy_from_slice(bytes);
+        rest = behind;
     }
 }

@@ -147,7 +147,11 @@ impl TcpSender {
 
     /// Sends a copy of what fits of `data`.
     #[cfg(any(feature = "tokio", feature = "futures-io"))]
-    fn poll_copy(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+    pub(crate) fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, TunnelError>> {
         // The peer is promised no more than what is handed over here: a smaller buffer
         // may follow.
         let len = match self.encoder.promised() {
@@ -155,10 +159,10 @@ impl TcpSender {
             left => data.len().min(left),
         };
         let mut part = Bytes::copy_from_slice(data.get(..len).unwrap_or_default());
-        self.poll_chunk(cx, &mut part).map_err(Into::into)
+        self.poll_chunk(cx, &mut part)
     }
 
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelError>> {
+    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TunnelError>> {
         if self.finished {
             return Poll::Ready(Ok(()));
         }
@@ -180,9 +184,8 @@ impl TcpSender {
 /// The code that says why a stream is aborted.
 fn code_of(error: &TunnelError) -> Code {
     match error {
-        //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
-        // Capsules that break a rule make a malformed message.
-        TunnelError::Fault(_) | TunnelError::Malformed(_) => Code::H3_MESSAGE_ERROR,
+        TunnelError::Fault(fault) => fault.code(),
+        TunnelError::Malformed(_) => Code::H3_MESSAGE_ERROR,
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
         // A connection that was reset is a stream error of this type.
         _ => Code::H3_CONNECT_ERROR,
@@ -283,11 +286,11 @@ impl TcpReceiver {
 
     /// At most `len` of the bytes that have come; `None` at the end.
     #[cfg(any(feature = "tokio", feature = "futures-io"))]
-    fn poll_fill(
+    pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         len: usize,
-    ) -> Poll<std::io::Result<Option<Bytes>>> {
+    ) -> Poll<Result<Option<Bytes>, TunnelError>> {
         let Some(mut bytes) = ready!(self.poll_data(cx))? else {
             return Poll::Ready(Ok(None));
         };
@@ -296,6 +299,3 @@ impl TcpReceiver {
         Poll::Ready(Ok(Some(taken)))
     }
 }
-
-#[cfg(any(feature = "tokio", feature = "futures-io"))]
-mod io;

@@ -1,18 +1,14 @@
 //! A tunnel for UDP payloads.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use aqueduct_core::code::Code;
 use aqueduct_core::datagram::ContextId;
 use aqueduct_core::id::StreamId;
-use aqueduct_core::masque::{
-    self, MAX_UDP_PAYLOAD, Payload, TunnelFault, UdpDecoder, UdpPart, decode_datagram,
-};
+use aqueduct_core::masque::{self, MAX_UDP_PAYLOAD, Payload, UdpDecoder, UdpPart, decode_datagram};
 use bytes::Bytes;
 
 use super::error::TunnelError;
@@ -53,8 +49,6 @@ struct Receiving {
     body: BodyReceiver,
     decoder: UdpDecoder,
     input: Bytes,
-    /// Payloads that came in capsules.
-    queue: VecDeque<Bytes>,
     over: Option<TunnelError>,
 }
 
@@ -83,7 +77,6 @@ impl UdpTunnel {
                 body: recv,
                 decoder: UdpDecoder::default(),
                 input: Bytes::new(),
-                queue: VecDeque::new(),
                 over: None,
             }),
             since: AtomicU32::new(0),
@@ -219,8 +212,8 @@ impl UdpTunnel {
     pub fn try_recv(&self) -> Option<Bytes> {
         let mut cx = Context::from_waker(Waker::noop());
         match pin!(self.next_datagram()).poll(&mut cx) {
-            Poll::Ready(Ok(payload)) => Some(payload),
-            _ => self.receiving().queue.pop_front(),
+            Poll::Ready(payload) => payload.ok(),
+            Poll::Pending => None,
         }
     }
 
@@ -274,12 +267,8 @@ impl UdpTunnel {
     /// Resets the stream for what the peer has done.
     fn abort(&self, error: TunnelError) -> TunnelError {
         if let TunnelError::Fault(fault) = error {
-            let code = match fault {
-                TunnelFault::PayloadTooLarge => Code::H3_DATAGRAM_ERROR,
-                _ => Code::H3_MESSAGE_ERROR,
-            };
-            let _ = self.sending().body.reset(code);
-            let _ = self.receiving().body.stop(code);
+            let _ = self.sending().body.reset(fault.code());
+            let _ = self.receiving().body.stop(fault.code());
         }
         error
     }
@@ -334,9 +323,6 @@ impl Receiving {
     /// The next payload that came in a capsule, or how the stream ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TunnelError>> {
         loop {
-            if let Some(payload) = self.queue.pop_front() {
-                return Poll::Ready(Ok(payload));
-            }
             if let Some(error) = &self.over {
                 return Poll::Ready(Err(error.clone()));
             }
