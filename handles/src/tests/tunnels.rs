@@ -105,6 +105,51 @@ fn without_datagrams_payloads_go_in_capsules() {
     }
 }
 
+/// Whoever does not wait takes those in capsules as well.
+#[test]
+fn payloads_in_capsules_are_taken_without_waiting() {
+    let mut config = Config::default();
+    config.datagrams = false;
+    let mut net = Net::with(config);
+    let (gate, conns) = (gate(), net.connect().into());
+    let [client, server] = udp(&mut net, &gate, &conns);
+    assert_eq!(server.try_recv(), None);
+    client.try_send(b"one").expect("room");
+    client.try_send(b"two").expect("room");
+    drop(client);
+    net.settle();
+    for payload in ["one", "two"] {
+        assert_eq!(server.try_recv(), Some(payload.into()));
+    }
+    assert_eq!(server.try_recv(), None);
+    assert_eq!(net.run(server.recv()), Err(TunnelError::Ended));
+}
+
+/// Who leaves inside of a capsule resets the stream: an end there would be malformed.
+#[test]
+fn an_end_inside_a_capsule_is_a_reset() {
+    let mut config = Config::default();
+    config.datagrams = false;
+    let mut net = Net::with(config);
+    let (gate, conns) = (gate(), net.connect().into());
+    let [client, server] = udp(&mut net, &gate, &conns);
+    while client.try_send(&[7; 60_000]).is_ok() {
+        net.settle();
+    }
+    drop(client);
+    net.settle();
+    let end = loop {
+        match net.run(server.recv()) {
+            Ok(payload) => assert_eq!(payload, &[7; 60_000][..]),
+            Err(end) => break end,
+        }
+    };
+    let TunnelError::Reset(code) = end else {
+        panic!("{end:?}");
+    };
+    assert_eq!(code.wire, Code::H3_REQUEST_CANCELLED);
+}
+
 /// A sender waits for one who does not read, and holds one payload.
 #[test]
 fn capsules_wait_for_the_reader() {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use aqueduct_core::code::Code;
 use aqueduct_core::datagram::ContextId;
 use aqueduct_core::id::StreamId;
 use aqueduct_core::masque::{self, MAX_UDP_PAYLOAD, Payload, UdpDecoder, UdpPart, decode_datagram};
@@ -59,8 +60,14 @@ impl Drop for UdpTunnel {
     fn drop(&mut self) {
         //= https://www.rfc-editor.org/rfc/rfc9298#section-3.1
         // The end of the stream is the end of the tunnel.
-        let sending = self.send.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = sending.body.finish();
+        let Sending { body, owed, .. } =
+            self.send.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match owed.is_empty() {
+            true => _ = body.finish(),
+            //= https://www.rfc-editor.org/rfc/rfc9297#section-3.3
+            // An end inside of a capsule would be malformed.
+            false => _ = body.reset(Code::H3_REQUEST_CANCELLED),
+        }
     }
 }
 
@@ -208,17 +215,21 @@ impl UdpTunnel {
         }
     }
 
-    /// The next payload if one has come.
+    /// The next payload if one has come. [`recv`](Self::recv) tells how the tunnel ends.
     pub fn try_recv(&self) -> Option<Bytes> {
         let mut cx = Context::from_waker(Waker::noop());
-        match pin!(self.next_datagram()).poll(&mut cx) {
+        let datagram = self.poll_first(pin!(self.next_datagram()), &mut false, &mut cx);
+        if let Some(payload) = datagram {
+            return payload.ok();
+        }
+        match self.receiving().poll(&mut cx) {
             Poll::Ready(payload) => payload.ok(),
             Poll::Pending => None,
         }
     }
 
-    /// Takes payloads that have come, the oldest first and about `max` of them, with one
-    /// look at the connection. Returns how many.
+    /// Takes payloads that have come in datagrams, the oldest first and about `max` of
+    /// them, with one look at the connection. Returns how many.
     pub fn try_recv_many(&self, into: &mut Vec<Bytes>, max: usize) -> usize {
         let before = into.len();
         let count = self.datagrams.try_recv_many(into, max);
