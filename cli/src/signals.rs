@@ -82,6 +82,16 @@ impl Signals {
         })
     }
 
+    /// The next that ends the program; SIGHUP passes.
+    pub async fn end(&mut self) -> Signal {
+        loop {
+            match self.next().await {
+                Signal::Hangup => {}
+                signal => return signal,
+            }
+        }
+    }
+
     /// The next signal. Cancel-safe.
     pub async fn next(&mut self) -> Signal {
         #[cfg(unix)]

@@ -125,23 +125,15 @@ async fn drain(
     site.proxy.gate().set_draining(true);
     // What the core would close at the deadline is closed from here, a moment before.
     endpoint.drain(limit + LAST_WORDS);
-    let again = async { while signals.next().await == Signal::Hangup {} };
-    let drained = tokio::select! {
-        () = endpoint.wait_idle() => true,
+    let finished = tokio::select! {
+        () = endpoint.wait_idle() => return true,
         // Who has no tunnel any more may keep its connection.
-        () = emptied(site) => {
-            endpoint.close(Code::H3_NO_ERROR, "shutting down");
-            let _ = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await;
-            true
-        }
-        () = again => false,
+        () = emptied(site) => true,
+        _ = signals.end() => false,
         () = tokio::time::sleep(limit) => false,
         // Whoever connects now is told to go; it ends when the sockets do.
         () = async { accept.await; std::future::pending().await } => false,
     };
-    if drained {
-        return true;
-    }
     endpoint.close(Code::H3_NO_ERROR, "shutting down");
     if tokio::time::timeout(LAST_WORDS, endpoint.wait_idle())
         .await
@@ -149,7 +141,7 @@ async fn drain(
     {
         tracing::debug!("some connections did not end in time");
     }
-    false
+    finished
 }
 
 /// Waits until there have been no tunnels for a moment, in which what they said last gets

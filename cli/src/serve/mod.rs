@@ -144,10 +144,9 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
 async fn drain(endpoint: &Server, site: &Site, signals: &mut Signals) -> bool {
     // What the core would close at the deadline is closed from here, a moment before.
     endpoint.drain(site.drain + LAST_WORDS);
-    let again = async { while signals.next().await == Signal::Hangup {} };
     let drained = tokio::select! {
         () = endpoint.wait_idle() => true,
-        () = again => false,
+        _ = signals.end() => false,
         () = tokio::time::sleep(site.drain) => false,
     };
     if drained {
