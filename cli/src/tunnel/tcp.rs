@@ -3,9 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use aqueduct_tokio::proxy::{Target, TcpTunnel, TunnelError};
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use aqueduct_tokio::proxy::{End, Target, TcpTunnel, relay_tcp};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -15,8 +13,6 @@ use super::upstream::Upstream;
 const MOST: usize = 1024;
 /// How long to wait when none can be accepted, as when there are no descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Bytes that are read at a time.
-const CHUNK: usize = 64 * 1024;
 
 /// Carries connections for ever.
 pub(super) async fn run(listener: TcpListener, target: &Target, upstream: &Upstream) {
@@ -28,7 +24,7 @@ pub(super) async fn run(listener: TcpListener, target: &Target, upstream: &Upstr
                 Err(failure) => {
                     upstream.tell(&failure);
                     // That is how no connection looks from here.
-                    reset(&stream);
+                    let _ = stream.set_zero_linger();
                 }
             }
         }
@@ -64,53 +60,13 @@ where
     }
 }
 
-/// Ends it by a reset when it is dropped.
-pub(super) fn reset(stream: &TcpStream) {
-    let _ = stream.set_zero_linger();
-}
-
 /// Moves bytes until both directions have ended, each by itself; what breaks off is a reset at the
 /// other side.
-pub(super) async fn relay(tunnel: TcpTunnel, mut stream: TcpStream) {
-    let (mut send, mut recv) = tunnel.split();
-    let ended = {
-        let (mut from, mut to) = stream.split();
-        let out = async {
-            let mut buffer = BytesMut::new();
-            loop {
-                buffer.reserve(CHUNK);
-                if from.read_buf(&mut buffer).await.map_err(Broken::Local)? == 0 {
-                    return send.finish().await.map_err(Broken::Tunnel);
-                }
-                let data = buffer.split().freeze();
-                send.send_data(data).await.map_err(Broken::Tunnel)?;
-            }
-        };
-        let into = async {
-            while let Some(data) = recv.recv_data().await.map_err(Broken::Tunnel)? {
-                to.write_all(&data).await.map_err(Broken::Local)?;
-            }
-            to.shutdown().await.map_err(Broken::Local)
-        };
-        tokio::try_join!(out, into)
-    };
-    if let Err(broken) = ended {
-        tracing::debug!(%broken, "a connection has broken off");
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
-        // A stream that was reset is a connection that is reset, and the other way round.
-        match &broken {
-            Broken::Tunnel(error) => send.abort_for(error),
-            Broken::Local(_) => send.abort(),
-        }
-        recv.abort();
-        reset(&stream);
+pub(super) async fn relay(tunnel: TcpTunnel, stream: TcpStream) {
+    let (_, end) = relay_tcp(tunnel, stream).await;
+    match end {
+        End::Finished => {}
+        End::Target(error) => tracing::debug!("a connection has broken off here: {error}"),
+        end => tracing::debug!("a connection has broken off in the tunnel: {end}"),
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error("here: {0}")]
-    Local(std::io::Error),
-    #[error("in the tunnel: {0}")]
-    Tunnel(TunnelError),
 }

@@ -42,6 +42,8 @@ use http::Request;
 use tokio::time::timeout;
 
 use aqueduct_handles::ServerRequest;
+use aqueduct_handles::protocol::endpoint::{AddressBlock, NetworkOrigin};
+use aqueduct_handles::protocol::time::after;
 use aqueduct_handles::tunnel::{Asked, Gate, Offer};
 
 pub use aqueduct_handles::tunnel::{
@@ -50,6 +52,7 @@ pub use aqueduct_handles::tunnel::{
     TcpTunnel, Template, Tunnel, TunnelError, TunnelKind, UdpTunnel, refusal_in_words,
 };
 
+pub use tcp::relay_tcp;
 pub use through::carrier_settings;
 
 /// The addresses that a name stands for.
@@ -114,8 +117,11 @@ impl Default for ProxyOptions {
 pub struct Proxy {
     gate: Gate,
     options: Arc<ProxyOptions>,
-    clients: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    clients: Clients,
 }
+
+/// Tunnels of each client.
+type Clients = Arc<Mutex<BTreeMap<AddressBlock, usize>>>;
 
 /// What became of a request.
 #[derive(Debug)]
@@ -194,7 +200,7 @@ pub enum End {
     /// By the client, or for what it did, or with its connection.
     #[error("{0}")]
     Client(TunnelError),
-    /// By the target, or the system on the way there.
+    /// By the target, or the system on the way there; for [`relay_tcp`] by its connection.
     #[error("target: {0}")]
     Target(io::ErrorKind),
     /// Nothing went through it.
@@ -293,7 +299,11 @@ impl Proxy {
                 udp::relay(&tunnel, &socket, &self.options).await
             }
             (Tunnel::Tcp(tunnel), Reached::Tcp(stream, _)) => {
-                tcp::relay(tunnel, stream, &self.options).await
+                let patience = tcp::Patience {
+                    idle: self.options.idle_timeout,
+                    half_closed: self.options.half_closed_timeout,
+                };
+                tcp::relay(tunnel, stream, patience).await
             }
             // What was asked for is what was reached.
             _ => return Served::GivenUp(target),
@@ -362,7 +372,7 @@ impl Proxy {
 
     /// One more tunnel of a client, if it may have one.
     fn seat(&self, client: Option<IpAddr>) -> Option<Seat> {
-        let client = network(client?);
+        let client = NetworkOrigin::from(client?).address;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_default();
         if *count >= self.options.max_per_client {
@@ -376,19 +386,10 @@ impl Proxy {
     }
 }
 
-/// Whom tunnels are counted for: an address, or a /64 of IPv6, which one client has all
-/// of.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-        address => address,
-    }
-}
-
 /// One tunnel of a client.
 struct Seat {
-    clients: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-    client: IpAddr,
+    clients: Clients,
+    client: AddressBlock,
 }
 
 impl Drop for Seat {
@@ -417,6 +418,11 @@ impl Reached {
     }
 }
 
+/// The time `wait` after `at`; never is [`Duration::MAX`].
+fn later(at: tokio::time::Instant, wait: Duration) -> tokio::time::Instant {
+    after(at.into_std(), wait).into()
+}
+
 /// Why a target was not reached, for the client.
 fn unreached(error: &io::Error) -> Refusal {
     match error.kind() {
@@ -435,11 +441,27 @@ fn unreached(error: &io::Error) -> Refusal {
 mod tests {
     use super::*;
 
+    /// One client is an address, or a /64 of IPv6, which it has all of.
     #[test]
     fn a_client_is_an_address_or_a_network_of_ipv6() {
-        let network = |text: &str| network(text.parse().expect("an address")).to_string();
-        assert_eq!(network("192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        let options = ProxyOptions {
+            max_per_client: 1,
+            ..ProxyOptions::default()
+        };
+        let proxy = Proxy::with_options(GateConfig::default(), options);
+        let seat = |text: &str| proxy.seat(Some(text.parse().expect("an address")));
+        let seats = [
+            "192.0.2.7",
+            "192.0.2.8",
+            "2001:db8:1:2:3:4:5:6",
+            "2001:db8:1:3::",
+        ];
+        let seats = seats.map(|client| seat(client).expect(client));
+        for client in ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8:1:2::"] {
+            assert!(seat(client).is_none(), "{client}");
+        }
+        drop(seats);
+        assert!(seat("::ffff:192.0.2.7").is_some());
+        assert!(proxy.seat(None).is_none());
     }
 }

@@ -11,10 +11,17 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
-use super::{End, ProxyOptions, Traffic};
+use super::{End, Traffic, later};
 
 /// Bytes that are read from the target at a time.
 const CHUNK: usize = 64 * 1024;
+
+/// How long nothing may move: in both directions, and in the one that is left.
+#[derive(Copy, Clone)]
+pub(super) struct Patience {
+    pub(super) idle: Duration,
+    pub(super) half_closed: Duration,
+}
 
 /// What both directions note for who watches.
 struct Watch {
@@ -38,29 +45,41 @@ impl Watch {
     }
 
     /// Waits until nothing has moved for too long.
-    async fn idle(&self, options: &ProxyOptions) {
+    async fn idle(&self, patience: Patience) {
         loop {
             let limit = match self.half_closed.load(Ordering::Relaxed) {
-                true => options.half_closed_timeout.min(options.idle_timeout),
-                false => options.idle_timeout,
+                true => patience.half_closed.min(patience.idle),
+                false => patience.idle,
             };
             let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
-            let at = self.began + moved + limit;
+            let at = later(self.began + moved, limit);
             if at <= Instant::now() {
                 return;
             }
             // A direction that ends shortens the wait, so it is looked at now and then.
-            let look = Instant::now() + options.half_closed_timeout;
+            let look = later(Instant::now(), patience.half_closed);
             tokio::time::sleep_until(at.min(look)).await;
         }
     }
 }
 
-/// Moves bytes until both directions have ended, or one side breaks off.
+/// Moves bytes between a tunnel and a connection until both directions have ended, each by
+/// itself, or one side breaks off, which is a reset at the other; however long nothing comes.
+/// For the client's end as well: the connection is the one that was accepted there, and
+/// [`End::Target`] tells of that. Dropping the future resets the tunnel.
+pub async fn relay_tcp(tunnel: TcpTunnel, stream: TcpStream) -> (Traffic, End) {
+    let patience = Patience {
+        idle: Duration::MAX,
+        half_closed: Duration::MAX,
+    };
+    relay(tunnel, stream, patience).await
+}
+
+/// As [`relay_tcp`], while something moves.
 pub(super) async fn relay(
     tunnel: TcpTunnel,
     mut stream: TcpStream,
-    options: &ProxyOptions,
+    patience: Patience,
 ) -> (Traffic, End) {
     let watch = Watch {
         began: Instant::now(),
@@ -80,7 +99,7 @@ pub(super) async fn relay(
         };
         tokio::select! {
             ended = both => ended.map_or_else(|end| end, |_| End::Finished),
-            () = watch.idle(options) => End::Idle,
+            () = watch.idle(patience) => End::Idle,
         }
     };
     if end != End::Finished {

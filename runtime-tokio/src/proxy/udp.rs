@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::{End, ProxyOptions, Traffic};
+use super::{End, ProxyOptions, Traffic, later};
 use crate::driver::receive;
 
 /// Receive buffers for one call, and the bytes of each: all that GRO joins.
@@ -137,7 +137,7 @@ impl Relay<'_> {
     async fn run(&mut self) -> End {
         let idle = self.options.idle_timeout;
         let mut active = Instant::now();
-        let mut sleep = pin!(tokio::time::sleep_until(active + idle));
+        let mut sleep = pin!(tokio::time::sleep_until(later(active, idle)));
         let mut failing = pin!(self.socket.socket.ready(Interest::ERROR));
         loop {
             let moved = tokio::select! {
@@ -160,10 +160,11 @@ impl Relay<'_> {
                 }
                 // It is set again when it is over, not with every payload.
                 () = sleep.as_mut() => {
-                    if active + idle <= Instant::now() {
+                    let at = later(active, idle);
+                    if at <= Instant::now() {
                         return End::Idle;
                     }
-                    sleep.as_mut().reset(active + idle);
+                    sleep.as_mut().reset(at);
                     continue;
                 }
             };

@@ -10,7 +10,7 @@ use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target as Dial};
 use aqueduct_tokio::protocol::uri::HttpsUri;
 use aqueduct_tokio::proxy::{
     Dialect, End, GateConfig, OpenTunnel, OpenTunnelError, Proxy, ProxyOptions, Refusal, Served,
-    Target, TargetPolicy, TcpTunnel, Template, UdpTunnel, carrier_settings,
+    Target, TargetPolicy, TcpTunnel, Template, Tunnel, TunnelError, UdpTunnel, carrier_settings,
 };
 use aqueduct_tokio::{Connection, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,10 +28,15 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::allowed(ProxyOptions::default()).await
+    }
+
+    /// The same with other options.
+    async fn allowed(options: ProxyOptions) -> Self {
         let policy = TargetPolicy::default().allow("127.0.0.0/8".parse().expect("a rule"));
         let mut gate = GateConfig::default();
         gate.policy = policy;
-        Self::with(gate, ProxyOptions::default()).await
+        Self::with(gate, options).await
     }
 
     async fn with(gate: GateConfig, options: ProxyOptions) -> Self {
@@ -182,6 +187,64 @@ async fn tcp_goes_both_ways_and_ends_both_ways() {
     }
 }
 
+/// Row C15: a tunnel through which nothing goes ends, and one direction of TCP alone may be
+/// still for less.
+#[tokio::test]
+async fn tunnels_end_when_nothing_goes_through_them() {
+    let short = Duration::from_millis(50);
+    let mut idle = ProxyOptions::default();
+    idle.idle_timeout = short;
+    let mut half_closed = ProxyOptions::default();
+    half_closed.half_closed_timeout = short;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let to = silent.local_addr().expect("bound");
+    for (options, dialect, ends) in [
+        (&idle, Dialect::Udp, false),
+        (&idle, Dialect::Tcp12, false),
+        (&half_closed, Dialect::Tcp12, true),
+    ] {
+        let mut world = World::allowed(options.clone()).await;
+        let open = world.open(dialect, &target(to));
+        let tunnel = world.connection.open_tunnel(&open).await.expect("opens");
+        let error = match tunnel {
+            Tunnel::Udp(tunnel) => tunnel.recv().await.expect_err("ends"),
+            Tunnel::Tcp(mut tunnel) => {
+                if ends {
+                    tunnel.send.finish().await.expect("ends");
+                }
+                tunnel.recv.recv_data().await.expect_err("is reset")
+            }
+            other => panic!("{other:?}"),
+        };
+        match dialect {
+            Dialect::Udp => assert_eq!(error, TunnelError::Ended),
+            _ => assert!(matches!(error, TunnelError::Reset(code) if code.wire.value() == 0x10f)),
+        }
+        let Some(Served::Tunnel(report)) = world.served.recv().await else {
+            panic!("there was a tunnel");
+        };
+        assert_eq!((report.dialect, report.end), (dialect, End::Idle));
+    }
+}
+
+/// `Duration::MAX` is never, as everywhere.
+#[tokio::test]
+async fn a_tunnel_may_be_idle_for_ever() {
+    let mut options = ProxyOptions::default();
+    options.idle_timeout = Duration::MAX;
+    options.half_closed_timeout = Duration::MAX;
+    let world = World::allowed(options).await;
+    let udp = world.udp(udp_echo().await).await;
+    udp.send(b"there").await.expect("goes");
+    assert_eq!(udp.recv().await.expect("comes back"), &b"there"[..]);
+    let mut tcp = world.tcp(Dialect::Tcp12, tcp_echo().await).await;
+    tcp.write_all(b"and back").await.expect("goes");
+    tcp.shutdown().await.expect("ends");
+    let mut got = Vec::new();
+    tcp.read_to_end(&mut got).await.expect("all of it");
+    assert_eq!(got, b"and back");
+}
+
 /// Row C17: a connection that is reset is a stream that is.
 #[tokio::test]
 async fn a_reset_of_the_targets_is_told() {
@@ -193,7 +256,7 @@ async fn a_reset_of_the_targets_is_told() {
     stream.set_zero_linger().expect("a socket");
     drop(stream);
     let error = tunnel.recv.recv_data().await.expect_err("is reset");
-    let aqueduct_tokio::proxy::TunnelError::Reset(code) = error else {
+    let TunnelError::Reset(code) = error else {
         panic!("{error}");
     };
     assert_eq!(code.wire.value(), 0x10f);
@@ -330,10 +393,7 @@ async fn a_stalled_tunnel_holds_nobody_up() {
 async fn a_client_has_so_many_tunnels_and_no_more() {
     let mut options = ProxyOptions::default();
     options.max_per_client = 2;
-    let policy = TargetPolicy::default().allow("127.0.0.0/8".parse().expect("a rule"));
-    let mut gate = GateConfig::default();
-    gate.policy = policy;
-    let world = World::with(gate, options).await;
+    let world = World::allowed(options).await;
     let to = udp_echo().await;
     let first = world.udp(to).await;
     let _second = world.udp(to).await;
