@@ -66,7 +66,7 @@ examples:
 
 # The attacks, in their short form: bounds on memory and handlers. `just attack soak` and others: tests/attack/README.md.
 attack *ARGS="short":
-    cargo build --locked -p aqueduct-cli -p aqueduct-attack
+    cargo build --locked -p aqueduct-attack
     "${CARGO_TARGET_DIR:-target}/debug/attack" {{ ARGS }}
 
 # The oldest Rust that Cargo.toml promises.

@@ -24,6 +24,7 @@
 //! | [`record`] | the file behind `--record` |
 //! | [`replay`] | `aqueduct replay` |
 //! | [`roundtrips`] | datagrams there and back: matching and statistics |
+//! | [`run`] | the program as a whole |
 //! | [`secrets`] | tokens and passwords, from files and the environment |
 //! | [`serve`] | `aqueduct serve` |
 //! | [`signals`] | what ends a server |
@@ -57,11 +58,13 @@ pub mod record;
 pub mod replay;
 mod reset_key;
 pub mod roundtrips;
+pub mod run;
 pub mod secrets;
 pub mod serve;
 pub mod signals;
 pub mod throttle;
 pub mod tls;
 pub mod tunnel;
+mod turns;
 pub mod units;
 pub mod wt;

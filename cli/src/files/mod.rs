@@ -1,8 +1,8 @@
 //! Static files: from a request to a status, fields and a range of an open file.
 //!
 //! [`Root::plan`] does everything but send: the caller copies [`Body::File`] to the stream in
-//! chunks, with [`Source::range`](crate::chunks::Source::range). Its file system calls block, so
-//! an async caller runs it on a thread for blocking work.
+//! chunks, with [`Content::read`]. Both block on the file system, so an async caller has them done
+//! by [`Share::work`].
 //!
 //! Nothing outside the folder is served. A path with `..`, an encoded separator, NUL or a backslash
 //! is refused before the file system is asked; the path found is resolved through every symbolic
@@ -10,6 +10,7 @@
 //! that exchanging a folder for a link between the two steps gains nothing.
 
 mod conditional;
+mod content;
 mod mime;
 mod path;
 mod places;
@@ -23,6 +24,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+pub use content::Content;
 pub use places::{Place, Places, Share};
 
 use conditional::{Outcome, Validators};
@@ -54,15 +56,8 @@ pub enum Body {
     Empty,
     /// A short explanation.
     Text(Bytes),
-    /// `len` bytes of `file`, from `offset` on.
-    File {
-        /// The open file; its position is not `offset`.
-        file: File,
-        /// Where to start, in bytes.
-        offset: u64,
-        /// How many bytes to send.
-        len: u64,
-    },
+    /// A file, or a range of one.
+    File(Content),
 }
 
 impl Root {
@@ -230,7 +225,7 @@ fn answer(found: FoundFile, method: &Method, asked: &HeaderMap) -> Plan {
     let body = if len == 0 {
         Body::Empty
     } else {
-        Body::File { file, offset, len }
+        Body::File(Content::new(file, offset, len))
     };
     Plan {
         status,

@@ -9,10 +9,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aqueduct_tokio::protocol::endpoint::{AddressBlock, NetworkOrigin};
+use tokio::task::JoinError;
+
+use crate::turns::Turns;
 
 /// Descriptors left to sockets, the page's connections, recordings and whatever else.
 const RESERVE: usize = 256;
@@ -21,6 +24,9 @@ const MOST: usize = 4096;
 /// What each connection may hold while half of all places, or of its address's, or more are taken;
 /// and each address while three quarters of all are.
 const FEW: usize = 4;
+/// Threads that work on files, for each processor: no more, so that they leave the processors to
+/// those that serve connections.
+const THREADS: usize = 1;
 
 /// The places of a server, shared by its clones.
 #[derive(Clone, Debug)]
@@ -30,6 +36,9 @@ pub struct Places(Arc<All>);
 struct All {
     limit: usize,
     taken: Mutex<Taken>,
+    turns: Turns,
+    /// Connections that ever had a part.
+    parts: AtomicU64,
 }
 
 /// How many places are taken: of all, and by those who have any.
@@ -46,6 +55,7 @@ pub struct Share {
     all: Arc<All>,
     address: AddressBlock,
     network: AddressBlock,
+    number: u64,
     held: Arc<AtomicUsize>,
 }
 
@@ -64,8 +74,12 @@ impl Places {
     /// This many.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let taken = Mutex::default();
-        Self(Arc::new(All { limit, taken }))
+        Self(Arc::new(All {
+            limit,
+            taken: Mutex::default(),
+            turns: Turns::of_machine(THREADS),
+            parts: AtomicU64::default(),
+        }))
     }
 
     /// The part of a new connection from `ip`.
@@ -78,6 +92,7 @@ impl Places {
             all: Arc::clone(&self.0),
             address,
             network,
+            number: self.0.parts.fetch_add(1, Ordering::Relaxed),
             held: Arc::default(),
         }
     }
@@ -107,6 +122,34 @@ impl Share {
         taken.networks.insert(self.network, network + 1);
         self.held.fetch_add(1, Ordering::Relaxed);
         Some(Place(self.clone()))
+    }
+
+    /// The address that the connection came from.
+    pub(crate) const fn address(&self) -> AddressBlock {
+        self.address
+    }
+
+    /// The connection's number, which no other has.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Does work that waits for a disk, where that keeps nobody waiting but those who have such
+    /// work, too, and them each in turn: first addresses, then their connections.
+    ///
+    /// # Errors
+    /// The work panicked, or the runtime ends.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let turn = self.all.turns.next(self.address, self.number).await;
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
+        tokio::task::spawn_blocking(work).await
     }
 }
 
@@ -228,6 +271,16 @@ mod tests {
             let of_last = if left == other { 10 } else { left };
             assert_eq!(rest, of_last, "{first} {second}");
         }
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_gives_its_turn_back() {
+        let share = Places::new(40).share("192.0.2.1".parse().unwrap());
+        for _ in 0..1000 {
+            let panics = share.work(|| panic!("as it should"));
+            assert!(panics.await.unwrap_err().is_panic());
+        }
+        assert_eq!(share.work(|| 7).await.unwrap(), 7);
     }
 
     #[test]

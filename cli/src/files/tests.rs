@@ -1,5 +1,3 @@
-use std::io::{Read as _, Seek as _, SeekFrom};
-
 use http::HeaderName;
 use tempfile::TempDir;
 
@@ -58,15 +56,10 @@ impl Plan {
         match self.body {
             Body::Empty => String::new(),
             Body::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-            Body::File {
-                mut file,
-                offset,
-                len,
-            } => {
-                file.seek(SeekFrom::Start(offset)).unwrap();
-                let mut text = String::new();
-                file.take(len).read_to_string(&mut text).unwrap();
-                text
+            Body::File(mut content) => {
+                let chunk = content.read().unwrap().unwrap();
+                assert_eq!(content.left(), 0);
+                String::from_utf8(chunk.to_vec()).unwrap()
             }
         }
     }

@@ -1,6 +1,8 @@
 //! One client's connection: a task for each of its requests and sessions.
 
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use aqueduct_tokio::{Connection, ServerRequest};
@@ -10,6 +12,7 @@ use super::answer::{Unanswered, refuse};
 use super::{Site, demo, files, session};
 use crate::demo::http::{HttpAction, route};
 use crate::files::Share;
+use crate::turns::Turn;
 
 /// Takes requests and sessions until the connection is over.
 pub(super) async fn run(connection: Connection, site: Arc<Site>) {
@@ -23,11 +26,14 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
             request = connection.accept_request() => {
                 let Some((head, stream)) = request else { break };
                 let asked = Asked { head, stream, connection: connection.clone(), share: share.clone() };
-                tokio::spawn(serve(asked, site.clone()));
+                // Tasks run in the order in which they are begun: many at once would be waited for.
+                let turn = site.begins.next(share.address(), share.number()).await;
+                tokio::spawn(begin(turn, serve(asked, site.clone())));
             }
             request = connection.accept_session() => {
                 let Some(request) = request else { break };
-                tokio::spawn(session::run(request, connection.clone(), site.clone()));
+                let turn = site.begins.next(share.address(), share.number()).await;
+                tokio::spawn(begin(turn, session::run(request, connection.clone(), site.clone())));
             }
             request = connection.forbidden_session() => {
                 let Some(request) = request else { break };
@@ -39,6 +45,18 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
     if let Some(reason) = connection.close_reason() {
         tracing::info!(?remote, %reason, "a connection is over");
     }
+}
+
+/// Does work, and gives the turn to the next as soon as this has begun: it waits for something, or
+/// is done.
+async fn begin(turn: Turn, work: impl Future) {
+    let (mut turn, mut work) = (Some(turn), pin!(work));
+    poll_fn(|cx| {
+        let polled = work.as_mut().poll(cx).map(drop);
+        drop(turn.take());
+        polled
+    })
+    .await;
 }
 
 /// A request, and the connection that it came on.

@@ -4,7 +4,6 @@ use aqueduct_tokio::ServerRequest;
 use http::Request;
 
 use super::answer::{Unanswered, response};
-use crate::chunks::Source;
 use crate::files::{Body, Root, Share, busy};
 use crate::throttle::Throttle;
 
@@ -21,15 +20,14 @@ pub(super) async fn run(
 ) -> Result<(), Unanswered> {
     let (plan, place) = match share.take() {
         Some(place) => {
-            // Disks may be slow: the plan is made where waiting for them blocks nobody. The place
-            // goes with it, so that it is taken until the file is closed, also when nobody waits
-            // for the answer any more.
-            tokio::task::spawn_blocking(move || {
+            // The place goes with the work, so that it is taken until the file is closed, also
+            // when nobody waits for the answer any more.
+            let plan = move || {
                 let uri = head.uri();
                 let plan = root.plan(head.method(), uri.path(), uri.query(), head.headers());
                 (plan, Some(place))
-            })
-            .await?
+            };
+            share.work(plan).await?
         }
         None => {
             if let Some(count) = REFUSED.occasion() {
@@ -47,12 +45,16 @@ pub(super) async fn run(
             stream.send_data(text).await?;
             stream.finish()?;
         }
-        Body::File { file, offset, len } => {
-            let _place = place;
-            let mut source = Source::range(file, offset, len).await?;
+        Body::File(content) => {
             stream.send_response(head)?;
-            while let Some(chunk) = source.next().await? {
-                stream.send_data(chunk).await?;
+            let mut open = (content, place);
+            while open.0.left() > 0 {
+                let read = move || (open.0.read(), open);
+                let (chunk, back) = share.work(read).await?;
+                open = back;
+                if let Some(chunk) = chunk? {
+                    stream.send_data(chunk).await?;
+                }
             }
             stream.finish()?;
         }

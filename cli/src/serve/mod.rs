@@ -30,6 +30,7 @@ use crate::page::{self, Page};
 use crate::record::Recording;
 use crate::signals::{Signal, Signals};
 use crate::tls::{self, Certificates};
+use crate::turns::Turns;
 use crate::units;
 use events::Events;
 use server::Server;
@@ -37,6 +38,8 @@ use shutdown::Shutdown;
 
 /// How long clients have to see that their sessions were closed.
 const LAST_SESSIONS: Duration = Duration::from_millis(300);
+/// Requests and sessions that have been taken and are not begun, for each processor.
+const BEGINS: usize = 2;
 /// How long the last packets may take to leave after everything is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,8 @@ struct Site {
     root: Option<Root>,
     /// How many of its files may be open.
     places: Places,
+    /// Who may begin next: requests and sessions.
+    begins: Turns,
     /// The demonstration's page; `None` when there is no demonstration.
     demo: Option<Page>,
     /// Application protocols that sessions may select.
@@ -88,6 +93,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
     let site = Arc::new(Site {
         root,
         places: Places::of_process(),
+        begins: Turns::of_machine(BEGINS),
         demo: options.demo_enabled().then(|| pages.h3.clone()),
         protocols: options.webtransport.protocols.clone(),
         drain: options.drain_timeout,

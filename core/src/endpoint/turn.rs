@@ -31,15 +31,13 @@ const DATAGRAM: u32 = 16;
 /// Received datagrams that are looked at, whether they are in use, for one of work.
 const SWEPT: u64 = 8;
 
-/// Work that an attempt is: two handshakes are a turn's.
-const ACCEPT: u32 = WORK / 2;
+/// Work that an attempt is: one handshake is a turn's.
+const ACCEPT: u32 = WORK;
 /// One that is answered without a handshake.
 const ANSWER: u32 = WORK / 32;
 /// What a datagram is to a handshake that is under way: keys, signatures, and the begin of
 /// HTTP/3 after the last one.
-const HANDSHAKE: u32 = WORK / 8;
-/// Handshakes that go on for each attempt that is decided about.
-const GOING_ON: usize = 2;
+const HANDSHAKE: u32 = WORK / 2;
 
 /// Bytes that one connection is fed before it is pumped, and others have their turn.
 const FEED: usize = 16 * 1024;
@@ -164,11 +162,9 @@ impl Endpoint {
             self.process();
         }
         while self.turn.attempts > 0 && !(self.turn.young.is_empty() && self.attempts.is_empty()) {
-            for _ in 0..GOING_ON {
-                if let Some(key) = self.turn.young.pop() {
-                    self.feed_waiting(now, key);
-                    self.process();
-                }
+            if let Some(key) = self.turn.young.pop() {
+                self.feed_waiting(now, key);
+                self.process();
             }
             if let Some((at, incoming)) = self.attempts.pop() {
                 self.judge(at, incoming);

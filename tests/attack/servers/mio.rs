@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 
-use aqueduct_attack::heap::{Counting, Handler, report};
+use aqueduct_attack::heap::{Counting, Handler, ready, report};
 use aqueduct_attack::limits::config;
 use aqueduct_mio::protocol::endpoint::{EndpointConfig, QuinnTransport, tls};
 use aqueduct_mio::protocol::event::{Event, StreamEvent};
@@ -59,7 +59,8 @@ fn main() -> Outcome {
     let mut poll = Poll::new()?;
     let mut ports = Ports::new(poll.registry(), 0..2)?;
     let port = ports.bind(config, addr)?;
-    report(ports.local_addr(port)?)?;
+    ready(ports.local_addr(port)?)?;
+    report()?;
     Ok(run(&mut poll, &mut ports, &mut Server(BTreeMap::new()))?)
 }
 

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use aqueduct_attack::heap::{Counting, Handler, report};
+use aqueduct_attack::heap::{Counting, Handler, ready, report};
 use aqueduct_attack::limits::config;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, tls};
 use aqueduct_tokio::{Connection, Endpoint, ServerRequest, Session};
@@ -24,7 +24,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
     let tls = tls::server_config(vec![identity.cert.der().clone()], key.into())?;
     let endpoint = Endpoint::server(EndpointConfig::server(tls.into(), config())?, addr)?;
-    report(endpoint.local_addr())?;
+    ready(endpoint.local_addr())?;
+    report()?;
     while let Some(connection) = endpoint.accept().await {
         tokio::spawn(requests(connection.clone()));
         tokio::spawn(sessions(connection));

@@ -73,19 +73,23 @@ impl Drop for Handler {
     }
 }
 
-/// Prints the first line, then one with the counters every 20 ms, until nobody reads.
+/// Prints the line that says where a server listens.
 ///
 /// # Errors
 /// Standard output is gone.
-pub fn report(address: std::net::SocketAddr) -> io::Result<()> {
-    let mut out = io::stdout();
-    writeln!(
-        out,
-        "{}",
-        json!({ "ready": true, "address": address.to_string() })
-    )?;
-    thread::spawn(move || {
+pub fn ready(address: std::net::SocketAddr) -> io::Result<()> {
+    let ready = json!({ "ready": true, "address": address.to_string() });
+    writeln!(io::stdout(), "{ready}")
+}
+
+/// Prints a line with the counters every 20 ms, until nobody reads.
+///
+/// # Errors
+/// There is no thread to be had.
+pub fn report() -> io::Result<()> {
+    let tell = || {
         loop {
+            thread::sleep(Duration::from_millis(20));
             let line = json!({
                 "held": HELD.load(Relaxed),
                 "held_peak": HELD_PEAK.load(Relaxed),
@@ -97,8 +101,8 @@ pub fn report(address: std::net::SocketAddr) -> io::Result<()> {
                 // Whoever started the server is gone.
                 std::process::exit(0);
             }
-            thread::sleep(Duration::from_millis(20));
         }
-    });
+    };
+    thread::Builder::new().name("report".into()).spawn(tell)?;
     Ok(())
 }

@@ -20,8 +20,8 @@ pub const HELD_SLACK: u64 = MIB;
 /// And by how much more for each hostile connection: a closed one is remembered for three
 /// probe timeouts (RFC 9000 section 10.2), and TLS remembers 256 to be resumed.
 pub const CLOSED: u64 = 64 << 10;
-/// How far from where it was resident memory may be, of a server that does not tell what it
-/// has allocated: the allocator keeps fragments, and the code that was needed stays.
+/// By how much more than what is held resident memory may grow: the allocator keeps fragments,
+/// and the code that was needed stays.
 pub const RESIDENT_SLACK: u64 = 16 * MIB;
 /// The honest client's p99 may be this times that under a plain load of the same bytes.
 pub const SLOWER: f64 = 3.0;
@@ -34,7 +34,7 @@ pub const NOISE: Duration = Duration::from_millis(2);
 pub struct Memory {
     /// Resident bytes.
     pub resident: u64,
-    /// Allocated bytes; 0 for the program, which does not count them.
+    /// Allocated bytes.
     pub held: u64,
     /// Handlers at work; 0 for the program.
     pub handlers: u64,
@@ -71,10 +71,9 @@ impl Memory {
     #[must_use]
     pub fn is_back_to(&self, before: &Self, connections: u64) -> bool {
         let closed = connections * CLOSED;
-        // What is allocated says it better where it is known.
-        let resident = self.held > 0 || self.resident <= before.resident + RESIDENT_SLACK + closed;
+        // What is resident has fragments of the allocator's in it.
         let held = self.held <= before.held + HELD_SLACK + closed;
-        resident && held && self.handlers <= before.handlers + 8
+        held && self.handlers <= before.handlers + 8
     }
 }
 
@@ -250,11 +249,7 @@ impl Row {
             0 => "-".into(),
             _ => ms(seen.p99),
         };
-        let held = if self.kind == Kind::Program {
-            "-".into()
-        } else {
-            three(self.before.held, self.peak.held, self.after.held)
-        };
+        let held = three(self.before.held, self.peak.held, self.after.held);
         let plain = self.slower_than_plain();
         let verdict = match (self.faults().is_empty(), self.is_fair()) {
             (true, true) => "held".into(),

@@ -14,7 +14,7 @@ use serde_json::Value;
 /// A server to attack.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// `aqueduct serve --demo`.
+    /// `aqueduct serve --demo`, which counts no handlers.
     Program,
     /// Handlers on tokio that never finish.
     Tokio,
@@ -98,7 +98,7 @@ impl Kind {
     }
 }
 
-/// What a server of ours counts; 0 where it does not.
+/// What a server counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Bytes allocated.
@@ -137,7 +137,7 @@ impl Server {
     /// It is not built, or says nothing.
     pub fn start(kind: Kind, args: &[&str], brisk: bool) -> io::Result<Self> {
         let program = match kind {
-            Kind::Program => "aqueduct",
+            Kind::Program => "attack-program",
             Kind::Tokio => "attack-tokio",
             Kind::Mio => "attack-mio",
         };
@@ -186,11 +186,15 @@ impl Server {
         });
 
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        let ready: Value = serde_json::from_str(&first).unwrap_or_default();
-        let Some(address) = ready["address"].as_str().and_then(|it| it.parse().ok()) else {
+        // Counters may come before it is ready.
+        let ready = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let ready: Value = serde_json::from_str(&line).ok()?;
+            let address = ready["address"].as_str()?.parse().ok()?;
+            Some((ready, address))
+        });
+        let Some((ready, address)) = ready else {
             let _ = child.kill();
-            return Err(io::Error::other(format!("{program} is not ready: {first}")));
+            return Err(io::Error::other(format!("{program} is not ready")));
         };
         let page = ready["page"].as_str().and_then(|url| {
             let address = url.trim_start_matches("http://").trim_end_matches('/');
@@ -204,6 +208,10 @@ impl Server {
                 let Ok(value) = serde_json::from_str::<Value>(&line) else {
                     continue;
                 };
+                // The program has more to tell.
+                if value["held"].is_null() {
+                    continue;
+                }
                 let number = |name: &str| value[name].as_u64().unwrap_or_default();
                 let mut counters = heard.lock().unwrap_or_else(PoisonError::into_inner);
                 *counters = Counters {
@@ -237,10 +245,7 @@ impl Server {
     pub fn fresh_counters(&self) -> Counters {
         let line = self.counters().line;
         let began = Instant::now();
-        while self.kind != Kind::Program
-            && self.counters().line < line + 2
-            && began.elapsed() < Duration::from_millis(500)
-        {
+        while self.counters().line < line + 2 && began.elapsed() < Duration::from_millis(500) {
             thread::sleep(Duration::from_millis(5));
         }
         self.counters()

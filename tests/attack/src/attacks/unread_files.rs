@@ -12,7 +12,7 @@ pub(super) const ATTACK: Attack =
 
 pub(super) fn run(a: &mut Attacker) {
     (a.net.options.read, a.net.options.stream_window) = (false, 1);
-    let get = wire::get("/aqueduct");
+    let get = wire::get("/attack-program");
     a.storm(|conn, asked: &mut u32| {
         while *asked < 120 && conn.whole_request(&get).is_some() {
             *asked += 1;

@@ -9,5 +9,5 @@ pub(super) const ATTACK: Attack =
         .by(150)
         .lasting()
         .on(&[Kind::Program])
-        .file("/aqueduct")
+        .file("/attack-program")
         .with(&["--root", "{bin}"]);
