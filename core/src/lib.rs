@@ -237,8 +237,8 @@ mod h3;
 pub mod head;
 pub mod id;
 pub mod masque;
-#[cfg(any(feature = "quinn", feature = "testing"))]
 mod mix;
+pub mod pool;
 pub mod priority;
 mod session;
 pub mod settings;
