@@ -49,13 +49,29 @@
 //! origin's connections, no allocation once warm. `goaway`, `closed`, a failed dial:
 //! O(log n) for each request that it ends. `shut_down`: all of it.
 //!
+//!
+//! # Where to connect
+//!
+//! | | |
+//! |---|---|
+//! | [`AltSvc`], [`AltSvcCache`] | alternative services that servers name (RFC 7838), kept until they expire |
+//! | [`HttpsRecord`] | what DNS says of an origin (RFC 9460) |
+//! | [`Route`] | the places that come of both, in order |
+//! | [`Plan`] | which of their addresses to try, and when (RFC 8305) |
+//!
+//! A dial is a plan: resolve, attempt, and tell the pool of the one that won.
 
 mod action;
+mod alt_svc;
+mod alternatives;
 mod config;
 mod conns;
 mod deadlines;
+mod https;
 mod machine;
 mod origin;
+mod plan;
+mod route;
 mod serve;
 mod stats;
 mod table;
@@ -63,7 +79,12 @@ mod table;
 mod tests;
 
 pub use action::{Action, ConnId, DialFailure, PoolError, Retired, Ticket};
+pub use alt_svc::{AltSvc, AltSvcError, Alternative, MAX_ALT_SVC, MAX_ALTERNATIVES};
+pub use alternatives::{AltSvcCache, AltSvcLimits, StoredAlternative};
 pub use config::{Contradiction, OriginConfig, PoolConfig, PoolConfigError, PoolLimits, Rules};
+pub use https::{HttpsRecord, HttpsRecordError};
 pub use machine::Pool;
 pub use origin::Origin;
+pub use plan::{AttemptId, Family, MAX_ROUTES, Plan, PlanConfig, Step};
+pub use route::{Route, Via};
 pub use stats::{OriginStats, PoolStats};
