@@ -87,8 +87,8 @@ impl Pool {
                 if beyond {
                     //= https://www.rfc-editor.org/rfc/rfc9114#section-5.2
                     // What is at or above the id was not and will not be processed.
-                    self.leave(now, ticket, conn.0);
                     self.fail(ticket, PoolError::Unprocessed);
+                    self.leave(now, ticket, conn.0);
                 }
             }
         }
@@ -175,8 +175,8 @@ impl Pool {
         let unprocessed = entry.goaway.is_some_and(|id| stream >= id);
         let origin = entry.origin;
         if unprocessed {
-            self.leave(now, ticket, conn);
             self.fail(ticket, PoolError::Unprocessed);
+            self.leave(now, ticket, conn);
         } else {
             self.changed(now, conn);
         }

@@ -54,6 +54,8 @@ pub(super) struct Known {
     pub(super) origin: Origin,
     pub(super) config: Arc<OriginConfig>,
     pub(super) waiting: List,
+    /// Tickets that have not failed, wherever they are.
+    pub(super) tickets: usize,
     /// Connections that take a request, by how many they have.
     pub(super) open: BTreeSet<(usize, Key)>,
     pub(super) now: OriginStats,
@@ -243,6 +245,9 @@ impl Pool {
             until,
             links: Links::default(),
         });
+        if let Some(known) = self.origins.get_mut(key) {
+            known.tickets += 1;
+        }
         if let Some(conn) = free {
             // Nobody waits while a connection is free.
             self.lend(now, ticket, conn);
@@ -271,7 +276,9 @@ impl Pool {
                     Some(id) if stream >= *id => PoolError::Unprocessed,
                     _ => PoolError::Closed(reason.clone()),
                 };
+                let origin = place.origin;
                 self.fail(ticket.0, error);
+                self.settle(now, origin);
             }
             State::Waiting | State::Sent { .. } | State::Failed => return false,
         }
@@ -331,6 +338,7 @@ impl Pool {
             }
             State::Orphan { .. } | State::Failed => {}
         }
+        self.ends(ticket.0);
         self.tickets.remove(ticket.0);
         self.serve(now, origin);
         self.make_room(now);
@@ -463,6 +471,7 @@ impl Pool {
             origin: origin.clone(),
             config: self.config.rules.shared(origin).clone(),
             waiting: List::default(),
+            tickets: 0,
             open: BTreeSet::new(),
             now: OriginStats::default(),
             failures: 0,
@@ -544,9 +553,19 @@ impl Pool {
             PoolError::Closed(_) => self.stats.cut_off += 1,
             _ => {}
         }
+        self.ends(ticket);
         if let Some(place) = self.tickets.get_mut(ticket) {
             place.state = State::Failed;
             self.actions.push_back(Queued::Fail(ticket, error));
+        }
+    }
+
+    /// A ticket is of no more consequence to its origin.
+    fn ends(&mut self, ticket: Key) {
+        let place = self.tickets.get(ticket);
+        let counts = place.filter(|place| !matches!(place.state, State::Failed));
+        if let Some(known) = counts.and_then(|place| self.origins.get_mut(place.origin)) {
+            known.tickets -= 1;
         }
     }
 }

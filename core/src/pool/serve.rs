@@ -239,7 +239,7 @@ impl Pool {
             self.stop_wanting(key);
             return self.settle(now, key);
         }
-        let used = !known.waiting.is_empty() || has.connecting + has.connections + has.draining > 0;
+        let used = known.tickets + has.connecting + has.connections + has.draining > 0;
         let backs_off = known.forget.is_some_and(|forget| forget > now) && !self.shut;
         let remember = !used && backs_off;
         if remember != known.remembered {
