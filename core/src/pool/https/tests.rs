@@ -92,34 +92,46 @@ fn what_is_usable_for_http_3() {
 /// Section 2.2 and appendix D.3.
 #[test]
 fn what_is_malformed() {
-    use HttpsRecordError::{Mandatory, NoProtocol, Order, Value};
     for (params, error) in [
-        (&[(123, &b"abc"[..]), (123, b"def")][..], Order(123)),
-        (&[(3, b"\0\x01"), (1, b"\x02h3")], Order(1)),
-        (&[(0, b"\0\x7b")], Mandatory(123)),
-        (&[(0, b"\0\0")], Mandatory(0)),
-        (&[(0, b"\0\x03\0\x03"), (3, b"\0\x01")], Mandatory(3)),
+        (
+            &[(123, &b"abc"[..]), (123, b"def")][..],
+            HttpsRecordError::Order(123),
+        ),
+        (
+            &[(3, b"\0\x01"), (1, b"\x02h3")],
+            HttpsRecordError::Order(1),
+        ),
+        (&[(0, b"\0\x7b")], HttpsRecordError::Mandatory(123)),
+        (&[(0, b"\0\0")], HttpsRecordError::Mandatory(0)),
+        (
+            &[(0, b"\0\x03\0\x03"), (3, b"\0\x01")],
+            HttpsRecordError::Mandatory(3),
+        ),
         (
             &[(0, b"\0\x03\0\x01"), (1, b"\x01a"), (3, b"\0\x01")],
-            Mandatory(1),
+            HttpsRecordError::Mandatory(1),
         ),
-        (&[(0, b"")], Value(0)),
-        (&[(0, b"\0")], Value(0)),
-        (&[(1, b"")], Value(1)),
-        (&[(1, b"\0")], Value(1)),
-        (&[(1, b"\x03h3")], Value(1)),
-        (&[(1, b"\x02h3"), (2, b"x")], Value(2)),
-        (&[(2, b"")], NoProtocol),
-        (&[(3, b"\x01")], Value(3)),
-        (&[(3, b"\0\x01\0")], Value(3)),
-        (&[(4, b"")], Value(4)),
-        (&[(4, b"\xc0\0\x02")], Value(4)),
-        (&[(6, b"")], Value(6)),
-        (&[(6, &[0; 17])], Value(6)),
+        (&[(0, b"")], HttpsRecordError::Value(0)),
+        (&[(0, b"\0")], HttpsRecordError::Value(0)),
+        (&[(1, b"")], HttpsRecordError::Value(1)),
+        (&[(1, b"\0")], HttpsRecordError::Value(1)),
+        (&[(1, b"\x03h3")], HttpsRecordError::Value(1)),
+        (&[(1, b"\x02h3"), (2, b"x")], HttpsRecordError::Value(2)),
+        (&[(2, b"")], HttpsRecordError::NoProtocol),
+        (&[(3, b"\x01")], HttpsRecordError::Value(3)),
+        (&[(3, b"\0\x01\0")], HttpsRecordError::Value(3)),
+        (&[(4, b"")], HttpsRecordError::Value(4)),
+        (&[(4, b"\xc0\0\x02")], HttpsRecordError::Value(4)),
+        (&[(6, b"")], HttpsRecordError::Value(6)),
+        (&[(6, &[0; 17])], HttpsRecordError::Value(6)),
     ] {
         assert_eq!(parse(1, params), Err(error), "{params:?}");
         let alias = parse(0, params);
-        assert_eq!(alias.is_ok(), !matches!(error, Order(_)), "{params:?}");
+        assert_eq!(
+            alias.is_ok(),
+            !matches!(error, HttpsRecordError::Order(_)),
+            "{params:?}"
+        );
     }
 }
 
