@@ -253,8 +253,10 @@ fn an_address_of_two_routes_is_tried_once() {
 #[test]
 fn records_bring_routes_and_hints() {
     let origin: Origin = "https://a.example".parse().expect("an origin");
-    let mut config = PlanConfig::default();
-    config.awaits_routes = true;
+    let config = PlanConfig {
+        awaits_routes: true,
+        ..PlanConfig::default()
+    };
     let mut one = Try::new(config, vec![Route::origin(&origin)]);
     one.steps();
     one.know(0, Family::V6, &[v6(1)]);
