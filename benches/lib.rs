@@ -1,6 +1,8 @@
 //! What the benchmarks share: an allocator that counts, a stopwatch that looks
 //! only at the work, and connections ready to be measured.
 
+pub mod pool;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};

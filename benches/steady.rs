@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 
+use aqueduct_benches::pool::Warm;
 use aqueduct_benches::{BATCH, Bare, DATAGRAM, Joined, PAYLOAD, swallow};
 use aqueduct_core::id::Side;
 use aqueduct_core::transport::{Transport, TransportEvent};
@@ -21,6 +22,7 @@ fn main() {
         "chunk-received" => chunks_received(batches),
         "chunk-sent" => chunks_sent(batches),
         "event" => events(batches),
+        "pool-request" => pool_requests(batches, 1_000),
         // What the two that receive spend on the network.
         "floor-datagram" => floor_datagrams(batches),
         "floor-chunk" => floor_chunks(batches),
@@ -128,6 +130,14 @@ fn chunks_sent(batches: u64) {
         }
         joined.carry();
         swallow(&mut joined.pair.net, Side::Server, stream.id());
+    }
+}
+
+/// Each at another of so many origins, whose connections are there.
+fn pool_requests(batches: u64, origins: usize) {
+    let mut warm = Warm::new(origins);
+    for _ in 0..batches * BATCH {
+        warm.request();
     }
 }
 

@@ -22,6 +22,8 @@ const LAYERS: &[&[&str]] = &[
         "event",
     ],
     &["capsule", "datagram", "priority", "settings", "varint"],
+    // Takes events by value: it knows no connection, and none knows it.
+    &["pool"],
     &["h3"],
     &["session"],
     &["connection"],

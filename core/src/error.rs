@@ -15,6 +15,7 @@ use crate::fault::Violation;
 
 pub use certificate::CertificateFault;
 pub use os::OsError;
+pub use retry::Class;
 
 /// A head that may not be sent, and what is wrong with it.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]

@@ -176,6 +176,7 @@
 //! | [`settings::Settings`] | what a peer has declared |
 //! | [`capsule::Reader`], [`datagram::ContextId`] | what protocols of your own on extended CONNECT are made of |
 //! | [`masque::Target`], [`masque::Template`], [`masque::TargetPolicy`], [`masque::Refusal`] | where a tunnel of MASQUE leads, whether it may, and why not |
+//! | [`pool::Pool`], [`pool::Plan`] | a client's connections, shared by its requests; where and when to connect |
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
 //! | [`connection::Connection`] | HTTP/3 and sessions over any `Transport`, for those who bring their own QUIC |
@@ -237,8 +238,8 @@ mod h3;
 pub mod head;
 pub mod id;
 pub mod masque;
-#[cfg(any(feature = "quinn", feature = "testing"))]
 mod mix;
+pub mod pool;
 pub mod priority;
 mod session;
 pub mod settings;

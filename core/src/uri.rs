@@ -214,6 +214,23 @@ impl Place {
     }
 }
 
+/// A host as a URI has it, an IPv6 address in brackets and without a zone, in the form in
+/// which it is compared: in lower case, decoded, without brackets.
+pub(crate) fn host(text: &str) -> Result<Box<str>, UriError> {
+    let wrong = || UriError::Host(text.into());
+    let Some(inside) = text.strip_prefix('[') else {
+        return name(text);
+    };
+    let (host, zone) = inside
+        .strip_suffix(']')
+        .and_then(literal)
+        .ok_or_else(wrong)?;
+    if zone.is_some() {
+        return Err(wrong());
+    }
+    Ok(host)
+}
+
 /// An IPv6 address, and its zone.
 fn literal(inside: &str) -> Option<(Box<str>, Option<Box<str>>)> {
     //= https://www.rfc-editor.org/rfc/rfc6874#section-2

@@ -6,6 +6,7 @@
 //! inputs, a crash for instance. A target panics when the core breaks a
 //! promise, and does nothing else with what it finds.
 
+pub mod alternatives;
 pub mod application;
 pub mod capsule_reader;
 pub mod datagram;
@@ -18,6 +19,7 @@ pub mod input;
 pub mod masque_template;
 pub mod masque_tunnels;
 pub mod message;
+pub mod pool;
 pub mod qpack_decode;
 pub mod qpack_encoder;
 pub mod qpack_roundtrip;
@@ -44,6 +46,7 @@ targets! {
     varint frame_reader capsule_reader settings structured_fields datagram
     qpack_decode qpack_encoder qpack_roundtrip message
     h3_server h3_client session_ops recording masque_template masque_tunnels
+    alternatives pool
 }
 
 /// The `main` of a target: libFuzzer's under cargo-fuzz, else one that runs the

@@ -1,6 +1,7 @@
 //! What the scenario tests share.
 
 pub mod model;
+pub mod pool;
 pub mod replayed;
 pub mod tunnels;
 pub mod wt;

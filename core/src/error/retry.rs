@@ -7,9 +7,33 @@
 //! else is to be sent again only when doing it twice does no harm (RFC 9110 §9.2.2).
 //! Wait between tries, longer each time: a server that restarts is asked by all of
 //! its clients at once.
+//!
+//! [`Class`] says the same and, of what does not pass, who would have to change.
 
 use super::{CloseReason, PeerCode, RequestError, TransportFailure};
 use crate::code::Code;
+
+/// Who or what would have to change for the same to succeed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// Nobody: it may succeed later or on another connection. What `is_retryable` says.
+    Transient,
+    /// The caller: what was asked for cannot be done as it was asked.
+    Invalid,
+    /// The other side, or the configuration of either.
+    Unrecoverable,
+}
+
+impl Class {
+    const fn passing(passes: bool) -> Self {
+        if passes {
+            Self::Transient
+        } else {
+            Self::Unrecoverable
+        }
+    }
+}
 
 /// QUIC transport error codes (RFC 9000 §20.1) that say nothing against a new
 /// connection: NO_ERROR, INTERNAL_ERROR, CONNECTION_REFUSED.
@@ -68,6 +92,15 @@ impl RequestError {
             | Self::ConnectProtocolNotEnabled => false,
         }
     }
+
+    /// [`Class::Invalid`] are `WrongSide`, `InvalidHead` and `HeadTooLarge`.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::WrongSide | Self::InvalidHead(_) | Self::HeadTooLarge => Class::Invalid,
+            _ => Class::passing(self.is_retryable()),
+        }
+    }
 }
 
 impl TransportFailure {
@@ -91,6 +124,12 @@ impl TransportFailure {
             Self::Error { .. } | Self::VersionMismatch => false,
         }
     }
+
+    /// Never [`Class::Invalid`]: no request has part in it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        Class::passing(self.is_retryable())
+    }
 }
 
 impl CloseReason {
@@ -111,6 +150,12 @@ impl CloseReason {
             Self::PeerDrained => true,
             Self::Local { .. } | Self::Drained | Self::PeerMisbehaved { .. } => false,
         }
+    }
+
+    /// Never [`Class::Invalid`]: no request has part in it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        Class::passing(self.is_retryable())
     }
 }
 
@@ -199,6 +244,32 @@ mod tests {
         };
         assert!(!app.is_unprocessed());
         assert!(PeerCode::http(0x10b).is_unprocessed());
+    }
+
+    #[test]
+    fn a_class_is_transient_where_another_try_may_succeed() {
+        let invalid = super::super::InvalidHead::new("te", "says something else than trailers");
+        for (error, class) in [
+            (RequestError::Draining, Class::Transient),
+            (RequestError::InvalidHead(invalid), Class::Invalid),
+            (RequestError::HeadTooLarge, Class::Invalid),
+            (RequestError::WrongSide, Class::Invalid),
+            (
+                RequestError::ConnectProtocolNotEnabled,
+                Class::Unrecoverable,
+            ),
+            (RequestError::Closed, Class::Unrecoverable),
+        ] {
+            assert_eq!(error.class(), class, "{error}");
+            assert_eq!(error.is_retryable(), class == Class::Transient, "{error}");
+        }
+        assert_eq!(remote(Code::H3_NO_ERROR).class(), Class::Transient);
+        assert_eq!(CloseReason::Drained.class(), Class::Unrecoverable);
+        assert_eq!(TransportFailure::TimedOut.class(), Class::Transient);
+        assert_eq!(
+            TransportFailure::VersionMismatch.class(),
+            Class::Unrecoverable
+        );
     }
 
     #[test]

@@ -245,6 +245,12 @@ impl End {
         &mut self.knobs
     }
 
+    /// Streams that the peer has allowed this end to open, ever (RFC 9000 §19.11).
+    #[must_use]
+    pub fn granted(&self, dir: Dir) -> u64 {
+        self.classes[ix(dir)].max_opened
+    }
+
     /// The priority last given to a stream that is still sending.
     #[must_use]
     pub fn priority(&self, id: StreamId) -> Option<i32> {

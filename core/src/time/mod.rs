@@ -47,6 +47,14 @@ pub enum Why {
     Handshake,
     /// A tunnel is to be answered, or is idle, or its stream is given up.
     Tunnel,
+    /// A checkout of a pool has waited for as long as it may.
+    Checkout,
+    /// A pool may connect again where it failed before.
+    BackOff,
+    /// A connection of a pool is to be kept alive.
+    KeepAlive,
+    /// An address is to be tried next, or is not waited for any longer.
+    Attempt,
 }
 
 /// The earlier of two optional deadlines. The first wins a tie.
