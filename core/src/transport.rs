@@ -98,7 +98,7 @@ pub trait Transport {
     fn close(&mut self, code: u64, reason: Bytes);
 
     /// What the next bytes read from a stream turned out to be. For whoever looks on;
-    /// a transport has no use for it.
+    /// a transport that sends has no use for it.
     #[doc(hidden)]
     #[inline(always)]
     fn seen(&mut self, _: StreamId, _: Seen<'_>) {}

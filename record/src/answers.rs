@@ -1,8 +1,8 @@
 //! A transport that gives the answers another gave before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aqueduct_core::connection::Path;
+use aqueduct_core::connection::{Path, Seen};
 use aqueduct_core::id::{Dir, Side, StreamId};
 use aqueduct_core::transport::{Caps, DatagramRefused, Read, ReadState, StreamGone, Transport};
 use bytes::{Bytes, BytesMut};
@@ -23,6 +23,8 @@ pub(crate) struct Answers<'a> {
     /// By the question: its name, and the stream or kind of streams.
     answers: BTreeMap<(&'a str, u64), VecDeque<Words<'a>>>,
     bytes: BTreeMap<StreamId, VecDeque<Run>>,
+    /// Streams that owe a head.
+    heads: BTreeSet<StreamId>,
     /// How many streams of each kind there have been.
     streams: BTreeMap<(Side, Dir), u64>,
     /// Whether bytes were read that the recording does not have.
@@ -41,6 +43,7 @@ impl<'a> Answers<'a> {
             path: Path::default(),
             answers: BTreeMap::new(),
             bytes,
+            heads: BTreeSet::new(),
             streams: BTreeMap::new(),
             missing_bytes: false,
             budget,
@@ -185,20 +188,29 @@ impl Transport for Answers<'_> {
 
     fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone> {
         let offered: usize = chunks.iter().map(Bytes::len).sum();
-        let left = match self.next("write", id.wire()) {
-            None => 0,
-            Some(mut words) => match words.clone().number::<usize>() {
-                Ok(left) => left.min(offered),
-                Err(_) => return Err(gone(&mut words)),
-            },
+        let (left, told) = match self.next("write", id.wire()) {
+            None => (0, None),
+            Some(mut words) => {
+                let mut ahead = words.clone();
+                match ahead.number::<usize>() {
+                    Ok(left) => (left.min(offered), ahead.number::<usize>().ok()),
+                    Err(_) => return Err(gone(&mut words)),
+                }
+            }
         };
-        let mut taken = offered - left;
+        let taken = offered - left;
+        let mut rest = taken;
         for chunk in chunks {
-            let part = taken.min(chunk.len());
+            let part = rest.min(chunk.len());
             let _ = chunk.split_to(part);
-            taken -= part;
+            rest -= part;
         }
-        Ok(offered - left)
+        // A head that is masked has another length; what counts is the one it had.
+        let told = told.filter(|_| self.heads.contains(&id));
+        if left == 0 {
+            self.heads.remove(&id);
+        }
+        Ok(told.map_or(taken, |told| told.min(MAX_WRITE)))
     }
 
     fn finish(&mut self, _: StreamId) {}
@@ -241,4 +253,12 @@ impl Transport for Answers<'_> {
     }
 
     fn close(&mut self, _: u64, _: Bytes) {}
+
+    fn seen(&mut self, id: StreamId, what: Seen<'_>) {
+        match what {
+            Seen::Encoded => _ = self.heads.insert(id),
+            Seen::Over => _ = self.heads.remove(&id),
+            _ => {}
+        }
+    }
 }

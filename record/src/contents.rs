@@ -17,8 +17,14 @@ const LONG: usize = 1 << 16;
 /// refused again, since no integer and no UTF-8 begins like this.
 const REFUSED: [u8; 16] = [0xff; 16];
 
-/// Stream Cancellation of stream 0: of no effect where nothing is outstanding.
-const NO_ACK: u8 = 0x40;
+/// One instruction of a decoder, in so many bytes, that is of no effect where nothing is
+/// outstanding: Stream Cancellation of stream 0, or of stream 63 and padded.
+fn no_ack(len: usize) -> Vec<u8> {
+    match len.checked_sub(2) {
+        None => vec![0x40; len],
+        Some(padding) => [&[0x7f], &vec![0x80; padding][..], &[0]].concat(),
+    }
+}
 
 /// The streams of one connection, as far as they were read.
 ///
@@ -92,16 +98,17 @@ impl Contents {
                 held.take(value.wire().len(), |_| {});
                 lines.bytes(number, id, &mask::on_wire(name, value));
             }
-            // They are about a table that a masked replay does without.
-            Seen::Acks(len) => held.take(len, |bytes| {
-                lines.bytes(number, id, &vec![NO_ACK; bytes.len()]);
-            }),
+            // It is about a table that a masked replay does without, and is work.
+            Seen::Ack(len) => {
+                held.take(len, |_| {});
+                lines.bytes(number, id, &no_ack(len));
+            }
             Seen::Refused(len) => {
                 held.take(len, |_| {});
                 lines.refused(number, id, len);
             }
-            // A replay decodes it again.
-            Seen::Decoded(_) => {}
+            // A replay decodes and encodes it again.
+            Seen::Decoded(_) | Seen::Encoded => {}
             Seen::Ahead(len) => held.ahead = len,
             Seen::Over => self.over(number, id),
         }
@@ -183,7 +190,7 @@ impl ByteLines {
 #[cfg(test)]
 mod tests {
     use aqueduct_core::id::{Dir, Side};
-    use aqueduct_core::wire::qpack::Text;
+    use aqueduct_core::wire::qpack::{Encoder, Text};
 
     use super::*;
 
@@ -215,15 +222,35 @@ mod tests {
         assert_eq!(contents.lines(), "7 bytes 4 010278787878787821*4.*1.\n");
     }
 
+    /// As many instructions as there were, so that they are as much work.
+    #[test]
+    fn each_ack_becomes_one_of_no_effect() {
+        let mut contents = Contents::default();
+        read(&mut contents, b"\x84\xff");
+        contents.seen(7, stream(), Seen::Ack(1));
+        contents.seen(7, stream(), Seen::Ahead(1));
+        assert_eq!(contents.lines(), "7 bytes 4 40\n");
+        read(&mut contents, b"\x81\x07\xff\x01");
+        contents.seen(7, stream(), Seen::Ack(3));
+        contents.seen(7, stream(), Seen::Ack(2));
+        assert_eq!(contents.lines(), "7 bytes 4 7f80007f00\n");
+        let mut encoder = Encoder::new();
+        for len in 1..=11 {
+            let mut acks = 0;
+            let each = &mut |seen: Seen<'_>| acks += usize::from(matches!(seen, Seen::Ack(_)));
+            let followed = encoder.handle_decoder_stream_seen(&no_ack(len), each);
+            assert_eq!((followed, acks), (Ok(()), 1), "{len} bytes");
+        }
+    }
+
     #[test]
     fn what_was_not_is_not_kept() {
         let mut contents = Contents::default();
         read(&mut contents, &[7; 40]);
-        contents.seen(7, stream(), Seen::Acks(2));
         contents.seen(7, stream(), Seen::Ahead(1));
         contents.seen(7, stream(), Seen::Over);
         let ones = "ff".repeat(16);
-        assert_eq!(contents.lines(), format!("7 bytes 4 404007{ones}*21.\n"));
+        assert_eq!(contents.lines(), format!("7 bytes 4 07{ones}*23.\n"));
         contents.end(7);
         assert_eq!(contents.lines(), "");
     }

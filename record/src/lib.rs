@@ -31,7 +31,7 @@
 //! | `new` | side, seed of the GREASE values, what is kept, the whole [`Config`](aqueduct_core::config::Config) | given again |
 //! | `path` | datagram limits of path and peer, [`Caps`](aqueduct_core::transport::Caps), and whether the peer's credit is `spent`, when they changed | given again |
 //! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`](aqueduct_core::transport::TransportEvent), a timeout, a [`Call`](aqueduct_core::connection::Call) | given again |
-//! | `<` | an answer of the transport that matters: lengths that were read, what was left of a write, ids of streams, datagrams | given again |
+//! | `<` | an answer of the transport that matters: lengths that were read, what was left of a write (and taken, where a masked head was in it), ids of streams, datagrams | given again |
 //! | `+` | with secrets: what was taken of the bytes that a call offered | given again |
 //! | `bytes` | the next bytes of a stream: hexadecimal, `*n.` for n zeros | given again |
 //! | `=` | what the application's call gave | compared |
@@ -63,7 +63,7 @@
 //! are not kept. So a masked recording is replayed as ordinary bytes, and there is no
 //! second parser that could disagree. One thing differs: how our own heads are
 //! compressed, and what the peer said to that. A masked replay sends them without a
-//! dynamic table.
+//! dynamic table, and counts what was sent and the peer's instructions as they were.
 //!
 //! # What masks do not hide
 //!

@@ -1,6 +1,6 @@
 //! The writing side: one connection's lines, as they come about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::time::Instant;
 
@@ -85,6 +85,8 @@ pub struct Tape {
     /// last input.
     idle: BTreeMap<String, usize>,
     path: Option<Path>,
+    /// Streams that owe a masked head.
+    heads: BTreeSet<StreamId>,
     /// What the application's call offers.
     offered: Vec<Bytes>,
     lines: String,
@@ -128,6 +130,7 @@ impl Tape {
             budget,
             idle: BTreeMap::new(),
             path: None,
+            heads: BTreeSet::new(),
             offered: Vec::new(),
             lines: String::new(),
             sink,
@@ -209,12 +212,17 @@ impl Tape {
             }
             Answer::Write(id, offered, result) => {
                 // What is left decides what the connection does next; how much it
-                // offered depends on what it says.
+                // offered depends on what it says, and is counted.
+                let offered: usize = offered.iter().map(Bytes::len).sum();
+                let left = offered - result.unwrap_or(0);
+                let head = self.heads.contains(id);
+                if left == 0 {
+                    self.heads.remove(id);
+                }
                 let put = |line: &mut Line| match result {
-                    Ok(taken) => match offered.iter().map(Bytes::len).sum::<usize>() - taken {
-                        0 => {}
-                        left => _ = line.show(left),
-                    },
+                    Ok(taken) if head => _ = line.show(left).show(taken),
+                    Ok(_) if left == 0 => {}
+                    Ok(_) => _ = line.show(left),
                     Err(gone) => gone.put(line, Cx::PLAIN),
                 };
                 self.answered(format!("write {id}"), "0", put);
@@ -272,9 +280,9 @@ impl Put for Shown<'_> {
     }
 }
 
-/// The first `len` bytes of chunks.
+/// The first `len` bytes of chunks, or all.
 fn front(chunks: &[Bytes], len: usize) -> Vec<u8> {
-    let mut front = Vec::with_capacity(len);
+    let mut front = Vec::new();
     for chunk in chunks {
         let part = chunk.len().min(len - front.len());
         front.extend_from_slice(&chunk[..part]);
@@ -342,6 +350,11 @@ impl Observer for Tape {
     }
 
     fn seen(&mut self, stream: StreamId, what: Seen<'_>) {
+        match what {
+            Seen::Encoded if !self.record.options.secrets => _ = self.heads.insert(stream),
+            Seen::Over => _ = self.heads.remove(&stream),
+            _ => {}
+        }
         match (&mut self.contents, &self.budget, what) {
             (Some(contents), ..) => contents.seen(self.record.number, stream, what),
             // It is passed on.

@@ -36,6 +36,7 @@ mod priority;
 mod qpack;
 mod random_operations;
 mod record;
+mod record_counts;
 mod record_damaged;
 mod record_leaks;
 mod record_odd;

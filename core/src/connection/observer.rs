@@ -197,5 +197,6 @@ impl<T: Transport> Transport for Watched<'_, T> {
         if let Some(observer) = &mut self.observer {
             observer.seen(id, what);
         }
+        self.t.seen(id, what);
     }
 }

@@ -66,10 +66,8 @@ impl H3 {
         id: StreamId,
         bytes: &[u8],
     ) -> Result<(), Fault> {
-        self.encoder.handle_decoder_stream(bytes).inspect_err(|_| {
-            t.seen(id, Seen::Payload(bytes.len()));
-        })?;
-        t.seen(id, Seen::Acks(bytes.len()));
+        self.encoder
+            .handle_decoder_stream_seen(bytes, &mut |seen| t.seen(id, seen))?;
         let work = self.encoder.take_work();
         self.spend(work);
         self.charge(work)

@@ -25,6 +25,7 @@ use crate::transport::{StreamGone, Transport};
 use crate::wire::fields::FieldSection;
 use crate::wire::frame;
 use crate::wire::priority::Priority;
+use crate::wire::seen::Seen;
 
 /// Bytes of a response after which a stop of it is a change of mind.
 const BEGUN: u64 = 16_000;
@@ -232,6 +233,7 @@ impl H3 {
             slot.owed.push(head);
             slot.owed.push(section.freeze());
         }
+        t.seen(key.id, Seen::Encoded);
         self.flush_stream(t, key);
     }
 

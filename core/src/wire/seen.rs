@@ -29,8 +29,11 @@ pub enum Seen<'a> {
     /// The lines that were told make a field section of so many bytes, as limits
     /// count them. It may be much more than came.
     Decoded(u64),
-    /// What the peer's decoder says about our encoder.
-    Acks(usize),
+    /// A field section of ours was encoded and goes out next: in how many bytes depends
+    /// on what it says.
+    Encoded,
+    /// An instruction of the peer's decoder, about our encoder's table, that was followed.
+    Ack(usize),
     /// What makes no sense where it stands.
     Refused(usize),
     /// The next bytes are structure if the stream ends here; told again if not.
@@ -47,10 +50,10 @@ impl Seen<'_> {
             | Self::Payload(len)
             | Self::Gathered(len)
             | Self::Text(len)
-            | Self::Acks(len)
+            | Self::Ack(len)
             | Self::Refused(len) => *len,
             Self::Field { head, value, .. } => head + value.wire().len(),
-            Self::Decoded(_) | Self::Ahead(_) | Self::Over => 0,
+            Self::Decoded(_) | Self::Encoded | Self::Ahead(_) | Self::Over => 0,
         }
     }
 }

@@ -122,7 +122,7 @@ impl Decoder {
                 Ok(instruction) => self.tell(instruction, read, seen),
                 Err(ReadError::Incomplete { .. }) => seen(Seen::Ahead(read + cursor.cut())),
                 // The first byte says what it was to be.
-                Err(_) => seen(Seen::Structure(read.max(1))),
+                Err(_) => seen(Seen::Structure((read + cursor.cut()).max(1))),
             }
             self.work += 1;
             self.apply(instruction?).map_err(StepError::Apply)

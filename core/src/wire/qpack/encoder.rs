@@ -9,11 +9,12 @@ use super::error::{DecoderStreamReason, QpackError};
 use super::field_line::{self, Prefix, Reference};
 use super::instruction::{self, DecoderInstruction, Partial, StepError};
 use super::policy::{Policy, policy};
-use super::prefix_int::{Cursor, MAX_LEN};
+use super::prefix_int::{Cursor, MAX_LEN, ReadError};
 use super::references::{References, Section};
 use super::static_table::{self, Match};
 use super::table::{Entry, Table};
 use crate::wire::fields::Field;
+use crate::wire::seen::Seen;
 
 /// Most bytes of instructions that wait for [`Encoder::take_output`]. When they
 /// pile up, fields are encoded without new entries.
@@ -447,11 +448,33 @@ impl Encoder {
     /// [`QpackError::DecoderStream`] for an integer that is too large, and for
     /// acknowledgments of what was not sent.
     pub fn handle_decoder_stream(&mut self, bytes: &[u8]) -> Result<(), QpackError> {
+        self.handle_decoder_stream_seen(bytes, &mut |_| {})
+    }
+
+    /// As [`Self::handle_decoder_stream`]; tells what the bytes are.
+    #[doc(hidden)]
+    pub fn handle_decoder_stream_seen(
+        &mut self,
+        bytes: &[u8],
+        seen: &mut impl FnMut(Seen<'_>),
+    ) -> Result<(), QpackError> {
         let mut partial = std::mem::take(&mut self.partial);
         let result = partial.drive(bytes, |cursor: &mut Cursor<'_>| {
-            let instruction = DecoderInstruction::read(cursor)?;
+            let before = cursor.remaining();
+            let instruction = DecoderInstruction::read(cursor).inspect_err(|error| {
+                seen(match error {
+                    ReadError::Incomplete { .. } => Seen::Ahead(before),
+                    _ => Seen::Structure(cursor.cut()),
+                });
+            })?;
             self.work += 1;
-            self.apply(instruction).map_err(StepError::Apply)
+            let result = self.apply(instruction);
+            let read = before - cursor.remaining();
+            seen(match result {
+                Ok(()) => Seen::Ack(read),
+                Err(_) => Seen::Structure(read),
+            });
+            result.map_err(StepError::Apply)
         });
         self.partial = partial;
         result.map_err(|error| match error {

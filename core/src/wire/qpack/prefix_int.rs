@@ -1,6 +1,8 @@
 //! Integers that share their first byte with other bits (RFC 9204 section
 //! 4.1.1, RFC 7541 section 5.1), and the cursor that reads them.
 
+use std::slice;
+
 use bytes::{BufMut, BytesMut};
 
 /// One past the largest integer QPACK knows.
@@ -72,7 +74,7 @@ impl<'a> Cursor<'a> {
         self.rest.len()
     }
 
-    /// Bytes in place that belong to an integer which is cut off.
+    /// Bytes in place that were read of an integer which is cut off or too large.
     pub(super) fn cut(&self) -> usize {
         self.cut
     }
@@ -88,37 +90,13 @@ impl<'a> Cursor<'a> {
     /// An integer in the low `prefix_bits` (1..=8) of the next byte and as many
     /// bytes as follow from it.
     pub(super) fn int(&mut self, prefix_bits: u32) -> Result<u64, ReadError> {
-        let mask = prefix_mask(prefix_bits);
         let mut bytes = self.rest.iter();
-        let mut next = || {
-            bytes.next().copied().ok_or_else(|| {
-                self.cut = self.rest.len();
-                ReadError::Incomplete { more: 1 }
-            })
-        };
-        let mut value = u64::from(next()?) & mask;
-        if value == mask {
-            let mut shift = 0;
-            loop {
-                //= https://www.rfc-editor.org/rfc/rfc9204#section-4.1.1
-                // Integers up to and including 62 bits long have to be decodable.
-                if shift > MAX_SHIFT {
-                    return Err(ReadError::TooLarge);
-                }
-                let byte = next()?;
-                value = u64::from(byte & 0x7f)
-                    .checked_mul(1 << shift)
-                    .and_then(|group| value.checked_add(group))
-                    .filter(|value| *value < LIMIT)
-                    .ok_or(ReadError::TooLarge)?;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-                shift += 7;
-            }
+        let value = read_int(&mut bytes, prefix_mask(prefix_bits));
+        match value {
+            Ok(_) => self.rest = bytes.as_slice(),
+            Err(_) => self.cut = self.rest.len() - bytes.len(),
         }
-        self.rest = bytes.as_slice();
-        Ok(value)
+        value
     }
 
     /// The next `len` bytes.
@@ -133,6 +111,34 @@ impl<'a> Cursor<'a> {
         self.rest = rest;
         Ok(taken)
     }
+}
+
+/// An integer whose first byte has it in the bits of `mask`.
+fn read_int(bytes: &mut slice::Iter<'_, u8>, mask: u64) -> Result<u64, ReadError> {
+    let mut next = || {
+        let byte = bytes.next().copied();
+        byte.ok_or(ReadError::Incomplete { more: 1 })
+    };
+    let mut value = u64::from(next()?) & mask;
+    if value < mask {
+        return Ok(value);
+    }
+    let mut shift = 0;
+    //= https://www.rfc-editor.org/rfc/rfc9204#section-4.1.1
+    // Integers up to and including 62 bits long have to be decodable.
+    while shift <= MAX_SHIFT {
+        let byte = next()?;
+        value = u64::from(byte & 0x7f)
+            .checked_mul(1 << shift)
+            .and_then(|group| value.checked_add(group))
+            .filter(|value| *value < LIMIT)
+            .ok_or(ReadError::TooLarge)?;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+        shift += 7;
+    }
+    Err(ReadError::TooLarge)
 }
 
 #[cfg(test)]
