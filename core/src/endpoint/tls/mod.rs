@@ -26,6 +26,7 @@
 //! # fn main() {}
 //! ```
 
+mod certificates;
 mod fault;
 mod hash;
 mod identity;
@@ -39,10 +40,11 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::quic::{ClientConnection, ServerConnection, Version};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, KeyLog, KeyLogFile, ServerConfig};
 
 use super::error::ConfigError;
 
+pub use certificates::Certificates;
 pub(super) use fault::in_words;
 pub use hash::{CertificateHash, NotAHash};
 #[cfg(feature = "self-signed")]
@@ -95,6 +97,14 @@ pub fn server_config_with(
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
+}
+
+/// For the `key_log` of a configuration: writes the secrets of its connections to the file
+/// that the environment variable `SSLKEYLOGFILE` names at this moment, for Wireshark and
+/// its like; nowhere when it names none. Whoever has the file reads the connections.
+#[must_use]
+pub fn key_log_file() -> Arc<dyn KeyLog> {
+    Arc::new(KeyLogFile::new())
 }
 
 /// A client that believes whom `trust` names, and has no certificate of its own.
