@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{
-    ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, SocketFault, Target,
+    ConfigError, ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, SocketFault, Target,
 };
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
 use aqueduct_core::time::after;
 use bytes::Bytes;
+use rustls::ServerConfig;
 
 use crate::clock::now;
 use crate::connection::Connection;
@@ -118,6 +119,17 @@ impl Endpoint {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.lock().state().local
+    }
+
+    /// Takes another TLS configuration for the connections that are accepted from now on,
+    /// such as one with a renewed certificate: see [the core's](Core::set_server_tls), which says also
+    /// how session tickets stay good.
+    ///
+    /// # Errors
+    /// [`ConfigError`], and nothing is replaced.
+    pub fn set_server_tls(&self, tls: Arc<ServerConfig>) -> Result<(), ConfigError> {
+        let mut locked = self.shared.lock();
+        locked.state().endpoint.set_server_tls(tls)
     }
 
     /// Closes every connection at once and takes no more, either way. What peers have not

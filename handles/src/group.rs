@@ -19,8 +19,10 @@ use std::time::Duration;
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::Driver;
 use aqueduct_core::endpoint::cid::Owners;
-use aqueduct_core::endpoint::{Endpoint as Core, EndpointStats};
+use aqueduct_core::endpoint::{ConfigError, Endpoint as Core, EndpointStats};
+
 use bytes::Bytes;
+use rustls::ServerConfig;
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
@@ -116,6 +118,15 @@ impl Group {
             }
         })
         .await
+    }
+
+    /// As [`Endpoint::set_server_tls`], for all of them.
+    ///
+    /// # Errors
+    /// As for one of them; what does not suit one suits none.
+    pub fn set_server_tls(&self, tls: Arc<ServerConfig>) -> Result<(), ConfigError> {
+        let mut endpoints = self.inner.endpoints.iter();
+        endpoints.try_for_each(|endpoint| endpoint.set_server_tls(Arc::clone(&tls)))
     }
 
     /// As [`Endpoint::close`], for all of them.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_handles::protocol::code::Code;
@@ -13,7 +14,7 @@ use aqueduct_handles::{Connection, Group, GroupStats, Rebind};
 use bytes::Bytes;
 
 use crate::driver::Socket;
-use crate::run;
+use crate::{run, rustls};
 
 /// A server of several endpoints on one UDP port, each with its own socket, its own
 /// connections and its own task, so that QUIC, TLS and system calls keep as many
@@ -136,6 +137,15 @@ impl ServerGroup {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Takes another TLS configuration for the connections that are accepted from now on:
+    /// see [`Endpoint::set_server_tls`](crate::Endpoint::set_server_tls).
+    ///
+    /// # Errors
+    /// [`ConfigError`], and nothing is replaced.
+    pub fn set_server_tls(&self, tls: Arc<rustls::ServerConfig>) -> Result<(), ConfigError> {
+        self.inner.set_server_tls(tls)
     }
 
     /// Closes every connection at once and takes no more. Returns before the peers

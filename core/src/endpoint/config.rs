@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quinn_proto::{HashedConnectionIdGenerator, TransportConfig};
+use quinn_proto::{HashedConnectionIdGenerator, TransportConfig, crypto};
 
 #[cfg(feature = "quic-lb")]
 use super::cid::{ConnectionIds, Luck};
@@ -109,9 +109,7 @@ impl EndpointConfig {
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
         let server = ServerParts {
-            quic: quinn_proto::ServerConfig::with_crypto(Arc::new(Sparing(tls::server_crypto(
-                tls,
-            )?))),
+            quic: quinn_proto::ServerConfig::with_crypto(server_crypto(tls)?),
             http: Arc::new(http),
         };
         Ok(Self {
@@ -239,6 +237,14 @@ impl EndpointConfig {
         self
     }
 
+    /// What quinn takes of a server's TLS configuration.
+    pub(super) fn server_crypto(
+        &self,
+        tls: Arc<rustls::ServerConfig>,
+    ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
+        server_crypto(tls)
+    }
+
     /// How many connections there may be, and how much of the memory each has its share
     /// in.
     pub(super) fn bounds(&self) -> Bounds {
@@ -332,6 +338,12 @@ impl EndpointConfig {
         let Trace { .. } = trace;
         Ok(Arc::new(built))
     }
+}
+
+fn server_crypto(
+    tls: Arc<rustls::ServerConfig>,
+) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
+    Ok(Arc::new(Sparing(tls::server_crypto(tls)?)))
 }
 
 /// What names the trace of a connection.

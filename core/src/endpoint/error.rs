@@ -30,6 +30,9 @@ pub enum ConfigError {
     /// [`EndpointConfig`](super::EndpointConfig) is out of range.
     #[error("{0} is out of range")]
     OutOfRange(&'static str),
+    /// The endpoint accepts no connections, and was to have a server's TLS configuration.
+    #[error("the endpoint is a client's: it accepts no connections")]
+    NotAServer,
     /// The crypto of the rustls configuration has no suite of TLS 1.3.
     #[error(
         "the TLS configuration's crypto has no TLS 1.3, which QUIC needs: use \

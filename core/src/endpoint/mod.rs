@@ -75,6 +75,7 @@ mod observe;
 mod packet;
 mod quic;
 mod received;
+mod renew;
 mod reset;
 mod resources;
 mod seed;

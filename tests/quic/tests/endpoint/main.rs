@@ -11,6 +11,7 @@ mod memory;
 mod order;
 mod random;
 mod recorded;
+mod renewed;
 mod resources;
 mod shares;
 mod silent;
