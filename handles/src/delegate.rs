@@ -51,6 +51,21 @@ macro_rules! endpoint_methods {
                 self.inner.local_addr()
             }
 
+            /// Takes another TLS configuration for the connections that are accepted from
+            /// now on, such as one with a renewed certificate. Connections that are there
+            /// stay as they are. Tickets that clients have stay good when `tls` has the
+            /// `session_storage` and the `ticketer` of the one before, as a clone has.
+            ///
+            /// # Errors
+            /// [`ConfigError`]($crate::protocol::endpoint::ConfigError), and nothing is
+            /// replaced.
+            pub fn set_server_tls(
+                &self,
+                tls: ::std::sync::Arc<$crate::macros::rustls::ServerConfig>,
+            ) -> ::std::result::Result<(), $crate::protocol::endpoint::ConfigError> {
+                self.inner.set_server_tls(tls)
+            }
+
             /// Closes every connection at once and takes no more, either way: peers lose
             /// what they have not read, and sessions are told no code, which
             /// [`drain`](Self::drain) does. Returns before the peers know: see
