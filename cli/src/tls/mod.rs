@@ -15,12 +15,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
-use rustls::{ClientConfig, KeyLogFile, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::exit::{Exit, Failure};
 use crate::identity::{Sha256Digest, load_certificates};
 use verify::{Believed, Judge};
 
+use aqueduct_tokio::protocol::endpoint::tls::key_log_file;
 pub use aqueduct_tokio::protocol::endpoint::tls::{ALPN as ALPN_H3, provider};
 pub use certificates::Certificates;
 pub use verdict::{Objection, Verdict};
@@ -58,7 +59,7 @@ pub fn server_config(certificates: &Certificates) -> Result<ServerConfig, Failur
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificates.clone()));
     config.alpn_protocols = vec![ALPN_H3.to_vec()];
-    config.key_log = Arc::new(KeyLogFile::new());
+    config.key_log = key_log_file();
     Ok(config)
 }
 
@@ -90,7 +91,7 @@ fn client(trust: &Trust, verdict: &Verdict, lenient: bool) -> Result<ClientConfi
         .with_custom_certificate_verifier(Arc::new(judge))
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN_H3.to_vec()];
-    config.key_log = Arc::new(KeyLogFile::new());
+    config.key_log = key_log_file();
     Ok(config)
 }
 

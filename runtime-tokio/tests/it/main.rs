@@ -14,7 +14,6 @@ mod polled;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod reconnect;
-#[cfg(feature = "self-signed")]
 mod renewed;
 mod requests;
 #[path = "../../examples/chat/room.rs"]
