@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod carrier;
 mod connect;
 mod tcp;
 mod through;
@@ -52,8 +53,8 @@ pub use aqueduct_handles::tunnel::{
     TcpTunnel, Template, Tunnel, TunnelError, TunnelKind, UdpTunnel, refusal_in_words,
 };
 
+pub use carrier::carrier_settings;
 pub use tcp::relay_tcp;
-pub use through::carrier_settings;
 
 /// The addresses that a name stands for.
 pub type Resolved = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;

@@ -1,6 +1,8 @@
 //! The tokio API over real sockets on loopback, both ends in one process.
 
 mod agreed;
+#[cfg(feature = "proxy")]
+mod carrier;
 mod chat;
 mod endings;
 #[cfg(feature = "web-transport-trait")]
