@@ -39,7 +39,7 @@ impl World {
         Self::with(gate, options).await
     }
 
-    async fn with(gate: GateConfig, options: ProxyOptions) -> Self {
+    pub(crate) async fn with(gate: GateConfig, options: ProxyOptions) -> Self {
         Self::on(Config::default(), gate, options).await
     }
 
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    fn open(&self, dialect: Dialect, target: &Target) -> OpenTunnel {
+    pub(crate) fn open(&self, dialect: Dialect, target: &Target) -> OpenTunnel {
         let template = Template::default_for(dialect.kind(), &self.origin);
         OpenTunnel::new(dialect, target.clone(), template)
     }
@@ -122,7 +122,7 @@ impl World {
     }
 }
 
-fn target(to: SocketAddr) -> Target {
+pub(crate) fn target(to: SocketAddr) -> Target {
     to.to_string().parse().expect("an authority")
 }
 
