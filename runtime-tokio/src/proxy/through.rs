@@ -126,7 +126,7 @@ impl UdpIo for Carried {
             }
         }
         match (count, &self.over) {
-            (0, Some(error)) => Err(io::Error::new(io::ErrorKind::NotConnected, error.clone())),
+            (0, Some(error)) => Err(lost(error)),
             (0, None) => Err(io::ErrorKind::WouldBlock.into()),
             (count, _) => Ok(count),
         }
@@ -151,6 +151,15 @@ impl UdpIo for Carried {
     fn limits(&self) -> IoLimits {
         IoLimits::new().may_fragment(false)
     }
+}
+
+/// Why there are no packets any more, for the handles.
+fn lost(error: &TunnelError) -> io::Error {
+    let why = match error {
+        TunnelError::Connection(reason) => format!("the connection to the proxy is lost: {reason}"),
+        error => format!("the proxy has ended the tunnel: {error}"),
+    };
+    io::Error::new(io::ErrorKind::NotConnected, why)
 }
 
 /// Runs until every handle and connection is gone, or the tunnel has ended.
