@@ -206,7 +206,9 @@ impl Proxy {
         let target = &request.target;
         let nameless = Refusal::ResolutionFailed { rcode: None };
         let ip = target.host.ip().ok_or(nameless)?;
-        client.gate().check_address(target, ip, here)?;
+        // What can be bound is this host's own.
+        let own = std::net::UdpSocket::bind((ip, 0)).map(|_| ip);
+        client.gate().check_address(target, ip, own.ok().or(here))?;
         let to = SocketAddr::new(ip, target.port.get());
         let any: &str = if ip.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let token = Token(self.next);

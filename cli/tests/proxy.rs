@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::targets::{Sender, udp_echo};
+use support::targets::{Sender, narrow, udp_echo};
 use support::{Running, Server, aqueduct, aqueduct_in, pattern};
 
 /// What a client runs through a proxy to a server that it trusts as well as that.
@@ -49,6 +49,17 @@ fn the_ready_line_is_one_object_of_an_agreed_shape() {
     assert_eq!(ready["udp"], udp);
     let tcp = format!("https://{address}/t{{?target_host,target_port}}");
     assert_eq!(ready["tcp"], tcp);
+}
+
+/// Where no packet passes that QUIC's smallest fit into, it goes through all the same.
+#[test]
+fn http3_goes_through_on_a_narrow_path() {
+    let proxy = Server::proxy(&[], &["--allow-private"]);
+    let server = Server::start(&[]);
+    let narrow = format!("https://{}", narrow(proxy.address(), 1250));
+    let mut arguments = get(&proxy, &server, &[&server.url("/bytes/300000")]);
+    arguments[2] = narrow;
+    assert!(aqueduct(arguments).ok().stdout == pattern(300_000));
 }
 
 #[test]

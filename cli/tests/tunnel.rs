@@ -4,8 +4,11 @@ mod support;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
-use support::targets::{Sender, connect, exchange, nobody, tcp, tcp_backwards, udp_echo};
+use support::targets::{
+    Sender, connect, exchange, nobody, nobody_udp, tcp, tcp_backwards, udp_echo,
+};
 use support::{Server, aqueduct, pattern};
 
 fn proxy() -> Server {
@@ -204,6 +207,70 @@ fn what_cannot_begin_is_said_and_has_an_exit_code() {
     through("https://a.example/path").expect(2, "says nothing of the target");
     through("https://a.example/{target_host}").expect(2, "`target_port`");
     through("http://a.example").expect(2, "https");
+}
+
+/// Whoever is not let in hears of it before anything is said to be ready.
+#[test]
+fn who_is_not_let_in_is_told_before_anything_is_ready() {
+    let secret = [("AQUEDUCT_BEARER", "secret")];
+    let mut proxy = Server::proxy(&secret, &["--allow-private"]);
+    let url = proxy.url("");
+    let tcp = tcp_backwards("127.0.0.1").to_string();
+    let udp = udp_echo("127.0.0.1").to_string();
+    for what in [["--socks", "127.0.0.1:0"], ["--tcp", &tcp], ["--udp", &udp]] {
+        let refused = proxy.run(&[&["tunnel", "--proxy", &url], &what[..]].concat());
+        refused.expect(4, "401 Unauthorized (http_request_denied)");
+        let line = proxy.line();
+        assert_eq!(
+            (&line["event"], &line["status"]),
+            (&"tunnel_refused".into(), &401.into())
+        );
+    }
+    let token = proxy.folder().join("token");
+    std::fs::write(&token, "secret").unwrap();
+    let shown = ["--bearer-file", token.to_str().unwrap()];
+    let run = |more: &[&str]| {
+        let all = [&["tunnel", "--proxy", &url], more, &shown].concat();
+        proxy.run(&all)
+    };
+    run(&["--tcp", "169.254.1.1:80"]).expect(4, "403 Forbidden (destination_ip_prohibited)");
+    let tunnel = proxy.tunnel(&[&["--tcp", &tcp][..], &shown].concat());
+    assert_eq!(exchange(connect(tunnel.address()), b"abc"), b"cba");
+    let tunnel = proxy.tunnel(&[&["--socks", "127.0.0.1:0"][..], &shown].concat());
+    socks(tunnel.address());
+}
+
+/// A port that nobody listens on is asked for ever less often, and what is not sent is counted.
+#[test]
+fn many_packets_to_a_dead_port_open_few_tunnels() {
+    let mut proxy = proxy();
+    let mut tunnel = proxy.tunnel(&["--udp", &nobody_udp().to_string()]);
+    let senders: Vec<_> = (0..10).map(|_| Sender::to(tunnel.address())).collect();
+    let begun = Instant::now();
+    let mut sent = 0;
+    while begun.elapsed() < Duration::from_millis(1200) {
+        senders[sent % senders.len()].send(b"is anybody there?");
+        sent += 1;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let mut dropped = 0;
+    while dropped < 100 {
+        let line = tunnel.line();
+        match line["event"].as_str().unwrap() {
+            "packets_dropped" => dropped += line["count"].as_u64().unwrap(),
+            event => assert_eq!(event, "tunnel_failed", "{line}"),
+        }
+    }
+    tunnel.signal("TERM");
+    proxy.signal("TERM");
+    proxy.wait();
+    let (lines, _) = proxy.rest();
+    let opened = lines.matches("tunnel_opened").count();
+    // All of the first ten may find out for themselves, and again after the first pause.
+    assert!(
+        (1..=20).contains(&opened),
+        "{opened} tunnels for {sent} packets"
+    );
 }
 
 // ---- SOCKS5, by hand

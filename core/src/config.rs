@@ -57,7 +57,7 @@ pub struct Limits {
     /// Streams held for sessions that are not open yet, all together. Default 64.
     pub early_streams: usize,
     /// Datagrams held for sessions that are not open yet, and for CONNECT requests whose
-    /// application has not asked for datagrams, all together. Default 64.
+    /// application has not asked for datagrams, all together. Default 100.
     pub early_datagrams: usize,
     /// Bytes of those datagrams. Default 64 KiB.
     pub early_datagram_bytes: usize,
@@ -103,7 +103,8 @@ pub struct Limits {
     /// later. Default 3 s.
     pub close_timeout: Duration,
     /// Datagrams held per session or request until the application takes them; the
-    /// oldest is dropped beyond it. At least 1. Default 256.
+    /// oldest is dropped beyond it. At least 1. Default 1,000, which are small ones:
+    /// [`Self::datagram_bytes`] holds about 200 of 1,200 bytes.
     pub datagrams: usize,
     /// Bytes of those datagrams; one is held whatever its size. Default 256 KiB.
     pub datagram_bytes: usize,
@@ -147,7 +148,7 @@ impl Default for Limits {
             open_requests: 100,
             head_bytes: 1 << 20,
             early_streams: 64,
-            early_datagrams: 64,
+            early_datagrams: 100,
             early_datagram_bytes: 64 * 1024,
             early_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(10),
@@ -158,7 +159,7 @@ impl Default for Limits {
             response_timeout: Duration::from_secs(300),
             idle_timeout: Duration::from_secs(300),
             close_timeout: Duration::from_secs(3),
-            datagrams: 256,
+            datagrams: 1000,
             datagram_bytes: 256 * 1024,
             all_datagram_bytes: 512 * 1024,
             datagram_capsule: 64 * 1024,

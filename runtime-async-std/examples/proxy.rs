@@ -12,7 +12,7 @@ use aqueduct_async_std::protocol::{config::Config, endpoint::EndpointConfig};
 use aqueduct_async_std::tls::{self, Identity, Trust};
 use aqueduct_async_std::tunnel::{
     Asked, Dialect, Gate, GateConfig, Offer, OpenTunnel, Refusal, TargetPolicy, Template, Tunnel,
-    TunnelError, UdpTunnel,
+    TunnelError, UdpTunnel, is_this_host,
 };
 use aqueduct_async_std::{Connection, Endpoint};
 use smol::future;
@@ -64,6 +64,12 @@ async fn tunnel(offer: Offer) {
     let Some(ip) = offer.target().host.ip() else {
         return offer.refuse(&Refusal::ResolutionFailed { rcode: None });
     };
+    let Ok(is_own) = is_this_host(ip) else {
+        return offer.refuse(&Refusal::Internal);
+    };
+    if let Err(denied) = offer.check_address(ip, is_own.then_some(ip)) {
+        return offer.refuse(&denied.into());
+    }
     let to = SocketAddr::new(ip, offer.target().port.get());
     let ended = match offer.dialect() {
         Dialect::Udp => udp(offer, to).await,

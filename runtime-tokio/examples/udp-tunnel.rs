@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use aqueduct_tokio::Endpoint;
 use aqueduct_tokio::protocol::endpoint::Target;
-use aqueduct_tokio::proxy::{Dialect, OpenTunnel, Template, TunnelKind, carrier_settings};
+use aqueduct_tokio::proxy::{Dialect, OpenTunnel, Template, TunnelKind};
 use aqueduct_tokio::tls::{self, Trust};
 use tokio::net::UdpSocket;
 
@@ -31,8 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let tls = tls::client_config(Trust::certificates([std::fs::read(file)?.into()]))?;
     let endpoint = Endpoint::client("0.0.0.0:0".parse()?)?;
-    let to = Target::new(proxy, "localhost", tls.into()).transport(carrier_settings());
-    let connection = endpoint.connect_with(to)?.await?;
+    let to = Target::new(proxy, "localhost", tls.into());
+    let connection = endpoint.connect_carrier(to)?.await?;
 
     let origin = format!("https://localhost:{}/", proxy.port()).parse()?;
     let template = Template::default_for(TunnelKind::Udp, &origin);

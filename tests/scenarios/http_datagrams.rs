@@ -128,7 +128,7 @@ fn what_is_sent_ahead_waits_for_the_application() {
     let client = pair.client().request(&head, End::More).expect("a tunnel");
     let server = expect_event!(pair, Side::Server, Event::Request { stream, .. } => stream);
     pair.client().enable_datagrams(client).expect("a stream");
-    for n in 0..70u8 {
+    for n in 0..106u8 {
         pair.client().send_datagram(client, &[n]).expect("room");
         pair.drive();
     }
@@ -136,11 +136,11 @@ fn what_is_sent_ahead_waits_for_the_application() {
     let events = pair.events(Side::Server);
     let told = aqueduct_tests::stream_events(&events, server);
     assert_eq!(told, [StreamEvent::Datagrams]);
-    for n in 0..64u8 {
+    for n in 0..100u8 {
         let datagram = pair.server().recv_datagram(server);
         assert_eq!(datagram.as_deref(), Some(&[n][..]));
     }
-    assert_eq!(pair.server().recv_datagram(server), None, "64 are held");
+    assert_eq!(pair.server().recv_datagram(server), None, "100 are held");
     assert_eq!(pair.server().stats().datagrams_overflowed, 6);
     assert_eq!(pair.server().stats().datagrams_unclaimed, 0);
 }
@@ -169,7 +169,7 @@ fn what_is_sent_ahead_in_vain_is_forgotten() {
 #[test]
 fn a_full_ring_loses_its_oldest() {
     let (mut pair, client, server) = tunnel(Knobs::default());
-    for n in 0..260u32 {
+    for n in 0..1004u32 {
         let payload = n.to_be_bytes();
         pair.client().send_datagram(client, &payload).expect("room");
         pair.drive();

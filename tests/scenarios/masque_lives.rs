@@ -139,6 +139,24 @@ fn drops_are_counted_by_their_reason() {
     assert_eq!((all.sent, all.bytes_sent), (60, 60));
 }
 
+/// Row C27: a thousand payloads wait by default, the latest; they can be read when the tunnel
+/// is over.
+#[test]
+fn a_thousand_payloads_wait() {
+    let mut pair = TunnelPair::connected(Knobs::default());
+    let (client, server) = pair.tunnel(Dialect::Udp);
+    for n in 0..1010u16 {
+        pair.send(Side::Client, client, &n.to_be_bytes())
+            .expect("room");
+        pair.drive();
+    }
+    pair.close(Side::Client, client);
+    let came = pair.recv(Side::Server, server);
+    assert_eq!((came.len(), &came[0][..]), (1000, &[0, 10][..]));
+    let (_, all) = pair.tunnels(Side::Server).all_stats();
+    assert_eq!((all.drops.overflowed, all.received), (10, 1000));
+}
+
 /// Row C23: a transport that is full takes no payload, which is counted, and told when it
 /// takes some again.
 #[test]

@@ -145,6 +145,20 @@ fn early_datagrams_are_kept_in_order() {
     assert_eq!((stats.drops.early, stats.received), (10, 101));
 }
 
+/// Row C6: the same of those that come in one batch with the request.
+#[test]
+fn datagrams_that_come_with_the_request_are_kept() {
+    let mut pair = TunnelPair::connected(Knobs::default());
+    let client = pair.open(&asking(Dialect::Udp));
+    for n in 0..110u8 {
+        pair.send(Side::Client, client, &[n]).expect("room");
+    }
+    let (server, _) = pair.requested().expect("asked");
+    pair.accept(server);
+    let all = pair.recv(Side::Server, server);
+    assert_eq!(all.concat(), (0..100).collect::<Vec<u8>>());
+}
+
 /// Row C6: bytes of TCP before the answer wait in the stream.
 #[test]
 fn early_bytes_wait() {

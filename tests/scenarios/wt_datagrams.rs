@@ -76,14 +76,14 @@ fn the_event_is_a_hint() {
 fn the_ring_has_a_length() {
     let (mut peer, _) = server();
     let session = peer.session.expect("a session");
-    for n in 0..260u32 {
+    for n in 0..1004u32 {
         let bytes = [&[0][..], &n.to_be_bytes()].concat();
         peer.datagram(&bytes);
     }
     let first = peer.access().recv_datagram(session).expect("a datagram");
     assert_eq!(&first[..], 4u32.to_be_bytes());
     let rest = std::iter::from_fn(|| peer.access().recv_datagram(session)).count();
-    assert_eq!(rest, 255);
+    assert_eq!(rest, 999);
     assert_eq!(peer.access().stats().datagrams_overflowed, 4);
     let stats = peer
         .access()
@@ -92,7 +92,7 @@ fn the_ring_has_a_length() {
         .expect("a session");
     assert_eq!(
         (stats.datagrams_overflowed, stats.datagrams_received),
-        (4, 256)
+        (4, 1000)
     );
 }
 

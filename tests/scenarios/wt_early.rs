@@ -106,14 +106,14 @@ fn streams_wait_five_seconds() {
 #[test]
 fn datagrams_wait_in_order() {
     let (mut peer, connect) = undecided(Config::default());
-    for n in 0..70u8 {
+    for n in 0..106u8 {
         peer.datagram(&[0x00, n]);
     }
     let session = accept(&mut peer, connect);
     let held: Vec<_> = std::iter::from_fn(|| peer.access().recv_datagram(session))
         .map(|d| d[0])
         .collect();
-    assert_eq!(held, (0..64).collect::<Vec<_>>());
+    assert_eq!(held, (0..100).collect::<Vec<_>>());
     assert_eq!(peer.access().stats().datagrams_overflowed, 6);
 
     for (most, held) in [(3_000, 3), (2_999, 2)] {

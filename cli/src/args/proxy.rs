@@ -40,8 +40,9 @@ pub struct Proxy {
     #[arg(long, value_name = "FILE")]
     pub reset_key: Option<PathBuf>,
     /// Let tunnels lead there (repeatable). An address or a prefix opens private ones as well: 0.0.0.0/0
-    /// and ::/0 lift every ban, also of this host, of multicast and of broadcast. A name never does,
-    /// since whoever owns it chooses what it stands for
+    /// and ::/0 lift every ban, also of loopback, of multicast and of broadcast, but not of this host's
+    /// own addresses, which need a rule for each. A name never does, since whoever owns it chooses what
+    /// it stands for
     #[arg(long, value_name = "RULE", help_heading = "Targets")]
     pub allow: Vec<Rule>,
     /// Let no tunnels lead there, whatever else allows it (repeatable)

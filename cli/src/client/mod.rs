@@ -13,7 +13,6 @@ use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
 use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
 use aqueduct_tokio::protocol::webtransport::dialect::Dialects;
-use aqueduct_tokio::proxy::carrier_settings;
 use aqueduct_tokio::{Connection, Endpoint, MemoryTickets};
 
 use crate::args::{Connect, Target};
@@ -33,6 +32,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the last packets may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
+/// What is said of a server that does not answer.
+const SILENT: &str = "no answer (is an HTTP/3 server listening on this UDP port?)";
+
 /// Opens connections as the command line says.
 #[derive(Clone, Debug)]
 pub struct Dialer {
@@ -42,6 +44,8 @@ pub struct Dialer {
     transport: TransportSettings,
     /// What the servers are to whoever reads of them, such as `the proxy `.
     whose: &'static str,
+    /// Whether connections are to carry QUIC.
+    carriers: bool,
     /// What connections go through.
     via: Option<Arc<Proxy>>,
     recording: Recording,
@@ -77,6 +81,7 @@ impl Dialer {
             tls,
             transport,
             whose: "",
+            carriers: false,
             via: None,
             #[cfg(feature = "qlog")]
             traces: crate::qlog::Traces::begin(&how.qlog)?,
@@ -111,7 +116,7 @@ impl Dialer {
         dialer.tickets = Arc::new(MemoryTickets::new());
         dialer.opened = Endpoints::default();
         dialer.whose = "the proxy ";
-        dialer.transport.initial_mtu = carrier_settings().initial_mtu;
+        dialer.carriers = true;
         // It carries packets, and none of WebTransport's.
         dialer.http.webtransport.dialects = Dialects::NONE;
         dialer.http.field_lines = false;
@@ -186,7 +191,7 @@ impl Dialer {
             // What stands in the way on this side is not the server's silence.
             match tried.fault() {
                 Some(fault) => late(&unsent(&fault)),
-                None => late("no answer (is an HTTP/3 server listening on this UDP port?)"),
+                None => late(SILENT),
             }
         })?
     }
@@ -226,11 +231,17 @@ impl Dialer {
             target.host(),
             self.tls.clone(),
         );
-        let connecting = endpoint
-            .connect_with(to.http(self.http.clone()).tickets(self.tickets.clone()))
-            .doing(doing)?;
-        self.opened.hold(endpoint);
-        let connection = match connecting.established().await {
+        let to = to.http(self.http.clone()).tickets(self.tickets.clone());
+        let connected = if self.carriers {
+            let connecting = endpoint.connect_carrier(to).doing(doing)?;
+            self.opened.hold(endpoint);
+            connecting.await
+        } else {
+            let connecting = endpoint.connect_with(to).doing(doing)?;
+            self.opened.hold(endpoint);
+            connecting.established().await
+        };
+        let connection = match connected {
             Ok(connection) => connection,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -253,10 +264,11 @@ impl Dialer {
                     None => closed(doing, reason),
                 }
             }
-            CloseReason::Transport(TransportFailure::TimedOut) => match fault_of(endpoint) {
-                Some(fault) => Failure::new(Exit::Failure, format!("{doing}: {}", unsent(&fault))),
-                None => closed(doing, reason),
-            },
+            CloseReason::Transport(TransportFailure::TimedOut) => {
+                let why = fault_of(endpoint).map(|fault| unsent(&fault));
+                let why = why.as_deref().unwrap_or(SILENT);
+                Failure::new(Exit::Failure, format!("{doing}: {why}"))
+            }
             _ => closed(doing, reason),
         }
     }

@@ -1,18 +1,24 @@
 //! A proxy, for tunnels through it and for connections in these.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::protocol::error::{CloseReason, TransportFailure};
-use aqueduct_tokio::proxy::{self, Dialect, Host, OpenTunnel, TunnelKind, UdpTunnel};
+use aqueduct_tokio::protocol::head::ResponseHead;
+use aqueduct_tokio::protocol::masque::proxy_error;
+use aqueduct_tokio::proxy::{
+    self, Dialect, Host, OpenTunnel, OpenTunnelError, TunnelKind, UdpTunnel,
+};
 use aqueduct_tokio::{Connection, Endpoint};
-use http::HeaderValue;
 use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Mutex;
 
-use super::{Client, Dialer, place, tunnel_failed};
+use super::{Client, Dialer, closed, place, tunnel_failed};
 use crate::args::{ProxyUrl, Target, Via};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::secrets::{self, Source};
@@ -24,6 +30,9 @@ const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(1
 /// When a tunnel that its proxy has ended is asked for again. Some end one for a packet that is larger
 /// than they have found to pass, which a moment later would pass.
 const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+
+/// How long the answer to whether there would be a tunnel is waited for.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// The code with which connections end whose endpoint has lost its tunnel: INTERNAL_ERROR (RFC 9000
 /// section 20.1), on this side.
@@ -109,6 +118,42 @@ impl Proxy {
         }
     }
 
+    /// Asks on a connection whether it would open a tunnel for TCP, to there or to anywhere, without
+    /// having it open one.
+    ///
+    /// # Errors
+    /// When it says that it would not, or the connection ends. A proxy that does not answer the
+    /// question may well open tunnels.
+    pub async fn check(
+        &self,
+        connection: &Connection,
+        target: Option<&proxy::Target>,
+    ) -> Result<(), Failure> {
+        let doing = || match target {
+            Some(target) => format!("no tunnel to {target}"),
+            None => format!("no tunnels through {}", self.url),
+        };
+        let nowhere = || proxy::Target::new(Host::from(NOWHERE.ip()), NonZeroU16::MIN);
+        let ask = self.ask(Dialect::Tcp12, &target.cloned().unwrap_or_else(nowhere));
+        let mut head = ask.head().doing(doing)?;
+        (head.method, head.protocol) = (Method::OPTIONS, None);
+        let asked = async {
+            let mut request = connection.request_empty(head.into_http()).await.ok()?;
+            request.recv_response().await.ok()
+        };
+        let answer = tokio::time::timeout(CHECK, asked).await.ok().flatten();
+        if let Some(reason) = connection.close_reason() {
+            return Err(closed(doing(), &reason));
+        }
+        match answer.map(ResponseHead::from_http) {
+            Some(answer) if forbids(&answer, target.is_some()) => {
+                let refused = OpenTunnelError::Refused(Box::new(answer));
+                Err(tunnel_failed(doing(), refused))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The connection to it: the one there is, unless that takes no more requests.
     async fn connection(&self) -> Result<Connection, Failure> {
         let mut open = self.open.lock().await;
@@ -137,6 +182,23 @@ impl Proxy {
         let tunnel = tunnel.into_udp();
         tunnel.ok_or_else(|| Failure::new(Exit::Failure, doing()))
     }
+}
+
+/// Whether an answer to OPTIONS means that CONNECT would be refused as well, to a target that was
+/// named or whatever the target.
+fn forbids(answer: &ResponseHead, named: bool) -> bool {
+    match (answer.status, proxy_error(&answer.headers).as_deref()) {
+        (StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => true,
+        (_, Some("http_request_denied" | "proxy_internal_response")) => true,
+        (_, Some("destination_ip_prohibited")) => named,
+        _ => false,
+    }
+}
+
+/// A tunnel was there, and is no more.
+fn ended(doing: &str) -> Failure {
+    let why = "the proxy has ended the tunnel (is an HTTP/3 server listening on this UDP port?)";
+    Failure::new(Exit::Failure, format!("{doing}: {why}"))
 }
 
 /// What a proxy is shown: from a file that one of two options names, or from the environment.
@@ -218,7 +280,13 @@ impl Dialer {
     ) -> Result<Result<Client, Failure>, Failure> {
         let config = self.observed();
         let endpoint = Endpoint::through_with(tunnel, config, self.transport.clone());
-        let endpoint = endpoint.await.doing(doing)?;
+        let endpoint = match endpoint.await {
+            // It has ended before anything was sent.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                return Ok(Err(ended(&doing())));
+            }
+            endpoint => endpoint.doing(doing)?,
+        };
         let address = match to.host.ip() {
             Some(ip) => SocketAddr::new(ip, to.port.get()),
             None => NOWHERE,
@@ -228,10 +296,7 @@ impl Dialer {
         match connected {
             Ok(client) => Ok(Ok(client)),
             Err(CloseReason::Transport(TransportFailure::Error { code, .. })) if code == ENDED => {
-                let why = "the proxy has ended the tunnel (is an HTTP/3 server listening on this \
-                           UDP port?)";
-                let what = format!("{}: {why}", doing());
-                Ok(Err(Failure::new(Exit::Failure, what)))
+                Ok(Err(ended(&doing())))
             }
             Err(reason) => Err(self.unconnected(doing(), &endpoint, &reason)),
         }

@@ -14,6 +14,20 @@ use crate::tls::Objection;
 /// `no_application_protocol` as a QUIC error code (RFC 7301 section 3.2, RFC 9001 section 4.8).
 const NO_ALPN: u64 = 0x178;
 
+/// What servers close connections with that they do not want: CONNECTION_REFUSED, and
+/// APPLICATION_ERROR in the place of HTTP/3's own code while the handshake is under way (RFC 9000
+/// sections 20.1 and 10.2.3).
+const TURNED_AWAY: [(u64, &str); 2] = [
+    (
+        0x2,
+        "the server takes no connection at present: it is full, or shutting down",
+    ),
+    (
+        0xc,
+        "the server closes the connection as it begins: it is full, or shutting down",
+    ),
+];
+
 /// The connection ended while something was being done.
 pub fn closed(doing: String, reason: &CloseReason) -> Failure {
     let transport_code = match reason {
@@ -30,6 +44,13 @@ pub fn closed(doing: String, reason: &CloseReason) -> Failure {
             _ => "the server refused our certificate, or the want of one",
         };
         return Failure::new(Exit::Certificate, format!("{doing}: {whose}"));
+    }
+    if let CloseReason::Transport(TransportFailure::ClosedByPeer { code, .. }) = reason
+        && let Some((_, why)) = TURNED_AWAY
+            .iter()
+            .find(|(turned_away, _)| turned_away == code)
+    {
+        return Failure::because(Exit::Failure, format!("{doing}: {why}"), reason.clone());
     }
     if transport_code == Some(NO_ALPN) {
         let doing = format!("{doing}: the server does not speak HTTP/3 (ALPN h3)");
@@ -150,6 +171,20 @@ mod tests {
         let failure = closed("cannot connect".to_owned(), &tls(0x130, "UnknownIssuer"));
         assert_eq!(failure.exit(), Exit::Certificate);
         assert!(failure.to_string().ends_with("is not trusted"), "{failure}");
+    }
+
+    #[test]
+    fn a_server_that_is_shutting_down_is_named_so() {
+        for code in [0x2, 0xc] {
+            let reason = CloseReason::Transport(TransportFailure::ClosedByPeer {
+                code,
+                reason: bytes::Bytes::new(),
+            });
+            let failure = closed("cannot connect".to_owned(), &reason);
+            assert_eq!(failure.exit(), Exit::Failure);
+            let text = failure.to_string();
+            assert!(text.contains("shutting down"), "{text}");
+        }
     }
 
     #[test]

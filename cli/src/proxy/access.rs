@@ -29,6 +29,8 @@ pub(super) struct Asked {
     words: Option<Dialect>,
     /// To where, if that can be read.
     target: Option<Target>,
+    /// Whether it is only asked about.
+    about: bool,
 }
 
 impl Asked {
@@ -57,11 +59,12 @@ impl Access {
 
     /// What a request asks for, to be told of whatever becomes of it.
     pub(super) fn asked(&self, client: Option<SocketAddr>, head: &Request<()>) -> Asked {
+        let uri = head.uri();
         let words = match head.extensions().get::<Protocol>() {
             Some(protocol) => Dialect::of(protocol.as_str()),
+            None if head.method() == Method::OPTIONS => self.whose(uri.path()),
             None => (head.method() == Method::CONNECT).then_some(Dialect::Classic),
         };
-        let uri = head.uri();
         let template = match words.map(Dialect::kind) {
             Some(TunnelKind::Udp) => self.udp.as_ref(),
             Some(TunnelKind::Tcp) => self.tcp.as_ref(),
@@ -77,7 +80,18 @@ impl Access {
             client,
             words,
             target,
+            about: head.method() == Method::OPTIONS,
         }
+    }
+
+    /// By what tunnels are asked for at a path.
+    pub(super) fn whose(&self, path: &str) -> Option<Dialect> {
+        let is_at = |template: &Option<PathTemplate>| {
+            let template = template.as_ref();
+            template.is_some_and(|template| template.matches(path).is_some())
+        };
+        let udp = is_at(&self.udp).then_some(Dialect::Udp);
+        udp.or_else(|| is_at(&self.tcp).then_some(Dialect::Tcp12))
     }
 
     /// A tunnel has begun.
@@ -89,6 +103,10 @@ impl Access {
 
     /// There is no tunnel.
     pub(super) fn refused(&self, asked: &Asked, target: Option<Target>, refusal: &Refusal) {
+        if asked.about && matches!(refusal, Refusal::TargetProhibited(_)) {
+            // A client asks whether it is let in, of a target that it may have made up.
+            return tracing::info!(?asked, "a target was asked about, and is not allowed");
+        }
         let target = target.as_ref().or(asked.target.as_ref());
         let status = refusal.status().as_u16();
         let (error, reason) = (refusal.proxy_error(), why(refusal));

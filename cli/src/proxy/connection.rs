@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aqueduct_tokio::protocol::head::Protocol;
 use aqueduct_tokio::proxy::Served;
 use aqueduct_tokio::{Connection, ServerRequest};
+use http::header::ALLOW;
 use http::{Method, Request, StatusCode};
 
 use super::Site;
@@ -46,9 +47,10 @@ async fn serve(
             let (head, stream) = *request;
             let path = head.uri().path().to_owned();
             let cancelled = stream.cancelled();
+            let is_tunnels = access.whose(&path).is_some();
             tokio::select! {
                 biased;
-                done = other(&head, stream) => if let Err(error) = done {
+                done = other(&head, stream, is_tunnels) => if let Err(error) = done {
                     tracing::info!(path, error, "a request was not answered to its end");
                 },
                 Some(why) = cancelled => tracing::info!(path, %why, "a request was given up"),
@@ -58,11 +60,22 @@ async fn serve(
     }
 }
 
-/// Answers a request that is for no tunnel.
-async fn other(head: &Request<()>, stream: ServerRequest) -> Result<(), Unanswered> {
+/// Answers a request that is for no tunnel, though its path may be for tunnels.
+async fn other(
+    head: &Request<()>,
+    stream: ServerRequest,
+    is_tunnels: bool,
+) -> Result<(), Unanswered> {
     let method = head.method();
     if method == Method::CONNECT || head.extensions().get::<Protocol>().is_some() {
         return refuse(stream, method, StatusCode::NOT_IMPLEMENTED).await;
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.7
+    // Whoever asks it of the path of a tunnel is let in there, or would have been refused.
+    if method == Method::OPTIONS && is_tunnels {
+        let allow = Some((ALLOW, "CONNECT, OPTIONS"));
+        let text = "a tunnel may be asked for with CONNECT";
+        return explain(stream, method, StatusCode::OK, text, allow).await;
     }
     match (head.uri().path(), method) {
         ("/", &Method::GET | &Method::HEAD) => {

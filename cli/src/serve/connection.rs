@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use aqueduct_tokio::{Connection, ServerRequest};
 use http::{Method, Request, StatusCode};
 
@@ -21,6 +22,11 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
     // One that is over already asks for nothing.
     let ip = remote.map_or(Ipv4Addr::UNSPECIFIED.into(), |remote| remote.ip());
     let share = site.places.share(ip);
+    let rejected = |request: ConnectRequest| {
+        let forbidden = StatusCode::FORBIDDEN;
+        let events = &site.events;
+        events.session_rejected(&request.uri, request.origin(), forbidden);
+    };
     loop {
         tokio::select! {
             request = connection.accept_request() => {
@@ -37,10 +43,13 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
             }
             request = connection.forbidden_session() => {
                 let Some(request) = request else { break };
-                let forbidden = StatusCode::FORBIDDEN;
-                site.events.session_rejected(&request.uri, request.origin(), forbidden);
+                rejected(request);
             }
         }
+    }
+    // Of a connection that came and went while this waited for its turn.
+    while let Some(request) = connection.forbidden_session().await {
+        rejected(request);
     }
     if let Some(reason) = connection.close_reason() {
         tracing::info!(?remote, %reason, "a connection is over");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aqueduct_tokio::proxy::{Target, TunnelError, UdpTunnel};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 use super::upstream::Upstream;
+use crate::exit::{Exit, Failure};
 
 /// Packets that wait while a tunnel opens, or takes no more.
 const WAITING: usize = 64;
@@ -21,8 +22,6 @@ const WAITING: usize = 64;
 const MOST: usize = 1024;
 /// Silence after which a tunnel is closed (RFC 9298 section 6.2 has two minutes for the least).
 const IDLE: Duration = Duration::from_secs(120);
-/// How long nothing is asked for after the proxy has refused it.
-const REFUSED: Duration = Duration::from_secs(1);
 
 /// The most that comes in one packet.
 pub(super) const LARGEST: usize = 65_536;
@@ -86,6 +85,7 @@ impl Back {
 }
 
 /// Opens a tunnel, if none is given, and carries packets until nobody sends any more, or it ends.
+/// Where that brings nothing back, no other is asked for for a while.
 pub(super) async fn run(
     upstream: Upstream,
     target: Target,
@@ -93,22 +93,49 @@ pub(super) async fn run(
     mut packets: mpsc::Receiver<Bytes>,
     back: Back,
 ) {
-    let tunnel = match first {
-        Some(tunnel) => Ok(tunnel),
-        None => upstream.udp(&target).await,
+    let name = target.to_string();
+    let backoff = upstream.backoff();
+    let until = match (first, backoff.until(&name)) {
+        (None, Some(until)) => Some(until),
+        (first, _) => carry(&upstream, &target, first, &mut packets, &back)
+            .await
+            .map(|failure| {
+                let until = backoff.failed(&name);
+                upstream.tell(&failure);
+                until
+            }),
     };
-    let tunnel = match tunnel {
-        Ok(tunnel) => tunnel,
-        Err(failure) => {
-            upstream.tell(&failure);
-            // What is sent meanwhile would not fare better.
-            let dropped = async { while packets.recv().await.is_some() {} };
-            let _ = tokio::time::timeout(REFUSED, dropped).await;
-            return;
+    let Some(until) = until else {
+        return backoff.answered(&name);
+    };
+    // What is sent meanwhile would not fare better.
+    let dropped = async {
+        while packets.recv().await.is_some() {
+            backoff.dropped(&name);
         }
+    };
+    let _ = tokio::time::timeout_at(until, dropped).await;
+    upstream.tell_dropped(&name, backoff.take_dropped(&name));
+}
+
+/// The same once. Why the target should be left alone, if it should.
+async fn carry(
+    upstream: &Upstream,
+    target: &Target,
+    first: Option<UdpTunnel>,
+    packets: &mut mpsc::Receiver<Bytes>,
+    back: &Back,
+) -> Option<Failure> {
+    let tunnel = match first {
+        Some(tunnel) => tunnel,
+        None => match upstream.udp(target).await {
+            Ok(tunnel) => tunnel,
+            Err(failure) => return Some(failure),
+        },
     };
     tracing::debug!(%target, back = %back.to, "a tunnel is open");
     let moved = Moved::now();
+    let answered = AtomicBool::new(false);
     let out = async {
         while let Some(packet) = packets.recv().await {
             match tunnel.send(&packet).await {
@@ -127,6 +154,7 @@ pub(super) async fn run(
             match tunnel.recv().await {
                 Ok(payload) => {
                     moved.touch();
+                    answered.store(true, Ordering::Relaxed);
                     back.give(payload).await;
                 }
                 Err(error) => return Some(error),
@@ -138,10 +166,20 @@ pub(super) async fn run(
         end = into => end,
         () = moved.idle() => None,
     };
-    match end {
+    match &end {
         Some(error) => tracing::debug!(%target, %error, "a tunnel is over"),
         None => tracing::debug!(%target, "a tunnel is over"),
     }
+    // With the connection all tunnels are over, wherever they led.
+    let ended = end.filter(|error| !matches!(error, TunnelError::Connection(_)))?;
+    (!answered.into_inner()).then(|| {
+        let what = format!("nothing comes back from {target}");
+        let what = match ended {
+            TunnelError::Ended => format!("{what}: the proxy has ended the tunnel"),
+            error => format!("{what}: {error}"),
+        };
+        Failure::new(Exit::Failure, what)
+    })
 }
 
 /// When something last moved.

@@ -1,5 +1,6 @@
 //! `aqueduct tunnel`: UDP, TCP and SOCKS5 of this host through a proxy.
 
+mod backoff;
 mod flows;
 mod socks;
 mod tcp;
@@ -74,7 +75,7 @@ async fn carry(options: &Tunnel, proxy: Arc<Proxy>, output: Output) -> Result<()
     };
     if let Some(target) = &options.udp {
         let socket = UdpSocket::bind(local).await.doing(doing)?;
-        let upstream = Upstream::connect(proxy, options, output).await?;
+        let (upstream, _keeping) = Upstream::connect(proxy, options, output).await?;
         // Whether the proxy takes it shows at once.
         let first = upstream.udp(target).await?;
         let address = socket.local_addr().doing(doing)?;
@@ -82,7 +83,7 @@ async fn carry(options: &Tunnel, proxy: Arc<Proxy>, output: Output) -> Result<()
         udp::run(socket, target, first, &upstream).await;
     } else {
         let listener = TcpListener::bind(local).await.doing(doing)?;
-        let upstream = Upstream::connect(proxy, options, output).await?;
+        let (upstream, _keeping) = Upstream::connect(proxy, options, output).await?;
         let address = listener.local_addr().doing(doing)?;
         match &options.tcp {
             Some(target) => {

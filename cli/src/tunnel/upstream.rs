@@ -12,8 +12,10 @@ use aqueduct_tokio::proxy::{Dialect, OpenTunnelError, Target, TcpTunnel, Tunnel,
 use http::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use crate::args;
 use crate::client::{Client, Proxy, tunnel_failed};
 use crate::exit::{Exit, Failure};
@@ -31,6 +33,16 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Tunnels that others could not have, of all.
 static FAILED: Throttle = Throttle::new();
 
+/// The connection is made again as long as there is this.
+#[derive(Debug)]
+pub(super) struct Keeping(JoinHandle<()>);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A way to open tunnels. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Upstream {
@@ -38,25 +50,37 @@ pub(super) struct Upstream {
     connection: watch::Receiver<Option<Connection>>,
     /// Whether TCP is asked for by CONNECT.
     classic: Arc<AtomicBool>,
+    backoff: Arc<Backoff>,
     output: Output,
 }
 
 impl Upstream {
     /// Connects, and keeps connected from then on.
+    ///
+    /// # Errors
+    /// When there is no connection, or the proxy says that it opens no tunnels for this client, or
+    /// none to where they are to lead.
     pub(super) async fn connect(
         proxy: Arc<Proxy>,
         options: &args::Tunnel,
         output: Output,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Keeping), Failure> {
         let client = proxy.dial().await?;
+        if options.udp.is_none() {
+            proxy
+                .check(client.connection(), options.tcp.as_ref())
+                .await?;
+        }
         let (tell, connection) = watch::channel(Some(client.connection().clone()));
-        tokio::spawn(keep(proxy.clone(), client, tell, output));
-        Ok(Self {
+        let keeping = tokio::spawn(keep(proxy.clone(), client, tell, output));
+        let upstream = Self {
             proxy,
             connection,
             classic: Arc::new(AtomicBool::new(options.classic)),
+            backoff: Arc::default(),
             output,
-        })
+        };
+        Ok((upstream, Keeping(keeping)))
     }
 
     /// A tunnel for UDP. Waits for a connection.
@@ -75,7 +99,7 @@ impl Upstream {
     /// The same, and why not as the proxy says it.
     pub(super) async fn tcp_or_why(&self, target: &Target) -> Result<TcpTunnel, Why> {
         let opened = tokio::time::timeout(OPENING, self.either(target)).await;
-        let tunnel = opened.unwrap_or(Err(Why::Late))?.into_tcp();
+        let tunnel = opened.unwrap_or_else(|_| Err(self.late()))?.into_tcp();
         tunnel.ok_or(Why::Late)
     }
 
@@ -108,7 +132,7 @@ impl Upstream {
         opening: impl Future<Output = Result<Tunnel, Why>>,
     ) -> Result<Tunnel, Failure> {
         let opened = tokio::time::timeout(OPENING, opening).await;
-        let opened = opened.unwrap_or(Err(Why::Late));
+        let opened = opened.unwrap_or_else(|_| Err(self.late()));
         opened.map_err(|why| why.into_failure(target))
     }
 
@@ -127,6 +151,14 @@ impl Upstream {
         }
     }
 
+    /// What has taken too long.
+    fn late(&self) -> Why {
+        match &*self.connection.borrow() {
+            Some(_) => Why::Late,
+            None => Why::Unconnected,
+        }
+    }
+
     /// The connection, or the next one.
     async fn connection(&self) -> Result<Connection, Why> {
         let mut connection = self.connection.clone();
@@ -134,10 +166,25 @@ impl Upstream {
             let connection = connection.as_ref();
             connection.is_some_and(|connection| connection.close_reason().is_none())
         };
-        let connection = connection.wait_for(usable).await;
-        // Whoever keeps it ends with the program.
-        let connection = connection.map_err(|_| Why::Late)?;
+        let Ok(connection) = connection.wait_for(usable).await else {
+            // Whoever keeps it ends with the program, which is about to.
+            return std::future::pending().await;
+        };
         connection.clone().ok_or(Why::Late)
+    }
+
+    /// Targets of UDP that are left alone for a while.
+    pub(super) fn backoff(&self) -> Arc<Backoff> {
+        self.backoff.clone()
+    }
+
+    /// Tells how many packets were not sent to where nobody answers.
+    pub(super) fn tell_dropped(&self, target: &str, count: u64) {
+        if count > 0 {
+            tracing::debug!(target, count, "packets were dropped");
+            let fields = json!({ "target": target, "count": count });
+            print(self.output, "packets_dropped", fields);
+        }
     }
 
     /// Tells that somebody could not have a tunnel; once a second.
@@ -161,6 +208,8 @@ pub(super) enum Why {
     Proxy(OpenTunnelError),
     /// It took too long.
     Late,
+    /// There was no connection for too long.
+    Unconnected,
 }
 
 impl Why {
@@ -171,6 +220,11 @@ impl Why {
             Self::Late => {
                 let limit = units::duration(OPENING);
                 let what = format!("{doing}: the proxy did not open it within {limit}");
+                Failure::new(Exit::Failure, what)
+            }
+            Self::Unconnected => {
+                let limit = units::duration(OPENING);
+                let what = format!("{doing}: there was no connection to the proxy for {limit}");
                 Failure::new(Exit::Failure, what)
             }
         }

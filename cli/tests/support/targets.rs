@@ -49,6 +49,41 @@ pub fn nobody() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
+/// A port on which nobody listens for UDP.
+pub fn nobody_udp() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap()
+}
+
+/// A path to `there` on which packets of more than `most` bytes are lost, both ways: where it
+/// begins. It is one client's.
+pub fn narrow(there: SocketAddr, most: usize) -> SocketAddr {
+    let front = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let back = UdpSocket::bind("127.0.0.1:0").unwrap();
+    back.connect(there).unwrap();
+    let begin = front.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        let (_, client) = front.peek_from(&mut buffer).unwrap();
+        front.connect(client).unwrap();
+        let [from, to] = [&front, &back].map(|socket| socket.try_clone().unwrap());
+        thread::spawn(move || carry(&from, &to, most));
+        carry(&back, &front, most);
+    });
+    begin
+}
+
+fn carry(from: &UdpSocket, to: &UdpSocket, most: usize) {
+    let mut buffer = [0; 65_536];
+    loop {
+        if let Ok(len) = from.recv(&mut buffer)
+            && len <= most
+        {
+            let _ = to.send(&buffer[..len]);
+        }
+    }
+}
+
 /// A program that sends packets to one place.
 pub struct Sender(UdpSocket);
 

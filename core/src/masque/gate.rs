@@ -213,12 +213,22 @@ impl Gate {
     /// Decides about a request. Whoever gets [`Judged::Asked`] tells what becomes of it:
     /// [`Self::opened`], [`Self::refused`] or [`Self::given_up`], and after the first of
     /// them [`Self::ended`].
+    ///
+    /// OPTIONS for the path of a tunnel is refused where CONNECT would be, and else
+    /// [`Judged::Other`]: so a client learns whether it is let in without a tunnel. It is
+    /// not counted.
     pub fn judge(&mut self, head: &RequestHead) -> Judged {
         let Some(asked) = self.read(head) else {
             return Judged::Other;
         };
+        let admitted = asked.and_then(|(dialect, target)| self.admit(head, dialect, target));
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.7
+        // It asks what may be asked for, and nothing is begun for it.
+        if head.method == Method::OPTIONS {
+            return admitted.map_or_else(Judged::Refused, |_| Judged::Other);
+        }
         self.stats.asked += 1;
-        match asked.and_then(|(dialect, target)| self.admit(head, dialect, target)) {
+        match admitted {
             Ok(request) => {
                 self.stats.pending += 1;
                 Judged::Asked(Box::new(request))
@@ -239,6 +249,7 @@ impl Gate {
         let dialect = match &head.protocol {
             Some(protocol) => Dialect::of(protocol.as_str()),
             None if connect => self.config.classic.then_some(Dialect::Classic),
+            None if head.method == Method::OPTIONS => self.whose(path),
             None => None,
         };
         let offered = |dialect: Dialect| match dialect.kind() {
@@ -257,12 +268,7 @@ impl Gate {
             },
             None => {
                 // Another method, or protocol, on a path that is for tunnels.
-                let templates = [&self.config.udp, &self.config.tcp];
-                let ours = |template: &&Option<PathTemplate>| {
-                    let template = template.as_ref();
-                    template.is_some_and(|template| template.matches(path).is_some())
-                };
-                templates.iter().find(|template| ours(template))?;
+                self.whose(path)?;
                 Err(match head.protocol {
                     Some(_) => Refusal::BadProtocol,
                     None => Refusal::BadMethod,
@@ -288,6 +294,16 @@ impl Gate {
             }
         }
         Some(target)
+    }
+
+    /// By what tunnels at a path are asked for.
+    fn whose(&self, path: &str) -> Option<Dialect> {
+        let is_at = |template: &Option<PathTemplate>| {
+            let template = template.as_ref();
+            template.is_some_and(|template| template.matches(path).is_some())
+        };
+        let udp = is_at(&self.config.udp).then_some(Dialect::Udp);
+        udp.or_else(|| is_at(&self.config.tcp).then_some(Dialect::Tcp12))
     }
 
     /// Whether somebody who asks properly is let in.

@@ -101,7 +101,8 @@ pub enum AnswerFault {
     Capsules,
 }
 
-/// What a final answer means.
+/// What a final answer means. `capsule-protocol` may be missing: the protocol that was asked
+/// for says that there are capsules (RFC 9297 section 3.4).
 ///
 /// # Errors
 /// [`AnswerFault`]: the request is to be aborted.

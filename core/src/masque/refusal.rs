@@ -22,7 +22,7 @@ use crate::head::ResponseHead;
 /// | `Forbidden` | 403 | `http_request_denied` |
 /// | `TargetProhibited` | 403 | `destination_ip_prohibited` |
 /// | `Draining` | 503 | `proxy_internal_response` |
-/// | `TooManyTunnels` | 503 | `connection_limit_reached` |
+/// | `TooManyTunnels`, `Exhausted` | 503 | `connection_limit_reached` |
 /// | `ResolutionFailed` | 502 | `dns_error` |
 /// | `ResolutionTimeout` | 504 | `dns_timeout` |
 /// | `Refused` | 502 | `connection_refused` |
@@ -32,6 +32,8 @@ use crate::head::ResponseHead;
 /// | `Internal` | 500 | `proxy_internal_error` |
 /// | `LoopDetected` | 508 | `proxy_loop_detected` |
 /// | `Other` | its own; 502 if that is no error | none |
+///
+/// Where the error says too little, `details` is [`Self::reason`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -65,6 +67,8 @@ pub enum Refusal {
     Draining,
     /// There are as many tunnels as there may be, of the client or of all.
     TooManyTunnels,
+    /// The proxy has no socket left for it, or no memory.
+    Exhausted,
     /// The target's name does not resolve.
     ResolutionFailed {
         /// DNS's own word for it, such as `NXDOMAIN`.
@@ -102,7 +106,7 @@ impl Refusal {
             Self::NotAuthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::ProxyNotAuthorized { .. } => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
             Self::Forbidden | Self::TargetProhibited(_) => StatusCode::FORBIDDEN,
-            Self::Draining | Self::TooManyTunnels | Self::Unavailable => {
+            Self::Draining | Self::TooManyTunnels | Self::Exhausted | Self::Unavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ResolutionFailed { .. } | Self::Refused | Self::Unroutable => {
@@ -129,7 +133,7 @@ impl Refusal {
             }
             Self::TargetProhibited(_) => "destination_ip_prohibited",
             Self::Draining => "proxy_internal_response",
-            Self::TooManyTunnels => "connection_limit_reached",
+            Self::TooManyTunnels | Self::Exhausted => "connection_limit_reached",
             Self::ResolutionFailed { .. } => "dns_error",
             Self::ResolutionTimeout => "dns_timeout",
             Self::Refused => "connection_refused",
@@ -160,6 +164,7 @@ impl Refusal {
             Self::TargetProhibited(_) => "this target is not allowed",
             Self::Draining => "this proxy takes no new tunnels",
             Self::TooManyTunnels => "too many tunnels",
+            Self::Exhausted => "this proxy has no sockets left",
             Self::ResolutionFailed { .. } => "the target's name does not resolve",
             Self::ResolutionTimeout => "the target's name did not resolve in time",
             Self::Refused => "the target refused the connection",
@@ -224,6 +229,13 @@ impl Refusal {
             && let Ok(rcode) = StringRef::from_str(rcode)
         {
             item = item.parameter(KeyRef::constant("rcode"), rcode);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9209#section-2.1.5
+        // `details` is a String, of what the error alone does not say.
+        if matches!(self, Self::Draining | Self::Exhausted | Self::StartTimeout)
+            && let Ok(details) = StringRef::from_str(self.reason())
+        {
+            item = item.parameter(KeyRef::constant("details"), details);
         }
         let _ = item.finish();
         list.finish().unwrap_or_default()
@@ -297,6 +309,7 @@ mod tests {
             (Denied::Own.into(), 403, "destination_ip_prohibited"),
             (Refusal::Draining, 503, "proxy_internal_response"),
             (Refusal::TooManyTunnels, 503, "connection_limit_reached"),
+            (Refusal::Exhausted, 503, "connection_limit_reached"),
             (no_name(None), 502, "dns_error"),
             (Refusal::ResolutionTimeout, 504, "dns_timeout"),
             (Refusal::Refused, 502, "connection_refused"),
@@ -324,7 +337,15 @@ mod tests {
                 "" => "masque".to_owned(),
                 error => format!("masque;error={error}"),
             };
-            assert_eq!(proxy_status(&refusal, "masque"), stated, "{refusal:?}");
+            let status = proxy_status(&refusal, "masque");
+            let (said, details) = status.split_once(";details=").unwrap_or((&status, ""));
+            assert_eq!(said, stated, "{refusal:?}");
+            let more = matches!(
+                refusal,
+                Refusal::Draining | Refusal::Exhausted | Refusal::StartTimeout
+            );
+            let reason = format!("\"{}\"", refusal.reason());
+            assert_eq!(details, if more { &reason } else { "" });
             assert_eq!(refusal.proxy_error().unwrap_or(""), error);
             assert!(!refusal.reason().is_empty());
         }

@@ -15,40 +15,62 @@ use crate::head::ResponseHead;
 /// Why a client was refused, for people: the status, and what `proxy-status` says.
 #[must_use]
 pub fn refusal_in_words(head: &ResponseHead) -> String {
-    match proxy_error(&head.headers) {
-        Some(error) => format!("{} ({})", head.status, escaped(&error)),
-        None => head.status.to_string(),
+    let Said { error, details } = said(&head.headers);
+    match (error, details) {
+        (Some(error), None) => format!("{} ({})", head.status, escaped(&error)),
+        (Some(error), Some(details)) => {
+            let (error, details) = (escaped(&error), escaped(&details));
+            format!("{} ({error}: {details})", head.status)
+        }
+        (None, Some(details)) => format!("{} ({})", head.status, escaped(&details)),
+        (None, None) => head.status.to_string(),
     }
 }
 
 /// The `error` of the proxy that is nearest, if it tells one.
 #[must_use]
 pub fn proxy_error(headers: &HeaderMap) -> Option<String> {
-    //= https://www.rfc-editor.org/rfc/rfc9209#section-2
-    // A list, to which each proxy on the way back adds itself.
-    let value = headers.get_all(PROXY_STATUS).iter().next_back()?;
-    let list = Parser::new(value.as_bytes()).parse_list_with_visitor(Proxies(None));
-    list.ok().flatten()
+    said(headers).error
 }
 
-/// The error of the last member so far.
-struct Proxies(Option<String>);
+fn said(headers: &HeaderMap) -> Said {
+    //= https://www.rfc-editor.org/rfc/rfc9209#section-2
+    // A list, to which each proxy on the way back adds itself.
+    let value = headers.get_all(PROXY_STATUS).iter().next_back();
+    let list = value.map(|value| {
+        let proxies = Proxies(Said::default());
+        Parser::new(value.as_bytes()).parse_list_with_visitor(proxies)
+    });
+    list.and_then(Result::ok).unwrap_or_default()
+}
+
+/// What one proxy says.
+#[derive(Debug, Default)]
+struct Said {
+    error: Option<String>,
+    //= https://www.rfc-editor.org/rfc/rfc9209#section-2.1.5
+    // Text of the proxy's own.
+    details: Option<String>,
+}
+
+/// What the last member says so far.
+struct Proxies(Said);
 
 impl<'de> ListVisitor<'de> for Proxies {
-    type Out = Option<String>;
+    type Out = Said;
     type Error = Infallible;
 
     fn entry(&mut self) -> Result<impl EntryVisitor<'de>, Infallible> {
-        self.0 = None;
+        self.0 = Said::default();
         Ok(Proxy(&mut self.0))
     }
 
-    fn finish(self) -> Result<Option<String>, Infallible> {
+    fn finish(self) -> Result<Said, Infallible> {
         Ok(self.0)
     }
 }
 
-struct Proxy<'a>(&'a mut Option<String>);
+struct Proxy<'a>(&'a mut Said);
 
 impl<'de> EntryVisitor<'de> for Proxy<'_> {
     type Error = Infallible;
@@ -63,7 +85,7 @@ impl<'de> EntryVisitor<'de> for Proxy<'_> {
 }
 
 /// The proxy's name, which nobody asks for.
-struct Name<'a>(&'a mut Option<String>);
+struct Name<'a>(&'a mut Said);
 
 impl<'de> ItemVisitor<'de> for Name<'_> {
     type Out = ();
@@ -77,7 +99,7 @@ impl<'de> ItemVisitor<'de> for Name<'_> {
     }
 }
 
-struct Parameters<'a>(&'a mut Option<String>);
+struct Parameters<'a>(&'a mut Said);
 
 impl<'de> ParameterVisitor<'de> for Parameters<'_> {
     type Out = ();
@@ -88,10 +110,14 @@ impl<'de> ParameterVisitor<'de> for Parameters<'_> {
         key: &'de KeyRef,
         value: BareItemFromInput<'de>,
     ) -> Result<(), Infallible> {
-        if key.as_str() == "error"
-            && let BareItemFromInput::Token(error) = value
-        {
-            *self.0 = Some(error.as_str().to_owned());
+        match (key.as_str(), value) {
+            ("error", BareItemFromInput::Token(error)) => {
+                self.0.error = Some(error.as_str().to_owned());
+            }
+            ("details", BareItemFromInput::String(details)) => {
+                self.0.details = Some(details.as_str().to_owned());
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -48,7 +48,9 @@ pub struct TunnelsConfig {
     /// Those in datagrams wait in the connection, up to
     /// [`Limits::datagrams`](crate::config::Limits::datagrams). Default 1,000.
     pub queue: usize,
-    /// Those that wait before it is open. Default 100.
+    /// Those that wait before it is open; until the request has been looked at they wait in
+    /// the connection, up to
+    /// [`Limits::early_datagrams`](crate::config::Limits::early_datagrams). Default 100.
     pub early: usize,
     /// Bytes of them; before it is open no more than one payload may have. Default 256 KiB.
     pub queue_bytes: usize,

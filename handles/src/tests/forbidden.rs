@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use aqueduct_core::code::Code;
 use aqueduct_core::webtransport::ConnectRequest;
 
 use super::{Net, poll, table};
@@ -39,4 +40,19 @@ fn a_server_that_accepts_everything_does_not_let_other_pages_in() {
     assert!(poll(pin!(theirs.forbidden_session())).is_none());
     assert_eq!(table(&theirs, |conn| conn.streams.len()), 0);
     net.session(&ours, &theirs);
+}
+
+/// Whoever looks when the connection is over is told as well, though nothing else comes.
+#[test]
+fn what_was_refused_before_the_end_is_told_after_it() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    assert!(net.run(ours.open_session(of_page(0))).is_err());
+    ours.close(Code::H3_NO_ERROR, "");
+    net.run(theirs.closed());
+    assert!(net.run(theirs.accept_request()).is_none());
+    assert!(net.run(theirs.accept_session()).is_none());
+    let told = net.run(theirs.forbidden_session()).expect("is told");
+    assert_eq!(told.uri.path(), "/0");
+    assert!(net.run(theirs.forbidden_session()).is_none());
 }

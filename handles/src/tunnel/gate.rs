@@ -168,8 +168,9 @@ impl Offer {
     }
 
     /// Whether the address that the target's name stands for may be used: to be asked for
-    /// the very address that is used then. `here` is where the client has reached this
-    /// proxy ([`Connection::local_ip`]).
+    /// the very address that is used then. `here` is this host's own: the address itself
+    /// where [`is_this_host`](super::is_this_host) says so, or where the client has reached
+    /// this proxy ([`Connection::local_ip`]).
     ///
     /// # Errors
     /// [`Denied`], of which a [`Refusal`] can be made.

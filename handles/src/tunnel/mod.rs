@@ -12,11 +12,13 @@
 mod client;
 mod error;
 mod gate;
+mod own;
 mod tcp;
 mod udp;
 
 pub use self::error::{OpenTunnelError, TunnelError};
 pub use self::gate::{Asked, Gate, Offer};
+pub use self::own::is_this_host;
 pub use self::tcp::{TcpReceiver, TcpSender, TcpTunnel};
 pub use self::udp::UdpTunnel;
 pub use aqueduct_core::masque::{

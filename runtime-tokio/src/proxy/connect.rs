@@ -16,6 +16,9 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Addresses that are tried of one name.
 const MOST: usize = 16;
 
+/// Addresses of one name that are looked at.
+pub(super) const JUDGED: usize = 64;
+
 /// The system's answer.
 pub(super) fn lookup(name: String) -> Resolved {
     Box::pin(async move {

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod carrier;
 mod connect;
 mod tcp;
 mod through;
@@ -44,7 +45,7 @@ use tokio::time::timeout;
 use aqueduct_handles::ServerRequest;
 use aqueduct_handles::protocol::endpoint::{AddressBlock, NetworkOrigin};
 use aqueduct_handles::protocol::time::after;
-use aqueduct_handles::tunnel::{Asked, Gate, Offer};
+use aqueduct_handles::tunnel::{Asked, Gate, Offer, is_this_host};
 
 pub use aqueduct_handles::tunnel::{
     Credentials, Denied, Dialect, GateConfig, GateStats, Host, OpenTunnel, OpenTunnelError,
@@ -52,8 +53,8 @@ pub use aqueduct_handles::tunnel::{
     TcpTunnel, Template, Tunnel, TunnelError, TunnelKind, UdpTunnel, refusal_in_words,
 };
 
+pub use carrier::carrier_settings;
 pub use tcp::relay_tcp;
-pub use through::carrier_settings;
 
 /// The addresses that a name stands for.
 pub type Resolved = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
@@ -331,16 +332,17 @@ impl Proxy {
         //= https://www.rfc-editor.org/rfc/rfc9298#section-7
         // The addresses themselves are judged, and these are then used, so that a name
         // cannot stand for another one in between.
-        let mut denied = None;
-        addresses.retain(|ip| match offer.check_address(*ip, here) {
+        let mut refused = Refusal::ResolutionFailed { rcode: None };
+        addresses.truncate(connect::JUDGED);
+        addresses.retain(|ip| match check(offer, *ip, here) {
             Ok(()) => true,
             Err(why) => {
-                denied = Some(why);
+                refused = why;
                 false
             }
         });
         if addresses.is_empty() {
-            return Err(denied.map_or(Refusal::ResolutionFailed { rcode: None }, Into::into));
+            return Err(refused);
         }
         let port = target.port.get();
         let addresses = connect::in_turn(addresses).map(|ip| SocketAddr::new(ip, port));
@@ -386,6 +388,17 @@ impl Proxy {
     }
 }
 
+/// Whether an address may be used: it is neither forbidden nor this host's own, by whichever of
+/// these the client has reached it.
+fn check(offer: &Offer, to: IpAddr, here: Option<IpAddr>) -> Result<(), Refusal> {
+    let here = match is_this_host(to) {
+        Ok(true) => Some(to),
+        Ok(false) => here,
+        Err(error) => return Err(unreached(&error)),
+    };
+    Ok(offer.check_address(to, here)?)
+}
+
 /// One tunnel of a client.
 struct Seat {
     clients: Clients,
@@ -423,12 +436,30 @@ fn later(at: tokio::time::Instant, wait: Duration) -> tokio::time::Instant {
     after(at.into_std(), wait).into()
 }
 
+/// Errors of a host that has no descriptors left, in the process or at all, no ports, buffers
+/// or memory: EMFILE, ENFILE, EAGAIN of a bind, ENOBUFS, ENOMEM.
+const EXHAUSTED: &[i32] = match () {
+    () if cfg!(windows) => &[10024, 10055],
+    () if cfg!(target_os = "linux") => &[24, 23, 11, 105, 12],
+    () => &[24, 23, 35, 55, 12],
+};
+
 /// Why a target was not reached, for the client.
 fn unreached(error: &io::Error) -> Refusal {
+    if error
+        .raw_os_error()
+        .is_some_and(|code| EXHAUSTED.contains(&code))
+    {
+        tracing::warn!(%error, "no socket for a tunnel");
+        return Refusal::Exhausted;
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Refusal::Refused,
         io::ErrorKind::TimedOut => Refusal::ConnectTimeout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Refusal::Unroutable,
+        // Of a family that this host has no address of.
+        io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => Refusal::Unroutable,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Refusal::Unavailable,
         _ => {
             tracing::debug!(%error, "no way to a target");
@@ -440,6 +471,28 @@ fn unreached(error: &io::Error) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_the_system_says_of_a_target_is_told() {
+        for (code, refusal) in [
+            (24, Refusal::Exhausted),
+            (23, Refusal::Exhausted),
+            (11, Refusal::Exhausted),
+            (99, Refusal::Unroutable),
+            (101, Refusal::Unroutable),
+            (111, Refusal::Refused),
+            (110, Refusal::ConnectTimeout),
+            (104, Refusal::Unavailable),
+            (1, Refusal::Internal),
+        ] {
+            assert_eq!(
+                unreached(&io::Error::from_raw_os_error(code)),
+                refusal,
+                "{code}"
+            );
+        }
+    }
 
     /// One client is an address, or a /64 of IPv6, which it has all of.
     #[test]

@@ -28,32 +28,18 @@ const PATH: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// QUIC settings for a connection to a proxy that is to carry QUIC: its first packets are
-/// so large that the smallest of another connection fit into them. On a path that does
-/// not take 1,350 bytes the handshake fails.
-#[must_use]
-pub fn carrier_settings() -> TransportSettings {
-    //= https://www.rfc-editor.org/rfc/rfc9298#section-4
-    // 1,200 bytes of a payload have to fit, and what surrounds them.
-    let mut settings = TransportSettings::client();
-    // A hundred tunnels that nobody reads leave credit for the others.
-    settings.stream_receive_window = 256 << 10;
-    settings.initial_mtu = 1350;
-    // Losses do not make them smaller, or nothing would fit for a minute.
-    settings.min_mtu = settings.initial_mtu;
-    settings
-}
-
 impl Endpoint {
     /// An endpoint for connections to the target of a tunnel, TLS to that target and
     /// all: to be used with [`connect`](Self::connect) and any address, commonly the
     /// target's if it is known. It lives as long as the tunnel does.
     ///
-    /// The tunnel's connection should have been made with [`carrier_settings`].
+    /// The tunnel's connection should have been made with
+    /// [`connect_carrier`](Self::connect_carrier).
     ///
     /// # Errors
-    /// `InvalidInput` when the path to the proxy does not carry packets of 1,200 bytes;
-    /// an error of the runtime's, or the tunnel's.
+    /// `InvalidInput` when the tunnel does not carry packets of 1,200 bytes, as on a narrow
+    /// path to the proxy and a connection that was made otherwise; an error of the runtime's,
+    /// or the tunnel's.
     pub async fn through(tunnel: UdpTunnel) -> io::Result<Self> {
         let config = EndpointConfig::client();
         Self::through_with(tunnel, config, TransportSettings::client()).await
@@ -140,7 +126,7 @@ impl UdpIo for Carried {
             }
         }
         match (count, &self.over) {
-            (0, Some(error)) => Err(io::Error::new(io::ErrorKind::NotConnected, error.clone())),
+            (0, Some(error)) => Err(lost(error)),
             (0, None) => Err(io::ErrorKind::WouldBlock.into()),
             (count, _) => Ok(count),
         }
@@ -165,6 +151,15 @@ impl UdpIo for Carried {
     fn limits(&self) -> IoLimits {
         IoLimits::new().may_fragment(false)
     }
+}
+
+/// Why there are no packets any more, for the handles.
+fn lost(error: &TunnelError) -> io::Error {
+    let why = match error {
+        TunnelError::Connection(reason) => format!("the connection to the proxy is lost: {reason}"),
+        error => format!("the proxy has ended the tunnel: {error}"),
+    };
+    io::Error::new(io::ErrorKind::NotConnected, why)
 }
 
 /// Runs until every handle and connection is gone, or the tunnel has ended.

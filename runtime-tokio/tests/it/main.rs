@@ -1,6 +1,8 @@
 //! The tokio API over real sockets on loopback, both ends in one process.
 
 mod agreed;
+#[cfg(feature = "proxy")]
+mod carrier;
 mod chat;
 mod endings;
 #[cfg(feature = "web-transport-trait")]
@@ -8,6 +10,8 @@ mod generic;
 #[cfg(all(feature = "quic-lb", target_os = "linux"))]
 mod group;
 mod harness;
+#[cfg(all(feature = "proxy", target_os = "linux"))]
+mod own;
 mod page;
 #[cfg(any(feature = "web-transport-trait", feature = "web-transport-trait-0-4"))]
 mod polled;

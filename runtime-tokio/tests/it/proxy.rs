@@ -10,7 +10,7 @@ use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target as Dial};
 use aqueduct_tokio::protocol::uri::HttpsUri;
 use aqueduct_tokio::proxy::{
     Dialect, End, GateConfig, OpenTunnel, OpenTunnelError, Proxy, ProxyOptions, Refusal, Served,
-    Target, TargetPolicy, TcpTunnel, Template, Tunnel, TunnelError, UdpTunnel, carrier_settings,
+    Target, TargetPolicy, TcpTunnel, Template, Tunnel, TunnelError, UdpTunnel,
 };
 use aqueduct_tokio::{Connection, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,9 +18,9 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 
 /// A proxy that may go to loopback, a connection to it, and what it has served.
-struct World {
+pub(crate) struct World {
     proxy: Proxy,
-    connection: Connection,
+    pub(crate) connection: Connection,
     served: mpsc::UnboundedReceiver<Served>,
     origin: HttpsUri,
     _client: Endpoint,
@@ -39,12 +39,28 @@ impl World {
         Self::with(gate, options).await
     }
 
-    async fn with(gate: GateConfig, options: ProxyOptions) -> Self {
+    pub(crate) async fn with(gate: GateConfig, options: ProxyOptions) -> Self {
         Self::on(Config::default(), gate, options).await
     }
 
     /// The same with HTTP/3 of this configuration at the proxy.
     async fn on(http: Config, gate: GateConfig, options: ProxyOptions) -> Self {
+        Self::reached(http, gate, options, |proxy| proxy).await
+    }
+
+    /// One that may go to loopback, by a path that begins at what `path` makes of its address.
+    pub(crate) async fn behind(path: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
+        let mut gate = GateConfig::default();
+        gate.policy = TargetPolicy::default().allow("127.0.0.0/8".parse().expect("a rule"));
+        Self::reached(Config::default(), gate, ProxyOptions::default(), path).await
+    }
+
+    async fn reached(
+        http: Config,
+        gate: GateConfig,
+        options: ProxyOptions,
+        path: impl FnOnce(SocketAddr) -> SocketAddr,
+    ) -> Self {
         let config = EndpointConfig::server(Identity::localhost().server().into(), http);
         let local = "127.0.0.1:0".parse().expect("an address");
         let server = Endpoint::server(config.expect("suits"), local).expect("binds");
@@ -75,8 +91,8 @@ impl World {
             }
         });
         let client = Endpoint::client(local).expect("binds");
-        let to_proxy = Dial::new(to, "localhost", Identity::localhost().client_arc());
-        let connecting = client.connect_with(to_proxy.transport(carrier_settings()));
+        let to_proxy = Dial::new(path(to), "localhost", Identity::localhost().client_arc());
+        let connecting = client.connect_carrier(to_proxy);
         let connection = connecting.expect("begins").await.expect("connects");
         let origin = format!("https://localhost:{}/", to.port());
         Self {
@@ -88,12 +104,12 @@ impl World {
         }
     }
 
-    fn open(&self, dialect: Dialect, target: &Target) -> OpenTunnel {
+    pub(crate) fn open(&self, dialect: Dialect, target: &Target) -> OpenTunnel {
         let template = Template::default_for(dialect.kind(), &self.origin);
         OpenTunnel::new(dialect, target.clone(), template)
     }
 
-    async fn udp(&self, to: SocketAddr) -> UdpTunnel {
+    pub(crate) async fn udp(&self, to: SocketAddr) -> UdpTunnel {
         let open = self.open(Dialect::Udp, &target(to));
         let tunnel = self.connection.open_tunnel(&open).await.expect("opens");
         tunnel.into_udp().expect("for UDP")
@@ -106,11 +122,11 @@ impl World {
     }
 }
 
-fn target(to: SocketAddr) -> Target {
+pub(crate) fn target(to: SocketAddr) -> Target {
     to.to_string().parse().expect("an authority")
 }
 
-async fn udp_echo() -> SocketAddr {
+pub(crate) async fn udp_echo() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
     let to = socket.local_addr().expect("bound");
     tokio::spawn(async move {
@@ -455,7 +471,7 @@ async fn http3_goes_through_a_tunnel_without_datagrams() {
     fetch_through(World::on(http, gate, ProxyOptions::default()).await).await;
 }
 
-async fn fetch_through(world: World) {
+pub(crate) async fn fetch_through(world: World) {
     let config = EndpointConfig::server(Identity::localhost().server().into(), Config::default());
     let local = "127.0.0.1:0".parse().expect("an address");
     let server = Endpoint::server(config.expect("suits"), local).expect("binds");

@@ -192,3 +192,34 @@ fn classic_connect_has_the_fields_of_proxies() {
     udp.headers.insert(PROXY_AUTHORIZATION, secret);
     assert_eq!(status(gate.judge(&udp)), 401);
 }
+
+/// OPTIONS on the path of a tunnel: what CONNECT would come to, and nothing begins.
+#[test]
+fn whether_there_would_be_a_tunnel_can_be_asked() {
+    let denied: Rule = "denied.example".parse().expect("a rule");
+    let mut gate = Gate::new(GateConfig {
+        credentials: Some(Credentials::new().bearer("secret")),
+        policy: TargetPolicy::default().deny(denied),
+        ..GateConfig::default()
+    });
+    let ask = |uri: &str, token: &'static str| {
+        let mut head = RequestHead::new(Method::OPTIONS, uri.parse().expect("an address"));
+        let token = HeaderValue::from_static(token);
+        head.headers.insert(AUTHORIZATION, token);
+        head
+    };
+    for uri in [UDP, TCP] {
+        assert_eq!(status(gate.judge(&ask(uri, "Bearer secret"))), 0);
+        assert_eq!(status(gate.judge(&ask(uri, "Bearer other"))), 401);
+        let denied = uri.replace("target.", "denied.");
+        assert_eq!(status(gate.judge(&ask(&denied, "Bearer secret"))), 403);
+        let no_port = uri.replace("443", "0");
+        assert_eq!(status(gate.judge(&ask(&no_port, "Bearer secret"))), 400);
+    }
+    let elsewhere = ask("https://proxy.example/", "Bearer other");
+    assert_eq!(status(gate.judge(&elsewhere)), 0);
+    let stats = gate.stats();
+    assert_eq!(stats, GateStats::default());
+    gate.set_draining(true);
+    assert_eq!(status(gate.judge(&ask(UDP, "Bearer secret"))), 503);
+}

@@ -1,4 +1,4 @@
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use super::*;
 use crate::masque::Refusal;
@@ -52,6 +52,15 @@ fn a_refusal_is_told_to_people() {
     let head = Refusal::TooManyTunnels.head("proxy");
     let words = "503 Service Unavailable (connection_limit_reached)";
     assert_eq!(refusal_in_words(&head), words);
+    // What its error does not say.
+    let head = Refusal::Draining.head("proxy");
+    let words =
+        "503 Service Unavailable (proxy_internal_response: this proxy takes no new tunnels)";
+    assert_eq!(refusal_in_words(&head), words);
+    let mut head = ResponseHead::new(StatusCode::BAD_GATEWAY);
+    let value = HeaderValue::from_static("p; details=\"a \\\"b\\\"\"");
+    head.headers.insert(PROXY_STATUS, value);
+    assert_eq!(refusal_in_words(&head), "502 Bad Gateway (a \"b\")");
     let head = ResponseHead::new(StatusCode::NOT_FOUND);
     assert_eq!(refusal_in_words(&head), "404 Not Found");
 }
