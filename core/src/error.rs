@@ -43,7 +43,8 @@ pub enum RequestError {
     /// The peer's QUIC stream limit is reached; `Event::Available` follows.
     #[error("the peer's stream limit is reached")]
     Blocked,
-    /// The handshake is not complete yet; `Event::Connected { .. }` follows.
+    /// The handshake is not complete yet, and the request may not be early data;
+    /// `Event::Connected { .. }` follows.
     #[error("the connection is not established yet")]
     NotConnected,
     /// GOAWAY was sent or received: nothing new starts on this connection.
@@ -152,7 +153,8 @@ pub enum DatagramError {
     /// The session or stream is gone, or its sending side has ended.
     #[error("the session or stream is gone")]
     Gone,
-    /// The session is not established yet, or the request takes no datagrams.
+    /// The session is not established yet, or the request takes no datagrams; or it is early
+    /// data, which has none.
     #[error("the session is not established yet")]
     Pending,
     /// Larger than the peer will ever take.

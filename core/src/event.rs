@@ -133,6 +133,10 @@ pub enum StreamEvent {
     /// The request was not processed because of a GOAWAY: it may be sent again on
     /// another connection. The stream is gone.
     Unprocessed,
+    /// The request was early data, which the server did not take: it has seen nothing of
+    /// it, and nobody sends it again but the application, on this connection or another.
+    /// The stream is gone.
+    EarlyDataRejected,
     /// The peer broke a rule on this stream alone; it has been reset and stopped
     /// with the rule's code. The stream is gone.
     Malformed(Violation),

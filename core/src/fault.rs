@@ -63,6 +63,7 @@ violations! {
     MissingSettings = H3_MISSING_SETTINGS, "RFC 9114 §6.2.1", "the control stream does not begin with SETTINGS";
     SettingsInvalid = H3_SETTINGS_ERROR, "RFC 9114 §7.2.4", "a setting is duplicated, reserved or has a value out of range";
     SettingsReduced = H3_SETTINGS_ERROR, "RFC 9114 §7.2.4.2", "settings that take back what early data was sent by";
+    SettingsTable = QPACK_DECODER_STREAM_ERROR, "RFC 9204 §3.2.3", "another table capacity than early data was sent by";
     SettingsMalformed = H3_FRAME_ERROR, "RFC 9114 §7.1", "SETTINGS ends inside a pair";
     SettingsTooMany = H3_EXCESSIVE_LOAD, "RFC 9114 §10.5", "more settings than we accept";
     DatagramWithoutTransport = H3_SETTINGS_ERROR, "RFC 9297 §2.1.1", "H3_DATAGRAM is 1 without the transport parameter";

@@ -31,6 +31,21 @@ impl Protocol {
     }
 }
 
+/// Whether a request may be early data (0-RTT): sent before the handshake is complete, which
+/// saves a round trip, and which whoever sees it can send to the server again (RFC 8470).
+/// It says nothing of a request that was received.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Hash)]
+#[non_exhaustive]
+pub enum Early {
+    /// When its method is safe (RFC 9110 §9.2.1): GET, HEAD, OPTIONS, TRACE.
+    #[default]
+    IfSafe,
+    /// Whatever its method, but for CONNECT: the server does no harm by acting twice.
+    Always,
+    /// Never: it waits for the handshake.
+    Never,
+}
+
 /// A request's head.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestHead {
@@ -42,6 +57,8 @@ pub struct RequestHead {
     pub protocol: Option<Protocol>,
     /// The other fields. Repeated fields keep their order and none is lost.
     pub headers: HeaderMap,
+    /// Whether it may be early data. Nothing of it is sent.
+    pub early: Early,
     pub(crate) fields: FieldSection,
     /// Whether `fields` go out as they stand while the parts say the same.
     pub(crate) in_order: bool,
@@ -56,14 +73,22 @@ impl RequestHead {
             uri,
             protocol: None,
             headers: HeaderMap::new(),
+            early: Early::default(),
             fields: FieldSection::new(),
             in_order: false,
         }
     }
 
+    /// The same head, that may be early data as said.
+    #[must_use]
+    pub fn early(mut self, early: Early) -> Self {
+        self.early = early;
+        self
+    }
+
     /// The head of an `http` request; a [`Protocol`] among its extensions becomes
-    /// `:protocol`. Other extensions are not looked at, the [`FieldSection`] of
-    /// [`Self::into_http`] neither.
+    /// `:protocol`, and [`Early`] is taken from there. Other extensions are not looked at,
+    /// the [`FieldSection`] of [`Self::into_http`] neither.
     #[must_use]
     pub fn from_http(request: Request<()>) -> Self {
         let (mut parts, ()) = request.into_parts();
@@ -72,6 +97,7 @@ impl RequestHead {
             uri: parts.uri,
             protocol: parts.extensions.remove::<Protocol>(),
             headers: parts.headers,
+            early: parts.extensions.remove::<Early>().unwrap_or_default(),
             fields: FieldSection::new(),
             in_order: false,
         }
@@ -109,6 +135,17 @@ impl RequestHead {
     #[must_use]
     pub fn into_fields(self) -> FieldSection {
         self.fields
+    }
+
+    /// Whether it may be sent before the handshake is complete.
+    pub(crate) fn may_be_early(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc8470#section-4
+        // What is not safe goes early only where the caller knows better.
+        match self.early {
+            Early::IfSafe => self.method.is_safe(),
+            Early::Always => self.method != Method::CONNECT,
+            Early::Never => false,
+        }
     }
 
     /// Keeps the parts alone.

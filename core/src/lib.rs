@@ -127,6 +127,7 @@
 //! | `Stream(_, Stopped)`, `Stream(_, Reset)` | the peer gave up one direction, with its code | |
 //! | `Stream(_, Malformed)` | the peer broke a rule on this stream alone; it is gone | |
 //! | `Stream(_, Unprocessed)` | a GOAWAY left this request out; it is gone | send it again on another connection |
+//! | `Stream(_, EarlyDataRejected)` | the server did not take this request as early data, and has seen nothing of it; it is gone | send it again, here too |
 //! | `Stream(_, SessionGone)` | the stream went with its session | |
 //! | `WebTransport(_, Requested)` | a client asks for a session | `webtransport(session).accept` or `reject` |
 //! | `WebTransport(_, Forbidden)` | a page asked for a session that `Config::origins` does not allow; it was answered 403 | |

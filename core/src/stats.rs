@@ -6,6 +6,10 @@
 pub struct Stats {
     /// Requests received or sent, sessions included.
     pub requests: u64,
+    /// Of these, requests in early data (0-RTT): sent as such, or come as such.
+    pub early_requests: u64,
+    /// Of the former, those that the server did not take (client).
+    pub early_requests_rejected: u64,
     /// Requests refused because too many were under way.
     pub requests_rejected: u64,
     /// Useless things the peer has sent, in 64ths, whatever has paid for them.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::error::CloseReason;
 use crate::id::{Dir, Side, StreamId};
 use crate::wire::seen::Seen;
+use crate::wire::settings::Settings;
 
 /// A QUIC connection as the HTTP/3 layer sees it.
 pub trait Transport {
@@ -212,9 +213,18 @@ pub enum DatagramRefused {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TransportEvent {
+    /// The handshake is under way, and until it is complete early data (0-RTT) may be sent
+    /// (client), or comes (server). Before [`Self::Connected`], at most once.
+    Early {
+        /// What the server said in SETTINGS on the connection that the ticket is from: it
+        /// counts until the server's own come (client). `None` on a server.
+        remembered: Option<Box<Settings>>,
+    },
     /// The handshake is complete.
     Connected {
-        /// What became of early data.
+        /// What became of early data. A transport that tells [`EarlyData::Rejected`] after
+        /// [`Self::Early`] has forgotten all streams that this side opened, and counts
+        /// them from the first again.
         early: EarlyData,
     },
     /// The peer opened one or more streams; see [`Transport::accept`].

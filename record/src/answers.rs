@@ -55,6 +55,12 @@ impl<'a> Answers<'a> {
         self.answers.clear();
     }
 
+    /// Early data was rejected: streams of this side are counted from the first again.
+    pub(crate) fn forget_streams(&mut self) {
+        let side = self.side;
+        self.streams.retain(|(opener, _), _| *opener != side);
+    }
+
     /// Takes what the transport says without being asked.
     pub(crate) fn set_path(&mut self, mut words: Words<'_>) -> Result<(), Malformed> {
         // No datagram is longer than the length field of UDP says.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use aqueduct_core::head::{End, Field, FieldSection, Protocol, RequestHead, ResponseHead};
+use aqueduct_core::head::{Early, End, Field, FieldSection, Protocol, RequestHead, ResponseHead};
 use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest};
 
 use crate::value::{Cx, Get, Put, named};
@@ -115,10 +115,17 @@ named! {
 const LINES: &str = "lines";
 /// Marks a head that is sent as its parts say.
 const PARTS: &str = "parts";
+/// Stands before one that may be early data whatever its method, or never.
+const EARLY: [&str; 2] = ["early", "late"];
 
 impl Put for RequestHead {
     fn put(&self, line: &mut Line, cx: Cx) {
-        let again = Self::from_fields(self.fields().clone());
+        match self.early {
+            Early::Always => _ = line.word(EARLY[0]),
+            Early::Never => _ = line.word(EARLY[1]),
+            _ => {}
+        }
+        let again = Self::from_fields(self.fields().clone()).map(|again| again.early(self.early));
         if again.is_ok_and(|again| again == *self) {
             return self.fields().put(line.word(LINES), cx);
         }
@@ -131,13 +138,24 @@ impl Put for RequestHead {
 
 impl Get for RequestHead {
     fn get(words: &mut Words<'_>, cx: Cx) -> Result<Self, Malformed> {
-        if words.word()? == LINES {
-            return Self::from_fields(Get::get(words, cx)?).map_err(wrong);
+        let mut form = words.word()?;
+        let early = match form {
+            word if word == EARLY[0] => Early::Always,
+            word if word == EARLY[1] => Early::Never,
+            _ => Early::IfSafe,
+        };
+        if early != Early::IfSafe {
+            form = words.word()?;
+        }
+        if form == LINES {
+            let head = Self::from_fields(Get::get(words, cx)?);
+            return head.map(|head| head.early(early)).map_err(wrong);
         }
         let method = Method::from_bytes(&words.text()?).map_err(wrong)?;
         let mut head = Self::new(method, Get::get(words, cx)?);
         head.protocol = read_list(words)?.pop().map(|token| Protocol::new(&token));
         head.headers = Get::get(words, cx)?;
+        head.early = early;
         Ok(head)
     }
 }

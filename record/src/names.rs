@@ -26,6 +26,7 @@ named! {
     }
     Violation {
         "missing-settings" MissingSettings  "settings-invalid" SettingsInvalid  "settings-reduced" SettingsReduced
+        "settings-table" SettingsTable
         "settings-malformed" SettingsMalformed  "settings-too-many" SettingsTooMany
         "datagram-without-transport" DatagramWithoutTransport  "stream-twice" StreamTwice  "too-few-streams" TooFewStreams
         "push-stream-from-client" PushStreamFromClient  "push-not-allowed" PushNotAllowed  "server-bidi" ServerBidi  "no-settings" NoSettings

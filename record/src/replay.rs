@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aqueduct_core::connection::{Access, Call, Command, Connection};
 use aqueduct_core::escape::escaped;
 use aqueduct_core::id::StreamKey;
-use aqueduct_core::transport::Transport;
+use aqueduct_core::transport::{EarlyData, Transport, TransportEvent};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
@@ -224,6 +224,11 @@ impl<'a> Replay<'a> {
                 "in" => {
                     let event = Get::get(words, cx)?;
                     words.end()?;
+                    if let TransportEvent::Connected { early } = event
+                        && early == EarlyData::Rejected
+                    {
+                        answers.forget_streams();
+                    }
                     self.connection.handle(answers, time, event);
                 }
                 "due" => {

@@ -102,10 +102,7 @@ impl Debug for Tape {
 }
 
 impl Tape {
-    /// For a connection that is made with these and has not heard anything yet. What one
-    /// remembers of an earlier one
-    /// ([`Connection::resumed`](aqueduct_core::connection::Connection::resumed)) is not in
-    /// the recording: its replay differs where that counted.
+    /// For a connection that is made with these and has not heard anything yet.
     #[must_use]
     pub fn new(record: &Record, side: Side, config: &Config, seed: u64, sink: Sink) -> Self {
         let mut tape = Self::again(record, sink, None);

@@ -4,13 +4,14 @@
 
 use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::event::{Event, StreamEvent};
-use aqueduct_core::settings::Settings;
+use aqueduct_core::settings::{SettingId, Settings};
 use aqueduct_core::transport::{EarlyData, ReadState, StreamGone, TransportEvent};
+use aqueduct_core::varint::VarInt;
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::mask::Masking;
-use crate::value::{Cx, Put, both, named, put};
-use crate::words::Line;
+use crate::value::{Cx, Get, Put, both, named, put};
+use crate::words::{Line, Malformed, Words};
 
 named! {
     ReadState { "open" Open "blocked" Blocked "finished" Finished }
@@ -25,7 +26,7 @@ both! {
 
 both! {
     put_input get_input TransportEvent {
-        "connected" Connected { early };  "opened" Opened(way);  "available" Available(way);
+        "early" Early { remembered };  "connected" Connected { early };  "opened" Opened(way);  "available" Available(way);
         "readable" Readable(id);  "writable" Writable(id);  "finished" Finished(id);
         "stopped" Stopped(id, code);  "datagrams" Datagrams;
         "datagrams-unblocked" DatagramsUnblocked;  "ticket" Ticket;  "closed" Closed(reason);
@@ -71,7 +72,7 @@ put! {
         "delivered" StreamEvent::Delivered => [];
         "stopped" StreamEvent::Stopped(code) => [code];
         "reset" StreamEvent::Reset(code) => [code];
-        "unprocessed" StreamEvent::Unprocessed => [];
+        "unprocessed" StreamEvent::Unprocessed => [];  "early-rejected" StreamEvent::EarlyDataRejected => [];
         "malformed" StreamEvent::Malformed(why) => [why];
         "datagrams" StreamEvent::Datagrams => [];
         "datagrams-unblocked" StreamEvent::DatagramsUnblocked => [];
@@ -121,5 +122,33 @@ impl Put for Settings {
         for (id, value) in self.iter() {
             line.show(format_args!("{:#x}={value}", id.0));
         }
+    }
+}
+
+/// How many there are, and each; `-` for none at all.
+impl Put for Option<Box<Settings>> {
+    fn put(&self, line: &mut Line, cx: Cx) {
+        match self {
+            Some(settings) => settings.put(line.show(settings.iter().len()), cx),
+            None => _ = line.word("-"),
+        }
+    }
+}
+
+impl Get for Option<Box<Settings>> {
+    fn get(words: &mut Words<'_>, _: Cx) -> Result<Self, Malformed> {
+        let Some(count) = words.option::<usize>()? else {
+            return Ok(None);
+        };
+        let wrong = || Malformed::new("not a setting");
+        let mut settings = Settings::new();
+        for _ in 0..count {
+            let (id, value) = words.word()?.split_once('=').ok_or_else(wrong)?;
+            let id = id.strip_prefix("0x").ok_or_else(wrong)?;
+            let id = SettingId(u64::from_str_radix(id, 16)?);
+            let value = VarInt::new(value.parse()?).map_err(|_| wrong())?;
+            settings.set(id, value).map_err(|_| wrong())?;
+        }
+        Ok(Some(Box::new(settings)))
     }
 }

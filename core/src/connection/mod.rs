@@ -32,7 +32,10 @@ use crate::event::Event;
 use crate::id::{Side, StreamKey};
 use crate::stats::Stats;
 use crate::time::Deadline;
+#[cfg(feature = "quinn")]
+use crate::transport::Caps;
 use crate::transport::{Transport, TransportEvent};
+#[cfg(feature = "quinn")]
 use crate::wire::settings::Settings;
 
 pub use self::access::{Access, RecvStream, SendStream, WebTransport};
@@ -50,16 +53,6 @@ impl Connection {
     #[must_use]
     pub fn new(side: Side, config: Arc<Config>, seed: u64) -> Self {
         Self(Shell::new(side, config, seed))
-    }
-
-    /// As [`Self::new`] for a client that has spoken to the server before: what the
-    /// server said then counts until its SETTINGS arrive, if it takes early data
-    /// (RFC 9114 §7.2.4.2).
-    #[must_use]
-    pub fn resumed(config: Arc<Config>, seed: u64, remembered: Settings) -> Self {
-        let mut connection = Self::new(Side::Client, config, seed);
-        connection.0.state.h3.remember(remembered);
-        connection
     }
 
     /// The same, and `observer` sees everything that goes in and out from here on.
@@ -148,6 +141,21 @@ impl Connection {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.h3().stats()
+    }
+
+    /// What a side of this configuration says in SETTINGS over such a transport, without
+    /// what is reserved.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn settings_of(side: Side, config: &Arc<Config>, caps: Caps) -> Settings {
+        let mut state = state::State::new(side, Arc::clone(config), 0);
+        state.h3.extension_settings = crate::session::announced(config, caps);
+        state.h3.local_settings().without_reserved()
+    }
+
+    /// The peer's SETTINGS, once they arrived.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn peer_settings(&self) -> Option<&Settings> {
+        self.0.h3().peer_settings.as_ref()
     }
 
     /// Whether no request and no session is under way.

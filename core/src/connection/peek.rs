@@ -118,6 +118,12 @@ impl<'a, T: Transport> Peek<'a, T> {
         self.shell.h3().table.len()
     }
 
+    /// As [`Access::may_send_early`](super::Access::may_send_early).
+    #[must_use]
+    pub fn may_send_early(&self) -> bool {
+        self.shell.state.may_send_early()
+    }
+
     /// As [`Access::early_data`](super::Access::early_data).
     #[must_use]
     pub fn early_data(&self) -> Option<EarlyData> {

@@ -13,11 +13,13 @@ use crate::error::{CloseReason, RequestError};
 use crate::event::Event;
 use crate::h3::H3Event;
 use crate::h3::connection::H3;
+use crate::head::RequestHead;
 use crate::id::{Side, StreamKey};
 use crate::session::{self, Cx, Sessions};
 use crate::time::{Deadline, Why, after, earliest};
 use crate::transport::{EarlyData, Transport, TransportEvent};
 use crate::webtransport::OpenSessionError;
+use crate::wire::settings::Settings;
 
 /// How long a server that has wound a connection down waits before it closes it, when it has
 /// never sent a byte of an answer: requests that crossed its GOAWAY are still told that they were
@@ -42,7 +44,9 @@ pub(crate) struct State {
     drain_until: Option<Instant>,
     /// It has given up: sessions are closed, and the connection follows.
     farewell: bool,
-    /// What became of early data, once established.
+    /// Early data can be sent, or comes, while the handshake is under way.
+    early_begun: bool,
+    /// What became of it, once established.
     early: Option<EarlyData>,
     /// Why it ended.
     ended: Option<Box<CloseReason>>,
@@ -66,6 +70,7 @@ impl State {
             life: Life::Handshaking,
             drain_until: None,
             farewell: false,
+            early_begun: false,
             early: None,
             ended: None,
         }
@@ -94,24 +99,63 @@ impl State {
                 let (sessions, mut cx) = self.split(t, now);
                 sessions.on_datagrams_unblocked(&mut cx);
             }
-            TransportEvent::Connected { early } => {
-                self.life = Life::Established;
-                self.early = Some(*early);
-                self.h3.resumed(*early);
-                if self.h3.exchanges == 0 {
-                    self.h3.idle_since = Some(now);
-                }
-                self.events.push_back(Event::Connected { early: *early });
-                let (sessions, mut cx) = self.split(t, now);
-                sessions.on_connected(&mut cx);
-                self.h3.begin(t);
-            }
+            TransportEvent::Early { remembered } => self.on_early(t, now, remembered.as_deref()),
+            TransportEvent::Connected { early } => self.on_connected(t, now, *early),
             TransportEvent::Closed(reason) => {
                 self.finish(t, now, reason.clone());
                 return;
             }
         }
         self.settle_if_due(t, now);
+    }
+
+    /// Early data may go out, or comes: what a connection begins with is said now.
+    fn on_early<T: Transport>(&mut self, t: &mut T, now: Instant, remembered: Option<&Settings>) {
+        if self.life != Life::Handshaking || self.early_begun {
+            return;
+        }
+        // Nothing is known of a server by which anything could be sent to it.
+        if self.h3.side == Side::Client && remembered.is_none() {
+            return;
+        }
+        self.early_begun = true;
+        if let Some(settings) = remembered.filter(|_| self.h3.side == Side::Client) {
+            self.h3.remember(settings);
+        }
+        self.greet(t, now);
+    }
+
+    fn on_connected<T: Transport>(&mut self, t: &mut T, now: Instant, early: EarlyData) {
+        self.life = Life::Established;
+        self.early = Some(early);
+        self.events.push_back(Event::Connected { early });
+        //= https://www.rfc-editor.org/rfc/rfc9001#section-4.6.2
+        // A client whose early data was not taken begins again, as if it had sent none.
+        let rejected = early == EarlyData::Rejected;
+        let again = self.early_begun && self.h3.side == Side::Client && rejected;
+        if again {
+            self.h3.reject_early();
+            self.tell(t, now);
+            self.h3.restart();
+        }
+        self.h3.established();
+        if self.h3.exchanges == 0 {
+            self.h3.idle_since = Some(now);
+        }
+        if again || !self.early_begun {
+            self.greet(t, now);
+        }
+        // Sessions that clients have asked for too early.
+        let (sessions, mut cx) = self.split(t, now);
+        let result = sessions.ask_all(&mut cx);
+        cx.h3.fail(cx.t, result);
+    }
+
+    /// Opens the critical streams and says SETTINGS.
+    fn greet<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        let (sessions, mut cx) = self.split(t, now);
+        sessions.announce(&mut cx);
+        self.h3.begin(t);
     }
 
     /// The session storey, and what it works on.
@@ -189,19 +233,7 @@ impl State {
     /// Turns what the layers have to tell into events, until they are silent.
     #[inline(never)]
     fn settle<T: Transport>(&mut self, t: &mut T, now: Instant) {
-        while let Some(event) = self.h3.poll_event() {
-            if let H3Event::Failed(why) = event {
-                let reason = CloseReason::PeerMisbehaved {
-                    code: why.code(),
-                    why,
-                };
-                self.finish(t, now, reason.clone());
-                return;
-            }
-            let (sessions, mut cx) = self.split(t, now);
-            let result = sessions.handle(&mut cx, event);
-            self.h3.fail(t, result);
-        }
+        self.tell(t, now);
         if self.life != Life::Established {
             return;
         }
@@ -225,6 +257,23 @@ impl State {
         }
         if self.farewell && self.sessions.are_over() {
             self.close_drained(t, now);
+        }
+    }
+
+    /// Takes in what the layers have to tell.
+    fn tell<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        while let Some(event) = self.h3.poll_event() {
+            if let H3Event::Failed(why) = event {
+                let reason = CloseReason::PeerMisbehaved {
+                    code: why.code(),
+                    why,
+                };
+                self.finish(t, now, reason.clone());
+                return;
+            }
+            let (sessions, mut cx) = self.split(t, now);
+            let result = sessions.handle(&mut cx, event);
+            self.h3.fail(t, result);
         }
     }
 
@@ -258,6 +307,19 @@ impl State {
             Life::Established => {}
         }
         self.h3.may_request()
+    }
+
+    /// Whether this request may be sent: early data may while the handshake is under way.
+    pub(super) fn may_request(&self, head: &RequestHead) -> Result<(), RequestError> {
+        if self.may_send_early() && head.may_be_early() {
+            return self.h3.may_request();
+        }
+        self.may_open()
+    }
+
+    /// Whether something may be sent as early data (client).
+    pub(super) fn may_send_early(&self) -> bool {
+        self.life == Life::Handshaking && self.early_begun && self.h3.side == Side::Client
     }
 
     /// Whether a session could be asked for now.
@@ -315,7 +377,7 @@ impl State {
         let first = self.drain_until.is_none();
         let until = self.drain_until.map_or(until, |before| before.min(until));
         self.drain_until = Some(until);
-        if self.life == Life::Handshaking {
+        if self.life == Life::Handshaking && !self.early_begun {
             // There is nothing to wind down and nobody to tell.
             self.close_drained(t, now);
             return;

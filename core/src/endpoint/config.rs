@@ -21,8 +21,10 @@ use super::settings::TransportSettings;
 use super::sparing::Sparing;
 use super::tls;
 use crate::config::Config;
+use crate::connection::Connection;
 use crate::id::Side;
 use crate::mix::Mix;
+use crate::transport::Caps;
 
 /// What a trace of one connection is written to; see [`EndpointConfig::qlog`].
 #[cfg(feature = "qlog")]
@@ -67,6 +69,9 @@ pub(super) struct ServerParts {
     /// Made once, so that clones of a configuration share the key of their address
     /// validation tokens.
     pub(super) quic: quinn_proto::ServerConfig,
+    tls: Arc<rustls::ServerConfig>,
+    /// Early data is taken.
+    early: bool,
     pub(super) http: Arc<Config>,
 }
 
@@ -103,13 +108,18 @@ impl EndpointConfig {
     }
 
     /// An endpoint that also accepts connections. A TLS configuration without
-    /// ALPN gets `h3`; early data (0-RTT) is turned off.
+    /// ALPN gets `h3`. Early data (0-RTT) is not taken, whatever it says: see
+    /// [`Self::early_data`].
     ///
     /// # Errors
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
+        let tls = tls::server_tls(tls)?;
+        let crypto = Arc::new(Sparing(tls::server_crypto(Arc::clone(&tls))?));
         let server = ServerParts {
-            quic: quinn_proto::ServerConfig::with_crypto(server_crypto(tls)?),
+            quic: quinn_proto::ServerConfig::with_crypto(crypto),
+            tls,
+            early: false,
             http: Arc::new(http),
         };
         Ok(Self {
@@ -117,6 +127,41 @@ impl EndpointConfig {
             transport: TransportSettings::default(),
             ..Self::client()
         })
+    }
+
+    /// Whether requests are taken that come as early data (0-RTT, RFC 9001 §4.6): with a
+    /// client's first flight, a round trip before the handshake is complete. Default no. No
+    /// effect on an endpoint that only opens connections.
+    ///
+    /// **What comes so may be a replay**: an attacker can record it and send it again.
+    /// [`Event::Request`](crate::event::Event::Request) says it of each request, and
+    /// whoever answers acts at once only where doing it twice does no harm, waits for
+    /// [`Event::Connected { .. }`](crate::event::Event::Connected) of the connection, after
+    /// which the request is known to be fresh, or answers 425 (Too Early, RFC 8470). Sessions
+    /// wait by themselves, and [`Tunnels`](crate::masque::Tunnels) answers 425.
+    ///
+    /// What is done against replays, by rustls: the sessions behind tickets are kept in the
+    /// configuration's `session_storage`, and each is taken out once (RFC 8446 §8.1); the
+    /// age that the client states has to fit, within a minute. So the same flight is taken
+    /// once by all endpoints that share a storage, which one process's do that share the
+    /// configuration. What is not: several servers that share tickets need a storage that
+    /// gives each of them out once, to all of them together; and who delivers a client's
+    /// first flight in its stead, and holds the client's own back, has it taken once and
+    /// brings the client to send the request again.
+    ///
+    /// Early data is taken while it keeps to what this endpoint says: a session is kept with
+    /// the SETTINGS and the transport parameters that the client knows, and when less is
+    /// offered now, by a configuration that has changed since, the handshake is a full one
+    /// and the early data is not taken.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoEarlyData`].
+    pub fn early_data(mut self, take: bool) -> Result<Self, ConfigError> {
+        if let Some(parts) = &mut self.server {
+            parts.early = take;
+            parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls))?;
+        }
+        Ok(self)
     }
 
     /// How connections use QUIC, unless a [`Target`](super::Target) says otherwise. By
@@ -242,7 +287,8 @@ impl EndpointConfig {
         &self,
         tls: Arc<rustls::ServerConfig>,
     ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
-        server_crypto(tls)
+        let parts = self.server.as_ref().ok_or(ConfigError::NotAServer)?;
+        parts.crypto(tls::server_tls(tls)?)
     }
 
     /// How many connections there may be, and how much of the memory each has its share
@@ -340,10 +386,20 @@ impl EndpointConfig {
     }
 }
 
-fn server_crypto(
-    tls: Arc<rustls::ServerConfig>,
-) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
-    Ok(Arc::new(Sparing(tls::server_crypto(tls)?)))
+impl ServerParts {
+    /// What quinn takes of TLS, with early data or without.
+    fn crypto(
+        &self,
+        tls: Arc<rustls::ServerConfig>,
+    ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
+        if !self.early {
+            return Ok(Arc::new(Sparing(tls::server_crypto(tls)?)));
+        }
+        // What the transport can do beyond RFC 9000 is the same for all of them.
+        let said = Connection::settings_of(Side::Server, &self.http, Caps::new());
+        let early = tls::EarlyCrypto::new(tls, said)?;
+        Ok(Arc::new(Sparing(Arc::new(early))))
+    }
 }
 
 /// What names the trace of a connection.

@@ -14,17 +14,17 @@ use super::closing::Closing;
 use super::farewell::LastWord;
 use super::inbox::{Datagram, Done, Inbox};
 use super::memory::{Memory, MemoryInfo, Windows};
+use super::parameters::PeerParameters;
 use super::quic::{DatagramLimits, QuinnTransport, is_close, to_code, translate};
 use super::received::{Buffers, Received};
 use super::shares::Place;
-use super::tls::Arrived;
+use super::tls::Tickets;
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
 use crate::id::{ConnKey, Side, StreamKey};
 use crate::time::{Deadline, Why, earliest};
-use crate::transport::TransportEvent;
-use crate::wire::varint;
+use crate::transport::{EarlyData, TransportEvent};
 
 /// A connection of an [`Endpoint`](super::Endpoint), borrowed to be used.
 pub struct ConnectionMut<'a> {
@@ -154,8 +154,12 @@ pub(super) struct State {
     /// The application has heard `Event::Closed`.
     pub(super) told: bool,
     pub(super) last_word: LastWord,
-    /// Tickets that TLS got.
-    pub(super) tickets: Arrived,
+    /// Tickets that TLS used and got.
+    pub(super) tickets: Tickets,
+    /// HTTP/3 has been told that there may be early data.
+    pub(super) early: bool,
+    /// What became of that, until it is counted.
+    pub(super) early_outcome: Option<EarlyData>,
     /// Requests that were answered for the application, which has heard of none of them.
     pub(super) answered: Vec<StreamKey>,
     /// On the endpoint's list of connections to be pumped, polled for events,
@@ -213,7 +217,9 @@ impl State {
             drained: None,
             told: false,
             last_word: LastWord::Due,
-            tickets: Arrived::default(),
+            tickets: Tickets::default(),
+            early: false,
+            early_outcome: None,
             answered: Vec::new(),
             dirty: false,
             eventful: false,
@@ -401,27 +407,29 @@ impl State {
                     again = true;
                 }
             }
+            self.begin_early(now);
             while let Some(event) = self.quic.poll() {
                 again = true;
                 if is_close(&event) {
                     self.last_word = LastWord::Heard;
                 }
-                let Some(event) = translate(&self.quic, event) else {
+                let Some(event) = translate(&self.quic, event, self.early) else {
                     continue;
                 };
-                if matches!(event, TransportEvent::Connected { .. }) {
-                    self.facts.peer = PeerParameters::of(&self.quic);
-                    self.facts.datagrams.peer = self
-                        .facts
-                        .peer
-                        .as_ref()
-                        .and_then(PeerParameters::max_datagram);
+                if let TransportEvent::Connected { early } = event {
+                    self.early_outcome = Some(early);
+                    self.learn_parameters();
                 }
                 let event = self.facts.sends.explained(event);
                 let mut transport = transport!(self, now);
                 self.http.handle(&mut transport, now, event);
             }
-            if self.tickets.take() && !self.http.is_closed() {
+            if self.tickets.are_waiting()
+                && self
+                    .tickets
+                    .file(self.http.peer_settings(), self.http.is_closed())
+                && !self.http.is_closed()
+            {
                 again = true;
                 let mut transport = transport!(self, now);
                 self.http
@@ -629,128 +637,11 @@ pub struct PathStats {
     pub bytes_received: u64,
 }
 
-macro_rules! parameters {
-    ($($(#[$doc:meta])* $name:ident = $id:literal, $default:literal;)*) => {
-        /// A peer's QUIC transport parameters (RFC 9000 §18.2), with the defaults
-        /// for those it left out. Connection ids and tokens are not among them.
-        #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-        #[non_exhaustive]
-        pub struct PeerParameters {
-            $($(#[$doc])* pub $name: u64,)*
-            /// The peer keeps its address (disable_active_migration).
-            pub disable_active_migration: bool,
-            /// Largest DATAGRAM frame taken, type and length included; `None` when
-            /// the peer takes none (RFC 9221 §3).
-            pub max_datagram_frame_size: Option<u64>,
-        }
-
-        impl PeerParameters {
-            const DEFAULT: Self = Self {
-                $($name: $default,)*
-                disable_active_migration: false,
-                max_datagram_frame_size: None,
-            };
-
-            fn set(&mut self, id: u64, mut value: &[u8]) {
-                match id {
-                    $($id => self.$name = varint::take_slice(&mut value).unwrap_or($default),)*
-                    0x0c => self.disable_active_migration = true,
-                    0x20 => self.max_datagram_frame_size = varint::take_slice(&mut value),
-                    _ => {}
-                }
-            }
-        }
-    };
-}
-
-parameters! {
-    /// Milliseconds of silence after which the peer gives up; 0 for never.
-    max_idle_timeout = 0x01, 0;
-    /// Largest UDP payload taken.
-    max_udp_payload_size = 0x03, 65527;
-    /// Bytes taken on all streams before any is read.
-    initial_max_data = 0x04, 0;
-    /// The same for each bidirectional stream of the peer's.
-    initial_max_stream_data_bidi_local = 0x05, 0;
-    /// The same for each bidirectional stream of ours.
-    initial_max_stream_data_bidi_remote = 0x06, 0;
-    /// The same for each unidirectional stream of ours.
-    initial_max_stream_data_uni = 0x07, 0;
-    /// Bidirectional streams we may open at first.
-    initial_max_streams_bidi = 0x08, 0;
-    /// Unidirectional streams we may open at first.
-    initial_max_streams_uni = 0x09, 0;
-    /// Exponent of the unit of acknowledgement delays.
-    ack_delay_exponent = 0x0a, 3;
-    /// Longest deliberate delay of acknowledgements, in milliseconds.
-    max_ack_delay = 0x0b, 25;
-    /// Connection ids the peer stores.
-    active_connection_id_limit = 0x0e, 2;
-}
-
-impl PeerParameters {
-    /// quinn keeps the parameters to itself but writes them out for TLS.
-    fn of(quic: &quinn_proto::Connection) -> Option<Self> {
-        let params = quic.crypto_session().transport_parameters().ok()??;
-        let mut wire = Vec::new();
-        params.write(&mut wire);
-        Self::parse(&wire)
-    }
-
-    fn parse(mut wire: &[u8]) -> Option<Self> {
-        let mut found = Self::DEFAULT;
-        while !wire.is_empty() {
-            let id = varint::take_slice(&mut wire)?;
-            let len = usize::try_from(varint::take_slice(&mut wire)?).ok()?;
-            let (value, rest) = wire.split_at_checked(len)?;
-            found.set(id, value);
-            wire = rest;
-        }
-        Some(found)
-    }
-
-    /// Largest datagram payload that fits the peer's limit: quinn counts 9 bytes
-    /// for the frame's type and length.
-    fn max_datagram(&self) -> Option<usize> {
-        let frame = self.max_datagram_frame_size?;
-        Some(
-            usize::try_from(frame)
-                .unwrap_or(usize::MAX)
-                .saturating_sub(9),
-        )
-    }
-}
-
 /// The key of the connection that quinn knows by `handle`.
 pub(super) fn key(handle: ConnectionHandle, generation: u32) -> ConnKey {
     // quinn's slab would need 2^32 connections at once to overflow.
     ConnKey {
         index: u32::try_from(handle.0).unwrap_or(u32::MAX),
         generation,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transport_parameters_are_read_and_unknown_ones_passed_over() {
-        let wire = [
-            0x01, 0x02, 0x43, 0xe8, // max_idle_timeout 1000
-            0x0c, 0x00, // disable_active_migration
-            0x1b, 0x03, 1, 2, 3, // reserved
-            0x20, 0x04, 0x80, 0x00, 0xff, 0xff, // max_datagram_frame_size 65535
-        ];
-        let found = PeerParameters::parse(&wire).expect("well formed");
-        assert_eq!(found.max_idle_timeout, 1000);
-        assert_eq!(found.max_udp_payload_size, 65527, "default");
-        assert!(found.disable_active_migration);
-        assert_eq!(found.max_datagram(), Some(65526));
-        assert_eq!(
-            PeerParameters::parse(&wire[..wire.len() - 1]),
-            None,
-            "truncated"
-        );
     }
 }

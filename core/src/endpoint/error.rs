@@ -53,6 +53,13 @@ pub enum ConfigError {
          leave them empty"
     )]
     NoHttp3,
+    /// A server is to take early data (0-RTT), and its rustls configuration does not keep
+    /// sessions: they would serve more than once.
+    #[error(
+        "early data needs sessions that are kept and serve once: leave the TLS \
+         configuration's `ticketer` as it is, and give it a `session_storage`"
+    )]
+    NoEarlyData,
     /// The rustls configuration cannot begin a connection of QUIC, most likely since
     /// TLS 1.3 is not among its versions.
     #[error(

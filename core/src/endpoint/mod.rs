@@ -65,6 +65,7 @@ pub mod cid;
 mod closing;
 mod config;
 mod connection;
+mod early;
 mod error;
 mod fair;
 mod farewell;
@@ -73,6 +74,7 @@ mod incoming;
 mod memory;
 mod observe;
 mod packet;
+mod parameters;
 mod quic;
 mod received;
 mod renew;
@@ -109,14 +111,13 @@ use crate::time::{Deadline, Why, after, earliest};
 pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
 pub use config::QlogFactory;
-pub use connection::{
-    ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats, PeerParameters,
-};
+pub use connection::{ConnectionInfo, ConnectionMut, ConnectionRef, ExportFailed, PathStats};
 pub use error::{ConfigError, ConnectError};
 pub use incoming::{IncomingPolicy, Retry};
 pub use memory::MemoryInfo;
 pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, SocketFault, Transmit};
+pub use parameters::PeerParameters;
 pub use quic::QuinnTransport;
 pub use settings::{Congestion, TransportSettings};
 pub use shares::{Block as AddressBlock, Origin as NetworkOrigin};
@@ -238,7 +239,9 @@ impl Endpoint {
         })
     }
 
-    /// Begins a connection. `Event::Connected { .. }` or `Event::Closed` follows.
+    /// Begins a connection. `Event::Connected { .. }` or `Event::Closed` follows. Requests
+    /// may be sent at once where early data is possible
+    /// ([`Access::may_send_early`](crate::connection::Access::may_send_early)).
     ///
     /// # Errors
     /// [`ConnectError`]; nothing was sent.
@@ -259,8 +262,7 @@ impl Endpoint {
         let transport = self
             .config
             .transport_for(settings, to.http.datagrams, &closing, trace)?;
-        let arrived = tls::Arrived::default();
-        let mut config = to.crypto(Arc::clone(&self.tokens) as _, &arrived)?;
+        let (mut config, tickets) = to.crypto(Arc::clone(&self.tokens) as _)?;
         config.transport_config(transport);
         if self.config.has_seed() {
             let ids = seed::initial_ids(self.grease.next());
@@ -282,7 +284,8 @@ impl Endpoint {
         let http = self.http(now, Side::Client, Arc::clone(&to.http));
         let mut state = State::new(quic, Side::Client, http, name, until, windows);
         state.closing = closing;
-        state.tickets = arrived;
+        state.tickets = tickets;
+        state.begin_early(now);
         Ok(self.insert(handle, state))
     }
 
@@ -654,6 +657,7 @@ impl Endpoint {
                 memory,
                 config,
                 turn,
+                stats,
                 ..
             } = self;
             let Some(slot) = slots.get_mut(key.index()) else {
@@ -669,6 +673,7 @@ impl Endpoint {
             state.dirty = false;
             let handle = ConnectionHandle(key.index());
             state.pump(quinn, handle, now);
+            stats.count_early(state.early_outcome.take());
             turn.spend(state.cost());
             let origin = state.place.as_ref().map(Place::origin);
             let share = || {

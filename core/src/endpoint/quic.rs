@@ -267,12 +267,16 @@ fn join(parts: &[Bytes], len: usize) -> Bytes {
 }
 
 /// quinn's event in our words; `None` for one that the upper layers have no use
-/// for.
-pub(super) fn translate(quic: &quinn_proto::Connection, event: Event) -> Option<TransportEvent> {
+/// for. `early` data may have been sent.
+pub(super) fn translate(
+    quic: &quinn_proto::Connection,
+    event: Event,
+    early: bool,
+) -> Option<TransportEvent> {
     Some(match event {
         Event::HandshakeDataReady => return None,
         Event::Connected => TransportEvent::Connected {
-            early: early_data(quic),
+            early: early_data(quic, early),
         },
         Event::ConnectionLost { reason } => TransportEvent::Closed(close_reason(reason)),
         Event::Stream(StreamEvent::Opened { dir }) => TransportEvent::Opened(from_dir(dir)),
@@ -299,16 +303,15 @@ pub(super) fn is_close(event: &Event) -> bool {
     )
 }
 
-/// What became of early data, once the handshake is complete.
-fn early_data(quic: &quinn_proto::Connection) -> EarlyData {
-    // quinn forgets on a client that early data was possible once it was rejected, and
-    // then nothing tells that from none.
-    if quic.accepted_0rtt() {
-        EarlyData::Accepted
-    } else if quic.has_0rtt() {
-        EarlyData::Rejected
-    } else {
-        EarlyData::None
+/// What became of early data, once the handshake is complete. quinn knows of a client
+/// whether some was possible, and `early` whether any was sent.
+fn early_data(quic: &quinn_proto::Connection, early: bool) -> EarlyData {
+    match (quic.has_0rtt(), quic.side()) {
+        // It has keys for what it takes.
+        (true, quinn_proto::Side::Server) => EarlyData::Accepted,
+        (true, _) if early && quic.accepted_0rtt() => EarlyData::Accepted,
+        (true, _) if early => EarlyData::Rejected,
+        _ => EarlyData::None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Counters of an endpoint.
 
+use crate::transport::EarlyData;
+
 /// What an endpoint has taken, refused and lost; all counts are cumulative but
 /// [`Self::memory_promised`].
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -7,6 +9,10 @@
 pub struct EndpointStats {
     /// Connection attempts of clients that were taken.
     pub accepted: u64,
+    /// Connections that began with early data (0-RTT) which the server took, either side's.
+    pub early_data_accepted: u64,
+    /// Connections of this side's whose early data the server did not take.
+    pub early_data_rejected: u64,
     /// Attempts refused because the endpoint was full, or shutting down.
     pub refused_full: u64,
     /// Attempts refused because
@@ -41,4 +47,12 @@ pub struct EndpointStats {
     pub recv_errors: u64,
     /// Datagrams that the system did not take to send.
     pub send_errors: u64,
+}
+
+impl EndpointStats {
+    /// Counts what became of a connection's early data, once that is known.
+    pub(super) fn count_early(&mut self, early: Option<EarlyData>) {
+        self.early_data_accepted += u64::from(early == Some(EarlyData::Accepted));
+        self.early_data_rejected += u64::from(early == Some(EarlyData::Rejected));
+    }
 }

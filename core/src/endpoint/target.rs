@@ -22,7 +22,7 @@ pub struct Target {
     /// address without brackets.
     pub server_name: String,
     /// Trust, ALPN, resumption and client certificates. Without ALPN, `h3` is
-    /// offered. Early data (0-RTT) is turned off.
+    /// offered. Whether early data (0-RTT) is sent does not depend on it.
     pub tls: Arc<rustls::ClientConfig>,
     /// How HTTP/3 behaves on the connection. Default [`Config::client`].
     pub http: Arc<Config>,
@@ -30,6 +30,8 @@ pub struct Target {
     pub transport: Option<TransportSettings>,
     /// Where session tickets are kept, when not where `tls` says.
     pub tickets: Option<Arc<dyn tls::TicketStore>>,
+    /// Requests may be sent before the handshake is complete.
+    pub early_data: bool,
 }
 
 impl Target {
@@ -44,6 +46,7 @@ impl Target {
             http,
             transport: None,
             tickets: None,
+            early_data: false,
         }
     }
 
@@ -69,6 +72,21 @@ impl Target {
         self
     }
 
+    /// Requests may be sent as early data (0-RTT, RFC 9001 §4.6): before the handshake is
+    /// complete, with a ticket out of [`Self::tickets`] whose server allows it. Which do,
+    /// [`Early`](crate::head::Early) says; sessions and tunnels never. Default no.
+    ///
+    /// Whoever sees such a request can send it to the server again, and it is not secret
+    /// from those who get hold of the ticket's secret later. A server that does not take it
+    /// has not seen it; the application is told and may send it again:
+    /// [`EarlyDataRejected`](crate::event::StreamEvent::EarlyDataRejected). One that does not
+    /// want to act upon it yet answers 425 (Too Early, RFC 8470).
+    #[must_use]
+    pub fn early_data(mut self, send: bool) -> Self {
+        self.early_data = send;
+        self
+    }
+
     /// As a socket at `local` reaches it: an IPv6 socket reaches IPv4 hosts by their
     /// mapped addresses (RFC 4291 section 2.5.5.2).
     #[must_use]
@@ -82,13 +100,12 @@ impl Target {
     pub(super) fn crypto(
         &self,
         tokens: Arc<dyn TokenStore>,
-        arrived: &tls::Arrived,
-    ) -> Result<quinn_proto::ClientConfig, ConfigError> {
-        let tickets = self.tickets.clone().map(|store| (store, arrived));
-        let tls = tls::client_crypto(Arc::clone(&self.tls), tickets)?;
+    ) -> Result<(quinn_proto::ClientConfig, tls::Tickets), ConfigError> {
+        let (tickets, resumption) = self.tickets.clone().map(tls::Tickets::new).unzip();
+        let tls = tls::client_crypto(Arc::clone(&self.tls), resumption, self.early_data)?;
         let mut config = quinn_proto::ClientConfig::new(Arc::new(Sparing(tls)));
         config.token_store(tokens);
-        Ok(config)
+        Ok((config, tickets.unwrap_or_default()))
     }
 }
 

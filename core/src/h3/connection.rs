@@ -154,16 +154,6 @@ impl H3 {
         }
     }
 
-    /// Remembers what the server said on an earlier connection (client).
-    pub(crate) fn remember(&mut self, settings: Settings) {
-        self.remembered = Some(settings);
-    }
-
-    /// The peer's settings, or what is remembered of them until they arrive.
-    pub(crate) fn settings_in_force(&self) -> Option<&Settings> {
-        self.peer_settings.as_ref().or(self.remembered.as_ref())
-    }
-
     /// The peer opened streams.
     pub(crate) fn on_opened<T: Transport>(&mut self, t: &mut T, dir: Dir) {
         let result = self.accept(t, dir);

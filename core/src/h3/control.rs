@@ -9,7 +9,7 @@ use super::{Fact, H3Event};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
 use crate::time::Why;
-use crate::transport::{EarlyData, ReadState, Transport};
+use crate::transport::{ReadState, Transport};
 use crate::wire::frame::{self, StreamKind};
 use crate::wire::frame_reader::{FrameEvent, FrameRules};
 use crate::wire::grease;
@@ -48,7 +48,6 @@ impl H3 {
         //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
         // The critical streams come before any other unidirectional stream.
         self.flush_local(t);
-        self.greeted_from = self.budget.now();
         if self.config.grease
             && let Some(id) = t.open(Dir::Uni)
         {
@@ -64,19 +63,8 @@ impl H3 {
         }
     }
 
-    /// The server has decided on early data. What was remembered of its settings
-    /// counts, until its own come, if it took that.
-    pub(crate) fn resumed(&mut self, early: EarlyData) {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
-        // Remembered settings are for 0-RTT; without it, the defaults hold.
-        if early != EarlyData::Accepted {
-            self.remembered = None;
-        }
-        self.established = true;
-    }
-
     /// What we say in SETTINGS.
-    fn local_settings(&self) -> Settings {
+    pub(crate) fn local_settings(&self) -> Settings {
         let config = &self.config;
         let limits = &config.limits;
         let mut settings = Settings::new();
@@ -255,11 +243,7 @@ impl H3 {
         {
             return Err(Fault::Connection(Violation::DatagramWithoutTransport));
         }
-        if let Some(remembered) = &self.remembered
-            && !settings.keeps(remembered)
-        {
-            return Err(Fault::Connection(Violation::SettingsReduced));
-        }
+        self.check_remembered(&settings)?;
         self.remembered = None;
         self.encoder.set_peer_limits(
             settings.qpack_max_table_capacity(),

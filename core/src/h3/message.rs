@@ -7,7 +7,7 @@ use http::{Method, StatusCode, Uri};
 
 use crate::error::InvalidHead;
 use crate::fault::Violation;
-use crate::head::{Protocol, RequestHead, ResponseHead, Trailers};
+use crate::head::{Early, Protocol, RequestHead, ResponseHead, Trailers};
 use crate::uri;
 use crate::wire::fields::{Field, FieldSection};
 
@@ -242,6 +242,7 @@ pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHe
         uri,
         protocol,
         headers,
+        early: Early::default(),
         fields,
         in_order: false,
     })

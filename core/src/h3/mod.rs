@@ -7,6 +7,7 @@
 //!                                     ├─▶ admission.rs  how many requests at once
 //!                                     ├─▶ cost.rs       what the peer may cost ─▶ budget.rs
 //!                                     ├─▶ waits.rs      and how long it is waited for
+//!                                     ├─▶ early.rs      before the handshake is complete
 //!                                     └─▶ request.rs  frames of one exchange ─▶ message.rs
 //!  application, sessions ──▶ send.rs (heads, content)   read.rs (content, bytes)
 //!  what control.rs and qpack.rs owe the peer ──▶ local.rs
@@ -28,6 +29,7 @@ mod budget;
 pub(crate) mod connection;
 mod control;
 mod cost;
+mod early;
 mod exchange;
 pub(crate) mod local;
 pub(crate) mod message;
@@ -105,6 +107,8 @@ pub(crate) enum Fact {
     Reset(u64),
     /// The request was left out by a GOAWAY.
     Unprocessed,
+    /// The request was early data that the server did not take.
+    EarlyDataRejected,
     /// The stream was reset and stopped because of what the peer sent.
     Malformed(Violation),
     /// A CONNECT request has another priority, as have the streams that depend on it.

@@ -101,6 +101,7 @@ impl H3 {
         }
         self.exchanges += 1;
         self.stats.requests += 1;
+        self.stats.early_requests += u64::from(!self.established);
         self.send_section(t, key, &fields);
         if end == End::Fin && head.method != http::Method::CONNECT {
             self.end(t, key);

@@ -283,6 +283,9 @@ impl Slot {
 #[derive(Debug, Default)]
 pub(crate) struct StreamTable {
     slots: Slab<Slot>,
+    /// Slots of keys count from here: ids begin anew when early data is rejected, and a
+    /// key from before is to name nothing.
+    first: u32,
     windows: [IdWindow; 4],
     /// How often anything was looked up.
     #[cfg(test)]
@@ -301,7 +304,32 @@ impl StreamTable {
         if let Some(window) = self.windows.get_mut(class(id)) {
             window.insert(id.number(), index);
         }
-        StreamKey { slot: index, id }
+        self.key(index, id)
+    }
+
+    /// The key of a place. Of what is beyond all places there is none.
+    fn key(&self, index: u32, id: StreamId) -> StreamKey {
+        StreamKey {
+            slot: index.wrapping_add(self.first),
+            id,
+        }
+    }
+
+    /// The place of a key: out of range for one that is older than the table.
+    fn place(&self, key: StreamKey) -> usize {
+        key.slot.wrapping_sub(self.first) as usize
+    }
+
+    /// Makes this table, which is empty, one that knows no key of `before`.
+    pub(crate) fn restart_after(&mut self, before: &Self) {
+        // No more slots than streams, whose ids are dense.
+        let opened: u64 = before.windows.iter().map(IdWindow::end).sum();
+        self.first = before.first + u32::try_from(opened).unwrap_or(0);
+    }
+
+    /// Whether a key is of a stream that was here, or in the table before this one.
+    pub(crate) fn knew(&self, key: StreamKey) -> bool {
+        key.slot < self.first || self.was_seen(key.id)
     }
 
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Slot> {
@@ -309,7 +337,8 @@ impl StreamTable {
         if let Some(window) = self.windows.get_mut(class(key.id)) {
             window.remove(key.id.number());
         }
-        self.slots.try_remove(key.slot as usize)
+        let place = self.place(key);
+        self.slots.try_remove(place)
     }
 
     /// One more look-up, for the tests that count them.
@@ -321,15 +350,14 @@ impl StreamTable {
     pub(crate) fn get(&self, key: StreamKey) -> Option<&Slot> {
         self.count();
         self.slots
-            .get(key.slot as usize)
+            .get(self.place(key))
             .filter(|slot| slot.id == key.id)
     }
 
     pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Slot> {
         self.count();
-        self.slots
-            .get_mut(key.slot as usize)
-            .filter(|slot| slot.id == key.id)
+        let place = self.place(key);
+        self.slots.get_mut(place).filter(|slot| slot.id == key.id)
     }
 
     /// The exchange on a stream, if that is what it carries.
@@ -344,8 +372,8 @@ impl StreamTable {
     /// The key of a live stream.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         self.count();
-        let slot = self.windows.get(class(id))?.get(id.number())?;
-        Some(StreamKey { slot, id })
+        let index = self.windows.get(class(id))?.get(id.number())?;
+        Some(self.key(index, id))
     }
 
     /// Whether a stream of this id was ever in the table.
@@ -392,10 +420,9 @@ impl StreamTable {
 
     /// Keys of all live streams, in table order. O(slots).
     pub(crate) fn keys(&self) -> impl Iterator<Item = StreamKey> + '_ {
-        self.slots.iter().map(|(index, slot)| StreamKey {
-            slot: u32::try_from(index).unwrap_or(NONE),
-            id: slot.id,
-        })
+        self.slots
+            .iter()
+            .map(|(index, slot)| self.key(u32::try_from(index).unwrap_or(NONE), slot.id))
     }
 }
 
@@ -528,5 +555,29 @@ mod tests {
         assert!(table.get(old).is_none());
         assert!(table.remove(old).is_none());
         assert!(table.get(new).is_some());
+    }
+
+    #[test]
+    fn a_key_from_before_a_restart_names_nothing_after_it() {
+        let mut before = StreamTable::default();
+        let old = [open(&mut before, 0), open(&mut before, 1)];
+        let mut table = StreamTable::default();
+        table.restart_after(&before);
+        let new = [
+            open(&mut table, 0),
+            open(&mut table, 1),
+            open(&mut table, 2),
+        ];
+        assert_eq!(old.map(|key| key.id), [new[0].id, new[1].id]);
+        for key in old {
+            assert!(table.get(key).is_none() && table.knew(key), "{key:?}");
+            assert!(table.remove(key).is_none());
+        }
+        let keys: Vec<_> = table.keys().collect();
+        assert_eq!(keys, new);
+        for key in new {
+            assert_eq!(table.find(key.id), Some(key));
+            assert_eq!(table.remove(key).map(|slot| slot.id), Some(key.id));
+        }
     }
 }

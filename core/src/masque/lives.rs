@@ -116,7 +116,8 @@ impl Tunnels {
                 self.end(access, now, key, TunnelClose::Unprocessed, None);
                 self.gone(access, now, key);
             }
-            StreamEvent::Delivered | StreamEvent::SessionGone => {}
+            // A tunnel is never early data.
+            StreamEvent::Delivered | StreamEvent::SessionGone | StreamEvent::EarlyDataRejected => {}
         }
     }
 

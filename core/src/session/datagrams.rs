@@ -14,7 +14,7 @@ use crate::event::{Event, StreamEvent};
 use crate::fault::{Fault, Violation};
 use crate::h3::connection::H3;
 use crate::h3::streams::{Kind as StreamKind, Recv, Send, Slot};
-use crate::id::{SessionKey, StreamId, StreamKey};
+use crate::id::{SessionKey, Side, StreamId, StreamKey};
 use crate::transport::Transport;
 use crate::webtransport::SessionEvent;
 use crate::wire::datagram::{self, ContextId};
@@ -221,6 +221,12 @@ impl Sessions {
         let told = slot.exchange_ref().is_none_or(|exchange| exchange.told);
         if slot.send != Send::Open || !has_datagrams(slot) || !told {
             return Err(DatagramError::Gone);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
+        // Early data may have datagrams where the remembered setting allows them. None go:
+        // QUIC would send on those of requests that it has forgotten when it is rejected.
+        if cx.h3.side == Side::Client && !cx.h3.established {
+            return Err(DatagramError::Pending);
         }
         match Owner::of(slot.owner) {
             Owner::Connect(index) => {

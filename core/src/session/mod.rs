@@ -31,12 +31,16 @@ use crate::h3::connection::H3;
 use crate::head::ResponseHead;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::time::heap::Timers;
+#[cfg(feature = "quinn")]
+use crate::transport::Caps;
 use crate::transport::{Read, Transport};
 use crate::webtransport::dialect::{Negotiated, NegotiationFailure};
 use crate::webtransport::{
     AcceptError, ConnectAnswer, ConnectRequest, OpenSessionError, OpenStreamError, RejectError,
     SessionError, SessionStats,
 };
+#[cfg(feature = "quinn")]
+use crate::wire::settings::SettingId;
 use crate::wire::stream_type::{UniType, WT_BIDI_SIGNAL};
 
 use self::floor::pending::Pending;
@@ -73,6 +77,12 @@ pub(crate) fn claims(webtransport: bool) -> Claims {
     }
 }
 
+/// The settings of this storey over such a transport.
+#[cfg(feature = "quinn")]
+pub(crate) fn announced(config: &Config, caps: Caps) -> Vec<(SettingId, u64)> {
+    webtransport::negotiate::settings(config, webtransport::negotiate::offered(config, caps))
+}
+
 impl Sessions {
     pub(crate) fn new(side: Side, config: &Config) -> Self {
         Self {
@@ -86,8 +96,8 @@ impl Sessions {
     }
 
     /// Chooses what to announce on this transport.
-    pub(crate) fn on_connected<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
-        self.webtransport.on_connected(cx);
+    pub(crate) fn announce<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
+        self.webtransport.announce(cx);
     }
 
     /// What was agreed on for WebTransport, or everything that is missing.

@@ -130,7 +130,10 @@ impl Sessions {
         if !handshake::is_session(cx.h3, &head) {
             // What named it as a session need not wait any longer.
             self.refuse_streams(cx, stream.id(), Code::WT_BUFFERED_STREAM_REJECTED);
+            //= https://www.rfc-editor.org/rfc/rfc8470#section-5.1
+            // What has come whole before the handshake was complete may be a replay.
             let early = !cx.h3.established;
+            cx.h3.stats.early_requests += u64::from(early);
             let event = Event::Request {
                 stream,
                 head,
@@ -179,6 +182,8 @@ impl Sessions {
                 Fact::Stopped(code) => return session.on_stopped(code),
                 Fact::Reset(code) => session.on_abandoned(code),
                 Fact::Unprocessed => session.end(SessionClose::Unprocessed),
+                // Sessions are never early data.
+                Fact::EarlyDataRejected => {}
                 Fact::Malformed(why) => {
                     let code = why.code();
                     session.end(SessionClose::PeerMisbehaved { code, why });
@@ -213,6 +218,7 @@ impl Sessions {
             | Fact::Response(_)
             | Fact::Trailers(_)
             | Fact::Unprocessed
+            | Fact::EarlyDataRejected
             | Fact::Reprioritized => return Ok(()),
         };
         if matches!(event, StreamEvent::Delivered | StreamEvent::Stopped(_))
@@ -397,6 +403,11 @@ impl Sessions {
     /// The peer's SETTINGS arrived.
     fn on_settings<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         self.webtransport.on_settings(cx)?;
+        self.ask_all(cx)
+    }
+
+    /// Asks the application about the sessions that it has not been asked about.
+    pub(crate) fn ask_all<T: Transport>(&mut self, cx: &mut Cx<'_, T>) -> Result<(), Fault> {
         for index in self.registry.indices() {
             let result = self.ask(cx, index);
             cx.h3.settle_fault(cx.t, result)?;
@@ -632,6 +643,7 @@ fn to_application(stream: StreamKey, fact: Fact) -> Option<Event> {
         Fact::Stopped(code) => StreamEvent::Stopped(PeerCode::http(code)),
         Fact::Reset(code) => StreamEvent::Reset(PeerCode::http(code)),
         Fact::Unprocessed => StreamEvent::Unprocessed,
+        Fact::EarlyDataRejected => StreamEvent::EarlyDataRejected,
         Fact::Malformed(why) => StreamEvent::Malformed(why),
         // Told by whoever looks whose it is.
         Fact::Request(_) => return None,

@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
 use crate::id::{Dir, Side, StreamId};
-use crate::transport::TransportEvent;
+use crate::transport::{EarlyData, TransportEvent};
 
 pub use self::knobs::{Knobs, Rng};
 
@@ -120,6 +120,8 @@ pub struct End {
     knobs: Knobs,
     rng: Rng,
     connected: bool,
+    /// Early data may go out, or comes.
+    early: bool,
     /// Closed by either side: nothing is sent or taken any more.
     over: bool,
     close: Option<(u64, Bytes)>,
@@ -206,6 +208,7 @@ impl End {
             side,
             rng,
             connected: false,
+            early: false,
             over: false,
             close: None,
             streams: BTreeMap::new(),
@@ -258,11 +261,33 @@ impl End {
     }
 
     fn has_work(&self) -> bool {
-        !self.connected
+        (!self.connected && !self.knobs.held)
             || self.close.is_some()
             || !self.control.is_empty()
             || !self.ready.is_empty()
             || !self.datagrams_out.is_empty()
+    }
+
+    /// Whether it has early data to send, or to take.
+    fn may_be_early(&self, peer: &Self) -> bool {
+        match self.side {
+            Side::Client => self.knobs.remembered.is_some(),
+            Side::Server => peer.early && self.knobs.early == EarlyData::Accepted,
+        }
+    }
+
+    /// As quinn does when early data was rejected: no stream of this side's is known any
+    /// more, and none was ever counted.
+    fn forget_early(&mut self) {
+        let side = self.side;
+        self.streams.retain(|id, _| id.initiator() != side);
+        self.control.clear();
+        self.ready.clear();
+        self.blocked.clear();
+        for class in &mut self.classes {
+            class.opened = 0;
+        }
+        (self.sent, self.unsent) = (0, 0);
     }
 
     fn forget_everything(&mut self) {
@@ -524,9 +549,19 @@ fn transmit(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>)
         return false;
     }
     if !from.connected {
-        return greet(from, to, out);
+        if !from.early && from.may_be_early(to) {
+            return begin_early(from, to, out);
+        }
+        if !from.knobs.held {
+            return greet(from, to, out);
+        }
+        if !from.early {
+            return false;
+        }
     }
-    if !to.connected {
+    // A server can read early data, and a client nothing before the handshake.
+    let reads_early = to.early && to.side == Side::Server;
+    if !to.connected && !reads_early {
         return false;
     }
     let first = if from.knobs.reorder {
@@ -544,6 +579,37 @@ fn transmit(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>)
 /// The handshake, as far as the layer above notices: limits become known.
 fn greet(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>) -> bool {
     from.connected = true;
+    let mut early = from.knobs.early;
+    if from.side == Side::Server && early == EarlyData::Rejected {
+        // It has not seen any.
+        early = EarlyData::None;
+    }
+    if from.early && from.side == Side::Client && early != EarlyData::Accepted {
+        early = EarlyData::Rejected;
+        from.forget_early();
+        from.early = false;
+    }
+    if !from.early {
+        allow(from, to);
+    }
+    out.push((from.side, TransportEvent::Connected { early }));
+    true
+}
+
+/// Early data may go out from here on, or comes.
+fn begin_early(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>) -> bool {
+    from.early = true;
+    allow(from, to);
+    let remembered = match from.side {
+        Side::Client => from.knobs.remembered.clone().map(Box::new),
+        Side::Server => None,
+    };
+    out.push((from.side, TransportEvent::Early { remembered }));
+    true
+}
+
+/// What an end may send, by the other's limits.
+fn allow(from: &mut End, to: &mut End) {
     from.max_sent = to.knobs.connection_window;
     to.granted = to.knobs.connection_window;
     from.peer_stream_window = to.knobs.stream_window;
@@ -555,9 +621,6 @@ fn greet(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>) ->
         from.classes[ix(dir)].max_opened = max;
         to.classes[ix(dir)].max_arrived = max;
     }
-    let early = from.knobs.early;
-    out.push((from.side, TransportEvent::Connected { early }));
-    true
 }
 
 fn transmit_control(from: &mut End, to: &mut End, out: &mut Vec<(Side, TransportEvent)>) -> bool {

@@ -43,6 +43,8 @@ pub struct Options {
     pub server_tls: Option<Arc<rustls::ServerConfig>>,
     /// TLS of the client, when not one that trusts [`Identity::localhost`].
     pub client_tls: Option<Arc<rustls::ClientConfig>>,
+    /// The server takes early data. Default no.
+    pub early_data: bool,
     /// Let both endpoints be looked at, if anybody does. Default yes.
     pub record: bool,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             memory: None,
             server_tls: None,
             client_tls: None,
+            early_data: false,
             record: true,
         }
     }
@@ -137,6 +140,7 @@ impl Pair {
         let client_tls = options.client_tls.unwrap_or_else(|| identity.client_arc());
         let client = EndpointConfig::client().seed(seed());
         let mut server = EndpointConfig::server(server_tls, options.server)
+            .and_then(|config| config.early_data(options.early_data))
             .expect("TLS suits QUIC")
             .incoming(options.incoming)
             .resources(options.resources)

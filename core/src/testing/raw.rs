@@ -22,7 +22,6 @@ use crate::testing::loopback_pair::take_from;
 use crate::testing::watch::{Watch, watch};
 use crate::time::Why;
 use crate::transport::{ReadState, StreamGone, Transport, TransportEvent};
-use crate::wire::settings::Settings;
 
 /// A QUIC variable-length integer in its shortest form.
 ///
@@ -208,13 +207,6 @@ impl RawPeer {
             None => Connection::new(ours, Arc::new(config), 7),
         };
         Self::begin(net, conn, watch)
-    }
-
-    /// A peer of a client that remembers these settings of it; nobody looks on.
-    #[must_use]
-    pub fn remembered(config: Config, remembered: Settings, net: Loopback) -> Self {
-        let conn = Connection::resumed(Arc::new(config), 7, remembered);
-        Self::begin(net, conn, None)
     }
 
     fn begin(net: Loopback, conn: Connection, watch: Option<Box<dyn Watch>>) -> Self {

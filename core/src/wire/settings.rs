@@ -95,6 +95,14 @@ setting_ids! {
 }
 
 impl SettingId {
+    /// The value that counts for a peer that declares none; `None` for no limit.
+    const fn default(self) -> Option<u64> {
+        match self {
+            Self::MAX_FIELD_SECTION_SIZE => None,
+            _ => Some(0),
+        }
+    }
+
     /// Whether the identifier is reserved for GREASE.
     #[must_use]
     pub const fn is_reserved(self) -> bool {
@@ -248,30 +256,47 @@ impl Settings {
         }
     }
 
-    /// Whether these may follow early data that was sent by `remembered` ones: no limit
-    /// is smaller and nothing that was offered is withdrawn.
+    /// Whether these may follow early data (0-RTT) that was sent by `remembered` ones: no
+    /// limit is smaller, nothing that was offered is withdrawn, and nothing that was
+    /// declared is left out. Quadratic in the number of settings, which is bounded.
     #[must_use]
     pub fn keeps(&self, remembered: &Self) -> bool {
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
-        // A server that takes early data does not reduce what the client counted on.
-        let flags = [SettingId::ENABLE_CONNECT_PROTOCOL, SettingId::H3_DATAGRAM];
-        let offered = flags
-            .into_iter()
-            .all(|id| remembered.get(id) != Some(1) || self.get(id) == Some(1));
-        let section = match (
-            remembered.max_field_section_size(),
-            self.max_field_section_size(),
-        ) {
-            (_, None) => true,
-            (None, Some(_)) => false,
-            (Some(before), Some(now)) => now >= before,
-        };
-        //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.3
-        // A capacity that was remembered and not 0 stays as it was.
-        let table = remembered.qpack_max_table_capacity();
-        let table = table == 0 || table == self.qpack_max_table_capacity();
-        let blocked = self.qpack_blocked_streams() >= remembered.qpack_blocked_streams();
-        offered && section && table && blocked
+        self.broken(remembered).is_none()
+    }
+
+    /// The first setting of `remembered` ones that these do not keep.
+    pub(crate) fn broken(&self, remembered: &Self) -> Option<SettingId> {
+        let understood = remembered.iter().filter(|(id, _)| id.valid().is_some());
+        let mut declared = understood.filter(|(id, value)| Some(*value) != id.default());
+        let broken = declared.find(|(id, before)| match self.get(*id) {
+            //= https://www.rfc-editor.org/rfc/rfc9204#section-3.2.3
+            // A capacity that was remembered and not 0 stays as it was.
+            Some(now) if *id == SettingId::QPACK_MAX_TABLE_CAPACITY => now != *before,
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
+            // A server that takes early data reduces nothing. All that we understand are
+            // limits and offers, which are more the larger they are.
+            //= https://www.rfc-editor.org/rfc/rfc9297#section-2.1.1
+            // H3_DATAGRAM among them.
+            Some(now) => now < *before,
+            //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
+            // What was declared is declared again, even where the default is more.
+            None => true,
+        });
+        // The one default that is the largest value of all.
+        let unlimited = remembered.max_field_section_size().is_none()
+            && self.max_field_section_size().is_some();
+        let limited = unlimited.then_some(SettingId::MAX_FIELD_SECTION_SIZE);
+        broken.map(|(id, _)| id).or(limited)
+    }
+
+    /// The same without reserved pairs, which mean nothing and differ from one connection
+    /// to the next.
+    #[must_use]
+    pub fn without_reserved(&self) -> Self {
+        let entries = self.entries.iter().filter(|(id, _)| !id.is_reserved());
+        Self {
+            entries: entries.copied().collect(),
+        }
     }
 
     /// Largest dynamic table, bytes; 0 unless declared.

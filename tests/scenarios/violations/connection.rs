@@ -68,18 +68,18 @@ pub(crate) fn stingy(ours: Side, uni_streams: u64) -> RawPeer {
     RawPeer::over(ours, Config::default(), net)
 }
 
-fn resumed_with_less() -> RawPeer {
+/// A server that has taken early data by the first of these and says the second.
+fn resumed(remembered: (SettingId, u32), now: (u64, u64)) -> RawPeer {
+    let mut before = Settings::new();
+    let (id, value) = remembered;
+    before.set(id, VarInt::from_u32(value)).expect("a setting");
     let early = Knobs {
         early: EarlyData::Accepted,
+        remembered: Some(before),
         ..Knobs::default()
     };
-    let mut before = Settings::new();
-    let value = VarInt::from_u32(1000);
-    before
-        .set(SettingId::MAX_FIELD_SECTION_SIZE, value)
-        .expect("a setting");
-    let mut peer = RawPeer::remembered(Config::default(), before, Loopback::new(early));
-    peer.control(&settings(&[(0x06, 999)]));
+    let mut peer = RawPeer::over(Client, Config::default(), Loopback::new(early));
+    peer.control(&settings(&[now]));
     peer
 }
 
@@ -102,7 +102,12 @@ pub(super) const ALL: &[Scenario] = &[
         Connection,
         without_datagrams,
     ),
-    (Rule::SettingsReduced, Connection, resumed_with_less),
+    (Rule::SettingsReduced, Connection, || {
+        resumed((SettingId::MAX_FIELD_SECTION_SIZE, 1000), (0x06, 999))
+    }),
+    (Rule::SettingsTable, Connection, || {
+        resumed((SettingId::QPACK_MAX_TABLE_CAPACITY, 100), (0x01, 101))
+    }),
     (Rule::StreamTwice, Connection, || uni(Server, &[0x00])),
     (Rule::PushStreamFromClient, Connection, || {
         uni(Server, &[0x01])

@@ -18,10 +18,16 @@ impl<T: Transport> Access<'_, T> {
     /// A request is over when its response was read to the end, or stopped, and
     /// its own content was finished, or reset.
     ///
+    /// Before the handshake is complete a request goes out as early data, where there can be
+    /// any ([`Self::may_send_early`]) and [it may be](crate::head::Early); a server that does
+    /// not take it has not seen it, which
+    /// [`EarlyDataRejected`](crate::event::StreamEvent::EarlyDataRejected) tells of each. Any
+    /// other waits for [`Event::Connected { .. }`](crate::event::Event::Connected).
+    ///
     /// # Errors
     /// [`RequestError`]; nothing was sent.
     pub fn request(&mut self, head: &RequestHead, end: End) -> Result<StreamKey, RequestError> {
-        self.shell.state.may_open()?;
+        self.shell.state.may_request(head)?;
         let call = self
             .shell
             .noted(|| Command::Request(Box::new(head.clone()), end));

@@ -78,10 +78,19 @@ impl<T: Transport> Access<'_, T> {
         self.h3().table.len()
     }
 
-    /// What became of early data; `None` before the handshake is complete.
+    /// What became of early data (0-RTT); `None` before the handshake is complete, as long
+    /// as that is not known.
     #[must_use]
     pub fn early_data(&self) -> Option<EarlyData> {
         self.shell.state.early_data()
+    }
+
+    /// Whether requests may be sent as early data at present (client): the handshake is not
+    /// complete, and the connection began with a ticket that allows them.
+    /// [`Self::request`] refuses none then that [may be early](crate::head::Early).
+    #[must_use]
+    pub fn may_send_early(&self) -> bool {
+        self.shell.state.may_send_early()
     }
 
     /// Why the connection ended, if it has; for as long as it can be looked at.
@@ -130,7 +139,7 @@ impl<T: Transport> Access<'_, T> {
 
     fn slot(&self, stream: StreamKey) -> Result<&Slot, Gone> {
         let table = &self.h3().table;
-        let gone = || match table.was_seen(stream.id) {
+        let gone = || match table.knew(stream) {
             true => Gone::Over,
             false => Gone::Unknown,
         };

@@ -27,6 +27,7 @@
 //! ```
 
 mod certificates;
+mod early;
 mod fault;
 mod hash;
 mod identity;
@@ -45,12 +46,13 @@ use rustls::{ClientConfig, KeyLog, KeyLogFile, ServerConfig};
 use super::error::ConfigError;
 
 pub use certificates::Certificates;
+pub(super) use early::EarlyCrypto;
 pub(super) use fault::in_words;
 pub use hash::{CertificateHash, NotAHash};
 #[cfg(feature = "self-signed")]
 pub use identity::SELF_SIGNED_VALIDITY;
 pub use identity::{Identity, IdentityError};
-pub(super) use tickets::Arrived;
+pub(super) use tickets::Tickets;
 pub use tickets::{Ticket, TicketStore};
 pub use trust::Trust;
 
@@ -133,23 +135,27 @@ pub fn client_config_with(
     Ok(config)
 }
 
-/// A client's configuration as quinn takes it: `h3` where it offers nothing else, and
-/// no early data; once a session could be started with it.
+/// A client's configuration as quinn takes it: `h3` where it offers nothing else, tickets
+/// from where they are kept, and early data if it may send some; once a session could be
+/// started with it.
 pub(super) fn client_crypto(
     mut tls: Arc<ClientConfig>,
-    tickets: Option<(Arc<dyn TicketStore>, &Arrived)>,
+    tickets: Option<Resumption>,
+    early: bool,
 ) -> Result<Arc<QuicClientConfig>, ConfigError> {
     suits(&tls.alpn_protocols, tls.crypto_provider())?;
     if tls.alpn_protocols.is_empty() {
         Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
     }
-    //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.2
-    // CONNECT is not safe to be replayed. Nothing goes out early.
-    if tls.enable_early_data {
-        Arc::make_mut(&mut tls).enable_early_data = false;
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
+    // Early data is sent by the settings that are kept with a ticket, so there is none
+    // without a store for both.
+    let early = early && tickets.is_some();
+    if tls.enable_early_data != early {
+        Arc::make_mut(&mut tls).enable_early_data = early;
     }
-    if let Some((store, arrived)) = tickets {
-        Arc::make_mut(&mut tls).resumption = arrived.at(store);
+    if let Some(resumption) = tickets {
+        Arc::make_mut(&mut tls).resumption = resumption;
     }
     // quinn takes it for granted that a session can be started. The trial is not to use
     // up a ticket.
@@ -162,18 +168,30 @@ pub(super) fn client_crypto(
     Ok(Arc::new(crypto))
 }
 
-/// A server's configuration as quinn takes it, as for [`client_crypto`].
-pub(super) fn server_crypto(
-    mut tls: Arc<ServerConfig>,
-) -> Result<Arc<QuicServerConfig>, ConfigError> {
+/// A server's configuration with `h3` where it names nothing else.
+///
+/// # Errors
+/// It does not suit HTTP/3.
+pub(super) fn server_tls(mut tls: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, ConfigError> {
     suits(&tls.alpn_protocols, tls.crypto_provider())?;
     if tls.alpn_protocols.is_empty() {
         Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
     }
-    // What may be a replay is not taken, so that a CONNECT never is one.
+    Ok(tls)
+}
+
+/// The same as quinn takes it, as for [`client_crypto`]; without early data.
+pub(super) fn server_crypto(
+    mut tls: Arc<ServerConfig>,
+) -> Result<Arc<QuicServerConfig>, ConfigError> {
+    // Early data may be a replay: it is taken where the endpoint's configuration says so.
     if tls.max_early_data_size > 0 {
         Arc::make_mut(&mut tls).max_early_data_size = 0;
     }
+    server_quic(tls)
+}
+
+fn server_quic(tls: Arc<ServerConfig>) -> Result<Arc<QuicServerConfig>, ConfigError> {
     // quinn takes it for granted that a session can be started, so that is tried
     // once here instead of failing at the first connection.
     ServerConnection::new(Arc::clone(&tls), Version::V1, Vec::new())

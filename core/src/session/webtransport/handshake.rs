@@ -132,7 +132,7 @@ fn server_limit(settings: &Settings, negotiated: Negotiated) -> u64 {
 
 impl WebTransport {
     /// Chooses what to announce on this transport and hands it to the layer below.
-    pub(crate) fn on_connected<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
+    pub(crate) fn announce<T: Transport>(&mut self, cx: &mut Cx<'_, T>) {
         self.offered = negotiate::offered(&cx.h3.config, cx.t.caps());
         cx.h3.extension_settings = negotiate::settings(&cx.h3.config, self.offered);
     }
@@ -309,12 +309,18 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
         h3.respond(*t, connect.stream(), head, end)
     }
 
-    /// Asks the application about the session, if the peer's SETTINGS are known and
-    /// allow it. `others` have been asked about and are not over.
+    /// Asks the application about the session, if the handshake is complete and the peer's
+    /// SETTINGS are known and allow it. `others` have been asked about and are not over.
     pub(crate) fn ask(&mut self, others: usize) -> Result<(), Fault> {
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1
         // No request is processed before the client's SETTINGS arrived.
         if self.carrier.h3.peer_settings.is_none() || *self.life != Life::Waiting {
+            return Ok(());
+        }
+        //= https://www.rfc-editor.org/rfc/rfc8470#section-3
+        // A request in early data may be a replay, and a session is not safe to be opened
+        // twice. The server waits until the handshake shows that it is none.
+        if !self.carrier.h3.established {
             return Ok(());
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-3.1

@@ -3,6 +3,7 @@
 use crate::mix::Mix;
 
 use crate::transport::EarlyData;
+use crate::wire::settings::Settings;
 
 /// How the network and each end of it behave. The limits are those that an end
 /// grants to its peer.
@@ -41,8 +42,12 @@ pub struct Knobs {
     pub datagram_loss: u8,
     /// RESET_STREAM_AT is available.
     pub reliable_reset: bool,
-    /// What became of early data.
+    /// What becomes of early data.
     pub early: EarlyData,
+    /// What a client keeps of the server, by which it may send early data.
+    pub remembered: Option<Settings>,
+    /// The handshake is not completed at this end.
+    pub held: bool,
     /// A reset that was read tells how long the stream was.
     pub final_sizes: bool,
 }
@@ -68,12 +73,26 @@ impl Default for Knobs {
             datagram_loss: 0,
             reliable_reset: false,
             early: EarlyData::None,
+            remembered: None,
+            held: false,
             final_sizes: false,
         }
     }
 }
 
 impl Knobs {
+    /// The same with early data, of which this becomes, to a server of which these settings
+    /// are kept; the handshake is held at both ends.
+    #[must_use]
+    pub fn early(self, early: EarlyData, remembered: Settings) -> Self {
+        Self {
+            early,
+            remembered: Some(remembered),
+            held: true,
+            ..self
+        }
+    }
+
     /// An unpleasant but lossless network: tiny pieces, tight windows, nothing
     /// in order except the bytes of one stream.
     #[must_use]

@@ -42,13 +42,13 @@ fn both_sides_connect_before_anything_else() {
             (
                 Side::Client,
                 TransportEvent::Connected {
-                    early: crate::transport::EarlyData::None
+                    early: EarlyData::None
                 }
             ),
             (
                 Side::Server,
                 TransportEvent::Connected {
-                    early: crate::transport::EarlyData::None
+                    early: EarlyData::None
                 }
             )
         ]

@@ -4,6 +4,7 @@
 mod closes;
 mod crawler;
 mod drain;
+mod early_data;
 mod farewell;
 mod http;
 mod last_words;

@@ -1,0 +1,41 @@
+//! Early data (0-RTT) of one connection: from when on there may be some.
+
+use std::time::Instant;
+
+use super::connection::{ConnectionMut, State};
+use super::parameters::PeerParameters;
+use crate::transport::TransportEvent;
+
+impl State {
+    /// Tells HTTP/3, once, that early data may be sent, or comes.
+    pub(super) fn begin_early(&mut self, now: Instant) {
+        if self.early || !self.quic.has_0rtt() || !self.quic.is_handshaking() {
+            return;
+        }
+        let remembered = if self.quic.side().is_client() {
+            // Without, nothing is known by which anything could be sent.
+            let Some(settings) = self.tickets.take_used() else {
+                return;
+            };
+            Some(Box::new(settings))
+        } else {
+            self.learn_parameters();
+            None
+        };
+        self.early = true;
+        self.facts.datagrams.path = self.quic.datagrams().max_size();
+        let ConnectionMut {
+            http,
+            mut transport,
+            ..
+        } = self.lend(now);
+        http.handle(&mut transport, now, TransportEvent::Early { remembered });
+    }
+
+    /// The peer's transport parameters are known.
+    pub(super) fn learn_parameters(&mut self) {
+        let peer = PeerParameters::of(&self.quic);
+        self.facts.datagrams.peer = peer.as_ref().and_then(PeerParameters::max_datagram);
+        self.facts.peer = peer;
+    }
+}
