@@ -26,7 +26,8 @@ pub enum Cancelled {
     /// The peer's message is malformed; the stream has been reset.
     #[error("reset by us: {0}")]
     Malformed(Violation),
-    /// The server did not process the request because of a GOAWAY (client).
+    /// The server did not process the request because of a GOAWAY, or did not take it as
+    /// early data (client).
     #[error("the server did not process the request")]
     Unprocessed,
     /// The connection is over.
@@ -52,7 +53,7 @@ impl Half {
         if let Some(code) = stream.reset {
             return Some(Cancelled::Reset(code));
         }
-        if stream.unprocessed {
+        if stream.unprocessed || stream.early_rejected {
             return Some(Cancelled::Unprocessed);
         }
         let closed = &locked.conn(self.at.conn).closed;

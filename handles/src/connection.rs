@@ -193,11 +193,21 @@ impl Connection {
         self.0.lock().conn(self.0.at).closed.clone()
     }
 
-    /// What became of early data: none is ever sent, so this says none; `None` before
-    /// the handshake is complete. Kept after the end.
+    /// What became of early data (0-RTT): accepted, rejected, or none was sent; `None` before
+    /// the handshake is complete, as long as that is not known. Kept after the end.
     #[must_use]
     pub fn early_data(&self) -> Option<EarlyData> {
         self.0.lock().conn(self.0.at).early
+    }
+
+    /// Whether requests go out as early data at present (client): the handshake is not
+    /// complete, and the connection began with a ticket that allows them. Which do,
+    /// [`Early`](aqueduct_core::head::Early) says, a value of which may be among a request's
+    /// extensions; all others wait for the handshake.
+    #[must_use]
+    pub fn may_send_early(&self) -> bool {
+        let may = self.0.lock().peek(self.0.key, |core| core.may_send_early());
+        may.unwrap_or(false)
     }
 
     /// Waits until either side has begun to wind the connection down with

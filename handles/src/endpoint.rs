@@ -19,6 +19,8 @@ use rustls::ServerConfig;
 
 use crate::clock::now;
 use crate::connection::Connection;
+#[cfg(doc)]
+use crate::http::ServerRequest;
 use crate::place::Place;
 use crate::shared::{Shared, Step, wait_for};
 use crate::worker::Worker;
@@ -99,7 +101,8 @@ impl Endpoint {
         Ok(Connecting(connection))
     }
 
-    /// The next connection that a client opened and that has shaken hands;
+    /// The next connection that a client opened and that has shaken hands, or on which a
+    /// request has come as early data before that ([`ServerRequest::is_early`]);
     /// `None` after [`close`](Self::close) or [`drain`](Self::drain). Many tasks
     /// may wait at once; cancel safe. The configuration's incoming policy limits
     /// how many connections there are, those that wait included.
@@ -259,7 +262,8 @@ impl Connecting {
         Ok(self.0)
     }
 
-    /// The connection before its handshake is complete: requests on it wait.
+    /// The connection before its handshake is complete: requests on it wait, or go out as
+    /// early data where they may ([`Connection::may_send_early`]).
     #[must_use]
     pub fn early(&self) -> Connection {
         self.0.clone()

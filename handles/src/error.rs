@@ -94,6 +94,10 @@ pub enum WriteError {
     /// sent again on another connection.
     #[error("the server did not process the request")]
     Unprocessed,
+    /// The request was early data (0-RTT), which the server did not take: it has seen
+    /// nothing of it, and it may be sent again, on this connection too.
+    #[error("the server did not take the request as early data")]
+    EarlyDataRejected,
     /// The stream's session is over.
     #[error(transparent)]
     Session(SessionClose),
@@ -139,6 +143,10 @@ pub enum ReadError {
     /// sent again on another connection.
     #[error("the server did not process the request")]
     Unprocessed,
+    /// The request was early data (0-RTT), which the server did not take: it has seen
+    /// nothing of it, and it may be sent again, on this connection too.
+    #[error("the server did not take the request as early data")]
+    EarlyDataRejected,
     /// The stream's session is over.
     #[error(transparent)]
     Session(SessionClose),
@@ -231,7 +239,9 @@ impl From<SessionClose> for OpenSessionError {
 impl From<WriteError> for io::Error {
     fn from(error: WriteError) -> Self {
         let kind = match &error {
-            WriteError::Stopped(_) | WriteError::Unprocessed => io::ErrorKind::ConnectionReset,
+            WriteError::Stopped(_) | WriteError::Unprocessed | WriteError::EarlyDataRejected => {
+                io::ErrorKind::ConnectionReset
+            }
             WriteError::Session(_) | WriteError::Connection(_) => io::ErrorKind::ConnectionAborted,
             WriteError::Malformed(_) => io::ErrorKind::InvalidData,
             WriteError::Finished | WriteError::Reset => io::ErrorKind::BrokenPipe,
@@ -244,7 +254,9 @@ impl From<WriteError> for io::Error {
 impl From<ReadError> for io::Error {
     fn from(error: ReadError) -> Self {
         let kind = match &error {
-            ReadError::Reset(_) | ReadError::Unprocessed => io::ErrorKind::ConnectionReset,
+            ReadError::Reset(_) | ReadError::Unprocessed | ReadError::EarlyDataRejected => {
+                io::ErrorKind::ConnectionReset
+            }
             ReadError::Session(_) | ReadError::Connection(_) => io::ErrorKind::ConnectionAborted,
             ReadError::Malformed(_) | ReadError::TooLong => io::ErrorKind::InvalidData,
             ReadError::Closed => io::ErrorKind::NotConnected,

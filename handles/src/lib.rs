@@ -143,7 +143,8 @@ pub use crate::endpoint::{Connecting, Endpoint};
 #[cfg(feature = "quic-lb")]
 pub use crate::group::{Group, GroupStats};
 pub use crate::http::{
-    BodyReceiver, BodySender, RequestStream, ResponseReceiver, ResponseSender, ServerRequest,
+    BodyReceiver, BodySender, CameEarly, RequestStream, ResponseReceiver, ResponseSender,
+    ServerRequest,
 };
 pub use crate::open::Incoming;
 pub use crate::rebind::Rebind;

@@ -12,7 +12,7 @@ use http::{Method, Request, Uri};
 
 use crate::connection::Connection;
 use crate::error::{OpenSessionError, RequestError};
-use crate::http::{RequestStream, ServerRequest};
+use crate::http::{CameEarly, RequestStream, ServerRequest};
 use crate::place::{ConnTopic, Place};
 use crate::session::{PendingSession, Session, SessionRequest};
 use crate::share::PRICE;
@@ -42,7 +42,7 @@ impl Connection {
     /// is cancelled before it is accepted is forgotten.
     ///
     /// The [`Protocol`](aqueduct_core::head::Protocol) of an extended CONNECT is among
-    /// the request's extensions; one for WebTransport is no request but a
+    /// the request's extensions, and [`CameEarly`] of one in early data; one for WebTransport is no request but a
     /// [session](Self::accept_session).
     pub async fn accept_request(&self) -> Option<(Request<()>, ServerRequest)> {
         let conn = &self.0;
@@ -54,8 +54,14 @@ impl Connection {
             if let Some((at, head)) = locked.conn(conn.at).requests.pop_front() {
                 locked.take_share(conn.at, PRICE);
                 let method = head.method.clone();
+                let message = locked.conn(conn.at).streams[at].message.as_ref();
+                let early = message.is_some_and(|message| message.early);
                 let stream = ServerRequest::new(conn, locked, at, method);
-                return Step::Done(Some((head.into_http(), stream)));
+                let mut request = head.into_http();
+                if early {
+                    request.extensions_mut().insert(CameEarly);
+                }
+                return Step::Done(Some((request, stream)));
             }
             self.end_or_wait(locked, place)
         })
@@ -133,7 +139,9 @@ impl Connection {
     }
 
     /// Sends a request's head (client) and waits, if it must, for the handshake
-    /// and for stream credit. Content and the answer go through the result.
+    /// and for stream credit. Before the handshake is complete it goes out as early data
+    /// where it may: see [`may_send_early`](Self::may_send_early). One that the server does
+    /// not take is not sent again, and its halves tell `EarlyDataRejected`. Content and the answer go through the result.
     /// Cancel safe: a dropped future has sent nothing.
     ///
     /// A CONNECT with a [`Protocol`](aqueduct_core::head::Protocol) among its

@@ -30,12 +30,7 @@ impl State {
                 conn.connected = true;
                 conn.early = Some(early);
                 conn.wake(ConnTopic::State, wakes);
-                if conn.side == Side::Server && self.closing {
-                    self.refuse(key);
-                } else if conn.side == Side::Server {
-                    self.accepted.push_back(at);
-                    self.waiters.wake(wakes);
-                }
+                self.offer(at, wakes);
             }
             Event::Closed(reason) => {
                 tracing::debug!(connection = ?key, %reason, "closed");
@@ -59,7 +54,12 @@ impl State {
                 {
                     core.access().hold(stream);
                 }
+                let early = matches!(event, Event::Request { early: true, .. });
                 conn.route(event, wakes);
+                if early {
+                    self.offer(at, wakes);
+                }
+                let conn = &mut self.conns[at];
                 if let Some(forgotten) = conn.forgotten.take() {
                     self.reject(key, forgotten);
                 }
@@ -67,6 +67,22 @@ impl State {
                 self.leave_unused(at);
             }
         }
+    }
+
+    /// Gives a connection that a client opened to whoever accepts, once: when it has shaken
+    /// hands, or when a request has come before that.
+    fn offer(&mut self, at: usize, wakes: &mut Vec<Waker>) {
+        let conn = &mut self.conns[at];
+        if conn.side == Side::Client || std::mem::replace(&mut conn.offered, true) {
+            return;
+        }
+        if self.closing {
+            let key = conn.key;
+            self.refuse(key);
+            return;
+        }
+        self.accepted.push_back(at);
+        self.waiters.wake(wakes);
     }
 
     /// Ends a request that nobody has seen.
@@ -146,8 +162,16 @@ impl Conn {
                 self.wake(ConnTopic::State, wakes);
             }
             Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
-            Event::Request { stream, head, .. } => {
-                let at = self.insert_stream(Stream::message(stream).held());
+            Event::Request {
+                stream,
+                head,
+                early,
+            } => {
+                let mut entry = Stream::message(stream).held();
+                if let Some(message) = &mut entry.message {
+                    message.early = early;
+                }
+                let at = self.insert_stream(entry);
                 self.requests.push_back((at, head));
                 self.wake(ConnTopic::Requests, wakes);
             }
@@ -235,6 +259,7 @@ impl Conn {
                 stream.malformed.get_or_insert(why);
             }
             StreamEvent::Unprocessed => stream.unprocessed = true,
+            StreamEvent::EarlyDataRejected => stream.early_rejected = true,
             StreamEvent::SessionGone => {}
             other => {
                 tracing::trace!(event = ?other, "not for the handles");

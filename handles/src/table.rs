@@ -213,6 +213,8 @@ pub(crate) struct Conn {
     /// It is drained because all handles that are left are of what is over.
     pub(crate) left: bool,
     pub(crate) connected: bool,
+    /// It is given to whoever accepts, or was (server).
+    pub(crate) offered: bool,
     /// What became of early data, once connected.
     pub(crate) early: Option<EarlyData>,
     pub(crate) draining: Option<Side>,
@@ -247,6 +249,7 @@ impl Conn {
             users: 0,
             left: false,
             connected: false,
+            offered: false,
             early: None,
             draining: None,
             ticket: false,
@@ -411,6 +414,8 @@ impl SessionState {
 /// What a request's stream carries beyond a stream's state.
 #[derive(Debug, Default)]
 pub(crate) struct Message {
+    /// It came as early data (server).
+    pub(crate) early: bool,
     pub(crate) interims: VecDeque<Box<ResponseHead>>,
     pub(crate) response: Option<Box<ResponseHead>>,
     pub(crate) response_taken: bool,
@@ -437,6 +442,7 @@ pub(crate) struct Stream {
     pub(crate) stopped: Option<PeerCode>,
     pub(crate) malformed: Option<Violation>,
     pub(crate) unprocessed: bool,
+    pub(crate) early_rejected: bool,
     pub(crate) delivered: bool,
     /// The end was read, or this side stopped it.
     pub(crate) recv_over: Option<RecvOver>,
@@ -488,6 +494,7 @@ impl Stream {
             stopped: None,
             malformed: None,
             unprocessed: false,
+            early_rejected: false,
             delivered: false,
             recv_over: None,
             send_over: None,

@@ -6,6 +6,7 @@ mod capsules;
 mod capsules_random;
 mod claimed;
 mod datagrams;
+mod early_data;
 mod either;
 mod errors;
 mod failed;
@@ -124,7 +125,10 @@ impl Net {
     /// The same with a server of this configuration.
     fn with(http: Config) -> Self {
         let tls = Identity::localhost().server();
-        let config = EndpointConfig::server(tls.into(), http).expect("suits");
+        Self::of(EndpointConfig::server(tls.into(), http).expect("suits"))
+    }
+
+    fn of(config: EndpointConfig) -> Self {
         let queues = [Queue::default(), Queue::default()];
         let end = |config: EndpointConfig, peer: u16, inbox: usize| {
             let local = ([127, 0, 0, 1], 3 - peer).into();

@@ -14,6 +14,9 @@ const TICKETS: usize = 128;
 
 /// The latest session tickets of all servers, 128 of them, for as long as it lives.
 ///
+/// What the servers said in SETTINGS is kept with them, so that requests may be early data:
+/// [`Target::early_data`](aqueduct_core::endpoint::Target::early_data).
+///
 /// Give it to the targets of connections
 /// ([`Target::tickets`](aqueduct_core::endpoint::Target::tickets)), whatever their
 /// endpoints, and wait for [`Connection::ticket`] before a connection is closed that is

@@ -53,7 +53,7 @@ use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
 pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
-    BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
+    BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
     MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
     ServerRequest, Session, SessionRequest, error, protocol, tls,

@@ -51,7 +51,9 @@
 //!   `recv_datagram` or `closed`.
 //! - **Tickets** make a connection to a known server shorter: they are
 //!   [told](Connection::ticket) and kept in a store that connections share, such as
-//!   [`MemoryTickets`]. Nothing goes out early (0-RTT).
+//!   [`MemoryTickets`]. With [`Target::early_data`](protocol::endpoint::Target::early_data), safe
+//!   requests go out before the handshake is complete (0-RTT), to servers that take them
+//!   ([`EndpointConfig::early_data`](protocol::endpoint::EndpointConfig::early_data)).
 //! - **Reconnecting** is a matter of asking an error
 //!   [`is_retryable`](error::RequestError::is_retryable); a failed connect leaves
 //!   nothing behind.
@@ -87,7 +89,7 @@ use aqueduct_handles::{Rebind, Worker};
 
 pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
-    BodyReceiver, BodySender, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
+    BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
     MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
     ServerRequest, Session, SessionRequest, error, protocol, tls,

@@ -161,6 +161,10 @@ pub struct Serve {
     /// connections
     #[arg(long, value_name = "FILE")]
     pub reset_key: Option<PathBuf>,
+    /// Take requests that come before the handshake is complete (0-RTT). They may be replays: those
+    /// that are not safe are answered 425
+    #[arg(long)]
+    pub early_data: bool,
     /// How long to let work finish after SIGINT or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub drain_timeout: Duration,

@@ -103,6 +103,10 @@ async fn answer(asked: Asked, site: &Site) -> Result<(), Unanswered> {
         connection,
         share,
     } = asked;
+    // What may be a replay is acted upon only where acting twice does no harm.
+    if stream.is_early() && !head.method().is_safe() {
+        return refuse(stream, head.method(), StatusCode::TOO_EARLY).await;
+    }
     match choose(&head, site) {
         Choice::Demo(action, page) => {
             demo::run(action, &head, stream, &connection, page, site.drain).await

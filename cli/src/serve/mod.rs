@@ -238,7 +238,7 @@ fn endpoint(
     transport.idle_timeout = Some(options.idle_timeout);
     transport.keep_alive = options.keep_alive;
     let mut config = EndpointConfig::server(tls, http)
-        .and_then(|config| config.transport(transport))
+        .and_then(|config| config.transport(transport)?.early_data(options.early_data))
         .doing(doing)?;
     if options.demo_enabled() {
         config = config.resources(crate::demo::SESSIONS_ALONE);

@@ -82,7 +82,7 @@ impl WriteError {
     ///
     /// | case | |
     /// |---|---|
-    /// | `Unprocessed` | yes, whatever the request was |
+    /// | `Unprocessed`, `EarlyDataRejected` | yes, whatever the request was; the latter here too |
     /// | `Stopped` with H3_REQUEST_REJECTED | yes, whatever the request was |
     /// | `Session`, `Connection` | as their reasons; the server may have acted upon the request |
     /// | `Stopped` with another code, `Malformed` | no |
@@ -92,7 +92,7 @@ impl WriteError {
         match self {
             Self::Session(close) => close.is_retryable(),
             Self::Connection(reason) => reason.is_retryable(),
-            Self::Unprocessed => true,
+            Self::Unprocessed | Self::EarlyDataRejected => true,
             Self::Stopped(code) => code.is_unprocessed(),
             Self::Malformed(_)
             | Self::WrongState
@@ -111,7 +111,7 @@ impl ReadError {
     ///
     /// | case | |
     /// |---|---|
-    /// | `Unprocessed` | yes, whatever the request was |
+    /// | `Unprocessed`, `EarlyDataRejected` | yes, whatever the request was; the latter here too |
     /// | `Reset` with H3_REQUEST_REJECTED | yes, whatever the request was |
     /// | `Session`, `Connection` | as their reasons; the server may have acted upon the request |
     /// | `Reset` with another code, `Malformed` | no |
@@ -121,7 +121,7 @@ impl ReadError {
         match self {
             Self::Session(close) => close.is_retryable(),
             Self::Connection(reason) => reason.is_retryable(),
-            Self::Unprocessed => true,
+            Self::Unprocessed | Self::EarlyDataRejected => true,
             Self::Reset(code) => code.is_unprocessed(),
             Self::Malformed(_) | Self::TooLong | Self::WrongState | Self::Closed => false,
         }

@@ -161,7 +161,7 @@ impl Half {
         &self,
         locked: &mut Locked<'_>,
         malformed: impl FnOnce(Violation) -> E,
-        unprocessed: E,
+        [unprocessed, early]: [E; 2],
     ) -> Option<E> {
         let stream = locked.stream(self.at);
         if let Some(why) = stream.malformed {
@@ -169,6 +169,9 @@ impl Half {
         }
         if stream.unprocessed {
             return Some(unprocessed);
+        }
+        if stream.early_rejected {
+            return Some(early);
         }
         locked.ended(self.at).map(E::from)
     }
@@ -181,7 +184,8 @@ impl Half {
         {
             return Some(WriteError::Stopped(code));
         }
-        self.end(locked, WriteError::Malformed, WriteError::Unprocessed)
+        let unseen = [WriteError::Unprocessed, WriteError::EarlyDataRejected];
+        self.end(locked, WriteError::Malformed, unseen)
     }
 
     /// How the receiving half ended from the peer's side, if it has.
@@ -192,7 +196,8 @@ impl Half {
         {
             return Some(ReadError::Reset(code));
         }
-        self.end(locked, ReadError::Malformed, ReadError::Unprocessed)
+        let unseen = [ReadError::Unprocessed, ReadError::EarlyDataRejected];
+        self.end(locked, ReadError::Malformed, unseen)
     }
 
     /// The error of a core write, in the words of whoever ended the stream.

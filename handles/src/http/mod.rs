@@ -8,4 +8,4 @@ mod server;
 pub use body::{BodyReceiver, BodySender};
 pub use request::RequestStream;
 pub use response::{ResponseReceiver, ResponseSender};
-pub use server::ServerRequest;
+pub use server::{CameEarly, ServerRequest};

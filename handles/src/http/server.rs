@@ -16,6 +16,12 @@ use crate::error::{ReadError, WriteError};
 use crate::half::{Half, RecvHalf, SendHalf};
 use crate::shared::Locked;
 
+/// Among the extensions of a request that came as early data (0-RTT), for services that see
+/// nothing else of it: see [`ServerRequest::is_early`].
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CameEarly;
+
 /// A request that arrived (server): its content comes in, the answer goes out.
 ///
 /// Dropping it whole before the answer is complete resets the stream with
@@ -54,6 +60,19 @@ impl ServerRequest {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.recv.0.half.key.id()
+    }
+
+    /// Whether it came as early data (0-RTT), before the handshake was complete: then it may
+    /// be a replay (RFC 8470). Whoever answers acts at once where doing it twice does no harm,
+    /// or waits for [`Connection::connected`], after which it is known to be fresh, or answers
+    /// 425 (Too Early). Only where the endpoint takes
+    /// [early data](aqueduct_core::endpoint::EndpointConfig::early_data).
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        let half = &self.recv.0.half;
+        let mut locked = half.conn.lock();
+        let message = locked.stream(half.at).message.as_ref();
+        message.is_some_and(|message| message.early)
     }
 
     /// Its connection.
