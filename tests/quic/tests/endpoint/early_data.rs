@@ -241,6 +241,21 @@ fn a_server_that_offers_less_takes_no_early_data() {
     }
 }
 
+/// A renewed certificate changes nothing of it.
+#[test]
+fn a_server_whose_tls_is_renewed_still_takes_early_data() {
+    let world = World::new();
+    let mut pair = world.acquainted();
+    let tls = world.options.server_tls.as_ref().expect("there is one");
+    let renewed = Arc::new(rustls::ServerConfig::clone(tls));
+    let set = pair.server.endpoint.set_server_tls(renewed);
+    set.expect("suits");
+    let second = world.connect(&mut pair);
+    let asked = pair.client(second).access().request(&get(), End::Fin);
+    pair.drive();
+    assert!(answered(&mut pair, second, asked.expect("goes early")));
+}
+
 /// Off by default: no ticket allows early data, whatever the TLS configuration says.
 #[test]
 fn a_server_takes_early_data_only_when_it_is_told_to() {
