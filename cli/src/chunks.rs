@@ -1,14 +1,14 @@
 //! Bodies in chunks: out of files and standard input, into files and standard output.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::args::Data;
+use crate::draft::{Draft, Kept, Origin};
 use crate::exit::{Context as _, Failure};
 
 /// The longest chunk read.
@@ -126,11 +126,36 @@ impl Sink {
 
     /// A file, which gets its name when it is whole: until [`Sink::finish`] there is another beside
     /// it, and what had the name before is what it was. A device or a pipe is written as it is.
-    pub async fn file(path: &Path) -> Result<Self, Failure> {
-        let name = format!("`{}`", path.display());
-        let doing = || format!("cannot create {name}");
+    /// What does not become whole is kept as a part, with its origin, and told in `kept`.
+    pub async fn file(path: &Path, origin: Origin, kept: Kept) -> Result<Self, Failure> {
         let path = path.to_owned();
-        let opened = tokio::task::spawn_blocking(move || Draft::begin(&path)).await;
+        let name = format!("`{}`", path.display());
+        Self::opened(name, move || Draft::begin(&path, origin, kept)).await
+    }
+
+    /// The same file, begun before: this goes on at the end of its part, which has `len` bytes.
+    pub async fn part(
+        path: &Path,
+        part: &Path,
+        len: u64,
+        origin: Origin,
+        kept: Kept,
+    ) -> Result<Self, Failure> {
+        let (path, part) = (path.to_owned(), part.to_owned());
+        let name = format!("`{}`", path.display());
+        let resume = move || Draft::resume(&path, &part, len, origin, kept);
+        Self::opened(name, move || {
+            resume().map(|(file, draft)| (file, Some(draft)))
+        })
+        .await
+    }
+
+    async fn opened(
+        name: String,
+        open: impl FnOnce() -> io::Result<(std::fs::File, Option<Draft>)> + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let doing = || format!("cannot create {name}");
+        let opened = tokio::task::spawn_blocking(open).await;
         let (file, draft) = opened.doing(doing)?.doing(doing)?;
         Ok(Self {
             to: Box::new(File::from_std(file)),
@@ -147,6 +172,13 @@ impl Sink {
             .doing(|| format!("cannot write to {}", self.name))
     }
 
+    /// What is in it so far reaches the file, so that all of it is in the part.
+    pub async fn flush(&mut self) {
+        if let Err(error) = self.to.flush().await {
+            tracing::debug!(%error, name = self.name, "a part misses its end");
+        }
+    }
+
     /// Reports what a buffer still hides, and gives a file its name. Must be called at the end.
     pub async fn finish(mut self) -> Result<(), Failure> {
         let name = self.name;
@@ -159,74 +191,6 @@ impl Sink {
             None => Ok(()),
         }
     }
-}
-
-/// A file beside the one that it becomes; gone when it does not.
-struct Draft {
-    at: PathBuf,
-    becomes: PathBuf,
-    done: bool,
-}
-
-impl Draft {
-    /// Opens what is to be written for `path`.
-    fn begin(path: &Path) -> io::Result<(std::fs::File, Option<Self>)> {
-        let before = std::fs::metadata(path).ok();
-        // Through links, so that they stay what they are.
-        let becomes = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let dangling = before.is_none() && std::fs::symlink_metadata(path).is_ok();
-        let special = before.as_ref().is_some_and(|it| !it.is_file());
-        let direct = || {
-            let mut options = std::fs::OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            options.open(path).map(|file| (file, None))
-        };
-        let Some(name) = becomes.file_name().filter(|_| !dangling && !special) else {
-            return direct();
-        };
-        let at = becomes.with_file_name(beside(name));
-        let file = match std::fs::File::create_new(&at) {
-            Ok(file) => file,
-            // The file may be written, and nothing be made beside it.
-            Err(_) if before.is_some() => return direct(),
-            Err(error) => return Err(error),
-        };
-        let draft = Self {
-            at,
-            becomes,
-            done: false,
-        };
-        if let Some(before) = before {
-            file.set_permissions(before.permissions())?;
-        }
-        Ok((file, Some(draft)))
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        std::fs::rename(&self.at, &self.becomes)?;
-        self.done = true;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.done
-            && let Err(error) = std::fs::remove_file(&self.at)
-        {
-            tracing::warn!(%error, path = %self.at.display(), "what was begun is left");
-        }
-    }
-}
-
-/// A name that nobody has: of this process, and of this file in it.
-fn beside(name: &std::ffi::OsStr) -> std::ffi::OsString {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    // File names have an end, too.
-    let name = name.to_string_lossy();
-    let name = crate::output::beginning(&name, 180);
-    format!(".{name}.{}-{number}.part", std::process::id()).into()
 }
 
 impl std::fmt::Debug for Sink {
@@ -249,6 +213,12 @@ mod tests {
             chunks += 1;
         }
         Ok((all, chunks))
+    }
+
+    async fn file(path: &Path) -> Result<Sink, Failure> {
+        let mut origin = Origin::default();
+        origin.url = "https://a.example/".to_owned();
+        Sink::file(path, origin, Kept::default()).await
     }
 
     #[tokio::test]
@@ -274,12 +244,12 @@ mod tests {
         assert_eq!(len, Some(5));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let mut sink = Sink::file(&path).await.unwrap();
+        let mut sink = file(&path).await.unwrap();
         sink.write(&all(source).await.unwrap().0).await.unwrap();
         sink.write(b", amice").await.unwrap();
         sink.finish().await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"salve, amice");
-        let error = Sink::file(&dir.path().join("none/out")).await.unwrap_err();
+        let error = file(&dir.path().join("none/out")).await.unwrap_err();
         assert!(error.to_string().contains("none/out"), "{error}");
     }
 
@@ -288,18 +258,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         let names = || std::fs::read_dir(dir.path()).unwrap().count();
-        let mut sink = Sink::file(&path).await.unwrap();
+        let mut sink = file(&path).await.unwrap();
         sink.write(b"half").await.unwrap();
+        sink.flush().await;
         assert!(!path.exists());
         drop(sink);
-        assert_eq!(names(), 0);
+        assert_eq!(std::fs::read(dir.path().join("out.part")).unwrap(), b"half");
+        assert_eq!(names(), 2, "and where it came from");
 
         std::fs::write(&path, "old").unwrap();
-        let mut sink = Sink::file(&path).await.unwrap();
+        let mut sink = file(&path).await.unwrap();
         sink.write(b"half").await.unwrap();
         drop(sink);
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        let mut sink = Sink::file(&path).await.unwrap();
+        let mut sink = file(&path).await.unwrap();
         sink.write(b"new").await.unwrap();
         sink.finish().await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
@@ -313,19 +285,19 @@ mod tests {
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let mut sink = Sink::file(&link).await.unwrap();
+        let mut sink = file(&link).await.unwrap();
         sink.write(b"new").await.unwrap();
         sink.finish().await.unwrap();
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
-        let sink = Sink::file(Path::new("/dev/null")).await.unwrap();
+        let sink = file(Path::new("/dev/null")).await.unwrap();
         assert!(sink.draft.is_none());
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_full_disk_is_reported_at_the_end() {
-        let mut sink = Sink::file(Path::new("/dev/full")).await.unwrap();
+        let mut sink = file(Path::new("/dev/full")).await.unwrap();
         let written = async {
             sink.write(b"x").await?;
             sink.finish().await

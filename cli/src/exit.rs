@@ -43,10 +43,23 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Whether a request may be sent again after a failure.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Again {
+    /// It would fail again, or nobody knows.
+    #[default]
+    No,
+    /// It may succeed. The server may have acted upon it, so only what can be repeated is.
+    Idempotent,
+    /// It may succeed, and the server has done nothing yet.
+    Safe,
+}
+
 /// A failure to show to the user: what was being done, why it failed, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
+    again: Again,
     doing: String,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -56,6 +69,7 @@ impl Failure {
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self {
             exit,
+            again: Again::No,
             doing: what.into(),
             source: None,
         }
@@ -69,9 +83,22 @@ impl Failure {
     ) -> Self {
         Self {
             exit,
+            again: Again::No,
             doing: doing.into(),
             source: Some(source.into()),
         }
+    }
+
+    /// The same, after which a request may be sent again as told.
+    #[must_use]
+    pub fn or(mut self, again: Again) -> Self {
+        self.again = again;
+        self
+    }
+
+    /// Whether a request may be sent again after this.
+    pub fn again(&self) -> Again {
+        self.again
     }
 
     /// The exit code.

@@ -4,10 +4,12 @@
 //! | module | subject |
 //! |---|---|
 //! | [`args`] | the command line |
+//! | [`bench`] | `aqueduct bench` |
 //! | [`certificate`] | what a certificate says of itself |
 //! | [`chunks`] | bodies from and to files, in chunks |
 //! | [`client`] | connections of the commands that are clients, and those through a proxy |
 //! | [`demo`] | which request asks for which demonstration, and the pattern of test bytes |
+//! | [`draft`] | files that get their name when they are whole, and parts |
 //! | [`exit`] | exit codes, and failures that know theirs |
 //! | [`files`] | from a request path to a range of a file, without a way out of the folder |
 //! | [`get`] | `aqueduct get` |
@@ -35,10 +37,12 @@
 //! | [`wt`] | `aqueduct wt` |
 
 pub mod args;
+pub mod bench;
 pub mod certificate;
 pub mod chunks;
 pub mod client;
 pub mod demo;
+pub mod draft;
 pub mod exit;
 pub mod files;
 pub mod get;

@@ -106,6 +106,15 @@ impl Output {
         write_all(&mut io::stdout().lock(), &line)
     }
 
+    /// Prints text as it is, without an end of line of its own. It waits for its reader. What a peer
+    /// wrote is to be escaped before.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub fn raw(self, text: &str) -> io::Result<()> {
+        write_all(&mut io::stdout().lock(), text)
+    }
+
     /// Prints a remark for people on standard error; nothing with JSON.
     pub fn remark(self, text: &str) {
         if !self.json {

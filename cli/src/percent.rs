@@ -34,6 +34,22 @@ pub fn decode(text: &str) -> Result<Vec<u8>, BadEscape> {
     Ok(percent_decode_str(text).collect())
 }
 
+/// Escapes what may not stand in a URI at all, and nothing else. O(n).
+pub fn encode_wild(text: &[u8]) -> String {
+    const WILD: AsciiSet = percent_encoding::CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    percent_encoding::percent_encode(text, &WILD).to_string()
+}
+
 /// Escapes what may not stand in one path segment. O(n).
 pub fn encode_segment(segment: &str) -> String {
     utf8_percent_encode(segment, &NOT_IN_SEGMENT).to_string()

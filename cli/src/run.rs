@@ -9,7 +9,7 @@ use crate::exit::{Context as _, Exit, Failure};
 use crate::outlet::{self, Outlet};
 use crate::output::{self, Output};
 use crate::record::Recording;
-use crate::{get, logging, probe, proxy, replay, serve, tunnel, wt};
+use crate::{bench, get, logging, probe, proxy, replay, serve, tunnel, wt};
 
 /// How long the tasks may take to end after the work when it is recorded.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -65,6 +65,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     let recording = match &cli.command {
         Command::Serve(options) => Recording::begin(&options.record)?,
         Command::Get(options) => Recording::begin(&options.connect.record)?,
+        Command::Bench(options) => Recording::begin(&options.connect.record)?,
         Command::Wt(options) => Recording::begin(&options.connect.record)?,
         Command::Probe(options) => Recording::begin(&options.connect.record)?,
         Command::Proxy(options) => Recording::begin(&options.record)?,
@@ -79,7 +80,11 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     let exit = runtime.block_on(async {
         match &cli.command {
             Command::Serve(options) => serve::run(options, &recording, output).await,
-            Command::Get(options) => get::run(options, &recording, output).await,
+            Command::Get(options) => {
+                let verbose = cli.global.verbose > 0;
+                get::run(options, verbose, &recording, output).await
+            }
+            Command::Bench(options) => bench::run(options, &recording, output).await,
             Command::Wt(options) => wt::run(options, &recording, output).await,
             Command::Probe(options) => probe::run(options, &recording, output).await,
             Command::Proxy(options) => proxy::run(options, &recording, output).await,

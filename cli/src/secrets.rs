@@ -77,6 +77,41 @@ pub fn shown(bearer: Source<'_>, basic: Source<'_>) -> Result<Option<HeaderValue
     Ok(Some(value))
 }
 
+/// What says who asks (RFC 7617). The password is the one given, or the first line of the file, or in
+/// the environment as `AQUEDUCT_PASSWORD`.
+///
+/// # Errors
+/// A file that cannot be read; no password; control characters.
+pub fn basic(
+    user: &str,
+    password: Option<&str>,
+    file: Option<&Path>,
+) -> Result<HeaderValue, Failure> {
+    const VARIABLE: &str = "AQUEDUCT_PASSWORD";
+    let password = match (password, file) {
+        (Some(password), _) => password.to_owned(),
+        (None, Some(path)) => {
+            let text = fs::read_to_string(path).map_err(|error| {
+                let what = format!("cannot read `{}` (--password-file)", path.display());
+                Failure::because(Exit::Failure, what, error)
+            })?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        (None, None) => std::env::var(VARIABLE).map_err(|error| {
+            let what = format!("no password for -u: --password-file, or `{VARIABLE}`");
+            Failure::because(Exit::Usage, what, error)
+        })?,
+    };
+    let pair = format!("{user}:{password}");
+    let coded = Scheme::Basic
+        .encode(&pair)
+        .ok_or_else(|| Failure::new(Exit::Usage, "name and password have no control characters"))?;
+    let mut value = HeaderValue::try_from(format!("Basic {coded}"))
+        .map_err(|error| Failure::because(Exit::Usage, "the secret is no field value", error))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 impl Source<'_> {
     fn of_file(mut self) -> Self {
         self.variable = "";

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod bench;
 mod certified;
+mod get;
 mod proxy;
 mod record;
 mod target;
@@ -8,14 +10,16 @@ mod tunnel;
 mod webtransport;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
 
+pub use bench::{Bench, WtLoad};
 pub use certified::Certified;
+pub use get::{Get, Password};
 pub use proxy::Proxy;
 #[cfg(feature = "qlog")]
 pub use record::Qlog;
@@ -38,14 +42,6 @@ Examples:
   aqueduct probe https://cloudflare-quic.com/
   aqueduct proxy --listen [::]:443 --cert cert.pem --key key.pem --bearer-file tokens
   aqueduct tunnel --proxy https://proxy.example --socks 127.0.0.1:1080 --bearer-file token";
-
-const GET_EXAMPLES: &str = "\
-Examples:
-  aqueduct get https://example.com/
-  aqueduct get https://example.com/a https://example.com/b -o a -o b
-  aqueduct get https://localhost:4433/echo -d @photo.jpg -o copy.jpg --insecure
-  aqueduct get https://localhost:4433/headers -H 'accept: text/plain' --cacert cert.pem
-  aqueduct get https://example.com/ --proxy https://proxy.example";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -103,11 +99,14 @@ pub enum Command {
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
     /// Fetch URLs over HTTP/3; with --json, bodies without a file are counted and not printed
-    #[command(after_help = GET_EXAMPLES)]
-    Get(Get),
+    #[command(after_help = get::EXAMPLES)]
+    Get(Box<Get>),
     /// Open a WebTransport session and check it, measure it or talk in it
     #[command(after_help = WT_EXAMPLES)]
     Wt(Wt),
+    /// Measure how many requests a server answers, and how fast; or how much a session carries
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Box<Bench>),
     /// Show what a server speaks, and why a session would be refused
     #[command(after_help = PROBE_EXAMPLES)]
     Probe(Probe),
@@ -220,6 +219,10 @@ pub struct Connect {
     /// Send packets to this address, whatever the URL's host resolves to
     #[arg(long, global = true, value_name = "ADDR")]
     pub connect_to: Option<SocketAddr>,
+    /// Send packets for this host and port to this address (repeatable); IPv6 may have brackets.
+    /// --connect-to goes before it
+    #[arg(long, global = true, value_name = "HOST:PORT:ADDR", value_parser = Resolve::parse)]
+    pub resolve: Vec<Resolve>,
     /// Give up connecting after this time
     #[arg(long, global = true, value_name = "TIME", default_value = "10s",
           value_parser = parse_duration)]
@@ -233,7 +236,61 @@ pub struct Connect {
     pub qlog: Qlog,
 }
 
+/// Where a host is, whatever the resolver says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolve {
+    host: String,
+    port: u16,
+    address: IpAddr,
+}
+
+impl Resolve {
+    fn parse(text: &str) -> Result<Self, String> {
+        let form = || format!("`{text}` is not like example.com:443:192.0.2.1");
+        // The host may be an IPv6 address in brackets, and so may the address be.
+        let after = text
+            .rfind(']')
+            .filter(|_| text.starts_with('['))
+            .filter(|_| !text.ends_with(']'));
+        let from = after.unwrap_or_default();
+        let colon = text
+            .get(from..)
+            .and_then(|rest| rest.find(':'))
+            .ok_or_else(form)?
+            + from;
+        let (host, rest) = text.split_at(colon);
+        let (port, address) = rest
+            .trim_start_matches(':')
+            .split_once(':')
+            .ok_or_else(form)?;
+        let bare = |text: &str| {
+            text.trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned()
+        };
+        let host = bare(host).to_ascii_lowercase();
+        if host.is_empty() {
+            return Err(form());
+        }
+        Ok(Self {
+            host,
+            port: port.parse().map_err(|_| form())?,
+            address: bare(address).parse().map_err(|_| form())?,
+        })
+    }
+}
+
 impl Connect {
+    /// Where the command line says that a target is, if it does.
+    pub fn address_of(&self, target: &Target) -> Option<SocketAddr> {
+        let resolved = || {
+            let mut all = self.resolve.iter();
+            let it = all.find(|it| it.host == target.host() && it.port == target.port())?;
+            Some(SocketAddr::new(it.address, it.port))
+        };
+        self.connect_to.or_else(resolved)
+    }
+
     /// Whom to trust.
     pub fn trust(&self) -> Trust {
         if self.insecure {
@@ -245,92 +302,6 @@ impl Connect {
         } else {
             Trust::System
         }
-    }
-}
-
-/// Options of `get`.
-#[derive(Args, Clone, Debug)]
-pub struct Get {
-    /// What to fetch; URLs of the same host and port share a connection
-    #[arg(required = true, value_name = "URL")]
-    pub urls: Vec<Target>,
-    /// Write the body to this file instead of standard output, which is - (repeatable, one for each
-    /// URL). The file gets its name when it is whole
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Vec<PathBuf>,
-    /// Request method; POST when there is data, else GET
-    #[arg(short = 'X', long, value_name = "METHOD")]
-    pub method: Option<Method>,
-    /// Request body, or @FILE to stream a file (@- for standard input)
-    #[arg(short, long, value_name = "DATA|@FILE", value_parser = parse_data)]
-    pub data: Option<Data>,
-    /// Request field (repeatable)
-    #[arg(short = 'H', long, value_name = "NAME:VALUE", value_parser = parse_header)]
-    pub header: Vec<(HeaderName, HeaderValue)>,
-    /// Print the response heads and trailers on standard error, no more than 200 bytes of each value
-    /// and with escapes; --json has all of it
-    #[arg(short, long)]
-    pub include: bool,
-    /// Through what.
-    #[command(flatten)]
-    pub via: Via,
-    /// How to connect.
-    #[command(flatten)]
-    pub connect: Connect,
-}
-
-impl Get {
-    /// The method to use.
-    pub fn method(&self) -> Method {
-        match (&self.method, &self.data) {
-            (Some(method), _) => method.clone(),
-            (None, Some(_)) => Method::POST,
-            (None, None) => Method::GET,
-        }
-    }
-
-    /// The file for the body of the URL at this place, when it is one.
-    pub fn output_of(&self, at: usize) -> Option<&PathBuf> {
-        self.output.get(at).filter(|path| path.as_os_str() != "-")
-    }
-
-    /// What clap cannot check: several outputs must be as many as the URLs, and differ.
-    pub fn check(&self) -> Result<(), String> {
-        let (outputs, urls) = (self.output.len(), self.urls.len());
-        if outputs != 0 && outputs != urls {
-            return Err(format!(
-                "{urls} URLs need {urls} outputs or none, not {outputs}"
-            ));
-        }
-        let mut places: Vec<_> = self.output.iter().filter_map(|path| place(path)).collect();
-        places.sort_unstable();
-        if let Some([twice, ..]) = places.windows(2).find(|pair| pair.first() == pair.last()) {
-            return Err(match twice.to_str() {
-                Some("-") => "standard output takes one body with -o, or all without".to_owned(),
-                _ => format!("`{}` is the output of several URLs", twice.display()),
-            });
-        }
-        if urls > 1 && self.data == Some(Data::File("-".into())) {
-            return Err("standard input can be sent to one URL only".to_owned());
-        }
-        Ok(())
-    }
-}
-
-/// What names the same file in the same way, if it is one that is not to be written twice: devices
-/// may be.
-fn place(path: &Path) -> Option<PathBuf> {
-    if let Ok(there) = path.canonicalize() {
-        return there.is_file().then_some(there);
-    }
-    let name = path.file_name()?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match folder.canonicalize() {
-        Ok(folder) if name != "-" => Some(folder.join(name)),
-        _ => Some(path.to_owned()),
     }
 }
 
@@ -490,8 +461,9 @@ pub struct Probe {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let parsed = Cli::try_parse_from(args).and_then(|cli| {
         let checked = match &cli.command {
-            Command::Get(get) => get.check(),
+            Command::Get(get) => get.check(cli.global.json),
             Command::Serve(serve) => serve.check(),
+            Command::Bench(bench) => bench.check(),
             Command::Proxy(proxy) => proxy.certified.check(),
             Command::Tunnel(tunnel) => tunnel.check(),
             _ => Ok(()),

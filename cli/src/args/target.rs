@@ -27,6 +27,19 @@ impl Target {
         self.0.uri_for(method)
     }
 
+    /// The same server's resource at this path, without a query. `None` when it is no path.
+    #[must_use]
+    pub fn with_path(&self, path: &str) -> Option<Self> {
+        let authority = self.uri().authority()?;
+        format!("https://{authority}{path}").parse().ok()
+    }
+
+    /// Whether both are on the same origin: an `https` URL's is its host and port.
+    #[must_use]
+    pub fn is_same_origin(&self, other: &Self) -> bool {
+        (self.host(), self.port()) == (other.host(), other.port())
+    }
+
     /// The host without the brackets of an IPv6 address, as TLS wants it.
     pub fn host(&self) -> &str {
         self.0.host()

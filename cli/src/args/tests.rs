@@ -23,7 +23,10 @@ fn the_definition_is_sound_and_help_has_examples_and_exit_codes() {
         assert!(help.contains(&format!("aqueduct {name}")), "{name}: {help}");
         commands += 1;
     }
-    assert_eq!(commands, 7, "serve, get, wt, probe, proxy, tunnel, replay");
+    assert_eq!(
+        commands, 8,
+        "serve, get, wt, bench, probe, proxy, tunnel, replay"
+    );
 }
 
 #[test]
@@ -59,10 +62,18 @@ fn get_derives_its_method_and_pairs_outputs_with_urls() {
         Some(Data::File("f".into()))
     );
     assert_eq!(get("get https://a/ -H x:y").header[0].1, "y");
-    assert!(get("get https://a/ https://a/b").check().is_ok());
-    assert!(get("get https://a/ https://a/b -o a -o b").check().is_ok());
-    assert!(get("get https://a/ https://a/b -o a").check().is_err());
-    assert!(get("get https://a/ https://a/b -d @-").check().is_err());
+    assert!(get("get https://a/ https://a/b").check(false).is_ok());
+    assert!(
+        get("get https://a/ https://a/b -o a -o b")
+            .check(false)
+            .is_ok()
+    );
+    assert!(get("get https://a/ https://a/b -o a").check(false).is_err());
+    assert!(
+        get("get https://a/ https://a/b -d @-")
+            .check(false)
+            .is_err()
+    );
     assert!(parse_line("get").is_err());
     assert!(parse_line("get https://a/ -H novalue").is_err());
 }

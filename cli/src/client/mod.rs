@@ -16,7 +16,7 @@ use aqueduct_tokio::protocol::webtransport::dialect::Dialects;
 use aqueduct_tokio::{Connection, Endpoint, MemoryTickets};
 
 use crate::args::{Connect, Target};
-use crate::exit::{Context as _, Exit, Failure};
+use crate::exit::{Again, Context as _, Exit, Failure};
 use crate::output::Output;
 use crate::record::Recording;
 use crate::tls::{self, Trust, Verdict};
@@ -171,29 +171,32 @@ impl Dialer {
         let doing = || format!("cannot connect to {}{}", self.whose, place(target));
         let late = |what: &str| {
             let limit = crate::units::duration(limit);
-            Failure::new(Exit::Failure, format!("{}: {what} within {limit}", doing()))
+            let what = format!("{}: {what} within {limit}", doing());
+            Failure::new(Exit::Failure, what).or(Again::Safe)
         };
         // What was said of another server.
         self.verdict.set(None);
         let begun = tokio::time::Instant::now();
-        let addresses = match self.how.connect_to {
+        let addresses = match self.how.address_of(target) {
             Some(address) => vec![address],
             None => tokio::time::timeout(limit, resolve(target))
                 .await
                 .map_err(|_| late("its name was not resolved"))??,
         };
-        let left = limit.saturating_sub(begun.elapsed());
+        let lookup = begun.elapsed();
+        let left = limit.saturating_sub(lookup);
         let tried = Endpoints::default();
         let race = race::race(addresses, |address| {
             self.clone().attempt(address, target.clone(), tried.clone())
         });
-        tokio::time::timeout(left, race).await.map_err(|_| {
+        let won = tokio::time::timeout(left, race).await.map_err(|_| {
             // What stands in the way on this side is not the server's silence.
             match tried.fault() {
                 Some(fault) => late(&unsent(&fault)),
                 None => late(SILENT),
             }
-        })?
+        })?;
+        won.map(|client| Client { lookup, ..client })
     }
 
     async fn attempt(
@@ -251,6 +254,7 @@ impl Dialer {
             endpoint: endpoint.clone(),
             connection,
             address,
+            lookup: Duration::ZERO,
             handshake,
         }))
     }
@@ -342,6 +346,7 @@ pub struct Client {
     endpoint: Endpoint,
     connection: Connection,
     address: SocketAddr,
+    lookup: Duration,
     handshake: Duration,
 }
 
@@ -354,6 +359,11 @@ impl Client {
     /// Where the server is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How long it took to find its address; nothing when that was told.
+    pub fn lookup(&self) -> Duration {
+        self.lookup
     }
 
     /// From the first packet to the end of the handshake.

@@ -82,6 +82,7 @@ impl Proxy {
         let mut dialer = dialer.to_proxy(options.trust().as_ref())?;
         // That is where the proxy sends packets, and not where it is.
         dialer.how.connect_to = None;
+        dialer.how.resolve.clear();
         Ok(Some(Self::new(
             url.clone(),
             TunnelKind::Udp,
@@ -233,7 +234,7 @@ impl Dialer {
             let there = place(target);
             format!("cannot connect to {there} through {}", proxy.url)
         };
-        let to = match self.how.connect_to {
+        let to = match self.how.address_of(target) {
             Some(address) => address.to_string().parse(),
             None => Host::parse(target.host()).and_then(|host| {
                 proxy::Target::from_variables(&host.to_string(), &target.port().to_string())

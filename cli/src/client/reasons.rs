@@ -8,7 +8,7 @@ use aqueduct_tokio::protocol::error::{CloseReason, RequestError as Refusal, Tran
 use aqueduct_tokio::protocol::webtransport::{OpenSessionError as SessionRefusal, SessionClose};
 use aqueduct_tokio::proxy::OpenTunnelError;
 
-use crate::exit::{Exit, Failure, is_certificate_alert};
+use crate::exit::{Again, Exit, Failure, is_certificate_alert};
 use crate::tls::Objection;
 
 /// `no_application_protocol` as a QUIC error code (RFC 7301 section 3.2, RFC 9001 section 4.8).
@@ -56,7 +56,16 @@ pub fn closed(doing: String, reason: &CloseReason) -> Failure {
         let doing = format!("{doing}: the server does not speak HTTP/3 (ALPN h3)");
         return Failure::because(Exit::Failure, doing, reason.clone());
     }
-    Failure::because(Exit::Failure, doing, reason.clone())
+    let again = if_passing(reason.is_retryable());
+    Failure::because(Exit::Failure, doing, reason.clone()).or(again)
+}
+
+fn if_passing(passes: bool) -> Again {
+    if passes { Again::Idempotent } else { Again::No }
+}
+
+fn if_unprocessed(unprocessed: bool) -> Again {
+    if unprocessed { Again::Safe } else { Again::No }
 }
 
 /// The server's certificate is not trusted.
@@ -70,7 +79,11 @@ pub(super) fn untrusted(doing: String, objection: &Objection) -> Failure {
 pub fn request_failed(doing: String, error: RequestError) -> Failure {
     match error {
         RequestError::Connection(reason) => closed(doing, &reason),
-        other => Failure::because(Exit::Failure, doing, other),
+        // Nothing was sent.
+        other => {
+            let again = if_unprocessed(other.is_retryable());
+            Failure::because(Exit::Failure, doing, other).or(again)
+        }
     }
 }
 
@@ -88,7 +101,11 @@ pub fn read_failed(doing: String, error: ReadError) -> Failure {
     match error {
         ReadError::Connection(reason) => closed(doing, &reason),
         ReadError::Session(close) => session_closed(doing, &close),
-        other => Failure::because(Exit::Failure, doing, other),
+        other => {
+            // What is left of the errors that pass are those of requests without effect.
+            let again = if_unprocessed(other.is_retryable());
+            Failure::because(Exit::Failure, doing, other).or(again)
+        }
     }
 }
 
@@ -97,7 +114,10 @@ pub fn write_failed(doing: String, error: WriteError) -> Failure {
     match error {
         WriteError::Connection(reason) => closed(doing, &reason),
         WriteError::Session(close) => session_closed(doing, &close),
-        other => Failure::because(Exit::Failure, doing, other),
+        other => {
+            let again = if_unprocessed(other.is_retryable());
+            Failure::because(Exit::Failure, doing, other).or(again)
+        }
     }
 }
 

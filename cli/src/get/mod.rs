@@ -1,43 +1,70 @@
 //! `aqueduct get`: URLs over HTTP/3, those of one server over one connection.
 
+mod exchange;
+mod follow;
+mod format;
 mod report;
+mod resume;
+mod retry;
+mod servers;
+mod show;
 mod transfer;
+mod watch;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aqueduct_tokio::Connection;
-use tokio::task::JoinSet;
+use http::HeaderValue;
+use serde_json::{Value, json};
+use tokio::task::{JoinError, JoinSet};
 
-use crate::args::{Get, Target};
-use crate::client::{Client, Dialer, Proxy};
+use crate::args::{Data, Get, Target};
+use crate::client::{Dialer, Proxy};
+use crate::draft::Kept;
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::progress::Progress;
 use crate::record::Recording;
+use crate::secrets;
 use crate::signals::Interrupt;
+use crate::units;
 use report::Report;
+use servers::{Connected, Servers};
 
-/// Transfers under way at once.
-const AT_ONCE: usize = 16;
+pub use format::Format;
 
 /// What every transfer needs to know.
 struct Context {
     options: Get,
+    /// What is sent with each request.
+    body: Option<Data>,
+    /// Who asks.
+    authorization: Option<HeaderValue>,
+    /// Whether both heads are shown.
+    verbose: bool,
     output: Output,
     progress: Progress,
+    servers: Servers,
 }
 
 /// One URL, and the file for its body.
-#[derive(Clone)]
 struct Job {
     target: Target,
     file: Option<PathBuf>,
+    /// What was left of its file.
+    kept: Kept,
 }
 
+/// What became of a job.
+type Done = (Report, Result<(), Failure>);
+
 /// Fetches every URL. Failures are printed as they come; the exit code is the first one's.
-pub async fn run(options: &Get, recording: &Recording, output: Output) -> Result<Exit, Failure> {
+pub async fn run(
+    options: &Get,
+    verbose: bool,
+    recording: &Recording,
+    output: Output,
+) -> Result<Exit, Failure> {
     let mut dialer = Dialer::new(&options.connect, recording, output)?;
     if options.via.proxy_insecure {
         output.warning(
@@ -48,75 +75,66 @@ pub async fn run(options: &Get, recording: &Recording, output: Output) -> Result
     if let Some(proxy) = Proxy::of(&options.via, &dialer)? {
         dialer = dialer.via(proxy);
     }
-    let jobs = options.urls.iter().enumerate().map(|(at, target)| Job {
-        target: target.clone(),
-        file: options.output_of(at).cloned(),
+    let file = options.password_file.as_deref();
+    let authorization = options.user.as_ref().map(|who| {
+        let password = who.password.as_deref();
+        secrets::basic(&who.user, password, file)
     });
+    let jobs = options.urls.iter().enumerate().map(|(at, url)| Job {
+        target: options.target_of(at).unwrap_or_else(|| url.clone()),
+        file: options.output_of(at),
+        kept: Kept::default(),
+    });
+    let jobs: Vec<_> = jobs.map(Arc::new).collect();
     let context = Arc::new(Context {
         options: options.clone(),
+        body: options.body(),
+        authorization: authorization.transpose()?,
+        verbose,
         output,
         progress: Progress::new(output.is_json()),
+        servers: Servers::new(dialer.clone()),
     });
-    let mut servers = Servers {
-        dialer,
-        open: BTreeMap::new(),
-    };
     let mut interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
-    let dialer = servers.dialer.clone();
+    let mut running = JoinSet::new();
     let work = async {
-        let exit = if options.output.is_empty() {
-            one_by_one(&context, &mut servers, jobs).await
-        } else {
-            all_at_once(&context, &mut servers, jobs).await
-        };
-        for client in servers.open.into_values().flatten() {
-            client.close().await;
-        }
+        let exit = all(&context, &jobs, &mut running).await;
+        context.servers.close().await;
         Ok(exit)
     };
     let done = interrupt.or(work).await;
+    // What was written is left in order.
+    running.shutdown().await;
+    for job in &jobs {
+        context.tell_parts(job);
+    }
     dialer.leave().await;
     done
 }
 
-/// Standard output takes one body after the other.
-async fn one_by_one(
-    context: &Context,
-    servers: &mut Servers,
-    jobs: impl Iterator<Item = Job>,
-) -> Exit {
-    let mut exit = Exit::Ok;
-    for job in jobs {
-        let done = match servers.connection(&job.target).await {
-            Ok(connection) => transfer::run(context, &connection, &job).await,
-            Err(failure) => Err(failure),
-        };
-        conclude(context, done, &mut exit);
-    }
-    exit
-}
-
-/// Files can be written side by side.
-async fn all_at_once(
+/// Files can be written side by side; standard output takes one body after the other.
+async fn all(
     context: &Arc<Context>,
-    servers: &mut Servers,
-    jobs: impl Iterator<Item = Job>,
+    jobs: &[Arc<Job>],
+    running: &mut JoinSet<(Arc<Job>, Done)>,
 ) -> Exit {
     let mut exit = Exit::Ok;
-    let mut running = JoinSet::new();
+    let options = &context.options;
+    let at_once = match options.is_parallel() {
+        true => usize::from(options.parallel_max),
+        false => 1,
+    };
     for job in jobs {
-        let connection = match servers.connection(&job.target).await {
-            Ok(connection) => connection,
-            Err(failure) => {
-                conclude(context, Err(failure), &mut exit);
-                continue;
-            }
-        };
-        if running.len() >= AT_ONCE {
+        if running.len() >= at_once {
             joined(context, running.join_next().await, &mut exit);
         }
-        let context = context.clone();
-        running.spawn(async move { transfer::run(&context, &connection, &job).await });
+        let (context, job) = (context.clone(), job.clone());
+        running.spawn(async move {
+            let method = context.options.method();
+            let mut report = Report::new(job.target.clone(), method, job.file.clone());
+            let done = transfer::run(&context, &job, &mut report).await;
+            (job, (report, done))
+        });
     }
     while let Some(done) = running.join_next().await {
         joined(context, Some(done), &mut exit);
@@ -124,58 +142,86 @@ async fn all_at_once(
     exit
 }
 
-type Done = Result<Report, Failure>;
-
-fn joined(context: &Context, done: Option<Result<Done, tokio::task::JoinError>>, exit: &mut Exit) {
-    let Some(done) = done else { return };
-    let done = done
-        .doing(|| "a transfer broke down".to_owned())
-        .and_then(|done| done);
-    conclude(context, done, exit);
-}
-
-/// Prints what became of a transfer.
-fn conclude(context: &Context, done: Done, exit: &mut Exit) {
-    let failure = match done {
-        Ok(report) => {
-            let mut printed = Ok(());
-            context
-                .progress
-                .above(|| printed = report.print(context.output));
-            let refusal = report.refusal();
-            printed.map_err(unprinted).err().or(refusal)
+fn joined(context: &Context, done: Option<Result<(Arc<Job>, Done), JoinError>>, exit: &mut Exit) {
+    match done {
+        None => {}
+        Some(Ok((job, done))) => {
+            conclude(context, done, exit);
+            context.tell_parts(&job);
         }
-        Err(failure) => Some(failure),
-    };
-    if let Some(failure) = failure {
-        context.progress.above(|| context.output.failure(&failure));
-        if *exit == Exit::Ok {
-            *exit = failure.exit();
+        Some(Err(panicked)) => {
+            let what = "a transfer broke down";
+            context.fail(&Failure::because(Exit::Failure, what, panicked), exit);
         }
     }
 }
 
-/// The connections of this run, by host and port.
-struct Servers {
-    dialer: Dialer,
-    open: BTreeMap<(String, u16), Option<Client>>,
+/// Prints what became of a transfer.
+fn conclude(context: &Context, (report, done): Done, exit: &mut Exit) {
+    let whole = done.is_ok();
+    let mut failure = done.err().or_else(|| report.refusal());
+    let mut printed = Ok(());
+    context.progress.above(|| {
+        if whole {
+            printed = report.print(context.output);
+        }
+        // The object has the numbers.
+        if let Some(format) = &context.options.write_out
+            && !context.output.is_json()
+            && printed.is_ok()
+        {
+            let code = failure.as_ref().map_or(Exit::Ok, Failure::exit);
+            printed = context.output.raw(&format.fill(&report, code as u8));
+        }
+    });
+    if let Err(error) = printed {
+        failure = Some(unprinted(error));
+    }
+    if let Some(failure) = failure {
+        context.fail(&failure, exit);
+    }
 }
 
-impl Servers {
-    /// The connection to the host of `target`: the one there is, unless it takes no more requests.
-    async fn connection(&mut self, target: &Target) -> Result<Connection, Failure> {
-        let place = (target.host().to_owned(), target.port());
-        let slot = self.open.entry(place).or_default();
-        if let Some(client) = slot {
-            if !client.is_going_away().await {
-                return Ok(client.connection().clone());
+impl Context {
+    /// A connection to the host of `target`.
+    async fn connect(&self, target: &Target) -> Result<Connected, Failure> {
+        self.servers.connection(target).await
+    }
+
+    /// Says something on the way: a remark, or an event with JSON.
+    fn say(&self, text: &str, event: &str, fields: Value) {
+        self.progress.above(|| {
+            if self.output.is_json() {
+                // The result at the end tells that standard output is gone.
+                let _ = self.output.result(event, "", fields);
+            } else {
+                self.output.remark(text);
             }
-            tracing::info!("the server winds the connection down: opening another");
+        });
+    }
+
+    fn fail(&self, failure: &Failure, exit: &mut Exit) {
+        self.progress.above(|| self.output.failure(failure));
+        if *exit == Exit::Ok {
+            *exit = failure.exit();
         }
-        // Handles of transfers keep the old connection until they end.
-        let client = self.dialer.dial(target).await?;
-        let connection = client.connection().clone();
-        *slot = Some(client);
-        Ok(connection)
+    }
+
+    /// Tells what was left of a job's file.
+    fn tell_parts(&self, job: &Job) {
+        for part in job.kept.take() {
+            let (path, bytes) = (part.path.display(), units::bytes(part.len));
+            let total = part.origin.as_ref().and_then(|origin| origin.total);
+            self.say(
+                &format!("{bytes} are kept in `{path}`: -C - goes on with it"),
+                "part",
+                json!({
+                    "url": job.target.to_string(),
+                    "file": path.to_string(),
+                    "bytes": part.len,
+                    "total": total,
+                }),
+            );
+        }
     }
 }

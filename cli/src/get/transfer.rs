@@ -1,233 +1,177 @@
-//! One request: its body out of a file, the answer into another.
+//! One URL: tried again where that is asked for and does no harm, followed where it leads.
 
-use std::pin::pin;
+use std::time::{Duration, SystemTime};
 
-use aqueduct_tokio::error::WriteError;
-use aqueduct_tokio::protocol::code::Code;
-use aqueduct_tokio::protocol::escape::escaped;
-use aqueduct_tokio::protocol::head::FieldSection;
-use aqueduct_tokio::{BodySender, Connection, ResponseReceiver};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use serde_json::json;
+use tokio::time::Instant;
 
-use super::report::{Report, lines, message_fields};
-use super::{Context, Job};
-use crate::chunks::{Sink, Source};
-use crate::client::{read_failed, request_failed, write_failed};
-use crate::exit::{Context as _, Failure};
-use crate::progress::Transfer;
+use super::exchange::{self, Next};
+use super::follow::Step;
+use super::report::Report;
+use super::{Context, Job, retry};
+use crate::args::Data;
+use crate::exit::{Again, Exit, Failure};
+use crate::units;
 
-/// Sends the request and receives the answer.
-pub(super) async fn run(
-    context: &Context,
-    connection: &Connection,
-    job: &Job,
-) -> Result<Report, Failure> {
-    let begun = tokio::time::Instant::now();
-    let source = match &context.options.data {
-        Some(data) => Some(Source::data(data).await?),
-        None => None,
+/// What is left to be said of a try.
+pub(super) struct Try {
+    /// Whether another may follow.
+    pub(super) is_last: bool,
+    /// When the transfer began.
+    pub(super) begun: Instant,
+}
+
+/// Fetches the URL. `report` has what became of it, also when that is not all.
+pub(super) async fn run(context: &Context, job: &Job, report: &mut Report) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let work = tries(context, job, begun, report);
+    let done = match context.options.max_time {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let limit = units::duration(limit);
+            let what = format!(
+                "cannot fetch {}: not done within {limit} (--max-time)",
+                job.target
+            );
+            Err(Failure::new(Exit::Failure, what))
+        }),
     };
-    let len = source.as_ref().and_then(|(_, len)| *len);
-    let request = request(context, job, len);
-    let doing = || format!("cannot fetch {}", job.target);
-    let mut report = Report {
-        target: job.target.clone(),
-        status: StatusCode::OK,
-        fields: Vec::new(),
-        trailers: None,
-        received: 0,
-        sent: 0,
-        time: begun.elapsed(),
-        file: job.file.clone(),
-    };
-    match source {
-        None => {
-            let sent = connection.request_empty(request).await;
-            let (_, answer) = sent
-                .map_err(|error| request_failed(doing(), error))?
-                .split();
-            receive(context, job, answer, &mut report).await?;
-        }
-        Some((source, len)) => {
-            let sent = connection.request(request).await;
-            let (body, answer) = sent
-                .map_err(|error| request_failed(doing(), error))?
-                .split();
-            let bar = context.progress.transfer(&format!("↑ {}", name(job)), len);
-            {
-                let mut upload = pin!(upload(job, source, body, &bar));
-                let mut download = pin!(receive(context, job, answer, &mut report));
-                // Neither waits for the other: the answer may begin before the request ends.
-                let mut sending = true;
-                loop {
-                    tokio::select! {
-                        done = &mut upload, if sending => {
-                            done?;
-                            sending = false;
-                        }
-                        done = &mut download => {
-                            done?;
-                            break;
-                        }
-                    }
-                }
-                if sending {
-                    upload.await?;
-                }
-            }
-            report.sent = bar.position();
-        }
-    }
-    report.time = begun.elapsed();
-    Ok(report)
+    report.times.total = begun.elapsed();
+    done
 }
 
-fn request(context: &Context, job: &Job, len: Option<u64>) -> Request<()> {
-    let mut request = Request::new(());
-    *request.method_mut() = context.options.method();
-    *request.uri_mut() = job.target.uri_for(request.method());
-    let fields = request.headers_mut();
-    for (name, value) in &context.options.header {
-        fields.append(name, value.clone());
-    }
-    if let Some(len) = len {
-        fields
-            .entry(header::CONTENT_LENGTH)
-            .or_insert_with(|| len.into());
-    }
-    let ours = concat!("aqueduct/", env!("CARGO_PKG_VERSION"));
-    for (name, value) in [(header::USER_AGENT, ours), (header::ACCEPT, "*/*")] {
-        fields
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
-    }
-    request
-}
-
-async fn upload(
-    job: &Job,
-    mut source: Source,
-    mut body: BodySender,
-    bar: &Transfer,
-) -> Result<(), Failure> {
-    loop {
-        let chunk = source
-            .next()
-            .await
-            .doing(|| format!("cannot read the body for {}", job.target))?;
-        let last = chunk.is_none();
-        let written = match chunk {
-            Some(chunk) => {
-                let len = chunk.len() as u64;
-                body.send_data(chunk).await.map(|()| bar.add(len))
-            }
-            None => body.finish(),
-        };
-        match written {
-            Ok(()) if last => return Ok(()),
-            Ok(()) => {}
-            Err(WriteError::Stopped(code)) => {
-                //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
-                // A server may answer without the rest of the body; its answer still counts, and
-                // where there is none its stream says so.
-                if code.wire != Code::H3_NO_ERROR {
-                    tracing::info!(%code, "the server stopped the request's body");
-                }
-                return Ok(());
-            }
-            // The download fails for the same reason, and tells it.
-            Err(error @ (WriteError::Malformed(_) | WriteError::Unprocessed)) => {
-                tracing::debug!(%error, "the request's body was cut short");
-                return Ok(());
-            }
-            Err(error) => {
-                return Err(write_failed(
-                    format!("cannot send the body to {}", job.target),
-                    error,
-                ));
-            }
-        }
-    }
-}
-
-async fn receive(
+async fn tries(
     context: &Context,
     job: &Job,
-    mut answer: ResponseReceiver,
+    begun: Instant,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let doing = || format!("cannot fetch {}", job.target);
-    while let Some(interim) = answer
-        .recv_interim()
-        .await
-        .map_err(|error| read_failed(doing(), error))?
-    {
-        show_head(context, &interim);
+    let most = context.options.retry;
+    loop {
+        let is_last = report.retries >= most;
+        let attempt = Try { is_last, begun };
+        let done = follow(context, job, &attempt, report).await;
+        let (why, wanted) = match done {
+            Ok(None) => return Ok(()),
+            // A status that may pass: which one is in the report.
+            Ok(Some(wanted)) => {
+                let status = report.status.map(|status| status.to_string());
+                (status.unwrap_or_default(), wanted)
+            }
+            Err(failure) if !is_last && may_repeat(context, job, report, failure.again()) => {
+                (failure.to_string(), None)
+            }
+            Err(failure) => return Err(failure),
+        };
+        report.retries += 1;
+        if context.options.continue_at.is_none() {
+            for part in job.kept.take() {
+                // The next try begins anew, and leaves its own.
+                if let Err(error) = part.remove() {
+                    tracing::warn!(%error, path = %part.path.display(), "a part is left");
+                }
+            }
+        }
+        let pause = wanted.unwrap_or_else(|| retry::pause(report.retries));
+        let (tries, wait) = (report.retries, units::duration(pause));
+        context.say(
+            &format!("{}: {why}: try {tries} of {most} after {wait}", job.target),
+            "retry",
+            json!({
+                "url": job.target.to_string(),
+                "message": why,
+                "retry": tries,
+                "of": most,
+                "seconds": pause.as_secs_f64(),
+            }),
+        );
+        tokio::time::sleep(pause).await;
+        report.received = 0;
+        report.sent = 0;
     }
-    let head = answer
-        .recv_response()
-        .await
-        .map_err(|error| read_failed(doing(), error))?;
-    show_head(context, &head);
-    report.status = head.status();
-    report.fields = head.extensions().get().map(lines).unwrap_or_default();
+}
 
-    let total = head
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    let mut sink = match &job.file {
-        Some(file) => Some(Sink::file(file).await?),
-        // Bodies would make the lines of JSON unreadable.
-        None if context.output.is_json() => None,
-        None => Some(Sink::stdout()),
+/// Goes where the answers lead. `Some` is the wait before another try.
+async fn follow(
+    context: &Context,
+    job: &Job,
+    attempt: &Try,
+    report: &mut Report,
+) -> Result<Option<Option<Duration>>, Failure> {
+    let first = Step {
+        target: job.target.clone(),
+        method: context.options.method(),
+        body: context.body.is_some(),
     };
-    let bar = context.progress.transfer(&name(job), total);
-    let mut body = answer.into_body();
-    while let Some(chunk) = body
-        .recv_data()
-        .await
-        .map_err(|error| read_failed(doing(), error))?
-    {
-        if let Some(sink) = &mut sink {
-            sink.write(&chunk).await?;
+    let mut step = first.clone();
+    report.redirects = 0;
+    loop {
+        report.effective = step.target.clone();
+        report.method = step.method.clone();
+        match exchange::run(context, job, attempt, &first, &step, report).await? {
+            Next::Done => return Ok(None),
+            Next::Later(pause) => return Ok(Some(pause)),
+            Next::Follow(next) => {
+                let most = context.options.max_redirs;
+                if report.redirects >= most {
+                    let what = format!("{}: more than {most} redirects", job.target);
+                    return Err(Failure::new(Exit::Failure, what));
+                }
+                if next.body && !is_repeatable(context) {
+                    let what = format!(
+                        "{} leads to {}, and standard input cannot be sent twice",
+                        step.target, next.target
+                    );
+                    return Err(Failure::new(Exit::Failure, what));
+                }
+                tracing::info!(to = %next.target, method = %next.method, "redirected");
+                report.redirects += 1;
+                report.times.redirect = attempt.begun.elapsed();
+                step = next;
+            }
         }
-        bar.add(chunk.len() as u64);
-    }
-    report.received = bar.position();
-    let trailers = body
-        .recv_trailers()
-        .await
-        .map_err(|error| read_failed(doing(), error))?;
-    if let Some(trailers) = trailers {
-        show(context, String::new(), Some(trailers.fields()));
-        report.trailers = Some(lines(trailers.fields()));
-    }
-    // What has come to its end alone gets the name of a file.
-    match sink {
-        Some(sink) => sink.finish().await,
-        None => Ok(()),
     }
 }
 
-fn show_head(context: &Context, head: &Response<()>) {
-    let text = format!("HTTP/3 {}\n", head.status());
-    show(context, text, head.extensions().get());
+/// The wait before another try after an answer with this status, when there may be one: nothing of
+/// it is written then. The inner is what the server wants.
+pub(super) fn later(
+    context: &Context,
+    attempt: &Try,
+    step: &Step,
+    head: &http::Response<()>,
+) -> Option<Option<Duration>> {
+    let repeats = retry::is_idempotent(&step.method) && (!step.body || is_repeatable(context));
+    if attempt.is_last || !retry::may_pass(head.status()) || !repeats {
+        return None;
+    }
+    match retry::wanted(head.headers(), SystemTime::now()) {
+        Some(wanted) if wanted > retry::LONGEST => None,
+        wanted => Some(wanted),
+    }
 }
 
-/// With `--include`, prints a field section on standard error.
-fn show(context: &Context, mut text: String, fields: Option<&FieldSection>) {
-    if context.options.include {
-        for field in fields.into_iter().flat_map(message_fields) {
-            let (name, value) = (escaped(field.name), escaped(field.value));
-            text.push_str(&format!("{name}: {value}\n"));
-        }
-        context.progress.above(|| context.output.remark(&text));
+fn may_repeat(context: &Context, job: &Job, report: &Report, again: Again) -> bool {
+    // What standard output has cannot be taken back.
+    let printed = report.received > 0 && job.file.is_none() && !context.output.is_json();
+    let may = match again {
+        Again::No => false,
+        Again::Idempotent => retry::is_idempotent(&report.method),
+        Again::Safe => true,
+    };
+    may && !printed && is_repeatable(context)
+}
+
+/// Whether the body can be sent twice.
+fn is_repeatable(context: &Context) -> bool {
+    match &context.body {
+        Some(Data::File(path)) => path.is_file(),
+        _ => true,
     }
 }
 
 /// What a bar is called: the last part of the path, or the host.
-fn name(job: &Job) -> String {
+pub(super) fn name(job: &Job) -> String {
     let path = job.target.uri().path().trim_end_matches('/');
     match path.rsplit_once('/') {
         Some((_, last)) if !last.is_empty() => last.to_owned(),
