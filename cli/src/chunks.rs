@@ -215,7 +215,7 @@ mod tests {
         Ok((all, chunks))
     }
 
-    async fn file(path: &Path) -> Result<Sink, Failure> {
+    async fn begun(path: &Path) -> Result<Sink, Failure> {
         let mut origin = Origin::default();
         origin.url = "https://a.example/".to_owned();
         Sink::file(path, origin, Kept::default()).await
@@ -244,12 +244,12 @@ mod tests {
         assert_eq!(len, Some(5));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let mut sink = file(&path).await.unwrap();
+        let mut sink = begun(&path).await.unwrap();
         sink.write(&all(source).await.unwrap().0).await.unwrap();
         sink.write(b", amice").await.unwrap();
         sink.finish().await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"salve, amice");
-        let error = file(&dir.path().join("none/out")).await.unwrap_err();
+        let error = begun(&dir.path().join("none/out")).await.unwrap_err();
         assert!(error.to_string().contains("none/out"), "{error}");
     }
 
@@ -258,7 +258,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         let names = || std::fs::read_dir(dir.path()).unwrap().count();
-        let mut sink = file(&path).await.unwrap();
+        let mut sink = begun(&path).await.unwrap();
         sink.write(b"half").await.unwrap();
         sink.flush().await;
         assert!(!path.exists());
@@ -267,11 +267,11 @@ mod tests {
         assert_eq!(names(), 2, "and where it came from");
 
         std::fs::write(&path, "old").unwrap();
-        let mut sink = file(&path).await.unwrap();
+        let mut sink = begun(&path).await.unwrap();
         sink.write(b"half").await.unwrap();
         drop(sink);
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        let mut sink = file(&path).await.unwrap();
+        let mut sink = begun(&path).await.unwrap();
         sink.write(b"new").await.unwrap();
         sink.finish().await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
@@ -285,19 +285,19 @@ mod tests {
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let mut sink = file(&link).await.unwrap();
+        let mut sink = begun(&link).await.unwrap();
         sink.write(b"new").await.unwrap();
         sink.finish().await.unwrap();
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
-        let sink = file(Path::new("/dev/null")).await.unwrap();
+        let sink = begun(Path::new("/dev/null")).await.unwrap();
         assert!(sink.draft.is_none());
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_full_disk_is_reported_at_the_end() {
-        let mut sink = file(Path::new("/dev/full")).await.unwrap();
+        let mut sink = begun(Path::new("/dev/full")).await.unwrap();
         let written = async {
             sink.write(b"x").await?;
             sink.finish().await

@@ -241,7 +241,12 @@ fn what_was_not_fetched_whole_has_no_name() {
         std::thread::yield_now();
     }
     get.signal("TERM");
-    get.end().expect(143, "SIGTERM");
+    get.end()
+        .expect(143, "SIGTERM")
+        .expect(143, "file.part`: -C - goes on");
     assert_eq!(fs::read(&file).unwrap(), b"old");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let part = fs::read(folder.path().join("file.part")).unwrap();
+    assert!(part == pattern(part.len()) && !part.is_empty());
+    // And where it came from.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
 }

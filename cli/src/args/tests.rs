@@ -1,4 +1,5 @@
 use clap::CommandFactory as _;
+use http::Method;
 
 use super::*;
 

@@ -108,10 +108,13 @@ mod tests {
     async fn a_stall_is_told_once_and_ends() {
         let (watch, begun) = (Watch::new(), Instant::now());
         let mut told = Vec::new();
-        let mut ends = pin!(watch.stalled(s(30), |quiet| told.push((begun.elapsed(), quiet))));
-        assert!(timeout(s(12), &mut ends).await.is_err());
-        watch.moved();
-        ends.await;
+        {
+            let say = |quiet| told.push((begun.elapsed(), quiet));
+            let mut ends = pin!(watch.stalled(s(30), say));
+            assert!(timeout(s(12), &mut ends).await.is_err());
+            watch.moved();
+            ends.await;
+        }
         assert_eq!(begun.elapsed(), s(42));
         // The first after 5 s; the second 5 s after the move, seen at the next look.
         assert_eq!(told.len(), 2, "{told:?}");

@@ -5,6 +5,7 @@
     reason = "each test file is a crate that uses a part of it"
 )]
 
+pub mod scripted;
 pub mod targets;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -176,7 +177,7 @@ fn prepared<I: AsRef<std::ffi::OsStr>>(
         .args(arguments)
         .env_remove("RUST_LOG")
         .env_remove("SSLKEYLOGFILE");
-    for variable in ["BEARER", "BASIC", "PROXY_BEARER", "PROXY_BASIC"] {
+    for variable in ["BEARER", "BASIC", "PROXY_BEARER", "PROXY_BASIC", "PASSWORD"] {
         command.env_remove(format!("AQUEDUCT_{variable}"));
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
