@@ -216,8 +216,10 @@ mod tests {
     }
 
     async fn begun(path: &Path) -> Result<Sink, Failure> {
-        let mut origin = Origin::default();
-        origin.url = "https://a.example/".to_owned();
+        let origin = Origin {
+            url: "https://a.example/".to_owned(),
+            ..Origin::default()
+        };
         Sink::file(path, origin, Kept::default()).await
     }
 

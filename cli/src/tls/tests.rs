@@ -169,12 +169,17 @@ fn a_key_of_another_certificate_is_refused_at_start() {
 
 /// What `openssl req -x509` makes: an authority that signs itself.
 fn as_openssl_makes(names: &[&str], days: std::ops::Range<i32>) -> Identity {
+    let authority = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    self_signed(names, days, authority)
+}
+
+fn self_signed(names: &[&str], days: std::ops::Range<i32>, is_ca: rcgen::IsCa) -> Identity {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = rcgen::CertificateParams::new(names).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.is_ca = is_ca;
     let now = SystemTime::now();
     let day = std::time::Duration::from_secs(86_400);
     let at = |days: i32| match u32::try_from(days) {
@@ -212,6 +217,23 @@ fn an_authority_that_is_the_server_itself_is_trusted_when_it_is_named() {
     fs::write(&path, over.to_pem()).unwrap();
     let over = said(&over, &trust, "localhost").why;
     assert!(over.starts_with("it expired on 2"), "{over}");
+}
+
+/// As curl does: who names a certificate means it, and the want of a CA flag is no objection.
+#[test]
+fn a_self_signed_certificate_that_is_no_authority_is_trusted_when_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cert.pem");
+    let trust = Trust::CaFile(path.clone());
+    for is_ca in [rcgen::IsCa::NoCa, rcgen::IsCa::ExplicitNoCa] {
+        let ours = self_signed(&["localhost"], -1..30, is_ca);
+        let other = self_signed(&["localhost"], -1..30, is_ca);
+        fs::write(&path, ours.to_pem()).unwrap();
+        handshake(serving(&ours), trusting(&trust), "localhost").unwrap();
+        said(&ours, &trust, "elsewhere.example");
+        // It vouches for itself, and for no other.
+        said(&other, &trust, "localhost");
+    }
 }
 
 #[test]
