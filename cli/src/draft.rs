@@ -102,18 +102,6 @@ impl Part {
         }
         Ok(None)
     }
-
-    /// Removes it, and its description.
-    ///
-    /// # Errors
-    /// When that is not possible.
-    pub fn remove(&self) -> io::Result<()> {
-        let mut description = self.path.clone().into_os_string();
-        description.push(".json");
-        // There may be none.
-        let _ = fs::remove_file(description);
-        fs::remove_file(&self.path)
-    }
 }
 
 /// The names of a file's part and of its description.
@@ -130,14 +118,20 @@ pub fn names(path: &Path) -> [PathBuf; 2] {
 pub struct Kept(Arc<Mutex<Vec<Part>>>);
 
 impl Kept {
+    /// A part takes the place of the one before it.
     fn add(&self, part: Part) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.path != part.path);
         all.push(part);
     }
 
-    /// Those since the last call.
+    /// Those since the last call that are still there: another try may have gone on with one, or
+    /// have had no need of it.
     pub fn take(&self) -> Vec<Part> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = std::mem::take(&mut *all);
+        all.retain(|part| part.path.exists());
+        all
     }
 }
 

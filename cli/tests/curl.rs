@@ -293,6 +293,21 @@ async fn a_request_is_tried_again_where_that_does_no_harm() {
     let run = get(&["--retry", "3", &server.url("/")]).await;
     assert_eq!(run.expect(4, "503").text(), "busy");
     assert!(begun.elapsed() < Duration::from_secs(30) && server.asked().len() == 1);
+    // Nothing was sent to whom there is no connection.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let run = get(&[
+        "--retry",
+        "1",
+        "--connect-timeout",
+        "200ms",
+        "-d",
+        "x",
+        &url,
+    ])
+    .await;
+    run.expect(1, "try 1 of 1")
+        .expect(1, "error: cannot connect");
     // Without being asked nothing is tried again.
     let server = Scripted::start(move |number, _| busy(number));
     get(&[&server.url("/")]).await.expect(4, "503");

@@ -64,14 +64,6 @@ async fn tries(
             Err(failure) => return Err(failure),
         };
         report.retries += 1;
-        for part in job.kept.take() {
-            // The next try goes on with it, or begins anew and leaves its own.
-            if context.options.continue_at.is_none()
-                && let Err(error) = part.remove()
-            {
-                tracing::warn!(%error, path = %part.path.display(), "a part is left");
-            }
-        }
         let pause = wanted.unwrap_or_else(|| retry::pause(report.retries));
         let (tries, wait) = (report.retries, units::duration(pause));
         context.say(
