@@ -355,20 +355,9 @@ async fn a_stall_is_told_and_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_urls_share_a_connection_to_their_origin() {
-    let gate = std::sync::Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
-    let server = Scripted::start(move |_, it| {
-        // All are under way before one is answered.
-        let (here, all) = &*gate;
-        let mut here = here.lock().unwrap();
-        *here += 1;
-        all.notify_all();
-        let patience = Duration::from_secs(20);
-        let (_here, late) = all
-            .wait_timeout_while(here, patience, |here| *here < 2)
-            .unwrap();
-        assert!(!late.timed_out());
-        Answer::text(it.path())
-    });
+    // Both are under way before one is answered.
+    let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let server = Scripted::start(move |_, it| Answer::text(it.path()).after(&both));
     let folder = tempfile::tempdir().unwrap();
     let files = ["a", "b"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let urls = ["/a", "/b"].map(|path| server.url(path));

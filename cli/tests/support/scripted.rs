@@ -13,6 +13,7 @@ use aqueduct_tokio::protocol::endpoint::EndpointConfig;
 use aqueduct_tokio::{Endpoint, ServerRequest};
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::sync::Barrier;
 
 use super::{Run, aqueduct_in};
 
@@ -54,6 +55,7 @@ pub struct Answer {
     head: Option<Response<()>>,
     body: Vec<u8>,
     then: Then,
+    after: Option<Arc<Barrier>>,
 }
 
 impl Answer {
@@ -66,6 +68,7 @@ impl Answer {
             head: Some(head.body(()).unwrap()),
             body: body.into(),
             then: Then::Finish,
+            after: None,
         }
     }
 
@@ -78,7 +81,14 @@ impl Answer {
             head: None,
             body: Vec::new(),
             then,
+            after: None,
         }
+    }
+
+    /// Waits first until others wait there, too.
+    pub fn after(mut self, barrier: &Arc<Barrier>) -> Self {
+        self.after = Some(barrier.clone());
+        self
     }
 
     pub fn then(mut self, then: Then) -> Self {
@@ -139,6 +149,9 @@ impl Scripted {
             all.len() - 1
         };
         let answer = script(number, &asked);
+        if let Some(barrier) = answer.after {
+            barrier.wait().await;
+        }
         if let Some(head) = answer.head {
             if asked.method() == "HEAD" {
                 return stream.send.send_empty(head).unwrap();
