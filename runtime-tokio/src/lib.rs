@@ -72,6 +72,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod client;
 mod driver;
 #[cfg(feature = "quic-lb")]
 mod group;
@@ -87,10 +88,11 @@ use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
 
+pub use aqueduct_handles::client as http_client;
 pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
-    CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
+    CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats, Datagrams, Incoming,
     MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
     ServerRequest, Session, SessionRequest, error, protocol, tls,
 };
@@ -109,6 +111,7 @@ pub use aqueduct_handles::GroupStats;
 ))]
 pub use aqueduct_handles::web_transport;
 
+pub use crate::client::client;
 use crate::driver::{Socket, drive};
 
 /// One UDP socket and its connections, with a task on the current runtime that

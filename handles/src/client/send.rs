@@ -1,0 +1,241 @@
+//! A request's way: a place on a connection, its content, the head of the answer.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use aqueduct_core::code::Code;
+use aqueduct_core::error::RequestError as Refusal;
+use aqueduct_core::head::{End, RequestHead};
+use aqueduct_core::time::after;
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{HeaderMap, Method, Request, Response};
+
+use super::body::{Body, Part};
+use super::builder::Timeouts;
+use super::error::{Error, Timeout};
+use super::exchange::Exchange;
+use super::hub::{Hub, Pooled, Slot};
+use crate::alarm::Alarm;
+use crate::clock::now;
+use crate::error::WriteError;
+use crate::http::{BodySender, RequestStream, ResponseReceiver};
+
+/// Called with every interim response (1xx) to the request among whose extensions it is.
+#[derive(Clone)]
+pub struct OnInterim(Arc<dyn Fn(Response<()>) + Send + Sync>);
+
+impl OnInterim {
+    /// Calls `hook` where the request is awaited.
+    #[must_use]
+    pub fn new(hook: impl Fn(Response<()>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+}
+
+impl fmt::Debug for OnInterim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnInterim").finish_non_exhaustive()
+    }
+}
+
+/// Sends a request and waits for the head of its answer.
+pub(crate) async fn request(
+    hub: &Arc<Hub>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let began = now();
+    let (mut parts, body) = request.into_parts();
+    let timeouts = parts.extensions.remove::<Timeouts>();
+    let timeouts = timeouts.unwrap_or(hub.settings.timeouts);
+    let hook = parts.extensions.remove::<OnInterim>();
+    let until = timeouts.total.map(|total| after(began, total));
+    let origin = hub.origin(&parts.uri)?;
+    announce(&parts.method, &mut parts.headers, &body);
+    let end = match body.is_over() && parts.method != Method::CONNECT {
+        true => End::Fin,
+        false => End::More,
+    };
+    let head = RequestHead::from_http(Request::from_parts(parts, ()));
+
+    let (slot, pooled) = hub.place(&origin, timeouts.total).await?;
+    let (stream, slot) = open(slot, pooled, &head, end).await?;
+    let name = stream.recv.0.0.half.name();
+    let (send, mut recv) = stream.split();
+    let mut alarm = Alarm::new(&hub.endpoint.shared);
+
+    let (response, uploading) = if end == End::Fin {
+        drop(send);
+        let until = Until::new(&timeouts, Some(now()), until);
+        let answering = pin!(answer(&mut recv, hook));
+        (until.race(&mut alarm, answering).await??, None)
+    } else {
+        let mut uploading: Uploading = Box::pin(upload(send, body));
+        let mut uploaded = None;
+        let mut answering = pin!(answer(&mut recv, hook));
+        let response = poll_fn(|cx| {
+            if uploaded.is_none()
+                && let Poll::Ready(outcome) = uploading.as_mut().poll(cx)
+            {
+                if let Err(error) = outcome {
+                    return Poll::Ready(Err(error));
+                }
+                uploaded = Some(now());
+            }
+            if let Poll::Ready(response) = answering.as_mut().poll(cx) {
+                return Poll::Ready(response);
+            }
+            let until = Until::new(&timeouts, uploaded, until);
+            until
+                .poll(&mut alarm, cx)
+                .map(|why| Err(Error::TimedOut(why)))
+        });
+        (response.await?, uploaded.is_none().then_some(uploading))
+    };
+    let exchange = Exchange::new(slot, alarm, name, timeouts, until);
+    if let Some(uploading) = uploading {
+        // The answer has overtaken it.
+        let exchange = exchange.clone();
+        hub.runtime.spawn(Box::pin(async move {
+            let outcome = exchange.upload.unless(uploading).await;
+            if let Some(Err(error)) = outcome {
+                exchange.failed(error);
+            }
+        }));
+    }
+    Ok(response.map(|()| Body::received(recv.into_body(), exchange)))
+}
+
+type Uploading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Says how long the content is, where the application has not.
+fn announce(method: &Method, headers: &mut HeaderMap, body: &Body) {
+    if headers.contains_key(CONTENT_LENGTH) || *method == Method::CONNECT {
+        return;
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+    // A request without content says so if its method is for requests with content.
+    let expects = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    if let Some(left) = body
+        .left()
+        .filter(|left| *left > 0 || (expects && body.is_over()))
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(left));
+    }
+}
+
+/// Opens the request's stream, on another connection if the first does not take it.
+async fn open(
+    slot: Slot,
+    mut pooled: Arc<Pooled>,
+    head: &RequestHead,
+    end: End,
+) -> Result<(RequestStream, Slot), Error> {
+    loop {
+        match pooled.connection.try_send_head(head, end) {
+            Ok(stream) => {
+                slot.opened(stream.id());
+                return Ok((stream, slot));
+            }
+            // Extended CONNECT needs to know whether the server takes it.
+            Err(Refusal::SettingsNotReceived) => {
+                // The end of the connection is told by the next try.
+                let _ = pooled.connection.settings().await;
+            }
+            Err(Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected) => {
+                pooled = slot.again(&pooled).await?
+            }
+            Err(refusal) => return Err(Error::Refused(refusal)),
+        }
+    }
+}
+
+/// The head of the final answer.
+async fn answer(
+    recv: &mut ResponseReceiver,
+    hook: Option<OnInterim>,
+) -> Result<Response<()>, Error> {
+    if let Some(OnInterim(hook)) = hook {
+        while let Some(interim) = recv.recv_interim().await? {
+            hook(interim);
+        }
+    }
+    Ok(recv.recv_response().await?)
+}
+
+/// Sends the content of a request as the server takes it.
+async fn upload(mut send: BodySender, mut body: Body) -> Result<(), Error> {
+    let sent = async {
+        while let Some(part) = body.part().await.map_err(Failed::Body)? {
+            match part {
+                Part::Data(data) if data.is_empty() => {}
+                Part::Data(data) => send.send_data(data).await.map_err(Failed::Write)?,
+                Part::Trailers(trailers) => {
+                    return send.send_trailers(&trailers).map_err(Failed::Write);
+                }
+            }
+        }
+        send.finish().map_err(Failed::Write)
+    };
+    let error = match sent.await {
+        Ok(()) => return Ok(()),
+        Err(Failed::Body(error)) => error,
+        Err(Failed::Write(
+            error @ (WriteError::ContentLength
+            | WriteError::InvalidHead(_)
+            | WriteError::HeadTooLarge),
+        )) => Error::Content(error),
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
+        // A server that needs no more of the request stops it, and its answer counts.
+        // Whatever else ends the stream, the answer tells.
+        Err(Failed::Write(_)) => return Ok(()),
+    };
+    // What has ended already stays ended.
+    let _ = send.reset(Code::H3_REQUEST_CANCELLED);
+    Err(error)
+}
+
+enum Failed {
+    Body(Error),
+    Write(WriteError),
+}
+
+/// Until when the head of an answer is awaited.
+struct Until {
+    first: Option<Instant>,
+    total: Option<Instant>,
+}
+
+impl Until {
+    fn new(timeouts: &Timeouts, uploaded: Option<Instant>, total: Option<Instant>) -> Self {
+        let first = uploaded.zip(timeouts.first_byte);
+        Self {
+            first: first.map(|(since, limit)| after(since, limit)),
+            total,
+        }
+    }
+
+    fn poll(&self, alarm: &mut Alarm, cx: &std::task::Context<'_>) -> Poll<Timeout> {
+        let first = self.first.map(|at| (at, Timeout::FirstByte));
+        let total = self.total.map(|at| (at, Timeout::Total));
+        match first.into_iter().chain(total).min_by_key(|(at, _)| *at) {
+            Some((at, why)) => alarm.poll(cx, at).map(|()| why),
+            None => Poll::Pending,
+        }
+    }
+
+    async fn race<F: Future>(
+        &self,
+        alarm: &mut Alarm,
+        mut future: Pin<&mut F>,
+    ) -> Result<F::Output, Error> {
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll(alarm, cx).map(|why| Err(Error::TimedOut(why))),
+        })
+        .await
+    }
+}
