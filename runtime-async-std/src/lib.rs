@@ -41,6 +41,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod client;
 mod driver;
 
 use std::io;
@@ -51,10 +52,11 @@ use aqueduct_handles::Rebind;
 use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
+pub use aqueduct_handles::client as http_client;
 pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
-    CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
+    CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats, Datagrams, Incoming,
     MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
     ServerRequest, Session, SessionRequest, error, protocol, tls,
 };
@@ -71,6 +73,7 @@ pub use aqueduct_handles::tower;
 ))]
 pub use aqueduct_handles::web_transport;
 
+pub use crate::client::client;
 use crate::driver::{Socket, drive};
 
 /// What an endpoint's maker spawns: it moves bytes and time for all connections.

@@ -7,10 +7,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
-    let (uri, hash) = (
-        args.next().ok_or("which URI?")?,
-        args.next().ok_or("which hash?")?,
-    );
+    let uri = args.next().ok_or("which URI?")?;
+    let hash = args.next().ok_or("which hash?")?;
     let client = client(ClientBuilder::new(Trust::hashes([hash.parse()?])))?;
     println!("{}", get(&client, &uri).await?);
     client.drain();

@@ -232,3 +232,33 @@ async fn servers_that_go_away_under_load_lose_nothing() {
     })
     .await;
 }
+
+/// Rows D4, D6: a tower service asks through the client, and hands its answers on.
+#[cfg(feature = "tower")]
+#[tokio::test]
+async fn the_client_is_a_service_that_takes_any_body() {
+    use http::Request;
+    use http_body::Body as _;
+    use tower::ServiceExt;
+
+    within(async {
+        let site = Site::new();
+        let client = client(builder()).expect("suits");
+        let first = Request::get(site.uri("/first"))
+            .body(axum::body::Body::empty())
+            .expect("valid");
+        let response = client.clone().oneshot(first).await.expect("is answered");
+        assert_eq!(
+            response.body().size_hint().exact(),
+            None,
+            "is not announced"
+        );
+        // The answer's content is the content of another request.
+        let second = Request::post(site.uri("/second")).body(response.into_body());
+        let response = client.oneshot(second.expect("valid")).await;
+        let body = axum::body::Body::new(response.expect("is answered").into_body());
+        let content = axum::body::to_bytes(body, 100).await.expect("whole");
+        assert_eq!(content, "/second");
+    })
+    .await;
+}
