@@ -10,10 +10,6 @@ use crate::{Driver, Endpoint};
 /// A client for HTTP/3, with an endpoint of its own. `spawn` is given the endpoint's
 /// driver and, for each connection and each upload that its answer overtakes, a task.
 ///
-/// ```no_run
-#[doc = include_str!("../examples/get.rs")]
-/// ```
-///
 /// # Errors
 /// `InvalidInput` when the settings contradict each other or TLS refuses what is to be
 /// trusted; else as for [`Endpoint::client`].

@@ -9,10 +9,6 @@ use crate::Endpoint;
 
 /// A client for HTTP/3, with an endpoint of its own on the current runtime.
 ///
-/// ```no_run
-#[doc = include_str!("../examples/get.rs")]
-/// ```
-///
 /// # Errors
 /// `InvalidInput` when the settings contradict each other or TLS refuses what is to be
 /// trusted; else as for [`Endpoint::client`].

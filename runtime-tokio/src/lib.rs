@@ -19,6 +19,13 @@
 #![doc = include_str!("../examples/first-client.rs")]
 //! ```
 //!
+//! Whoever asks many servers has no use for connections in hand: a [`Client`] makes them
+//! when a request needs one, shares them, and replaces those that go away ([`client`]).
+//!
+//! ```no_run
+#![doc = include_str!("../examples/get.rs")]
+//! ```
+//!
 //! # What to know
 //!
 //! - **TLS** is rustls, with crypto that the features `ring` (default) and `aws-lc-rs`

@@ -12,7 +12,10 @@ use aqueduct_core::endpoint::Target;
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
+use super::TARGET;
 use super::cancel::Cancel;
 use super::hub::{Hub, Pooled};
 use super::runtime::Resolving;
@@ -26,43 +29,50 @@ type Attempting = Pin<Box<dyn Future<Output = Result<Connection, CloseReason>> +
 
 /// The task of a connection.
 pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<Cancel>) {
-    let began = now();
-    let mut dialing = Dialing::new(&hub, &origin);
-    let dialed = cancel.unless(poll_fn(|cx| dialing.poll(&hub, &origin, cx)));
-    let connection = match dialed.await {
-        // The pool has given it up.
-        None => return,
-        Some(Err(failure)) => {
-            tracing::debug!(%origin, connection = ?id, %failure, "not connected");
-            return hub.dial_failed(id, failure);
-        }
-        Some(Ok(connection)) => connection,
+    let span = tracing::debug_span!(
+        target: TARGET, "handshake", %origin, connection = ?id, error = Empty
+    );
+    let Some(connection) = dial(&hub, id, &origin, &cancel).instrument(span).await else {
+        return;
     };
-    drop(dialing);
-    tracing::debug!(%origin, connection = ?id, elapsed = ?now().duration_since(began), "connected");
+    let watched = connection.clone();
     let pooled = Arc::new(Pooled { id, connection });
-    if hub.connected(&pooled) {
-        let connection = pooled.connection.clone();
-        drop(pooled);
-        let hub = weaken(hub);
-        watch(hub, id, connection).await;
-    } else {
-        pooled.connection.close(Code::H3_NO_ERROR, "");
+    if !hub.connected(&pooled) {
+        return pooled.connection.close(Code::H3_NO_ERROR, "");
+    }
+    drop(pooled);
+    // The client may end before the task does.
+    let client = Arc::downgrade(&hub);
+    drop(hub);
+    watch(client, id, &origin, watched).await;
+}
+
+/// A connection, unless the pool has been told why there is none, or wants none.
+async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Connection> {
+    let mut dialing = Dialing::new(hub, origin);
+    let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
+    match dialed.await {
+        None => {
+            Span::current().record("error", "given up");
+            None
+        }
+        Some(Err(failure)) => {
+            Span::current().record("error", tracing::field::display(&failure));
+            hub.dial_failed(id, failure);
+            None
+        }
+        Some(Ok(connection)) => Some(connection),
     }
 }
 
-fn weaken(hub: Arc<Hub>) -> Weak<Hub> {
-    Arc::downgrade(&hub)
-}
-
 /// Tells the pool what a connection tells, to its end.
-async fn watch(hub: Weak<Hub>, id: ConnId, connection: Connection) {
-    let (mut drains, mut credits) = (false, 0);
+async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connection) {
+    let (mut drains, mut credits) = (None, 0);
     let conn = &connection.0;
     loop {
         let (closed, draining, credit) = wait_for(&conn.shared, |locked| {
             let entry = locked.conn(conn.at);
-            let draining = entry.draining.filter(|_| !drains);
+            let draining = entry.draining.filter(|_| drains.is_none());
             if entry.closed.is_some() || draining.is_some() || entry.credits != credits {
                 return Step::Done((entry.closed.clone(), draining, entry.credits));
             }
@@ -73,15 +83,15 @@ async fn watch(hub: Weak<Hub>, id: ConnId, connection: Connection) {
         let Some(hub) = hub.upgrade() else {
             return;
         };
-        match draining {
-            Some(Side::Server) => {
-                tracing::debug!(connection = ?id, "the server goes away");
-                hub.goaway(id);
+        if let Some(by) = draining {
+            drains = Some(tracing::debug_span!(
+                target: TARGET, "draining", %origin, connection = ?id, ?by
+            ));
+            match by {
+                Side::Server => hub.goaway(id),
+                Side::Client => hub.drained(id),
             }
-            Some(Side::Client) => hub.drained(id),
-            None => {}
         }
-        drains |= draining.is_some();
         if let Some(reason) = closed {
             return hub.closed(id, reason);
         }

@@ -19,7 +19,9 @@ use aqueduct_core::pool::{
 use aqueduct_core::uri::UriError;
 use http::Uri;
 use http::uri::{Authority, Scheme};
+use tracing::Instrument;
 
+use super::TARGET;
 use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
@@ -216,7 +218,10 @@ impl Hub {
         };
         let pooled = match turn {
             Some(turn) => turn?,
-            None => slot.turn().await?,
+            None => {
+                let span = tracing::debug_span!(target: TARGET, "queue", %origin);
+                slot.turn().instrument(span).await?
+            }
         };
         Ok((slot, pooled))
     }

@@ -26,6 +26,19 @@
 //!   that it did not process fails as that.
 //! - An answer that was cut short is an error and never looks complete.
 //!
+//! # What it tells
+//!
+//! Spans of `tracing` with the target `aqueduct::client`, all at the level DEBUG:
+//!
+//! | span | from, to | fields |
+//! |---|---|---|
+//! | `request` | the call, the head of the answer | `method`, `uri`, `stream`, `status`, or `error` |
+//! | `queue` | a request has to wait, its turn | `origin` |
+//! | `handshake` | a dial, its outcome; names and all attempts within | `origin`, `connection`, `error` |
+//! | `draining` | either side's GOAWAY, the end of the connection | `origin`, `connection`, `by` |
+//!
+//! Numbers are [`Client::stats`] and [`Client::origin_stats`].
+//!
 //! # What it costs
 //!
 //! A task for each connection. A request that finds a connection takes the client's lock
@@ -49,15 +62,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use aqueduct_core::pool::{Origin, OriginStats, PoolStats};
+use aqueduct_core::uri::UriError;
 use http::{Method, Request, Response, Uri};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 pub use body::{Body, Part};
 pub use builder::{ClientBuilder, Timeouts};
 pub use error::{BoxError, Error, Timeout};
 pub use runtime::{Resolve, Resolving, Runtime, Task};
-pub use send::OnInterim;
+pub use send::{OnInterim, OpenRequest, Place};
 
 use hub::Hub;
+
+/// Of the spans.
+const TARGET: &str = "aqueduct::client";
 
 /// A client for many servers; see [the module](self). Clones are the same client.
 ///
@@ -94,7 +113,27 @@ impl Client {
         &self,
         request: Request<B>,
     ) -> Result<Response<Body>, Error> {
-        send::request(&self.0.0, request.map(Into::into)).await
+        self.send(request.map(Into::into)).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let span = request_span(&request);
+        send::request(&self.0.0, request).instrument(span).await
+    }
+
+    /// Sends the head of a request and gives its stream: for
+    /// [datagrams](crate::RequestStream::datagrams),
+    /// [capsules](crate::RequestStream::into_capsules), tunnels, and content that is
+    /// written and read in other ways. An extended CONNECT waits for the server's SETTINGS.
+    /// Cancel safe: a dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing was sent.
+    pub async fn open(&self, request: Request<()>) -> Result<OpenRequest, Error> {
+        let span = request_span(&request);
+        send::open_request(&self.0.0, request)
+            .instrument(span)
+            .await
     }
 
     /// Sends GET for a URI, as [`request`](Self::request).
@@ -105,9 +144,7 @@ impl Client {
     where
         U: TryInto<Uri>,
     {
-        let uri = uri
-            .try_into()
-            .map_err(|_| Error::Uri(aqueduct_core::uri::UriError::NoHost))?;
+        let uri = uri.try_into().map_err(|_| Error::Uri(UriError::NoHost))?;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri;
@@ -143,6 +180,13 @@ impl Client {
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.0.0
     }
+}
+
+fn request_span<B>(request: &Request<B>) -> Span {
+    let (method, uri) = (request.method(), request.uri());
+    tracing::debug_span!(
+        target: TARGET, "request", %method, %uri, stream = Empty, status = Empty, error = Empty
+    )
 }
 
 impl fmt::Debug for Client {

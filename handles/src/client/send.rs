@@ -13,6 +13,7 @@ use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
+use tracing::Span;
 
 use super::body::{Body, Part};
 use super::builder::Timeouts;
@@ -47,6 +48,16 @@ pub(crate) async fn request(
     hub: &Arc<Hub>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
+    let outcome = exchange(hub, request).await;
+    let span = Span::current();
+    match &outcome {
+        Ok(response) => span.record("status", response.status().as_u16()),
+        Err(error) => span.record("error", tracing::field::display(error)),
+    };
+    outcome
+}
+
+async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Body>, Error> {
     let began = now();
     let (mut parts, body) = request.into_parts();
     let timeouts = parts.extensions.remove::<Timeouts>();
@@ -111,6 +122,41 @@ pub(crate) async fn request(
 
 type Uploading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
+/// A request whose stream is in the caller's hands, with its place on a connection: for
+/// datagrams, capsules, and what is no exchange of a request for an answer.
+///
+/// None of the client's times counts for it. Dropping it cancels what is not over, as
+/// dropping the halves does, and frees the place at once; who takes the halves apart keeps
+/// the place as long as it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OpenRequest {
+    // The stream ends before its place is given to another.
+    /// Its content, its answer, and its datagrams.
+    pub stream: RequestStream,
+    /// Its place on the connection, freed when this is dropped.
+    pub place: Place,
+}
+
+/// A place on a connection of a client's. Its drop frees it for another request.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "its drop is what it is for")] Slot);
+
+/// Opens a request and leaves the rest to the caller.
+pub(crate) async fn open_request(
+    hub: &Arc<Hub>,
+    request: Request<()>,
+) -> Result<OpenRequest, Error> {
+    let origin = hub.origin(request.uri())?;
+    let head = RequestHead::from_http(request);
+    let (slot, pooled) = hub.place(&origin, None).await?;
+    let (stream, slot) = open(slot, pooled, &head, End::More).await?;
+    Ok(OpenRequest {
+        stream,
+        place: Place(slot),
+    })
+}
+
 /// Says how long the content is, where the application has not.
 fn announce(method: &Method, headers: &mut HeaderMap, body: &Body) {
     if headers.contains_key(CONTENT_LENGTH) || *method == Method::CONNECT {
@@ -138,6 +184,7 @@ async fn open(
         match pooled.connection.try_send_head(head, end) {
             Ok(stream) => {
                 slot.opened(stream.id());
+                Span::current().record("stream", tracing::field::debug(stream.id()));
                 return Ok((stream, slot));
             }
             // Extended CONNECT needs to know whether the server takes it.

@@ -7,9 +7,9 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
+use super::Client;
 use super::body::Body;
 use super::error::{BoxError, Error};
-use super::{Client, send};
 
 /// Always ready: requests wait in the pool, within its limits. What it gives wants the
 /// same of its caller as [`Client::request`].
@@ -30,6 +30,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let client = self.clone();
         let request = request.map(Body::new);
-        Box::pin(async move { send::request(&client.0.0, request).await })
+        Box::pin(async move { client.send(request).await })
     }
 }

@@ -1,8 +1,10 @@
 //! The client in virtual time: its tasks and both drivers are run by the test.
 
+mod channel;
 mod content;
 mod dials;
 mod queue;
+mod spans;
 mod times;
 
 use std::io;
