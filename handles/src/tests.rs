@@ -1,6 +1,7 @@
 //! The handles without runtime or sockets: two workers and a queue of datagrams
 //! between them, driven by the test itself.
 
+mod alarms;
 mod cancelled;
 mod capsules;
 mod capsules_random;

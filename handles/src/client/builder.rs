@@ -25,6 +25,8 @@ use crate::endpoint::Endpoint;
 pub struct Timeouts {
     /// From the end of the request to the head of the final answer. Default 30 s.
     pub first_byte: Option<Duration>,
+    /// How long the server may take nothing of the content of a request. Default 30 s.
+    pub write: Option<Duration>,
     /// How long content of an answer may wait for its reader. It is cancelled with
     /// H3_REQUEST_CANCELLED then, and its connection is free for others. Default 30 s.
     pub idle: Option<Duration>,
@@ -39,6 +41,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             first_byte: Some(Duration::from_secs(30)),
+            write: Some(Duration::from_secs(30)),
             idle: Some(Duration::from_secs(30)),
             read: None,
             total: None,
@@ -51,6 +54,13 @@ impl Timeouts {
     #[must_use]
     pub fn with_first_byte(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.first_byte = limit.into();
+        self
+    }
+
+    /// See [`write`](Self::write).
+    #[must_use]
+    pub fn with_write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.write = limit.into();
         self
     }
 

@@ -17,6 +17,9 @@ pub enum Timeout {
     /// There was no answer.
     #[error("there was no answer in time")]
     FirstByte,
+    /// The server took no more of the content of the request.
+    #[error("the server has taken nothing for too long")]
+    Write,
     /// Nobody read the content of the answer.
     #[error("nobody has read the answer for too long")]
     Idle,

@@ -158,7 +158,8 @@ impl Client {
     }
 
     /// Waits until a [drained](Self::drain) client has come to its end: no request is left,
-    /// and the last words of its connections have gone out. Cancel safe.
+    /// and the last words of its endpoint's connections have gone out, those of others that
+    /// share it included. Cancel safe.
     pub async fn closed(&self) {
         self.0.0.over().await;
         self.0.0.endpoint.wait_idle().await;

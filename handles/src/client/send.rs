@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::error::RequestError as Refusal;
@@ -73,10 +73,12 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
     let head = RequestHead::from_http(Request::from_parts(parts, ()));
 
     let (slot, pooled) = hub.place(&origin, timeouts.total).await?;
-    let (stream, slot) = open(slot, pooled, &head, end).await?;
+    let mut alarm = Alarm::new(&hub.endpoint.shared);
+    let opening = pin!(open(slot, pooled, &head, end));
+    let limit = Until::new(&timeouts, Some(now()), until);
+    let (stream, slot) = limit.race(&mut alarm, opening).await??;
     let name = stream.recv.0.0.half.name();
     let (send, mut recv) = stream.split();
-    let mut alarm = Alarm::new(&hub.endpoint.shared);
 
     let (response, uploading) = if end == End::Fin {
         drop(send);
@@ -84,7 +86,8 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
         let answering = pin!(answer(&mut recv, hook));
         (until.race(&mut alarm, answering).await??, None)
     } else {
-        let mut uploading: Uploading = Box::pin(upload(send, body));
+        let writing = Alarm::new(&hub.endpoint.shared);
+        let mut uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
         let mut uploaded = None;
         let mut answering = pin!(answer(&mut recv, hook));
         let response = poll_fn(|cx| {
@@ -125,7 +128,7 @@ type Uploading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 /// A request whose stream is in the caller's hands, with its place on a connection: for
 /// datagrams, capsules, and what is no exchange of a request for an answer.
 ///
-/// None of the client's times counts for it. Dropping it cancels what is not over, as
+/// None of the client's times counts for it once it is open. Dropping it cancels what is not over, as
 /// dropping the halves does, and frees the place at once; who takes the halves apart keeps
 /// the place as long as it.
 #[derive(Debug)]
@@ -150,7 +153,10 @@ pub(crate) async fn open_request(
     let origin = hub.origin(request.uri())?;
     let head = RequestHead::from_http(request);
     let (slot, pooled) = hub.place(&origin, None).await?;
-    let (stream, slot) = open(slot, pooled, &head, End::More).await?;
+    let mut alarm = Alarm::new(&hub.endpoint.shared);
+    let opening = pin!(open(slot, pooled, &head, End::More));
+    let limit = Until::new(&hub.settings.timeouts, Some(now()), None);
+    let (stream, slot) = limit.race(&mut alarm, opening).await??;
     Ok(OpenRequest {
         stream,
         place: Place(slot),
@@ -193,7 +199,7 @@ async fn open(
                 let _ = pooled.connection.settings().await;
             }
             Err(Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected) => {
-                pooled = slot.again(&pooled).await?
+                pooled = slot.again(&pooled).await?;
             }
             Err(refusal) => return Err(Error::Refused(refusal)),
         }
@@ -213,17 +219,35 @@ async fn answer(
     Ok(recv.recv_response().await?)
 }
 
-/// Sends the content of a request as the server takes it.
-async fn upload(mut send: BodySender, mut body: Body) -> Result<(), Error> {
+/// Sends the content of a request as the server takes it, and gives up one that takes
+/// nothing for `limit`.
+async fn upload(
+    mut send: BodySender,
+    mut body: Body,
+    mut alarm: Alarm,
+    limit: Option<Duration>,
+) -> Result<(), Error> {
     let sent = async {
         while let Some(part) = body.part().await.map_err(Failed::Body)? {
-            match part {
-                Part::Data(data) if data.is_empty() => {}
-                Part::Data(data) => send.send_data(data).await.map_err(Failed::Write)?,
+            let mut chunks = match part {
+                Part::Data(data) => [data],
                 Part::Trailers(trailers) => {
                     return send.send_trailers(&trailers).map_err(Failed::Write);
                 }
+            };
+            while !chunks[0].is_empty() {
+                let until = limit.map(|limit| after(now(), limit));
+                poll_fn(|cx| match (send.0.poll_chunks(cx, &mut chunks), until) {
+                    (Poll::Ready(taken), _) => Poll::Ready(taken.map_err(Failed::Write)),
+                    (Poll::Pending, None) => Poll::Pending,
+                    (Poll::Pending, Some(at)) => {
+                        let late = || Err(Failed::Body(Error::TimedOut(Timeout::Write)));
+                        alarm.poll(cx, at).map(|()| late())
+                    }
+                })
+                .await?;
             }
+            alarm.clear();
         }
         send.finish().map_err(Failed::Write)
     };

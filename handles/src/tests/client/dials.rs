@@ -109,3 +109,21 @@ fn an_idle_connection_is_retired() {
     assert_eq!(lab.client.stats().retired, 1);
     lab.run(theirs.closed());
 }
+
+/// The time for the whole counts while a connection is waited for.
+#[test]
+fn the_time_for_the_whole_counts_in_the_queue() {
+    let whole = Timeouts::default().with_total(Duration::from_secs(2));
+    let mut lab = Lab::with(builder().timeouts(whole));
+    lab.net.ends[0].1.nobody = vec![lab.net.server.local_addr()];
+    let asked = lab.get();
+    lab.pass(Duration::from_secs(1));
+    assert!(asked.take().is_none());
+    lab.pass(Duration::from_millis(1100));
+    let error = lab.finish(&asked).expect_err("nobody is there");
+    assert!(
+        matches!(error, Error::Pool(PoolError::CheckoutTimedOut { .. })),
+        "{error:?}"
+    );
+    assert!(error.is_unprocessed());
+}

@@ -1,7 +1,7 @@
 //! What takes too long.
 
 use super::*;
-use crate::client::Timeout;
+use crate::client::{Part, Timeout};
 
 fn timed_out<T: std::fmt::Debug>(result: Result<T, Error>) -> Timeout {
     match result {
@@ -145,4 +145,43 @@ fn a_reader_that_went_away_does_not_wait() {
     }
     assert_eq!(lab.active(), 0);
     assert_eq!(timed_out(lab.run(body.chunk())), Timeout::Idle);
+}
+
+/// A server that takes nothing of an upload is given up, a source that is slow is not.
+#[test]
+fn a_server_that_takes_nothing_is_given_up() {
+    let patience = Timeouts::default().with_write(Duration::from_secs(3));
+    let mut lab = Lab::with(builder().timeouts(patience));
+    let slow = lab.post(Body::from_fn(|_| Poll::Pending));
+    let theirs = lab.accept();
+    let (_, server) = lab.request(&theirs);
+    let data = Bytes::from(vec![7; 1 << 16]);
+    let endless = lab.post(Body::from_fn(move |_| {
+        Poll::Ready(Some(Ok(Part::Data(data.clone()))))
+    }));
+    let (_, mut full) = lab.request(&theirs);
+    lab.pass(Duration::from_secs(2));
+    assert!(endless.take().is_none());
+    assert!(lab.run(full.recv_data()).expect("open").is_some());
+    lab.run(async {
+        let mut read = 0;
+        while read < 4 << 20 {
+            read += full
+                .recv_data()
+                .await
+                .expect("open")
+                .expect("endless")
+                .len();
+        }
+    });
+    lab.pass(Duration::from_secs(2));
+    assert!(
+        endless.take().is_none(),
+        "three seconds from the last that was taken"
+    );
+    lab.pass(Duration::from_secs(2));
+    assert_eq!(timed_out(lab.finish(&endless)), Timeout::Write);
+    assert!(slow.take().is_none());
+    assert_eq!(lab.active(), 1);
+    drop(server);
 }
