@@ -11,19 +11,25 @@ pub(crate) fn now() -> Instant {
 /// The time at present, with what a test has let pass.
 #[cfg(test)]
 pub(crate) fn now() -> Instant {
-    Instant::now() + skipped::SKIPPED.get()
+    skipped::FROZEN.get().unwrap_or_else(Instant::now) + skipped::SKIPPED.get()
 }
 
 #[cfg(test)]
-pub(crate) use skipped::skip;
+pub(crate) use skipped::{freeze, skip};
 
 #[cfg(test)]
 mod skipped {
     use std::cell::Cell;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     thread_local! {
+        pub(super) static FROZEN: Cell<Option<Instant>> = const { Cell::new(None) };
         pub(super) static SKIPPED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// No time passes on this thread from here on, but what is skipped.
+    pub(crate) fn freeze() {
+        FROZEN.set(Some(Instant::now()));
     }
 
     /// Lets time pass for the handles of this thread.

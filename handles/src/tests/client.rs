@@ -15,7 +15,7 @@ use aqueduct_core::pool::OriginConfig;
 
 use super::*;
 use crate::client::{Body, Client, ClientBuilder, Error, Resolving, Runtime, Task, Timeouts};
-use crate::clock::skip;
+use crate::clock::{freeze, skip};
 
 /// Tasks that go on by themselves, and what names stand for.
 #[derive(Clone, Default)]
@@ -56,6 +56,7 @@ impl Lab {
     }
 
     fn with(builder: ClientBuilder) -> Self {
+        freeze();
         Self::on(Net::new(), builder)
     }
 
@@ -86,6 +87,7 @@ impl Lab {
                 self.poll_tasks(&mut cx);
             }
             assert!(Instant::now() < end, "the test hangs");
+            skip(TICK);
             self.net.turn();
         }
     }
@@ -112,6 +114,7 @@ impl Lab {
         let mut quiet = 0;
         while quiet < 6 {
             self.poll_tasks(&mut Context::from_waker(Waker::noop()));
+            skip(TICK);
             quiet = if self.net.turn() { 0 } else { quiet + 1 };
         }
     }
@@ -183,6 +186,9 @@ impl Lab {
         self.client.stats().all.active
     }
 }
+
+/// How long a turn takes.
+const TICK: Duration = Duration::from_micros(50);
 
 const URI: &str = "https://localhost:2/";
 

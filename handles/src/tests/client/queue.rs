@@ -27,6 +27,7 @@ fn many_waiters_have_one_dial() {
 fn credit_is_waited_for_in_order() {
     let mut http = Config::default();
     http.limits.open_requests = 2;
+    freeze();
     let mut lab = Lab::on(Net::with_streams(http, 2), builder());
     let asked: Vec<_> = (0..6).map(|_| lab.get()).collect();
     let theirs = lab.accept();
