@@ -63,9 +63,9 @@ pub use aqueduct_handles::client as http_client;
 pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
-    CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats, Datagrams, Incoming,
-    MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
-    ServerRequest, Session, SessionRequest, error, protocol, tls,
+    CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats,
+    Datagrams, Incoming, MemoryTickets, RecvStream, RequestStream, ResponseReceiver,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};
