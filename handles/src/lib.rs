@@ -14,6 +14,7 @@
 //!                                                  ├─ SendStream, RecvStream
 //!                                                  └─ datagrams
 //!  Endpoint ── connect() / accept() ─► Connection
+//!  Client   ── request() to any origin, over connections that it makes
 //!  Group    ── several endpoints on one port, for more than one core
 //!  Worker   ── the part of the driver task that every runtime shares
 //! ```
@@ -26,7 +27,7 @@
 //! to file its events, and sends after letting it go: no system call and no
 //! wake-up happens under the lock, but for what sinks of recordings and of qlog do.
 //! There is no task, channel or lock per
-//! connection, stream or request, so a stream on which nothing happens costs
+//! connection, stream or request (a [`Client`] has a task for each connection of its own), so a stream on which nothing happens costs
 //! memory and delays nobody.
 //!
 //! # Dropping
@@ -39,6 +40,8 @@
 //! | [`BodyReceiver`] of a client before the end | a stop with H3_REQUEST_CANCELLED |
 //! | [`BodyReceiver`] of a server before the end | a stop with H3_NO_ERROR: the rest is not needed |
 //! | [`ServerRequest`] before the answer's end | both halves H3_REQUEST_CANCELLED |
+//! | a pending [`Client::request`](client::Client::request), [`client::Body`] before the end | both halves H3_REQUEST_CANCELLED |
+//! | the last [`Client`] | nothing, while requests are under way; then a close with H3_NO_ERROR |
 //! | [`CapsuleSender`], [`CapsuleReceiver`] | as the [`BodySender`] or [`BodyReceiver`] it was made of |
 //! | the last [`Datagrams`] of a request | nothing; what arrives goes on waiting, within its limits |
 //! | [`SessionRequest`] unanswered | status 500 |
@@ -91,9 +94,11 @@ pub use aqueduct_core as protocol;
 pub use aqueduct_core::bytes;
 pub use aqueduct_core::endpoint::tls;
 
+mod alarm;
 mod cancelled;
 mod capsules;
 mod claimed;
+pub mod client;
 mod clock;
 mod connection;
 mod datagrams;
@@ -137,6 +142,7 @@ mod worker;
 pub use crate::cancelled::Cancelled;
 pub use crate::capsules::{CapsuleHeader, CapsuleReceiver, CapsuleSender, CapsuleStream};
 pub use crate::claimed::ClaimedStream;
+pub use crate::client::{Client, ClientBuilder};
 pub use crate::connection::Connection;
 pub use crate::datagrams::{DatagramStats, Datagrams};
 pub use crate::endpoint::{Connecting, Endpoint};

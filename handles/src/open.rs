@@ -172,15 +172,31 @@ impl Connection {
     }
 
     async fn send_head(&self, head: &RequestHead, end: End) -> Result<RequestStream, RequestError> {
+        let open = |locked: &mut Locked<'_>| self.open_stream(locked, head, end);
+        Ok(open_with(&self.0, Dir::Bi, None, open).await?)
+    }
+
+    /// Sends a request's head, or tells what it would have to wait for.
+    pub(crate) fn try_send_head(
+        &self,
+        head: &RequestHead,
+        end: End,
+    ) -> Result<RequestStream, Refusal> {
+        self.open_stream(&mut self.0.lock(), head, end)
+    }
+
+    fn open_stream(
+        &self,
+        locked: &mut Locked<'_>,
+        head: &RequestHead,
+        end: End,
+    ) -> Result<RequestStream, Refusal> {
         let conn = &self.0;
-        let open = |locked: &mut Locked<'_>| {
-            let sent = locked.core(conn.key, |core| core.request(head, end));
-            let key = sent.unwrap_or(Err(Refusal::Closed))?;
-            // The entry exists before the lock goes, so no event of it is missed.
-            let at = locked.conn(conn.at).insert_stream(Stream::message(key));
-            Ok(RequestStream::new(conn, locked, at, key, end))
-        };
-        Ok(open_with(conn, Dir::Bi, None, open).await?)
+        let sent = locked.core(conn.key, |core| core.request(head, end));
+        let key = sent.unwrap_or(Err(Refusal::Closed))?;
+        // The entry exists before the lock goes, so no event of it is missed.
+        let at = locked.conn(conn.at).insert_stream(Stream::message(key));
+        Ok(RequestStream::new(conn, locked, at, key, end))
     }
 
     /// Asks for a WebTransport session (client) and waits for the peer's

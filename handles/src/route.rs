@@ -7,7 +7,7 @@ use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::event::{Event, StreamEvent};
-use aqueduct_core::id::{ConnKey, SessionKey, Side, StreamKey};
+use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::clock::now;
@@ -161,7 +161,10 @@ impl Conn {
                 self.ticket = true;
                 self.wake(ConnTopic::State, wakes);
             }
-            Event::Available(dir) => self.wake(ConnTopic::credit(dir), wakes),
+            Event::Available(dir) => {
+                self.credits += u64::from(dir == Dir::Bi);
+                self.wake(ConnTopic::credit(dir), wakes);
+            }
             Event::Request {
                 stream,
                 head,

@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use aqueduct_core::connection::{Access, Peek};
 use aqueduct_core::endpoint::{ConnectionInfo, Endpoint, QuinnTransport};
@@ -149,6 +150,17 @@ impl Locked<'_> {
         look: impl FnOnce(ConnectionInfo<'_>) -> R,
     ) -> Option<R> {
         self.state().endpoint.info(key).map(look)
+    }
+
+    /// A waker that is not needed any more, to be dropped after the lock.
+    pub(crate) fn retire(&mut self, waker: Option<Waker>) {
+        self.retired.extend(waker);
+    }
+
+    /// Wakes whoever has waited until now.
+    pub(crate) fn fire(&mut self, now: Instant) {
+        let (state, wakes) = self.parts();
+        state.alarms.fire(now, wakes);
     }
 
     /// The driver runs after this lock.

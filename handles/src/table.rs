@@ -30,6 +30,7 @@ use aqueduct_core::webtransport::{ConnectAnswer, ConnectRequest, SessionClose};
 use http::StatusCode;
 use slab::Slab;
 
+use crate::alarm::Alarms;
 use crate::clock::now;
 use crate::error::WriteError;
 use crate::kept::Kept;
@@ -59,6 +60,8 @@ pub(crate) struct State {
     /// Connections that shook hands and wait for `accept`.
     pub(crate) accepted: VecDeque<usize>,
     pub(crate) waiters: Waiters,
+    /// Who waits for a time.
+    pub(crate) alarms: Alarms,
     /// Who waits for the driver's next turn: each once.
     pub(crate) resting: Vec<Resting>,
     /// Live endpoint handles.
@@ -84,6 +87,7 @@ impl State {
             by_index: Vec::new(),
             accepted: VecDeque::new(),
             waiters: Waiters::default(),
+            alarms: Alarms::default(),
             resting: Vec::new(),
             handles: 0,
             closing: false,
@@ -163,6 +167,7 @@ impl State {
             .for_each(|(_, conn)| conn.close(reason, wakes));
         self.conns.retain(|_, conn| conn.handle);
         self.waiters.wake(wakes);
+        self.alarms.abandon(wakes);
     }
 }
 
@@ -218,6 +223,8 @@ pub(crate) struct Conn {
     /// What became of early data, once connected.
     pub(crate) early: Option<EarlyData>,
     pub(crate) draining: Option<Side>,
+    /// How often the peer has said that it allows more requests.
+    pub(crate) credits: u64,
     /// The server gave a session ticket.
     pub(crate) ticket: bool,
     pub(crate) closed: Option<CloseReason>,
@@ -252,6 +259,7 @@ impl Conn {
             offered: false,
             early: None,
             draining: None,
+            credits: 0,
             ticket: false,
             closed: None,
             requests: VecDeque::new(),

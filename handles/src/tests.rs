@@ -1,10 +1,12 @@
 //! The handles without runtime or sockets: two workers and a queue of datagrams
 //! between them, driven by the test itself.
 
+mod alarms;
 mod cancelled;
 mod capsules;
 mod capsules_random;
 mod claimed;
+mod client;
 mod datagrams;
 mod early_data;
 mod either;
@@ -35,13 +37,14 @@ use std::time::{Duration, Instant};
 use aqueduct_core::config::Config;
 use aqueduct_core::driver::quinn_udp::{RecvMeta, Transmit};
 use aqueduct_core::driver::{IoLimits, UdpIo};
-use aqueduct_core::endpoint::{EndpointConfig, Target};
+use aqueduct_core::endpoint::{EndpointConfig, Target, TransportSettings};
 use aqueduct_core::id::Dir;
 use aqueduct_core::testing::cert::Identity;
 use aqueduct_core::webtransport::ConnectRequest;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::clock::now;
 use crate::error::{AcceptError, ReadError};
 use crate::place::MessageTopic;
 use crate::shared::Shared;
@@ -62,6 +65,8 @@ struct Wire {
     calls: usize,
     /// What the next receive calls come to instead.
     failing: VecDeque<i32>,
+    /// Addresses at which there is nobody.
+    nobody: Vec<SocketAddr>,
 }
 
 impl Wire {
@@ -100,6 +105,9 @@ impl UdpIo for Wire {
 
     fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.system_call();
+        if self.nobody.contains(&transmit.destination) {
+            return Ok(());
+        }
         let datagram = transmit.contents.to_vec();
         self.outbox.lock().expect("no panic").push_back(datagram);
         Ok(())
@@ -124,8 +132,19 @@ impl Net {
 
     /// The same with a server of this configuration.
     fn with(http: Config) -> Self {
+        Self::of(Self::server(http))
+    }
+
+    /// The same with a server that allows so many requests at once.
+    fn with_streams(http: Config, streams: u64) -> Self {
+        let mut transport = TransportSettings::default();
+        transport.max_streams_bidi = streams;
+        Self::of(Self::server(http).transport(transport).expect("suits"))
+    }
+
+    fn server(http: Config) -> EndpointConfig {
         let tls = Identity::localhost().server();
-        Self::of(EndpointConfig::server(tls.into(), http).expect("suits"))
+        EndpointConfig::server(tls.into(), http).expect("suits")
     }
 
     fn of(config: EndpointConfig) -> Self {
@@ -140,6 +159,7 @@ impl Net {
                 shared: endpoint.shared().clone(),
                 calls: 0,
                 failing: VecDeque::new(),
+                nobody: Vec::new(),
             };
             (endpoint, (worker, wire))
         };
@@ -157,7 +177,7 @@ impl Net {
         let mut busy = false;
         for (worker, wire) in &mut self.ends {
             busy |= !wire.inbox.lock().expect("no panic").is_empty();
-            let turn = worker.turn(Instant::now(), wire).expect("no errors here");
+            let turn = worker.turn(now(), wire).expect("no errors here");
             busy |= turn.is_some_and(|turn| turn.more);
         }
         busy

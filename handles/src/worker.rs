@@ -100,6 +100,7 @@ impl Worker {
             self.driver.collect(&mut locked.state().endpoint, now);
             // Sending may have made events.
             behind = !locked.pump_some(self.events);
+            locked.fire(now);
             // Last, so that those who had waited for events are woken before.
             locked.share_out();
             let state = locked.state();
@@ -114,6 +115,7 @@ impl Worker {
         }
         let mut turn = self.driver.flush(io);
         turn.more |= behind;
+        turn.deadline = self.shared.lock().state().alarms.tell(turn.deadline);
         Ok(if self.over && self.driver.queued() == 0 {
             None
         } else {

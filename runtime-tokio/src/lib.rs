@@ -19,6 +19,13 @@
 #![doc = include_str!("../examples/first-client.rs")]
 //! ```
 //!
+//! Whoever asks many servers has no use for connections in hand: a [`Client`] makes them
+//! when a request needs one, shares them, and replaces those that go away ([`client`]).
+//!
+//! ```no_run
+#![doc = include_str!("../examples/get.rs")]
+//! ```
+//!
 //! # What to know
 //!
 //! - **TLS** is rustls, with crypto that the features `ring` (default) and `aws-lc-rs`
@@ -72,6 +79,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod client;
 mod driver;
 #[cfg(feature = "quic-lb")]
 mod group;
@@ -87,12 +95,13 @@ use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
 
+pub use aqueduct_handles::client as http_client;
 pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
-    CapsuleStream, ClaimedStream, Connecting, Connection, DatagramStats, Datagrams, Incoming,
-    MemoryTickets, RecvStream, RequestStream, ResponseReceiver, ResponseSender, SendStream,
-    ServerRequest, Session, SessionRequest, error, protocol, tls,
+    CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats,
+    Datagrams, Incoming, MemoryTickets, RecvStream, RequestStream, ResponseReceiver,
+    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};
@@ -109,6 +118,7 @@ pub use aqueduct_handles::GroupStats;
 ))]
 pub use aqueduct_handles::web_transport;
 
+pub use crate::client::client;
 use crate::driver::{Socket, drive};
 
 /// One UDP socket and its connections, with a task on the current runtime that

@@ -201,7 +201,7 @@ fn a_start_ends_at_its_time() {
         let timed_out = TunnelClose::StartTimedOut;
         assert_eq!(pair.closed(Side::Server, server), timed_out, "{dialect:?}");
         let head = pair.refused(client);
-        let words = "504 Gateway Timeout (connection_timeout)";
+        let words = "504 Gateway Timeout (connection_timeout: the tunnel was not ready in time)";
         assert_eq!(refusal_in_words(&head), words);
         assert_eq!(accept(&mut pair, server), Err(AnswerTunnelError::Gone));
         assert_eq!(counts(&pair), (0, 0));

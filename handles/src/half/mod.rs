@@ -18,7 +18,7 @@ use crate::error::{ReadError, SendError, WriteError};
 use crate::place::{At, Place};
 use crate::route::end_both;
 use crate::shared::{Locked, Step, wait_for};
-use crate::table::SendOver;
+use crate::table::{RecvOver, SendOver};
 
 pub(crate) use recv::RecvHalf;
 #[cfg(feature = "futures-io")]
@@ -272,6 +272,54 @@ impl Half {
             None if locked.stream(self.at).reset.is_some() => None,
             None => Some(ReadError::Closed),
             told => told,
+        }
+    }
+}
+
+/// The name of a stream, which keeps nothing of it.
+pub(crate) struct StreamName {
+    conn: Arc<ConnHandle>,
+    at: At,
+    key: StreamKey,
+}
+
+impl StreamName {
+    /// Whether somebody waits to read of it, and has not been woken.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let mut locked = self.conn.lock();
+        let streams = &mut locked.conn(self.at.conn).streams;
+        let found = streams.get(self.at.stream);
+        found.is_some_and(|stream| stream.key == self.key && stream.read.is_some())
+    }
+
+    /// Abandons what of the stream is not over, and wakes who reads and writes it.
+    pub(crate) fn cancel(&self, code: u64) {
+        let mut locked = self.conn.lock();
+        let streams = &mut locked.conn(self.at.conn).streams;
+        let found = streams.get_mut(self.at.stream);
+        let Some(stream) = found.filter(|stream| stream.key == self.key) else {
+            return;
+        };
+        stream.kept = None;
+        let (reads, writes) = (stream.recv_over.is_none(), stream.send_over.is_none());
+        locked.core(self.conn.key, |core| end_both(core, self.key, code));
+        if reads {
+            locked.end_recv(self.at, RecvOver::Stopped);
+        }
+        if writes {
+            locked.end_send(self.at, SendOver::Reset);
+        }
+        locked.wake_stream(self.at);
+    }
+}
+
+impl Half {
+    /// See [`StreamName`].
+    pub(crate) fn name(&self) -> StreamName {
+        StreamName {
+            conn: self.conn.clone(),
+            at: self.at,
+            key: self.key,
         }
     }
 }

@@ -68,7 +68,6 @@ impl RecvHalf {
 
     /// Bytes that are still to be read, as far as that is known, and whether nothing more
     /// comes, trailers neither.
-    #[cfg(feature = "tower")]
     pub(crate) fn left(&self) -> (Option<u64>, bool) {
         let ahead: usize = self.ahead.iter().map(Bytes::len).sum();
         let mut locked = self.half.conn.lock();

@@ -4,6 +4,7 @@ mod agreed;
 #[cfg(feature = "proxy")]
 mod carrier;
 mod chat;
+mod client;
 mod early_data;
 mod endings;
 #[cfg(feature = "web-transport-trait")]

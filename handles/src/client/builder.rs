@@ -1,0 +1,261 @@
+//! What a client is made with.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_core::config::Config;
+use aqueduct_core::endpoint::TransportSettings;
+use aqueduct_core::endpoint::tls::{self, TicketStore, Trust};
+use aqueduct_core::pool::{OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules};
+
+use super::Client;
+use super::hub::Hub;
+use super::runtime::{Resolve, Runtime};
+use crate::endpoint::Endpoint;
+
+/// How long what may take.
+///
+/// Among the extensions of a request it counts for that request, in place of the
+/// client's.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the end of the request to the head of the final answer. Default 30 s.
+    pub first_byte: Option<Duration>,
+    /// How long the server may take nothing of the content of a request. Default 30 s.
+    pub write: Option<Duration>,
+    /// How long content of an answer may wait for its reader. It is cancelled with
+    /// H3_REQUEST_CANCELLED then, and its connection is free for others. Default 30 s.
+    pub idle: Option<Duration>,
+    /// How long the reader of an answer may wait for more of it. Default for ever: a
+    /// stream of events may have nothing to tell.
+    pub read: Option<Duration>,
+    /// From the request to the end of its answer. Default for ever.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_byte: Some(Duration::from_secs(30)),
+            write: Some(Duration::from_secs(30)),
+            idle: Some(Duration::from_secs(30)),
+            read: None,
+            total: None,
+        }
+    }
+}
+
+impl Timeouts {
+    /// See [`first_byte`](Self::first_byte); `None` is for ever, here as below.
+    #[must_use]
+    pub fn with_first_byte(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.first_byte = limit.into();
+        self
+    }
+
+    /// See [`write`](Self::write).
+    #[must_use]
+    pub fn with_write(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.write = limit.into();
+        self
+    }
+
+    /// See [`idle`](Self::idle).
+    #[must_use]
+    pub fn with_idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.idle = limit.into();
+        self
+    }
+
+    /// See [`read`](Self::read).
+    #[must_use]
+    pub fn with_read(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.read = limit.into();
+        self
+    }
+
+    /// See [`total`](Self::total).
+    #[must_use]
+    pub fn with_total(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.total = limit.into();
+        self
+    }
+}
+
+/// What a [`Client`] is made with. The crate of the runtime makes it:
+/// `aqueduct_tokio::client`, `aqueduct_async_std::client`.
+#[derive(Clone)]
+#[must_use = "it makes a client, in the hands of a runtime"]
+pub struct ClientBuilder {
+    tls: Tls,
+    http: Config,
+    transport: Option<TransportSettings>,
+    tickets: Option<Arc<dyn TicketStore>>,
+    origin: OriginConfig,
+    rules: Vec<(String, OriginConfig)>,
+    limits: PoolLimits,
+    timeouts: Timeouts,
+    plan: PlanConfig,
+    resolver: Option<Arc<dyn Resolve>>,
+}
+
+#[derive(Clone)]
+enum Tls {
+    Trust(Trust),
+    Config(Arc<rustls::ClientConfig>),
+}
+
+impl ClientBuilder {
+    /// A client that believes servers that `trust` names: authorities' roots, the
+    /// system's among them if the program loads them, certificates of a file, or hashes.
+    pub fn new(trust: impl Into<Trust>) -> Self {
+        Self::of(Tls::Trust(trust.into()))
+    }
+
+    /// The same with a configuration of rustls: client certificates, key logs.
+    pub fn with_tls(tls: impl Into<Arc<rustls::ClientConfig>>) -> Self {
+        Self::of(Tls::Config(tls.into()))
+    }
+
+    fn of(tls: Tls) -> Self {
+        Self {
+            tls,
+            http: Config::client(),
+            transport: None,
+            tickets: None,
+            origin: OriginConfig::default(),
+            rules: Vec::new(),
+            limits: PoolLimits::default(),
+            timeouts: Timeouts::default(),
+            plan: PlanConfig::default(),
+            resolver: None,
+        }
+    }
+
+    /// How HTTP/3 behaves on the connections.
+    pub fn http(mut self, config: Config) -> Self {
+        self.http = config;
+        self
+    }
+
+    /// How the connections use QUIC.
+    pub fn transport(mut self, settings: TransportSettings) -> Self {
+        self.transport = Some(settings);
+        self
+    }
+
+    /// Where session tickets are kept
+    /// ([`MemoryTickets`](crate::MemoryTickets)).
+    pub fn tickets(mut self, store: Arc<dyn TicketStore>) -> Self {
+        self.tickets = Some(store);
+        self
+    }
+
+    /// How connections to origins without a rule are used.
+    pub fn origins(mut self, config: OriginConfig) -> Self {
+        self.origin = config;
+        self
+    }
+
+    /// How connections to the origins of a pattern are used, `https://host` or
+    /// `https://*.host`, each with or without a port ([`Rules::rule`]).
+    pub fn rule(mut self, pattern: &str, config: OriginConfig) -> Self {
+        self.rules.push((pattern.into(), config));
+        self
+    }
+
+    /// Bounds over all origins.
+    pub fn limits(mut self, limits: PoolLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long requests may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How long it may take to connect to an origin without a rule.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.origin.connect_timeout = limit;
+        self
+    }
+
+    /// In which order and at which pace the addresses of a name are tried (RFC 8305).
+    pub fn plan(mut self, plan: PlanConfig) -> Self {
+        self.plan = plan;
+        self
+    }
+
+    /// Finds addresses of names, in place of the system.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Makes the client of an endpoint and what a runtime has to give. For crates of
+    /// runtimes.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the settings contradict each other
+    /// ([`PoolConfigError`](aqueduct_core::pool::PoolConfigError)) or TLS refuses what is
+    /// to be trusted.
+    pub fn build_on(self, endpoint: Endpoint, runtime: impl Runtime) -> io::Result<Client> {
+        let mut rules = Rules::new(self.origin).map_err(invalid)?;
+        for (pattern, config) in self.rules {
+            rules = rules.rule(&pattern, config).map_err(invalid)?;
+        }
+        let mut config = PoolConfig::default();
+        config.limits = self.limits;
+        config.rules = rules;
+        // Not for secrets: clients are not to come back in step.
+        config.seed = RandomState::new().build_hasher().finish();
+        let pool = Pool::new(config).map_err(invalid)?;
+        let tls = match self.tls {
+            Tls::Trust(trust) => Arc::new(tls::client_config(trust).map_err(invalid)?),
+            Tls::Config(config) => config,
+        };
+        let settings = Settings {
+            tls,
+            http: Arc::new(self.http),
+            transport: self.transport,
+            tickets: self.tickets,
+            timeouts: self.timeouts,
+            plan: self.plan,
+            resolver: self.resolver,
+        };
+        let hub = Hub::new(endpoint, Box::new(runtime), settings, pool);
+        Ok(Client::of(hub))
+    }
+}
+
+fn invalid(why: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("origin", &self.origin)
+            .field("rules", &self.rules)
+            .field("limits", &self.limits)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is left of it when the client is made.
+pub(crate) struct Settings {
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) http: Arc<Config>,
+    pub(crate) transport: Option<TransportSettings>,
+    pub(crate) tickets: Option<Arc<dyn TicketStore>>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) plan: PlanConfig,
+    pub(crate) resolver: Option<Arc<dyn Resolve>>,
+}

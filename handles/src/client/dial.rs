@@ -1,0 +1,236 @@
+//! One connection of a pool, from the look-up of its name to its end.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use aqueduct_core::code::Code;
+use aqueduct_core::endpoint::Target;
+use aqueduct_core::error::CloseReason;
+use aqueduct_core::id::{Dir, Side};
+use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use super::TARGET;
+use super::cancel::Cancel;
+use super::hub::{Hub, Pooled};
+use super::runtime::Resolving;
+use crate::alarm::Alarm;
+use crate::clock::now;
+use crate::connection::Connection;
+use crate::place::{ConnTopic, Place};
+use crate::shared::{Step, wait_for};
+
+type Attempting = Pin<Box<dyn Future<Output = Result<Connection, CloseReason>> + Send>>;
+
+/// The task of a connection.
+pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<Cancel>) {
+    let span = tracing::debug_span!(
+        target: TARGET, "handshake", %origin, connection = ?id, error = Empty
+    );
+    let Some(connection) = dial(&hub, id, &origin, &cancel).instrument(span).await else {
+        return;
+    };
+    let watched = connection.clone();
+    let pooled = Arc::new(Pooled { id, connection });
+    if !hub.connected(&pooled) {
+        return pooled.connection.close(Code::H3_NO_ERROR, "");
+    }
+    drop(pooled);
+    // The client may end before the task does.
+    let client = Arc::downgrade(&hub);
+    drop(hub);
+    watch(client, id, &origin, watched).await;
+}
+
+/// A connection, unless the pool has been told why there is none, or wants none.
+async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Connection> {
+    let mut dialing = Dialing::new(hub, origin);
+    let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
+    match dialed.await {
+        None => {
+            Span::current().record("error", "given up");
+            None
+        }
+        Some(Err(failure)) => {
+            Span::current().record("error", tracing::field::display(&failure));
+            hub.dial_failed(id, failure);
+            None
+        }
+        Some(Ok(connection)) => Some(connection),
+    }
+}
+
+/// Tells the pool what a connection tells, to its end.
+async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connection) {
+    let (mut drains, mut credits) = (None, 0);
+    let conn = &connection.0;
+    loop {
+        let (closed, draining, credit) = wait_for(&conn.shared, |locked| {
+            let entry = locked.conn(conn.at);
+            let draining = entry.draining.filter(|_| drains.is_none());
+            if entry.closed.is_some() || draining.is_some() || entry.credits != credits {
+                return Step::Done((entry.closed.clone(), draining, entry.credits));
+            }
+            // The end and a GOAWAY wake those who wait for credit.
+            Step::Wait(Place::Conn(conn.at, ConnTopic::credit(Dir::Bi)))
+        })
+        .await;
+        let Some(hub) = hub.upgrade() else {
+            return;
+        };
+        if let Some(by) = draining {
+            drains = Some(tracing::debug_span!(
+                target: TARGET, "draining", %origin, connection = ?id, ?by
+            ));
+            match by {
+                Side::Server => hub.goaway(id),
+                Side::Client => hub.drained(id),
+            }
+        }
+        if let Some(reason) = closed {
+            return hub.closed(id, reason);
+        }
+        if credit != credits {
+            credits = credit;
+            hub.credit(id);
+        }
+    }
+}
+
+/// A plan that is carried out.
+struct Dialing {
+    plan: Plan,
+    lookups: Vec<(usize, Resolving)>,
+    attempts: Vec<(AttemptId, Attempting)>,
+    alarm: Alarm,
+}
+
+impl Dialing {
+    fn new(hub: &Hub, origin: &Origin) -> Self {
+        let routes = vec![Route::origin(origin)];
+        Self {
+            plan: Plan::new(now(), hub.settings.plan, routes),
+            lookups: Vec::new(),
+            attempts: Vec::new(),
+            alarm: Alarm::new(&hub.endpoint.shared),
+        }
+    }
+
+    fn poll(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Connection, DialFailure>> {
+        loop {
+            while let Some(step) = self.plan.poll(now()) {
+                match step {
+                    Next::Resolve { route } => self.resolve(hub, route),
+                    Next::Attempt {
+                        attempt, address, ..
+                    } => self.attempt(hub, origin, attempt, address),
+                    Next::Cancel { attempt } => self.attempts.retain(|(one, _)| *one != attempt),
+                    Next::Failed(failure) => return Poll::Ready(Err(failure)),
+                    _ => {}
+                }
+            }
+            if let Some(connection) = self.poll_attempts(cx) {
+                return Poll::Ready(Ok(connection));
+            }
+            self.poll_lookups(cx);
+            let due = self.plan.poll_timeout().map(|deadline| deadline.at);
+            // What has come meanwhile may have made it due.
+            match due {
+                Some(at) if self.alarm.poll(cx, at).is_ready() => {}
+                Some(_) => return Poll::Pending,
+                None if self.is_waiting() => {
+                    self.alarm.clear();
+                    return Poll::Pending;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Whether the plan goes on only when something of this has come.
+    fn is_waiting(&self) -> bool {
+        !self.lookups.is_empty() || !self.attempts.is_empty()
+    }
+
+    fn resolve(&mut self, hub: &Hub, number: usize) {
+        let Some(route) = self.plan.route(number) else {
+            return;
+        };
+        let resolving = match &hub.settings.resolver {
+            Some(resolver) => resolver.resolve(&route.host, route.port),
+            None => hub.runtime.resolve(&route.host, route.port),
+        };
+        self.lookups.push((number, resolving));
+    }
+
+    fn attempt(&mut self, hub: &Hub, origin: &Origin, attempt: AttemptId, to: SocketAddr) {
+        let settings = &hub.settings;
+        let mut target = Target::new(to, origin.host(), settings.tls.clone());
+        target.http = settings.http.clone();
+        target.transport.clone_from(&settings.transport);
+        target.tickets.clone_from(&settings.tickets);
+        tracing::trace!(%origin, %to, "connects");
+        match hub.endpoint.connect_with(target) {
+            Ok(connecting) => {
+                let attempting = Box::pin(connecting.established());
+                self.attempts.push((attempt, attempting));
+            }
+            Err(error) => {
+                let failure = DialFailure::NotBegun(error.to_string().into());
+                self.plan.handle_failed(now(), attempt, failure);
+            }
+        }
+    }
+
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<Connection> {
+        let mut at = 0;
+        while let Some((attempt, attempting)) = self.attempts.get_mut(at) {
+            let attempt = *attempt;
+            match attempting.as_mut().poll(cx) {
+                Poll::Pending => at += 1,
+                Poll::Ready(outcome) => {
+                    drop(self.attempts.swap_remove(at));
+                    match outcome {
+                        Ok(connection) if self.plan.handle_connected(attempt) => {
+                            self.attempts.clear();
+                            return Some(connection);
+                        }
+                        Ok(late) => late.close(Code::H3_NO_ERROR, ""),
+                        Err(reason) => self.plan.handle_failed(now(), attempt, reason.into()),
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn poll_lookups(&mut self, cx: &mut Context<'_>) {
+        let mut at = 0;
+        while let Some((route, resolving)) = self.lookups.get_mut(at) {
+            let route = *route;
+            let Poll::Ready(answer) = resolving.as_mut().poll(cx) else {
+                at += 1;
+                continue;
+            };
+            drop(self.lookups.swap_remove(at));
+            self.told(route, answer);
+        }
+    }
+
+    fn told(&mut self, route: usize, answer: io::Result<Vec<SocketAddr>>) {
+        match answer {
+            Ok(addresses) => self.plan.handle_resolved(now(), route, &addresses),
+            Err(error) => self.plan.handle_unresolved(route, &error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Why a request has no answer, or not all of it.
+
+use aqueduct_core::error::{Class, RequestError as Refusal};
+use aqueduct_core::pool::PoolError;
+use aqueduct_core::uri::UriError;
+use thiserror::Error;
+
+use crate::error::{ReadError, WriteError};
+
+/// What a body of the application's fails with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Which time of [`Timeouts`](super::Timeouts) has passed.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Hash, Error)]
+#[non_exhaustive]
+pub enum Timeout {
+    /// There was no answer.
+    #[error("there was no answer in time")]
+    FirstByte,
+    /// The server took no more of the content of the request.
+    #[error("the server has taken nothing for too long")]
+    Write,
+    /// Nobody read the content of the answer.
+    #[error("nobody has read the answer for too long")]
+    Idle,
+    /// The server sent no more of the content.
+    #[error("the server has sent nothing for too long")]
+    Read,
+    /// The request as a whole took too long.
+    #[error("the request took too long")]
+    Total,
+}
+
+/// Why a request has no answer, or not all of it. Nothing is sent again: whoever wants to
+/// asks [`is_unprocessed`](Self::is_unprocessed), or knows that the request is idempotent
+/// and asks [`is_retryable`](Self::is_retryable).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The URI is not one that can be asked for over HTTP/3; nothing was sent.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// There is no connection for it; nothing was sent.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// It cannot be sent as it is, or to this server; nothing was sent.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The content of the request does not match its `content-length`, or its trailers
+    /// cannot be sent; it was cancelled.
+    #[error("the content cannot be sent")]
+    Content(#[source] WriteError),
+    /// The body of the request failed; it was cancelled.
+    #[error("the body of the request failed")]
+    Body(#[source] BoxError),
+    /// The answer, or the rest of it, does not come.
+    #[error(transparent)]
+    Answer(#[from] ReadError),
+    /// A time has passed; the request was cancelled.
+    #[error("{0}")]
+    TimedOut(#[source] Timeout),
+    /// More content than the caller's limit.
+    #[error("more content than the limit of {0} bytes")]
+    TooLong(usize),
+}
+
+impl Error {
+    /// Whether the server has done nothing, as far as this side can know: the same request
+    /// may be sent again, whatever its method.
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.1
+    // A request that was rejected, or lies beyond a GOAWAY, was not processed.
+    #[must_use]
+    pub fn is_unprocessed(&self) -> bool {
+        match self {
+            Self::Uri(_) | Self::Refused(_) => true,
+            Self::Pool(error) => error.is_unprocessed(),
+            Self::Answer(ReadError::Unprocessed) => true,
+            Self::Answer(ReadError::Reset(code)) => code.is_unprocessed(),
+            Self::Content(_)
+            | Self::Body(_)
+            | Self::Answer(_)
+            | Self::TimedOut(_)
+            | Self::TooLong(_) => false,
+        }
+    }
+
+    /// Who would have to change for the same to succeed.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Pool(error) => error.class(),
+            Self::Refused(why) => why.class(),
+            Self::Answer(error) if error.is_retryable() => Class::Transient,
+            Self::TimedOut(Timeout::Idle) => Class::Invalid,
+            Self::TimedOut(_) => Class::Transient,
+            Self::Uri(_) | Self::Content(_) | Self::Body(_) | Self::TooLong(_) => Class::Invalid,
+            Self::Answer(_) => Class::Unrecoverable,
+        }
+    }
+
+    /// Whether the class is [`Class::Transient`]: the same may succeed later. The server
+    /// may have acted upon it already, unless it is
+    /// [unprocessed](Self::is_unprocessed).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.class() == Class::Transient
+    }
+}

@@ -1,0 +1,427 @@
+//! What the clones of a client share: the pool, and who waits for it.
+//!
+//! Its lock is never held while the endpoint's is taken, a waker is called or a handle is
+//! dropped: [`Due`] keeps what follows until it has been let go.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use aqueduct_core::code::Code;
+use aqueduct_core::error::CloseReason;
+use aqueduct_core::id::StreamId;
+use aqueduct_core::pool::{
+    Action, ConnId, DialFailure, Origin, OriginStats, Pool, PoolError, PoolStats, Ticket,
+};
+use aqueduct_core::uri::UriError;
+use http::Uri;
+use http::uri::{Authority, Scheme};
+use tracing::Instrument;
+
+use super::TARGET;
+use super::builder::Settings;
+use super::cancel::Cancel;
+use super::dial;
+use super::runtime::Runtime;
+use crate::alarm::Alarm;
+use crate::clock::now;
+use crate::connection::Connection;
+use crate::endpoint::Endpoint;
+use crate::waiters::park;
+
+pub(crate) struct Hub {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) runtime: Box<dyn Runtime>,
+    pub(crate) settings: Settings,
+    state: Mutex<State>,
+    /// When the pool wants to be looked after. Taken after `state`, or alone.
+    alarm: Mutex<Alarm>,
+    tick: Waker,
+}
+
+struct State {
+    pool: Pool,
+    waiting: BTreeMap<Ticket, Waiter>,
+    conns: BTreeMap<ConnId, Link>,
+    /// The origin that was asked last, by its authority: most clients have one.
+    recent: Option<(Authority, Origin)>,
+    /// What the alarm is set for.
+    armed: Option<Instant>,
+    /// Who waits for the end.
+    ends: Vec<Waker>,
+}
+
+#[derive(Default)]
+struct Waiter {
+    turn: Option<Turn>,
+    waker: Option<Waker>,
+}
+
+/// What a wait comes to.
+type Turn = Result<Arc<Pooled>, PoolError>;
+
+/// A connection of the pool's.
+pub(crate) struct Pooled {
+    pub(crate) id: ConnId,
+    pub(crate) connection: Connection,
+}
+
+enum Link {
+    Dialing(Arc<Cancel>),
+    Open(Arc<Pooled>),
+}
+
+/// What follows once the lock is let go.
+#[derive(Default)]
+struct Due {
+    wakes: Vec<Waker>,
+    dials: Vec<(ConnId, Origin, Arc<Cancel>)>,
+    retired: Vec<Link>,
+    alarm: Option<Instant>,
+}
+
+/// The pool's timer.
+struct Tick(Weak<Hub>);
+
+impl Wake for Tick {
+    fn wake(self: Arc<Self>) {
+        if let Some(hub) = self.0.upgrade() {
+            hub.alarm().clear();
+            hub.with(|state, _| state.armed = None);
+        }
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        runtime: Box<dyn Runtime>,
+        settings: Settings,
+        pool: Pool,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|hub| Self {
+            alarm: Mutex::new(Alarm::new(&endpoint.shared)),
+            endpoint,
+            runtime,
+            settings,
+            state: Mutex::new(State {
+                pool,
+                waiting: BTreeMap::new(),
+                conns: BTreeMap::new(),
+                recent: None,
+                armed: None,
+                ends: Vec::new(),
+            }),
+            tick: Arc::new(Tick(hub.clone())).into(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alarm(&self) -> MutexGuard<'_, Alarm> {
+        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the pool, and does what follows.
+    fn with<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> R) -> R {
+        let (now, mut due) = (now(), Due::default());
+        let result = {
+            let mut state = self.lock();
+            let result = change(&mut state, now);
+            state.act(now, &mut due, None);
+            result
+        };
+        self.follow(due);
+        result
+    }
+
+    /// What the pool wants done.
+    fn follow(self: &Arc<Self>, due: Due) {
+        if let Some(at) = due.alarm {
+            let mut alarm = self.alarm();
+            // Another call may have found an earlier time meanwhile.
+            if alarm.at().is_none_or(|set| at < set) {
+                alarm.set(at, &self.tick);
+            }
+        }
+        for (id, origin, cancel) in due.dials {
+            let dialing = dial::run(self.clone(), id, origin, cancel);
+            self.runtime.spawn(Box::pin(dialing));
+        }
+        for link in due.retired {
+            match link {
+                Link::Dialing(cancel) => cancel.tell(),
+                Link::Open(pooled) => pooled.connection.close(Code::H3_NO_ERROR, ""),
+            }
+        }
+        due.wakes.into_iter().for_each(Waker::wake);
+    }
+
+    // ---- for requests -----------------------------------------------------------
+
+    /// The origin of a URI.
+    pub(crate) fn origin(&self, uri: &Uri) -> Result<Origin, UriError> {
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return Err(UriError::Scheme);
+        }
+        let authority = uri.authority().ok_or(UriError::NoHost)?;
+        if let Some((recent, origin)) = &self.lock().recent
+            && recent.as_str() == authority.as_str()
+        {
+            return Ok(origin.clone());
+        }
+        let origin: Origin = format!("https://{authority}").parse()?;
+        let kept = Some((authority.clone(), origin.clone()));
+        let before = std::mem::replace(&mut self.lock().recent, kept);
+        drop(before);
+        Ok(origin)
+    }
+
+    /// Waits for a place on a connection, until `total` at the latest.
+    pub(crate) async fn place(
+        self: &Arc<Self>,
+        origin: &Origin,
+        within: Option<Duration>,
+    ) -> Result<(Slot, Arc<Pooled>), PoolError> {
+        let (now, mut due) = (now(), Due::default());
+        let (ticket, turn) = {
+            let mut state = self.lock();
+            let asked = match within {
+                Some(within) => state.pool.checkout_within(now, origin, within),
+                None => state.pool.checkout(now, origin),
+            };
+            let turn = match asked {
+                Ok(ticket) => {
+                    let turn = state.act(now, &mut due, Some(ticket));
+                    if turn.is_none() {
+                        state.waiting.insert(ticket, Waiter::default());
+                    }
+                    Ok((ticket, turn))
+                }
+                Err(error) => {
+                    state.act(now, &mut due, None);
+                    Err(error)
+                }
+            };
+            drop(state);
+            self.follow(due);
+            turn?
+        };
+        let slot = Slot {
+            hub: self.clone(),
+            ticket,
+        };
+        let pooled = match turn {
+            Some(turn) => turn?,
+            None => {
+                let span = tracing::debug_span!(target: TARGET, "queue", %origin);
+                slot.turn().instrument(span).await?
+            }
+        };
+        Ok((slot, pooled))
+    }
+
+    // ---- for dials and connections ----------------------------------------------
+
+    /// A connection was made; false if nobody wants it any more.
+    pub(crate) fn connected(self: &Arc<Self>, pooled: &Arc<Pooled>) -> bool {
+        self.with(|state, now| {
+            let wanted = state.pool.connected(now, pooled.id, None);
+            if wanted {
+                state.conns.insert(pooled.id, Link::Open(pooled.clone()));
+            }
+            wanted
+        })
+    }
+
+    pub(crate) fn dial_failed(self: &Arc<Self>, id: ConnId, failure: DialFailure) {
+        self.with(|state, now| {
+            state.conns.remove(&id);
+            state.pool.dial_failed(now, id, failure);
+        });
+    }
+
+    pub(crate) fn credit(self: &Arc<Self>, id: ConnId) {
+        self.with(|state, now| state.pool.credit(now, id, None));
+    }
+
+    /// The server's GOAWAY; its requests are told by the connection which are left out.
+    pub(crate) fn goaway(self: &Arc<Self>, id: ConnId) {
+        self.with(|state, now| state.pool.goaway(now, id, None));
+    }
+
+    pub(crate) fn drained(self: &Arc<Self>, id: ConnId) {
+        self.with(|state, now| state.pool.drain(now, id));
+    }
+
+    pub(crate) fn closed(self: &Arc<Self>, id: ConnId, reason: CloseReason) {
+        let link = self.with(|state, now| {
+            state.pool.closed(now, id, reason);
+            state.conns.remove(&id)
+        });
+        drop(link);
+    }
+
+    // ---- for the client ---------------------------------------------------------
+
+    pub(crate) fn shut_down(self: &Arc<Self>) {
+        self.with(|state, now| state.pool.shut_down(now));
+    }
+
+    /// Waits until a shut-down has come to its end.
+    pub(crate) async fn over(&self) {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if state.pool.is_over() {
+                return Poll::Ready(());
+            }
+            if !state.ends.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.ends.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    pub(crate) fn stats(&self) -> PoolStats {
+        self.lock().pool.stats()
+    }
+
+    pub(crate) fn origin_stats(&self, origin: &Origin) -> OriginStats {
+        self.lock().pool.origin_stats(origin)
+    }
+
+    /// What it holds of those who wait, and of connections.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting.len(), state.conns.len())
+    }
+}
+
+impl State {
+    /// Files what the pool wants done; what comes to `mine` is given back.
+    fn act(&mut self, now: Instant, due: &mut Due, mine: Option<Ticket>) -> Option<Turn> {
+        let mut turn = None;
+        while let Some(action) = self.pool.poll_action(now) {
+            let (ticket, outcome) = match action {
+                Action::Dial { conn, origin } => {
+                    let cancel = Arc::new(Cancel::default());
+                    self.conns.insert(conn, Link::Dialing(cancel.clone()));
+                    due.dials.push((conn, origin, cancel));
+                    continue;
+                }
+                Action::Lend { ticket, conn } => match self.conns.get(&conn) {
+                    Some(Link::Open(pooled)) => (ticket, Ok(pooled.clone())),
+                    // A connection is lent when it is there.
+                    _ => continue,
+                },
+                Action::Fail { ticket, error } => (ticket, Err(error)),
+                Action::Retire { conn, why } => {
+                    tracing::debug!(connection = ?conn, ?why, "retired");
+                    due.retired.extend(self.conns.remove(&conn));
+                    continue;
+                }
+                // QUIC has keep-alives of its own, which `ClientBuilder::transport` sets.
+                _ => continue,
+            };
+            if mine == Some(ticket) {
+                turn = Some(outcome);
+            } else if let Some(waiter) = self.waiting.get_mut(&ticket) {
+                waiter.turn = Some(outcome);
+                due.wakes.extend(waiter.waker.take());
+            }
+            // Requests under way are told by their connection what becomes of them.
+        }
+        if self.pool.is_over() {
+            due.wakes.append(&mut self.ends);
+        }
+        let next = self.pool.poll_timeout().map(|deadline| deadline.at);
+        due.alarm = next.filter(|at| self.armed.is_none_or(|armed| *at < armed));
+        self.armed = due.alarm.or(self.armed);
+        turn
+    }
+}
+
+/// A place in the queue, and on a connection then. Its drop frees it.
+pub(crate) struct Slot {
+    hub: Arc<Hub>,
+    ticket: Ticket,
+}
+
+impl Slot {
+    /// The request has its stream.
+    pub(crate) fn opened(&self, stream: StreamId) {
+        // What the pool has to say against it the stream tells as well.
+        self.hub.with(|state, now| {
+            state.pool.request_opened(now, self.ticket, stream);
+        });
+    }
+
+    /// The connection did not take the request: waits for another.
+    pub(crate) async fn again(&self, refused: &Pooled) -> Turn {
+        let ticket = self.ticket;
+        if let Some(reason) = refused.connection.close_reason() {
+            self.hub.closed(refused.id, reason);
+        }
+        let waits = self.hub.with(|state, now| {
+            state.waiting.insert(ticket, Waiter::default());
+            state.pool.give_back(now, ticket)
+        });
+        if !waits {
+            return Err(PoolError::Unprocessed);
+        }
+        self.turn().await
+    }
+
+    async fn turn(&self) -> Turn {
+        poll_fn(|cx| self.poll_turn(cx)).await
+    }
+
+    fn poll_turn(&self, cx: &Context<'_>) -> Poll<Turn> {
+        let mut state = self.hub.lock();
+        let Some(waiter) = state.waiting.get_mut(&self.ticket) else {
+            return Poll::Ready(Err(PoolError::Unprocessed));
+        };
+        if let Some(turn) = waiter.turn.take() {
+            let waiter = state.waiting.remove(&self.ticket);
+            drop(state);
+            drop(waiter);
+            return Poll::Ready(turn);
+        }
+        let replaced = park(&mut waiter.waker, cx.waker());
+        drop(state);
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let ticket = self.ticket;
+        let waiter = self.hub.with(|state, now| {
+            state.pool.release(now, ticket);
+            state.waiting.remove(&ticket)
+        });
+        drop(waiter);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ticket.fmt(f)
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! A client for many servers: requests in, answers out, and connections in between that
+//! nobody has to think of.
+//!
+//! ```no_run
+//! # use aqueduct_handles::client::{Body, Client, Error};
+//! # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+//! let response = client.get("https://example.com/").await?;
+//! println!("{}", response.status());
+//! let content = response.into_body().bytes(1 << 20).await?;
+//! # let request = http::Request::post("https://example.com/").body("content")?;
+//! let response = client.request(request).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it does
+//!
+//! - Requests share connections, which a [pool](aqueduct_core::pool) of each origin makes
+//!   when they are needed and gives up when they are not. A connection is dialled once for
+//!   all who wait, at all addresses of its name in turn (RFC 8305).
+//! - Content streams both ways, and both sides hold back each other.
+//! - Whoever drops the future of a request, or the [`Body`] of its answer before the end,
+//!   cancels it with H3_REQUEST_CANCELLED and frees its place at once.
+//! - Nothing is sent again by itself. [`Error::is_unprocessed`] says what may be.
+//! - A server that goes away (GOAWAY) gets nothing new and ends what it has; what it says
+//!   that it did not process fails as that.
+//! - An answer that was cut short is an error and never looks complete.
+//!
+//! # What it tells
+//!
+//! Spans of `tracing` with the target `aqueduct::client`, all at the level DEBUG:
+//!
+//! | span | from, to | fields |
+//! |---|---|---|
+//! | `request` | the call, the head of the answer | `method`, `uri`, `stream`, `status`, or `error` |
+//! | `queue` | a request has to wait, its turn | `origin` |
+//! | `handshake` | a dial, its outcome; names and all attempts within | `origin`, `connection`, `error` |
+//! | `draining` | either side's GOAWAY, the end of the connection | `origin`, `connection`, `by` |
+//!
+//! Numbers are [`Client::stats`] and [`Client::origin_stats`].
+//!
+//! # What it costs
+//!
+//! A task for each connection. A request that finds a connection takes the client's lock
+//! three times, for O(log n) of its tickets and timers.
+
+mod body;
+mod builder;
+mod cancel;
+mod dial;
+mod error;
+mod exchange;
+#[cfg(feature = "http-body")]
+mod http_body;
+mod hub;
+mod runtime;
+mod send;
+#[cfg(feature = "tower")]
+mod tower;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aqueduct_core::pool::{Origin, OriginStats, PoolStats};
+use aqueduct_core::uri::UriError;
+use http::{Method, Request, Response, Uri};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+pub use body::{Body, Part};
+pub use builder::{ClientBuilder, Timeouts};
+pub use error::{BoxError, Error, Timeout};
+pub use runtime::{Resolve, Resolving, Runtime, Task};
+pub use send::{OnInterim, OpenRequest, Place};
+
+use hub::Hub;
+
+/// Of the spans.
+const TARGET: &str = "aqueduct::client";
+
+/// A client for many servers; see [the module](self). Clones are the same client.
+///
+/// Dropping the last clone ends what nobody uses; requests that are under way, and answers
+/// that are read, go on.
+#[derive(Clone)]
+pub struct Client(Arc<Handle>);
+
+struct Handle(Arc<Hub>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+impl Client {
+    pub(crate) fn of(hub: Arc<Hub>) -> Self {
+        Self(Arc::new(Handle(hub)))
+    }
+
+    /// Sends a request and waits for the head of the answer, whose content comes with the
+    /// [`Body`]. The URI names the server. Among the extensions, [`Timeouts`] and
+    /// [`OnInterim`] are for this request alone.
+    ///
+    /// Content of the request is sent meanwhile; when the answer comes before its end, the
+    /// rest is sent by a task. A `content-length` is added where the length is known.
+    ///
+    /// Dropping the future cancels the request.
+    ///
+    /// # Errors
+    /// [`Error`]. The request is over.
+    pub async fn request<B: Into<Body>>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Error> {
+        self.send(request.map(Into::into)).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let span = request_span(&request);
+        send::request(&self.0.0, request).instrument(span).await
+    }
+
+    /// Sends the head of a request and gives its stream: for
+    /// [datagrams](crate::RequestStream::datagrams),
+    /// [capsules](crate::RequestStream::into_capsules), tunnels, and content that is
+    /// written and read in other ways. An extended CONNECT waits for the server's SETTINGS.
+    /// Cancel safe: a dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing was sent.
+    pub async fn open(&self, request: Request<()>) -> Result<OpenRequest, Error> {
+        let span = request_span(&request);
+        send::open_request(&self.0.0, request)
+            .instrument(span)
+            .await
+    }
+
+    /// Sends GET for a URI, as [`request`](Self::request).
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn get<U>(&self, uri: U) -> Result<Response<Body>, Error>
+    where
+        U: TryInto<Uri>,
+    {
+        let uri = uri.try_into().map_err(|_| Error::Uri(UriError::NoHost))?;
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = uri;
+        self.request(request).await
+    }
+
+    /// Takes no more requests: those that wait for a connection fail, those that are
+    /// under way go on. See [`closed`](Self::closed).
+    pub fn drain(&self) {
+        self.0.0.shut_down();
+    }
+
+    /// Waits until a [drained](Self::drain) client has come to its end: no request is left,
+    /// and the last words of its endpoint's connections have gone out, those of others that
+    /// share it included. Cancel safe.
+    pub async fn closed(&self) {
+        self.0.0.over().await;
+        self.0.0.endpoint.wait_idle().await;
+    }
+
+    /// All of its connections and requests in numbers.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.0.0.stats()
+    }
+
+    /// Those of one origin.
+    #[must_use]
+    pub fn origin_stats(&self, origin: &Origin) -> OriginStats {
+        self.0.0.origin_stats(origin)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.0.0
+    }
+}
+
+fn request_span<B>(request: &Request<B>) -> Span {
+    let (method, uri) = (request.method(), request.uri());
+    tracing::debug_span!(
+        target: TARGET, "request", %method, %uri, stream = Empty, status = Empty, error = Empty
+    )
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
