@@ -4,7 +4,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`args`] | the command line |
-//! | [`bench`] | `aqueduct bench` |
+//! | [`mod@bench`] | `aqueduct bench` |
 //! | [`certificate`] | what a certificate says of itself |
 //! | [`chunks`] | bodies from and to files, in chunks |
 //! | [`client`] | connections of the commands that are clients, and those through a proxy |

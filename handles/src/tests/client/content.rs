@@ -137,7 +137,10 @@ fn a_truncated_answer_is_an_error() {
     );
     drop(server);
     let error = lab.run(body.chunk()).expect_err("cut short");
-    assert!(!error.is_unprocessed(), "{error:?}");
+    assert!(
+        matches!(error, Error::Answer(_)) && !error.is_unprocessed(),
+        "{error:?}"
+    );
     assert_eq!(lab.active(), 0);
 
     let (response, mut server) = lab.answered(&theirs);
@@ -236,4 +239,52 @@ fn an_upload_goes_on_beside_its_answer() {
         "{error:?}"
     );
     assert_eq!(lab.active(), 0, "the upload holds its place no longer");
+}
+
+/// Row D4: nobody collects more than the limit.
+#[test]
+fn an_answer_beyond_its_readers_limit_is_given_up() {
+    let mut lab = Lab::new();
+    let first = lab.get();
+    let theirs = lab.accept();
+    let (_, mut server) = lab.request(&theirs);
+    server
+        .send_response(Response::new(()))
+        .expect("not sent yet");
+    lab.run(server.send_data(Bytes::from_static(b"eleven here")))
+        .expect("room");
+    let response = lab.finish(&first).expect("is answered");
+    let error = lab.run(response.into_body().bytes(10)).expect_err("more");
+    let too_long = matches!(error, Error::TooLong(10));
+    assert!(too_long && error.class() == Class::Invalid, "{error:?}");
+    assert_eq!(lab.active(), 0, "the slot is free");
+}
+
+/// Row D11: what cannot be sent as it is says so, and is not retried.
+#[test]
+fn what_cannot_be_sent_is_the_callers_to_change() {
+    let mut lab = Lab::new();
+    // The first is answered, so that there is a connection.
+    let first = lab.get();
+    let theirs = lab.accept();
+    let (_, mut server) = lab.request(&theirs);
+    reply(&mut server);
+    lab.finish(&first).expect("is answered");
+
+    let ask = |lab: &Lab, name: &'static str, value: &'static str| {
+        let request = Request::post(URI).header(name, value);
+        let request = request.body(Body::from("longer")).expect("valid");
+        let client = lab.client.clone();
+        lab.spawn(async move { client.request(request).await })
+    };
+    let refused = ask(&lab, "connection", "close");
+    let error = lab.finish(&refused).expect_err("of HTTP/1.1 alone");
+    let is = matches!(error, Error::Refused(_)) && error.is_unprocessed();
+    assert!(is && error.class() == Class::Invalid, "{error:?}");
+
+    let wrong = ask(&lab, "content-length", "3");
+    let error = lab.finish(&wrong).expect_err("it is six bytes long");
+    let is = matches!(error, Error::Content(_)) && !error.is_unprocessed();
+    assert!(is && error.class() == Class::Invalid, "{error:?}");
+    assert_eq!((lab.active(), lab.client.stats().dials), (0, 1));
 }
