@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Whoever asks many servers has no use for connections in hand: a [`Client`] makes them
-//! when a request needs one, shares them, and replaces those that go away ([`client`]).
+//! when a request needs one, shares them, and replaces those that go away ([`client`](client())).
 //!
 //! ```no_run
 #![doc = include_str!("../examples/get.rs")]
