@@ -159,7 +159,7 @@ pub fn run(attack: Attack, kind: Kind, times: Times, seed: u64) -> io::Result<Ro
     let left = Instant::now();
     let mut after = Memory::of(&server);
     while left.elapsed() < times.after
-        && !(times.eager && after.is_back_to(&before, attack.connections))
+        && !(times.eager && after.is_back_to(&before, server.kind, attack.connections))
     {
         thread::sleep(Duration::from_millis(50));
         after = Memory::of(&server);
