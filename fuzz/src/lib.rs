@@ -35,18 +35,17 @@ pub use libfuzzer_sys;
 /// A fuzz target: its name, which is that of its corpus folder, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-macro_rules! targets {
-    ($($name:ident)*) => {
-        /// Every target.
-        pub const TARGETS: &[Target] = &[$((stringify!($name), $name::target),)*];
+/// Hands the names of all targets to a macro.
+#[macro_export]
+macro_rules! for_each_target {
+    ($do:ident) => {
+        $do! {
+            varint frame_reader capsule_reader settings structured_fields datagram
+            qpack_decode qpack_encoder qpack_roundtrip message
+            h3_server h3_client session_ops recording masque_template masque_tunnels
+            alternatives pool
+        }
     };
-}
-
-targets! {
-    varint frame_reader capsule_reader settings structured_fields datagram
-    qpack_decode qpack_encoder qpack_roundtrip message
-    h3_server h3_client session_ops recording masque_template masque_tunnels
-    alternatives pool
 }
 
 /// The `main` of a target: libFuzzer's under cargo-fuzz, else one that runs the

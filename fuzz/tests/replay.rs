@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 use aqueduct_core::testing::loopback::Rng;
-use aqueduct_fuzz::{TARGETS, Target, held};
+use aqueduct_fuzz::{Target, held};
 
 /// Random inputs of each target.
 const ROUNDS: u64 = 2_000;
@@ -58,25 +58,23 @@ fn run((name, target): Target, what: &str, data: &[u8]) {
     );
 }
 
-#[test]
-fn the_corpus_is_replayed() {
-    for (name, target) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("corpus")
-            .join(name);
-        let files = std::fs::read_dir(&folder).expect("every target has a corpus");
-        let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-        paths.sort();
-        assert!(!paths.is_empty(), "{name} has an empty corpus");
-        for path in paths {
-            let data = std::fs::read(&path).expect("a readable file");
-            run((name, *target), &path.display().to_string(), &data);
-        }
+/// Replays every file of a target's corpus.
+fn replay((name, target): Target) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(name);
+    let files = std::fs::read_dir(&folder).expect("every target has a corpus");
+    let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{name} has an empty corpus");
+    for path in paths {
+        let data = std::fs::read(&path).expect("a readable file");
+        run((name, target), &path.display().to_string(), &data);
     }
 }
 
-#[test]
-fn random_inputs_break_nothing() {
+/// Runs random inputs of a target.
+fn randomise(target: Target) {
     let number = |name| {
         std::env::var(name)
             .ok()
@@ -86,18 +84,34 @@ fn random_inputs_break_nothing() {
         Some(seed) => seed..seed + 1,
         None => 0..number("ROUNDS").unwrap_or(ROUNDS),
     };
-    for target in TARGETS {
-        for seed in seeds.clone() {
-            let mut rng = Rng::new(seed);
-            let len = rng.below(if seed % 8 == 0 { 2_000 } else { 200 });
-            // Small numbers are more often meaningful than large ones.
-            let small = rng.percent(50);
-            let mut byte = || {
-                let limit = if small && rng.percent(70) { 32 } else { 256 };
-                rng.below(limit) as u8
-            };
-            let data: Vec<u8> = (0..len).map(|_| byte()).collect();
-            run(*target, &format!("SEED={seed}"), &data);
-        }
+    for seed in seeds {
+        let mut rng = Rng::new(seed);
+        let len = rng.below(if seed % 8 == 0 { 2_000 } else { 200 });
+        // Small numbers are more often meaningful than large ones.
+        let small = rng.percent(50);
+        let mut byte = || {
+            let limit = if small && rng.percent(70) { 32 } else { 256 };
+            rng.below(limit) as u8
+        };
+        let data: Vec<u8> = (0..len).map(|_| byte()).collect();
+        run(target, &format!("SEED={seed}"), &data);
     }
 }
+
+/// A test of each kind for each target: they run beside one another, and each has
+/// the runner's whole time limit.
+macro_rules! tests {
+    ($($name:ident)*) => {
+        mod corpus {
+            $(#[test] fn $name() {
+                super::replay((stringify!($name), aqueduct_fuzz::$name::target));
+            })*
+        }
+        mod random {
+            $(#[test] fn $name() {
+                super::randomise((stringify!($name), aqueduct_fuzz::$name::target));
+            })*
+        }
+    };
+}
+aqueduct_fuzz::for_each_target!(tests);
