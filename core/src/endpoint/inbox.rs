@@ -32,4 +32,6 @@ pub(super) struct Done {
     pub(super) http: u64,
     /// Datagrams that sweeps had looked at when they were last counted.
     pub(super) swept: u64,
+    /// The end of the connection was counted.
+    pub(super) ended: bool,
 }

@@ -5,9 +5,9 @@
 //! left, and waits in the connection's inbox when it has none. In the next turn those who
 //! had nothing waiting before go first, so a peer that asks for little waits for no peer
 //! that asks for much. Connection attempts and handshakes, which cost most, have work of
-//! their own, and networks take turns with them.
+//! their own. Networks take turns, with those as with everything else that waits, so one that
+//! has many connections is waited for as one.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use quinn_proto::{ConnectionHandle, Incoming};
@@ -30,6 +30,10 @@ const DATAGRAM: u32 = 16;
 
 /// Received datagrams that are looked at, whether they are in use, for one of work.
 const SWEPT: u64 = 8;
+
+/// Work that each stream of a connection is that ends: whoever waits for something of the
+/// stream is told so, and lets go of it.
+const ENDED: u64 = 32;
 
 /// Work that an attempt is: one handshake is a turn's.
 const ACCEPT: u32 = WORK;
@@ -58,8 +62,8 @@ pub(super) struct Turn {
     attempts: u32,
     /// Connections that had nothing waiting when something came, those whose inbox was
     /// not emptied by a turn, and those that are not established; each on one of these once.
-    fresh: VecDeque<ConnKey>,
-    busy: VecDeque<ConnKey>,
+    fresh: Fair<ConnKey>,
+    busy: Fair<ConnKey>,
     young: Fair<ConnKey>,
 }
 
@@ -68,8 +72,8 @@ impl Default for Turn {
         Self {
             left: WORK,
             attempts: WORK,
-            fresh: VecDeque::new(),
-            busy: VecDeque::new(),
+            fresh: Fair::new(usize::MAX),
+            busy: Fair::new(usize::MAX),
             young: Fair::new(usize::MAX),
         }
     }
@@ -100,17 +104,18 @@ impl Turn {
             true => (&mut self.fresh, &mut self.busy),
             false => (&mut self.busy, &mut self.fresh),
         };
-        first.pop_front().or_else(|| second.pop_front())
+        first.pop().or_else(|| second.pop())
     }
 
-    /// Puts a connection on the line where it belongs: that of its network if it is not
-    /// established, or by whether it had nothing waiting.
-    fn line_up(&mut self, young_of: Option<Block>, key: ConnKey, fresh: bool) {
-        match (young_of, fresh) {
-            (Some(network), _) => _ = self.young.push(network, key),
-            (None, true) => self.fresh.push_back(key),
-            (None, false) => self.busy.push_back(key),
-        }
+    /// Puts a connection on the line where it belongs: by whether it is established, and
+    /// whether it had nothing waiting. O(log networks).
+    fn line_up(&mut self, state: &State, key: ConnKey, fresh: bool) {
+        let line = match (state.is_young(), fresh) {
+            (true, _) => &mut self.young,
+            (false, true) => &mut self.fresh,
+            (false, false) => &mut self.busy,
+        };
+        line.push(state.network(), key);
     }
 
     /// Bytes that may wait for one more connection.
@@ -133,8 +138,9 @@ impl Endpoint {
             self.turn.spend_on_datagram(young);
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
             touched(&mut self.dirty, state, key);
-            // Before QUIC drops datagrams that there is room for above it.
-            if state.fed >= FEED {
+            // Before QUIC drops datagrams that there is room for above it, and before others
+            // end, too.
+            if state.fed >= FEED || state.is_ending() {
                 self.process();
             }
             return;
@@ -146,7 +152,7 @@ impl Endpoint {
             return;
         }
         if state.inbox.queue.is_empty() {
-            self.turn.line_up(state.young_of(), key, true);
+            self.turn.line_up(state, key, true);
         }
         state.inbox.bytes = waiting;
         state.inbox.queue.push_back(datagram);
@@ -188,7 +194,7 @@ impl Endpoint {
             self.stats.closed_hoarding += u64::from(state.feed(now, datagram, &mut self.buffers));
         }
         if !state.inbox.queue.is_empty() {
-            self.turn.line_up(state.young_of(), key, false);
+            self.turn.line_up(state, key, false);
         }
         touched(&mut self.dirty, state, key);
     }
@@ -235,20 +241,24 @@ impl Endpoint {
     /// When what waits can be gone on with: at once.
     pub(super) fn turn_due(&self) -> Option<Deadline> {
         let turn = &self.turn;
-        let known = [&turn.fresh, &turn.busy]
-            .iter()
-            .any(|line| !line.is_empty());
-        let waits = known || !(turn.young.is_empty() && self.attempts.is_empty());
+        let lines = [&turn.fresh, &turn.busy, &turn.young];
+        let waits = lines.iter().any(|line| !line.is_empty()) || !self.attempts.is_empty();
         let at = self.now.filter(|_| waits)?;
         Some(Deadline { at, why: Why::Work })
     }
 }
 
 impl State {
-    /// The network that it was accepted from, while it is not established.
-    fn young_of(&self) -> Option<Block> {
-        let place = self.place.as_ref().filter(|_| self.handshaking);
-        place.map(|place| Place::origin(place).network)
+    /// Whether it was accepted and is not established.
+    fn is_young(&self) -> bool {
+        self.place.is_some() && self.handshaking
+    }
+
+    /// The network that it was accepted from, or goes to.
+    fn network(&self) -> Block {
+        let place = self.place.as_ref().map(Place::origin);
+        let origin = place.unwrap_or_else(|| self.quic.remote_address().ip().into());
+        origin.network
     }
 
     /// Bytes that may still wait for this connection beside what it holds.
@@ -258,12 +268,20 @@ impl State {
             .saturating_sub(self.received.bytes())
     }
 
-    /// Work done beside QUIC since the last call: above it, and on the memory of what it
-    /// has received.
+    /// Whether QUIC is closed and nobody above has heard of it.
+    fn is_ending(&self) -> bool {
+        self.quic.is_closed() && !self.http.is_closed()
+    }
+
+    /// Work done beside QUIC since the last call: above it, there at the end for its streams
+    /// as well, and on the memory of what it has received.
     pub(super) fn work(&mut self) -> u32 {
         let total = self.http.work();
         let before = std::mem::replace(&mut self.done.http, total);
-        let above = total.saturating_sub(before);
+        let mut above = total.saturating_sub(before);
+        if self.http.is_closed() && !std::mem::replace(&mut self.done.ended, true) {
+            above = above.saturating_add(ENDED * self.http.live_streams() as u64);
+        }
         // What is less than one is told with the next.
         let swept = (self.received.swept() - self.done.swept) / SWEPT;
         self.done.swept += swept * SWEPT;
@@ -319,11 +337,11 @@ mod tests {
                 index: 0,
                 generation,
             };
-            if generation % 2 == 0 {
-                turn.fresh.push_back(key);
-            } else {
-                turn.busy.push_back(key);
-            }
+            let line = match generation % 2 {
+                0 => &mut turn.fresh,
+                _ => &mut turn.busy,
+            };
+            line.push(Block::V4(generation / 3), key);
         }
         let some = [0, 1, 3, 127, 128, 199].map(|at| shares[at]);
         assert_eq!(some, [2048, 1024, 512, 16, 16, 16]);

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::{Arrival, Endpoint, EndpointConfig, Retry, Target};
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, RequestHead};
@@ -77,6 +78,55 @@ fn who_had_nothing_waiting_goes_first() {
     pair.server.endpoint.handle_timeout(pair.now);
     assert!(!is_behind(&mut pair));
     assert_eq!(pair.server.endpoint.stats().datagrams_dropped, 0);
+}
+
+/// What ends with a connection is work, of which a turn does no more than others can wait
+/// for; and one network, however many connections of it end, is waited for as one.
+#[test]
+fn connections_of_a_network_that_end_together_are_waited_for_once() {
+    const ENDING: usize = 10;
+    let (mut pair, quiet, quiet_there) = Pair::connected(Options::default());
+    let home = pair.client.addr;
+    pair.client.addr.set_ip([10, 7, 0, 1].into());
+    let mut last = Vec::new();
+    for _ in 0..ENDING {
+        let (client, _) = pair.establish();
+        for _ in 0..100 {
+            let uri = "https://localhost/".parse().expect("a URI");
+            let get = RequestHead::new(http::Method::GET, uri);
+            let asked = pair.client(client).access().request(&get, End::Fin);
+            asked.expect("is sent");
+        }
+        pair.drive();
+        pair.client(client).access().close(Code::H3_NO_ERROR, "");
+        pair.step();
+        let at = pair.client.link.next_arrival().expect("on the way");
+        last.extend(std::iter::from_fn(|| pair.client.link.receive(at)));
+    }
+    pair.client.addr = home;
+    let quiet = asked(&mut pair, quiet);
+    told(&mut pair);
+    pair.server.endpoint.handle_timeout(pair.now);
+    let ended = |pair: &mut Pair, quiet: &mut bool| {
+        let mut ended = 0;
+        while let Some((key, event)) = pair.server.endpoint.poll_event() {
+            ended += usize::from(matches!(event, Event::Closed(_)));
+            *quiet |= key == quiet_there && matches!(event, Event::Request { .. });
+        }
+        ended
+    };
+    // All from one receive call, and the quiet one's request behind them.
+    feed(&mut pair, &last);
+    feed(&mut pair, &quiet);
+    let mut heard = false;
+    let mut turns = vec![(ended(&mut pair, &mut heard), heard)];
+    while is_behind(&mut pair) {
+        pair.server.endpoint.handle_timeout(pair.now);
+        turns.push((ended(&mut pair, &mut heard), heard));
+    }
+    let most = turns.iter().map(|(ended, _)| *ended).max();
+    assert!(most <= Some(2) && turns[1].1, "{turns:?}");
+    assert_eq!(turns.iter().map(|(ended, _)| ended).sum::<usize>(), ENDING);
 }
 
 #[test]
