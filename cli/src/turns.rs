@@ -33,10 +33,10 @@ type Requests = VecDeque<oneshot::Sender<Turn>>;
 pub(crate) struct Turn(Option<Turns>);
 
 impl Turns {
-    /// So many at once for each processor.
-    pub(crate) fn of_machine(per_processor: usize) -> Self {
+    /// As many at once as `share` says of the processors of this machine; one at least.
+    pub(crate) fn of_machine(share: impl FnOnce(usize) -> usize) -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self::new(processors * per_processor)
+        Self::new(share(processors).max(1))
     }
 
     /// So many at once.

@@ -24,9 +24,9 @@ const MOST: usize = 4096;
 /// What each connection may hold while half of all places, or of its address's, or more are taken;
 /// and each address while three quarters of all are.
 const FEW: usize = 4;
-/// Threads that work on files, for each processor: no more, so that they leave the processors to
-/// those that serve connections.
-const THREADS: usize = 1;
+/// Processors for each thread that works on files: the rest is left to those that serve
+/// connections, who otherwise wait for a processor when many files are asked for.
+const PROCESSORS: usize = 2;
 
 /// The places of a server, shared by its clones.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Places {
         Self(Arc::new(All {
             limit,
             taken: Mutex::default(),
-            turns: Turns::of_machine(THREADS),
+            turns: Turns::of_machine(|processors| processors / PROCESSORS),
             parts: AtomicU64::default(),
         }))
     }

@@ -93,7 +93,7 @@ pub async fn run(options: &Serve, recording: &Recording, output: Output) -> Resu
     let site = Arc::new(Site {
         root,
         places: Places::of_process(),
-        begins: Turns::of_machine(BEGINS),
+        begins: Turns::of_machine(|processors| processors * BEGINS),
         demo: options.demo_enabled().then(|| pages.h3.clone()),
         protocols: options.webtransport.protocols.clone(),
         drain: options.drain_timeout,

@@ -20,9 +20,9 @@ use super::{Endpoint, state_of, touched};
 use crate::id::ConnKey;
 use crate::time::{Deadline, Why};
 
-/// Work of one turn, half a millisecond or so: of datagrams, of deadlines that have come,
+/// Work of one turn, a quarter of a millisecond or so: of datagrams, of deadlines that have come,
 /// and of attempts.
-const WORK: u32 = 4096;
+const WORK: u32 = 2048;
 
 /// Work that a datagram is, whatever is in it; a frame in it is one, and so is a unit of
 /// [`Limits::work`](crate::config::Limits::work).
