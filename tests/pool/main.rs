@@ -2,6 +2,8 @@
 //! failure names its seed, and the command that repeats it.
 
 mod anything;
+mod ends;
+mod over_streams;
 mod restarts;
 mod sequence;
 mod world;

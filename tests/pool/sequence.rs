@@ -1,12 +1,13 @@
 //! Many requests, one after the other.
 
+use crate::ends;
 use crate::world::{Outcome, World};
 
 /// Row D19: two thousand requests in a row, over one connection, leave nothing behind in
 /// the pool, the connection or the server's end.
 #[test]
 fn two_thousand_requests_leave_nothing_behind() {
-    let mut world = World::new(1, 1, |_| {});
+    let mut world = World::new(1, 1, ends::loopback, |_| {});
     world.rough = false;
     for round in 0..2_000 {
         let number = world.ask(0, 0);

@@ -1,23 +1,21 @@
 //! Clients with a pool each, and servers that restart, over connections of the core. All
-//! of it on virtual time and from one seed.
+//! of it on virtual time and from one seed, but for the bytes that TLS draws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use aqueduct_core::code::Code;
-use aqueduct_core::config::Config;
 use aqueduct_core::error::{CloseReason, RequestError, TransportFailure};
 use aqueduct_core::event::{Event, StreamEvent};
-use aqueduct_core::head::{End, RequestHead, ResponseHead};
+use aqueduct_core::head::RequestHead;
 use aqueduct_core::id::{Dir, Side, StreamId, StreamKey};
 use aqueduct_core::pool::{
     Action, ConnId, DialFailure, Origin, OriginConfig, Pool, PoolConfig, PoolError, Rules, Ticket,
 };
-use aqueduct_core::testing::loopback::{Knobs, Rng};
-use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::loopback::Rng;
 use aqueduct_core::transport::ReadState;
-use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::Method;
+
+use crate::ends::{Connect, Ends};
 
 /// One turn of the world.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -60,11 +58,9 @@ pub(crate) struct Asked {
 /// A connection, as both ends know it.
 struct Wire {
     server: usize,
-    pair: LoopbackPair,
+    ends: Box<dyn Ends>,
     /// The turn in which it begins to move; until then it is on its way.
     begins: u64,
-    /// Nobody is there: it never becomes a connection.
-    dead: bool,
     /// Requests by their streams at the client.
     streams: BTreeMap<StreamKey, u64>,
     /// Requests at the server, and when they are answered.
@@ -103,6 +99,7 @@ pub(crate) struct World {
     pub(crate) requests: BTreeMap<u64, Asked>,
     /// What is on the way goes wrong now and then.
     pub(crate) rough: bool,
+    connect: Connect,
 }
 
 pub(crate) fn origin(server: usize) -> Origin {
@@ -114,7 +111,13 @@ fn timed_out() -> TransportFailure {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, clients: usize, change: impl Fn(&mut OriginConfig)) -> Self {
+    /// A world with so many clients, whose connections are made by `connect`.
+    pub(crate) fn new(
+        seed: u64,
+        clients: usize,
+        connect: Connect,
+        change: impl Fn(&mut OriginConfig),
+    ) -> Self {
         let mut all = OriginConfig::default();
         change(&mut all);
         let mut config = PoolConfig::default();
@@ -137,6 +140,7 @@ impl World {
             servers: (0..SERVERS).map(|_| Server::default()).collect(),
             requests: BTreeMap::new(),
             rough: true,
+            connect,
         }
     }
 
@@ -151,9 +155,7 @@ impl World {
     /// Connections that are there, and streams of theirs at the client's end.
     pub(crate) fn wires(&mut self, client: usize) -> (usize, usize) {
         let wires = &mut self.clients[client].wires;
-        let streams = wires
-            .values_mut()
-            .map(|wire| wire.pair.client().live_streams());
+        let streams = wires.values_mut().map(|wire| wire.ends.live_streams());
         (streams.len(), streams.sum())
     }
 
@@ -192,10 +194,7 @@ impl World {
             let stream = wire.streams.iter().find(|(_, one)| **one == number);
             if let Some(stream) = stream.map(|(stream, _)| *stream) {
                 wire.streams.remove(&stream);
-                let mut access = wire.pair.client();
-                if let Ok(mut recv) = access.recv(stream) {
-                    _ = recv.stop(Code::H3_REQUEST_CANCELLED.value());
-                }
+                wire.ends.cancel(stream);
             }
         }
         self.over(client, *ticket, Outcome::Reset);
@@ -204,8 +203,7 @@ impl World {
     /// A server begins to go away, as one that is told to restart does.
     pub(crate) fn drain(&mut self, server: usize) {
         for wire in self.wires_of(server) {
-            let until = wire.pair.now() + Duration::from_secs(2);
-            wire.pair.server().drain(until);
+            wire.ends.drain(Duration::from_secs(2));
         }
     }
 
@@ -213,8 +211,7 @@ impl World {
     pub(crate) fn stop(&mut self, server: usize, turns: u64) {
         self.servers[server].down_until = self.turn + turns;
         for wire in self.wires_of(server) {
-            wire.pair.fail(&timed_out());
-            wire.dead = true;
+            wire.ends.vanish();
         }
     }
 
@@ -279,7 +276,7 @@ impl World {
         let head = RequestHead::new(Method::GET, uri);
         let wire = this.wires.get_mut(&conn).filter(|wire| !wire.closed);
         let sent = match wire {
-            Some(wire) => wire.pair.client().request(&head, End::Fin),
+            Some(wire) => wire.ends.request(&head),
             None => Err(RequestError::Closed),
         };
         match sent {
@@ -329,21 +326,11 @@ impl World {
         if wire.begins > turn || stalls {
             return;
         }
-        if wire.begins == turn && !up {
-            wire.dead = true;
+        // Nobody is there, or is any more.
+        if (wire.begins == turn && !up) || breaks {
+            wire.ends.vanish();
         }
-        if breaks {
-            wire.pair.fail(&timed_out());
-            wire.dead = true;
-        }
-        if !wire.dead {
-            for _ in 0..steps {
-                if !wire.pair.step() {
-                    wire.pair.advance(TICK);
-                    break;
-                }
-            }
-        }
+        wire.ends.pass(TICK, steps);
         self.serve(client, conn);
         self.listen(client, conn);
     }
@@ -356,7 +343,7 @@ impl World {
             .get_mut(&conn)
             .expect("it is there");
         let log = &mut self.servers[wire.server].log;
-        while let Some(event) = wire.pair.take(Side::Server, Ok) {
+        while let Some(event) = wire.ends.take(Side::Server) {
             if let Event::Request { stream, head, .. } = event {
                 let path = head.uri.path().trim_start_matches('/');
                 let number: u64 = path.parse().expect("a number");
@@ -371,12 +358,7 @@ impl World {
                 wire.owed.push((due, stream));
                 continue;
             }
-            let mut access = wire.pair.server();
-            if let Ok(mut recv) = access.recv(stream) {
-                _ = recv.read(usize::MAX, &mut [Bytes::new()]);
-            }
-            // It may have been cancelled.
-            _ = access.respond(stream, &ResponseHead::new(StatusCode::OK), End::Fin);
+            wire.ends.answer(stream);
         }
     }
 
@@ -390,21 +372,20 @@ impl World {
             let Some(wire) = this.wires.get_mut(&conn) else {
                 return;
             };
-            let Some(event) = wire.pair.take(Side::Client, Ok) else {
+            let Some(event) = wire.ends.take(Side::Client) else {
                 return;
             };
             match event {
                 Event::Connected { .. } => {
-                    let granted = wire.pair.net.end(Side::Client).granted(Dir::Bi);
-                    let max = by_id.then_some(granted);
+                    let max = wire.ends.granted().filter(|_| by_id);
                     if !this.pool.connected(now, conn, max) {
                         self.close(client, conn);
                         return;
                     }
                 }
                 Event::Available(Dir::Bi) => {
-                    let granted = wire.pair.net.end(Side::Client).granted(Dir::Bi);
-                    this.pool.credit(now, conn, by_id.then_some(granted));
+                    let max = wire.ends.granted().filter(|_| by_id);
+                    this.pool.credit(now, conn, max);
                 }
                 Event::Draining { .. } => {
                     wire.draining = true;
@@ -444,12 +425,8 @@ impl World {
         if !by_id {
             return this.pool.goaway(now, conn, None);
         }
-        let unprocessed = |event| match event {
-            Event::Stream(stream, StreamEvent::Unprocessed) => Ok(stream),
-            other => Err(other),
-        };
         let mut beyond = BTreeSet::new();
-        while let Some(stream) = wire.pair.take(Side::Client, unprocessed) {
+        while let Some(stream) = wire.ends.take_unprocessed() {
             beyond.insert(stream.id());
             wire.streams.remove(&stream);
         }
@@ -463,12 +440,11 @@ impl World {
             .wires
             .get_mut(&conn)
             .expect("it is there");
-        let mut access = wire.pair.client();
-        let Ok(mut recv) = access.recv(stream) else {
+        let Some(read) = wire.ends.read(stream) else {
             return;
         };
-        let outcome = match recv.read(usize::MAX, &mut [Bytes::new()]) {
-            Ok(read) if read.state == ReadState::Finished => Outcome::Answered,
+        let outcome = match read {
+            Ok(ReadState::Finished) => Outcome::Answered,
             Ok(_) => return,
             Err(_) => Outcome::Reset,
         };
@@ -508,7 +484,7 @@ impl World {
     fn close(&mut self, client: usize, conn: ConnId) {
         let wire = self.clients[client].wires.remove(&conn);
         if let Some(mut wire) = wire {
-            wire.pair.client().close(Code::H3_NO_ERROR, "");
+            wire.ends.close();
         }
     }
 
@@ -531,20 +507,12 @@ impl World {
                     let failure = DialFailure::Closed(CloseReason::Transport(timed_out()));
                     return self.clients[client].pool.dial_failed(now, conn, failure);
                 }
-                let knobs = match self.rough {
-                    true => Knobs {
-                        bi_streams: 1 + self.rng.below(6),
-                        ..Knobs::adversarial(self.rng.bits())
-                    },
-                    false => Knobs::default(),
-                };
-                let pair = LoopbackPair::new(Config::default(), Config::default(), knobs);
+                let ends = (self.connect)(self.rough.then(|| self.rng.bits()));
                 let late = if self.rough { self.rng.below(10) } else { 0 };
                 let wire = Wire {
                     server,
-                    pair,
+                    ends,
                     begins: self.turn + 1 + late,
-                    dead: false,
                     streams: BTreeMap::new(),
                     owed: Vec::new(),
                     draining: false,
