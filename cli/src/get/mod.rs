@@ -93,7 +93,7 @@ pub async fn run(
         verbose,
         output,
         progress: Progress::new(output.is_json()),
-        servers: Servers::new(dialer.clone()),
+        servers: Servers::new(dialer.clone().early_data(options.early_data)),
     });
     let mut interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
     let mut running = JoinSet::new();
@@ -127,6 +127,9 @@ async fn all(
     for job in jobs {
         if running.len() >= at_once {
             joined(context, running.join_next().await, &mut exit);
+            if options.reconnect {
+                context.servers.reconnect().await;
+            }
         }
         let (context, job) = (context.clone(), job.clone());
         running.spawn(async move {

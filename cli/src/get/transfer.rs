@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use aqueduct_tokio::protocol::head::Early;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -94,6 +95,7 @@ async fn follow(
         target: job.target.clone(),
         method: context.options.method(),
         body: context.body.is_some(),
+        early: Early::IfSafe,
     };
     let mut step = first.clone();
     report.redirects = 0;
@@ -103,6 +105,7 @@ async fn follow(
         match exchange::run(context, job, attempt, &first, &step, report).await? {
             Next::Done => return Ok(None),
             Next::Later(pause) => return Ok(Some(pause)),
+            Next::Behind => step.early = Early::Never,
             Next::Follow(next) => {
                 let most = context.options.max_redirs;
                 if report.redirects >= most {
