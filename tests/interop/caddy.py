@@ -141,10 +141,10 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def world():
+async def world(name="caddy"):
     if not shutil.which("caddy"):
         sys.exit("caddy is not installed: tests/interop/run installs it")
-    folder = WORK / "caddy"
+    folder = WORK / name
     sha256 = certificates(folder)
     site = folder / "site"
     site.mkdir(exist_ok=True)
@@ -163,7 +163,7 @@ async def world():
     command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     # Caddy's own state stays in the work folder.
     homes = {name: str(folder / "state") for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
-    server = Program(command, "caddy.log", homes)
+    server = Program(command, f"{name}.log", homes)
     try:
         for _ in range(100):
             if b"serving initial configuration" in server.log.read_bytes():

@@ -289,6 +289,77 @@ class Aqueduct(Program):
         return status
 
 
+class Relay:
+    """One address for several servers: each further client gets the next of them.
+
+    What comes from a server takes its time, so that a client has sent what it sends ahead of the
+    handshake long before that can be complete.
+    """
+
+    DELAY = 0.05
+
+    def __init__(self, *servers):
+        self.waiting = list(servers)
+        self.backs = {}
+
+    async def __aenter__(self):
+        self.loop = asyncio.get_running_loop()
+        self.front = await self._socket(self._from_client)
+        self.authority = "{}:{}".format(*self.front.get_extra_info("sockname"))
+        return self
+
+    async def __aexit__(self, *_):
+        self.front.close()
+        for back in self.backs.values():
+            back.close()
+
+    async def _socket(self, received):
+        class End(asyncio.DatagramProtocol):
+            def datagram_received(self, data, address):
+                asyncio.ensure_future(received(data, address))
+
+        address = ("127.0.0.1", 0)
+        transport, _ = await self.loop.create_datagram_endpoint(End, local_addr=address)
+        return transport
+
+    async def _from_client(self, data, client):
+        if client not in self.backs:
+            if not self.waiting:
+                return
+
+            async def back(data, _server):
+                await asyncio.sleep(self.DELAY)
+                self.front.sendto(data, client)
+
+            host, port = self.waiting.pop(0).rsplit(":", 1)
+            # What follows at once goes the same way.
+            self.backs[client] = made = Way((host, int(port)))
+            made.opened(await self._socket(back))
+        self.backs[client].send(data)
+
+
+class Way:
+    """From a relay to a server: what comes before its socket is there waits for it."""
+
+    def __init__(self, server):
+        self.server, self.socket, self.early = server, None, []
+
+    def opened(self, socket):
+        self.socket = socket
+        for data in self.early:
+            socket.sendto(data, self.server)
+
+    def send(self, data):
+        if self.socket:
+            self.socket.sendto(data, self.server)
+        else:
+            self.early.append(data)
+
+    def close(self):
+        if self.socket:
+            self.socket.close()
+
+
 async def run_aqueduct(command, *arguments, seconds=60, stdin=None):
     """Runs `aqueduct COMMAND ARGUMENTS`, recorded, to its end; returns (status, stdout, stderr)."""
     record = ("--record", Recordings.begin(command))

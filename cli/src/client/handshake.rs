@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::{Connection, Endpoint};
 
-use super::{Dialer, SILENT, place};
+use super::{Dialer, SILENT};
 use crate::args::Target;
 use crate::exit::{Again, Failure};
 
@@ -33,8 +33,7 @@ impl Connected {
                 return Ok(());
             }
             Ok(Err(reason)) => {
-                let (whose, place) = (self.dialer.whose, place(&self.target));
-                let doing = format!("cannot connect to {whose}{place} at {}", self.address);
+                let doing = self.dialer.connecting(&self.target, self.address);
                 self.dialer.unconnected(doing, &self.endpoint, &reason)
             }
             Err(_) => {

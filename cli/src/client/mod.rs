@@ -227,6 +227,15 @@ impl Dialer {
         won.map(|client| Client { lookup, ..client })
     }
 
+    /// What is being done, in words.
+    fn connecting(&self, target: &Target, address: SocketAddr) -> String {
+        let whose = self.whose;
+        match place(target) {
+            place if place == address.to_string() => format!("cannot connect to {whose}{place}"),
+            place => format!("cannot connect to {whose}{place} at {address}"),
+        }
+    }
+
     /// There is no connection in time.
     fn late(&self, target: &Target, what: &str) -> Failure {
         let limit = crate::units::duration(self.how.connect_timeout);
@@ -241,11 +250,7 @@ impl Dialer {
         target: Target,
         tried: Endpoints,
     ) -> Result<Client, Failure> {
-        let whose = self.whose;
-        let doing = || match place(&target) {
-            place if place == address.to_string() => format!("cannot connect to {whose}{place}"),
-            place => format!("cannot connect to {whose}{place} at {address}"),
-        };
+        let doing = || self.connecting(&target, address);
         tracing::info!(%address, name = target.host(), "connecting");
         let endpoint = self.endpoint(address)?;
         tried.add(&endpoint);

@@ -1,0 +1,278 @@
+"""GOAWAY under load (rows D7, D11): aioquic and quic-go, as clients and as servers of `aqueduct`.
+
+Many requests are under way when the server goes away. Each is answered whole or told as unprocessed,
+none is both, and what was told as unprocessed is not in the log of the server.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import ssl
+
+from aioquic.asyncio import serve
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import H3_ALPN, FrameType, encode_frame
+from aioquic.h3.events import HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic_peer import peer
+from aioquic_server import Handler
+
+from harness import (
+    WORK,
+    Aqueduct,
+    Program,
+    Suite,
+    certificates,
+    check,
+    pattern,
+    run_aqueduct,
+    run_case,
+    same,
+)
+
+QUIC_GO = pathlib.Path(os.environ.get("INTEROP_GO", WORK / "go")) / "http3"
+FOLDER = WORK / "goaway-certs"
+REJECTED = 0x10B
+# The requests of a run.
+MANY = 60
+
+suite = Suite("goaway under load")
+
+
+def missing(program):
+    """Whether a program is not there; a case without it is left out, with a word."""
+    if shutil.which(program):
+        return False
+    print(f"# {program} is not there: left out")
+    return True
+
+
+# ---- our client
+
+
+async def fetch(authority, paths, *more):
+    """Fetches all at once; returns what was answered, by path, and what was told of the others."""
+    folder = WORK / "goaway"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    arguments = ["-Z", "--parallel-max", str(len(paths)), "--cacert", FOLDER / "ca.pem", *more]
+    for number, path in enumerate(paths):
+        arguments += [f"https://{authority}{path}", "-o", folder / str(number)]
+    status, out, err = await run_aqueduct("get", "--json", *arguments)
+    bodies = {
+        path: (folder / str(number)).read_bytes()
+        for number, path in enumerate(paths)
+        if (folder / str(number)).exists()
+    }
+    shutil.rmtree(folder)
+    lines = [json.loads(line) for line in out.splitlines()]
+    failures = [line["message"] for line in lines if line["event"] == "error"]
+    told = {}
+    for path in paths:
+        of_path = [text for text in failures if f"{authority}{path}:" in text]
+        check((path in bodies) != bool(of_path), f"{path}: {of_path}, {path in bodies}")
+        if of_path:
+            told[path] = of_path[0]
+    same(status, 1 if told else 0, f"exit status ({err.strip()[-300:]})")
+    return bodies, told
+
+
+def once(log, paths, what):
+    """Every path is in the log once, and no other."""
+    same(sorted(log), sorted(paths), what)
+
+
+def unprocessed(told):
+    for path, text in told.items():
+        safe = "did not process the request" in text or "winding down" in text or "GOAWAY" in text
+        check(safe, f"{path} is not told as unprocessed: {text}")
+
+
+class Leaving(Handler):
+    """It takes so many requests on its first connection, goes away, and answers them afterwards."""
+
+    TAKES = 25
+    processed = []
+    held = None
+
+    def http_event(self, event):
+        if not isinstance(event, HeadersReceived):
+            return
+        path = dict(event.headers)[b":path"].decode()
+        if self.number > 1:
+            Leaving.processed.append(path)
+            self.send(event.stream_id, path)
+            return
+        if self.held is None:
+            self.held = []
+        if event.stream_id >= 4 * self.TAKES:
+            # RFC 9114 section 5.2: it has said so, or is about to.
+            self._quic.reset_stream(event.stream_id, REJECTED)
+            self._quic.stop_stream(event.stream_id, REJECTED)
+            return
+        Leaving.processed.append(path)
+        self.held.append((event.stream_id, path))
+        if len(self.held) == self.TAKES:
+            frame = encode_frame(FrameType.GOAWAY, encode_uint_var(4 * self.TAKES))
+            self._quic.send_stream_data(self.http._local_control_stream_id, frame)
+            asyncio.get_running_loop().call_later(0.2, self.answer_all)
+
+    def answer_all(self):
+        for stream, path in self.held:
+            self.send(stream, path)
+        self.transmit()
+
+    def send(self, stream, path):
+        self.http.send_headers(stream, [(b":status", b"200")], False)
+        self.http.send_data(stream, path.encode(), True)
+
+
+@contextlib.asynccontextmanager
+async def leaving_aioquic():
+    configuration = QuicConfiguration(
+        is_client=False,
+        alpn_protocols=H3_ALPN,
+        max_datagram_frame_size=65536,
+        verify_mode=ssl.CERT_NONE,
+    )
+    configuration.load_cert_chain(FOLDER / "cert.pem", FOLDER / "key.pem")
+    Leaving.processed, Handler.connections = [], 0
+    server = await serve("127.0.0.1", 0, configuration=configuration, create_protocol=Leaving)
+    try:
+        yield "{}:{}".format(*server._transport.get_extra_info("sockname"))
+    finally:
+        server.close()
+
+
+PATHS = [f"/it/{number}" for number in range(MANY)]
+
+
+@suite.case("our client, aioquic server: what it does not take is told, and not in its log")
+async def aioquic_leaves(_world):
+    async with leaving_aioquic() as authority:
+        bodies, told = await fetch(authority, PATHS)
+    same(len(bodies), Leaving.TAKES, "answered")
+    check(all(body.decode() == path for path, body in bodies.items()), "bodies are mixed up")
+    unprocessed(told)
+    once(Leaving.processed, bodies, "its log is what was answered")
+
+
+@suite.case("our client, aioquic server: --retry asks for the rest on another connection, once")
+async def aioquic_leaves_retried(_world):
+    async with leaving_aioquic() as authority:
+        bodies, told = await fetch(authority, PATHS, "--retry", "2")
+    same((len(bodies), told), (MANY, {}), "answered")
+    once(Leaving.processed, PATHS, "its log is what was asked for")
+    check(Handler.connections > 1, "there was one connection")
+
+
+@contextlib.asynccontextmanager
+async def leaving_quic_go():
+    command = [str(QUIC_GO), "server"]
+    command += ["--cert", str(FOLDER / "cert.pem"), "--key", str(FOLDER / "key.pem")]
+    server = Program(command, "go-http3-goaway.log")
+    try:
+        ready = lambda line: line.get("ready") is True
+        line = await asyncio.to_thread(server.wait_line, ready, 20)
+        check(line, f"http3 printed no ready line; see {server.log}")
+        server.authority = line["address"]
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+@suite.case("our client, quic-go server that goes away with 100 under way and more that wait")
+async def quic_go_leaves(_world):
+    if missing(QUIC_GO):
+        return
+    # quic-go lets a client have a hundred streams: what is behind them waits.
+    paths = [f"/hold/300ms/{number}" for number in range(50)] + ["/goaway"]
+    paths += [f"/hold/300ms/{number}" for number in range(51, 160)]
+    async with leaving_quic_go() as server:
+        bodies, told = await fetch(server.authority, paths)
+        left = lambda line: line.get("event") == "left"
+        seen = await asyncio.to_thread(server.wait_line, left, 10)
+        same((seen or {}).get("error"), "<nil>", "how it left")
+        log = [line["path"] for line in server.lines if line.get("event") == "request"]
+    unprocessed(told)
+    check(len(told) >= 60, f"{len(told)} told as unprocessed")
+    once(log, bodies, "its log is what was answered")
+
+
+# ---- our server
+
+
+def log_of(server):
+    """The paths of the requests that our server has begun."""
+    return re.findall(r'request method=GET path="(/bytes/[0-9]+)"', server.log.read_text())
+
+
+@contextlib.asynccontextmanager
+async def ours():
+    server = await asyncio.to_thread(lambda: Aqueduct("--demo", "-v", log="aqueduct-goaway.log"))
+    try:
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+@suite.case("aioquic client, our server: answered or rejected, and the rejected are not in our log")
+async def from_aioquic(_world):
+    async with ours() as server:
+        async with peer(server) as client:
+            await client.settings()
+            asked = {}
+
+            def ask(count):
+                for _ in range(count):
+                    size = 20_000 + len(asked)
+                    asked[f"/bytes/{size}"] = size, client.start("GET", f"/bytes/{size}")
+
+            ask(MANY)
+            client.start("GET", "/goaway")
+            # It goes on asking whatever it hears.
+            while not any(it.reset_code is not None for _, it in asked.values()):
+                ask(1)
+                await asyncio.sleep(0.002)
+                check(len(asked) < 2_000, "nothing was rejected")
+            ask(20)
+            answered = set()
+            for path, (size, exchange) in asked.items():
+                await exchange.until(lambda: exchange.ended)
+                if exchange.reset_code is None:
+                    check(bytes(exchange.body) == pattern(size), f"{path} differs")
+                    answered.add(path)
+                else:
+                    same(exchange.reset_code, REJECTED, f"code of {path}")
+            limit = client.goaways[-1]
+            above = [it for _, it in asked.values() if it.stream_id >= limit]
+            check(above and all(it.reset_code for it in above), "taken above the GOAWAY")
+        once(log_of(server), answered, "our log is what was answered")
+
+
+@suite.case("quic-go client, our server: answered or refused by itself, and those are not in our log")
+async def from_quic_go(_world):
+    if missing(QUIC_GO):
+        return
+    async with ours() as server:
+        arguments = ("client", "goaway", f"https://{server.authority}", "--ca", server.cert)
+        arguments = (*arguments, "count=150", "size=20000")
+        seen, _ = await run_case(server, "goaway", QUIC_GO, *arguments)
+        failed, answered = seen["failed"], set(seen["answered"]) - {"/goaway"}
+        log = [path for path in log_of(server) if path != "/bytes/1"]
+        once(log, answered, f"our log is what was answered; it failed with {set(failed.values())}")
+        same(len(failed) + len(seen["answered"]), 150, "each has one end")
+
+
+@contextlib.asynccontextmanager
+async def world():
+    certificates(FOLDER)
+    yield None
+
+
+if __name__ == "__main__":
+    suite.main(world)
