@@ -472,3 +472,27 @@ async fn another_try_begins_anew_or_goes_on() {
         assert_eq!(!server.asked()[1].field("range").is_empty(), resumes);
     }
 }
+
+/// Whoever waits for a connection hears of the one attempt: as many as there are take no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_is_waited_for_once() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let urls: Vec<_> = (0..12).map(|it| format!("{url}{it}")).collect();
+    let mut arguments = vec!["-Z", "--json", "--connect-timeout", "700ms"];
+    arguments.extend(urls.iter().map(|it| &**it));
+    let begun = Instant::now();
+    let lines = get(&arguments).await.expect(1, "no answer").json();
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+    let mut failed: Vec<_> = lines.iter().map(|it| it["url"].as_str().unwrap()).collect();
+    failed.sort_by_key(|it| (it.len(), (*it).to_owned()));
+    assert_eq!(failed, urls);
+    assert!(
+        lines.iter().all(|it| it["repeatable"] == "safe"),
+        "{lines:?}"
+    );
+}

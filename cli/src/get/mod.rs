@@ -154,7 +154,11 @@ fn joined(context: &Context, done: Option<Result<(Arc<Job>, Done), JoinError>>, 
         }
         Some(Err(panicked)) => {
             let what = "a transfer broke down";
-            context.fail(&Failure::because(Exit::Failure, what, panicked), exit);
+            context.fail(
+                &Failure::because(Exit::Failure, what, panicked),
+                json!({}),
+                exit,
+            );
         }
     }
 }
@@ -181,7 +185,11 @@ fn conclude(context: &Context, (report, done): Done, exit: &mut Exit) {
         failure = Some(unprinted(error));
     }
     if let Some(failure) = failure {
-        context.fail(&failure, exit);
+        let fields = json!({
+            "url": report.target.to_string(),
+            "repeatable": failure.again().word(),
+        });
+        context.fail(&failure, fields, exit);
     }
 }
 
@@ -203,8 +211,9 @@ impl Context {
         });
     }
 
-    fn fail(&self, failure: &Failure, exit: &mut Exit) {
-        self.progress.above(|| self.output.failure(failure));
+    fn fail(&self, failure: &Failure, fields: Value, exit: &mut Exit) {
+        self.progress
+            .above(|| self.output.failure_of(failure, fields));
         if *exit == Exit::Ok {
             *exit = failure.exit();
         }

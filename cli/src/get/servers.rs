@@ -25,6 +25,8 @@ struct Place {
     client: Option<Client>,
     /// Where it was when there was a connection.
     before: Option<SocketAddr>,
+    /// When the last attempt failed, and how.
+    failed: Option<(Instant, Failure)>,
 }
 
 /// A connection to use.
@@ -60,6 +62,7 @@ impl Servers {
 
     /// The connection to the host of `target`: the one there is, unless it takes no more requests.
     pub(super) async fn connection(&self, target: &Target) -> Result<Connected, Failure> {
+        let asked = Instant::now();
         let mut open = self.open.lock().await;
         let name = (target.host().to_owned(), target.port());
         let place = open.entry(name).or_default();
@@ -73,9 +76,21 @@ impl Servers {
             }
             tracing::info!("the server winds the connection down: opening another");
         }
+        // One attempt is for all that have waited for its end.
+        if let Some((when, failure)) = &place.failed
+            && asked < *when
+        {
+            return Err(failure.repeated());
+        }
         // Handles of transfers keep the old connection until they end.
         let begun = Instant::now();
-        let client = self.dialer.dial_again(target, place.before).await?;
+        let client = match self.dialer.dial_again(target, place.before).await {
+            Ok(client) => client,
+            Err(failure) => {
+                place.failed = Some((Instant::now(), failure.repeated()));
+                return Err(failure);
+            }
+        };
         let under_way = client.connection().early_data().is_none();
         let connected = Connected {
             connection: client.connection().clone(),
