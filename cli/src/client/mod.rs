@@ -4,6 +4,7 @@ mod handshake;
 mod proxy;
 mod race;
 mod reasons;
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
