@@ -10,24 +10,24 @@ import json
 import os
 import pathlib
 import shutil
-import ssl
 
 import caddy
-from aioquic.asyncio import connect, serve
+from aioquic.asyncio import connect
 from aioquic.h3.connection import H3_ALPN, H3Connection, Setting
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ProtocolNegotiated
 from aioquic_peer import Peer
-from aioquic_server import Handler
+from aioquic_server import Handler, serving
 
 from harness import (
     WORK,
     Aqueduct,
-    Program,
     Relay,
     Suite,
     certificates,
     check,
+    go_server,
+    missing,
     run_aqueduct,
     run_case,
     same,
@@ -37,14 +37,6 @@ QUIC_GO = pathlib.Path(os.environ.get("INTEROP_GO", WORK / "go")) / "http3"
 FOLDER = WORK / "early-certs"
 
 suite = Suite("early data")
-
-
-def missing(program):
-    """Whether a program is not there; a case without it is left out, with a word."""
-    if shutil.which(program):
-        return False
-    print(f"# {program} is not there: left out")
-    return True
 
 
 class FewerBlocked(H3Connection):
@@ -97,28 +89,14 @@ class Tickets:
         self.by_id[ticket.ticket] = ticket
 
 
-@contextlib.asynccontextmanager
-async def aioquic_server(tickets, handler=EarlyHandler):
-    configuration = QuicConfiguration(
-        is_client=False,
-        alpn_protocols=H3_ALPN,
-        max_datagram_frame_size=65536,
-        verify_mode=ssl.CERT_NONE,
-    )
-    configuration.load_cert_chain(FOLDER / "cert.pem", FOLDER / "key.pem")
-    server = await serve(
-        "127.0.0.1",
-        0,
-        configuration=configuration,
-        create_protocol=handler,
+def aioquic_server(tickets, handler=EarlyHandler):
+    return serving(
+        FOLDER,
+        handler,
         session_ticket_handler=tickets.add,
         # Each serves once.
         session_ticket_fetcher=lambda identity: tickets.by_id.pop(identity, None),
     )
-    try:
-        yield "{}:{}".format(*server._transport.get_extra_info("sockname"))
-    finally:
-        server.close()
 
 
 @contextlib.asynccontextmanager
@@ -131,18 +109,8 @@ async def aqueduct_server(*more):
         await asyncio.to_thread(server.stop)
 
 
-@contextlib.asynccontextmanager
-async def quic_go_server(*options):
-    command = [str(QUIC_GO), "server", *options]
-    command += ["--cert", str(FOLDER / "cert.pem"), "--key", str(FOLDER / "key.pem")]
-    server = Program(command, "go-http3-early.log")
-    try:
-        ready = lambda line: line.get("ready") is True
-        line = await asyncio.to_thread(server.wait_line, ready, 20)
-        check(line, f"http3 printed no ready line; see {server.log}")
-        yield line["address"]
-    finally:
-        await asyncio.to_thread(server.stop)
+def quic_go_server(*options):
+    return go_server(QUIC_GO, FOLDER, *options, log="go-http3-early.log")
 
 
 # ---- our client
@@ -224,20 +192,24 @@ async def to_quic_go(_world):
     if missing(QUIC_GO):
         return
     async with quic_go_server() as server:
-        same(await taken(server, server), ["none", "accepted"], "its word")
+        address = server.ready["address"]
+        same(await taken(address, address), ["none", "accepted"], "its word")
 
 
 @suite.case("our client, quic-go server with another key, or that offers less: rejected, sent again")
 async def to_other_quic_go(_world):
     if missing(QUIC_GO):
         return
-    async with quic_go_server("tickets=a") as before:
+    async with quic_go_server("tickets=a") as server:
+        before = server.ready["address"]
         # The key is what it depends on.
         async with quic_go_server("tickets=a") as alike:
-            same(await taken(before, alike), ["none", "accepted"], "its word")
+            seen = await taken(before, alike.ready["address"])
+            same(seen, ["none", "accepted"], "its word")
         for options in (["tickets=b"], ["tickets=a", "datagrams=no"]):
             async with quic_go_server(*options) as after:
-                same(await not_taken(before, after), ["none", "none"], f"its word, {options}")
+                seen = await not_taken(before, after.ready["address"])
+                same(seen, ["none", "none"], f"its word, {options}")
 
 
 @suite.case("our client, Caddy: taken; another Caddy, which has another key: rejected, sent again")

@@ -11,23 +11,21 @@ import os
 import pathlib
 import re
 import shutil
-import ssl
 
-from aioquic.asyncio import serve
 from aioquic.buffer import encode_uint_var
-from aioquic.h3.connection import H3_ALPN, FrameType, encode_frame
+from aioquic.h3.connection import FrameType, encode_frame
 from aioquic.h3.events import HeadersReceived
-from aioquic.quic.configuration import QuicConfiguration
 from aioquic_peer import peer
-from aioquic_server import Handler
+from aioquic_server import Handler, serving
 
 from harness import (
     WORK,
     Aqueduct,
-    Program,
     Suite,
     certificates,
     check,
+    go_server,
+    missing,
     pattern,
     run_aqueduct,
     run_case,
@@ -41,14 +39,6 @@ REJECTED = 0x10B
 MANY = 60
 
 suite = Suite("goaway under load")
-
-
-def missing(program):
-    """Whether a program is not there; a case without it is left out, with a word."""
-    if shutil.which(program):
-        return False
-    print(f"# {program} is not there: left out")
-    return True
 
 
 # ---- our client
@@ -129,21 +119,9 @@ class Leaving(Handler):
         self.http.send_data(stream, path.encode(), True)
 
 
-@contextlib.asynccontextmanager
-async def leaving_aioquic():
-    configuration = QuicConfiguration(
-        is_client=False,
-        alpn_protocols=H3_ALPN,
-        max_datagram_frame_size=65536,
-        verify_mode=ssl.CERT_NONE,
-    )
-    configuration.load_cert_chain(FOLDER / "cert.pem", FOLDER / "key.pem")
+def leaving_aioquic():
     Leaving.processed, Handler.connections = [], 0
-    server = await serve("127.0.0.1", 0, configuration=configuration, create_protocol=Leaving)
-    try:
-        yield "{}:{}".format(*server._transport.get_extra_info("sockname"))
-    finally:
-        server.close()
+    return serving(FOLDER, Leaving)
 
 
 PATHS = [f"/it/{number}" for number in range(MANY)]
@@ -168,21 +146,6 @@ async def aioquic_leaves_retried(_world):
     check(Handler.connections > 1, "there was one connection")
 
 
-@contextlib.asynccontextmanager
-async def leaving_quic_go():
-    command = [str(QUIC_GO), "server"]
-    command += ["--cert", str(FOLDER / "cert.pem"), "--key", str(FOLDER / "key.pem")]
-    server = Program(command, "go-http3-goaway.log")
-    try:
-        ready = lambda line: line.get("ready") is True
-        line = await asyncio.to_thread(server.wait_line, ready, 20)
-        check(line, f"http3 printed no ready line; see {server.log}")
-        server.authority = line["address"]
-        yield server
-    finally:
-        await asyncio.to_thread(server.stop)
-
-
 @suite.case("our client, quic-go server that goes away with 100 under way and more that wait")
 async def quic_go_leaves(_world):
     if missing(QUIC_GO):
@@ -190,8 +153,8 @@ async def quic_go_leaves(_world):
     # quic-go lets a client have a hundred streams: what is behind them waits.
     paths = [f"/hold/1s/{number}" for number in range(50)] + ["/goaway"]
     paths += [f"/hold/1s/{number}" for number in range(51, 160)]
-    async with leaving_quic_go() as server:
-        bodies, told = await fetch(server.authority, paths, "--connect-timeout", "2s")
+    async with go_server(QUIC_GO, FOLDER, log="go-http3-goaway.log") as server:
+        bodies, told = await fetch(server.ready["address"], paths, "--connect-timeout", "2s")
         left = lambda line: line.get("event") == "left"
         seen = await asyncio.to_thread(server.wait_line, left, 10)
         same((seen or {}).get("error"), "<nil>", "how it left")

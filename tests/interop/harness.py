@@ -6,11 +6,13 @@ A script declares a `Suite`, marks coroutines with `@suite.case("name")` and end
 """
 
 import asyncio
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -382,6 +384,30 @@ async def run_program(*arguments, seconds=60, stdin=None):
         await child.wait()
         raise Failed(f"aqueduct {arguments[0]} had not ended after {seconds} s") from None
     return child.returncode, out, err.decode(errors="replace")
+
+
+def missing(program):
+    """Whether a program is not there; a case without it is left out, with a word."""
+    if shutil.which(program):
+        return False
+    print(f"# {program} is not there: left out")
+    return True
+
+
+@contextlib.asynccontextmanager
+async def go_server(program, folder, *options, log):
+    """A server of `go/`, with the certificate of a folder; its `address` is in its ready line."""
+    command = [str(program), "server", *options]
+    command += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
+    server = Program(command, log)
+    try:
+        ready = lambda line: line.get("ready") is True
+        server.ready = await asyncio.to_thread(server.wait_line, ready, 20)
+        check(server.ready, f"{program} printed no ready line; see {server.log}")
+        server.ca = folder / "ca.pem"
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
 
 
 async def run_case(server, case, *arguments):
