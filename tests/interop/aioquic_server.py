@@ -1,6 +1,5 @@
 """`aqueduct get` and `aqueduct wt` against an aioquic HTTP/3 and WebTransport server."""
 
-import asyncio
 import contextlib
 import hashlib
 import json

@@ -21,6 +21,7 @@ import time
 import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 WORK = pathlib.Path(os.environ.get("INTEROP_WORK", ROOT / "target" / "interop"))
 MB10 = 10 * 1024 * 1024
 
@@ -133,8 +134,7 @@ class Suite:
 def binary():
     """The `aqueduct` program under test."""
     chosen = os.environ.get("AQUEDUCT_BIN")
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    for path in [chosen] if chosen else [target / "release/aqueduct", target / "debug/aqueduct"]:
+    for path in [chosen] if chosen else [TARGET / "release/aqueduct", TARGET / "debug/aqueduct"]:
         if pathlib.Path(path).exists():
             return str(path)
     sys.exit("no aqueduct program: set AQUEDUCT_BIN or run `cargo build --release -p aqueduct-cli`")
