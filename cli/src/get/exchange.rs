@@ -195,8 +195,7 @@ impl Exchange<'_> {
         let (body, answer) = sent
             .map_err(|error| request_failed(self.doing(), error))?
             .split();
-        let progress = &self.context.progress;
-        let bar = progress.transfer(&format!("↑ {}", name(self.job)), len);
+        let bar = self.bar(&format!("↑ {}", name(self.job)), len);
         let done = {
             let mut upload = pin!(self.upload(source, body, &bar));
             let mut download = pin!(self.receive(answer, false, report));
@@ -378,7 +377,7 @@ impl Exchange<'_> {
             .headers()
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let bar = self.context.progress.transfer(&name(self.job), total);
+        let bar = self.bar(&name(self.job), total);
         let mut body = answer.into_body();
         loop {
             let chunk = match body.recv_data().await {
@@ -408,6 +407,14 @@ impl Exchange<'_> {
         match sink {
             Some(sink) => self.watch.own(sink.finish()).await,
             None => Ok(()),
+        }
+    }
+
+    fn bar(&self, name: &str, total: Option<u64>) -> Transfer {
+        let progress = &self.context.progress;
+        match &self.job.file {
+            Some(_) => progress.transfer(name, total),
+            None => progress.beside_stdout(name, total),
         }
     }
 
