@@ -140,10 +140,19 @@ pub(super) fn later(
     if attempt.is_last || !retry::may_pass(head.status()) || !repeats {
         return None;
     }
-    match retry::wanted(head.headers(), SystemTime::now()) {
-        Some(wanted) if wanted > retry::LONGEST => None,
-        wanted => Some(wanted),
+    let wait = retry::wait(head.headers(), SystemTime::now());
+    if let Err(wanted) = wait {
+        let (target, wait) = (&step.target, units::duration(wanted));
+        context.say(
+            &format!("{target} wants to be left alone for {wait}: not tried again"),
+            "left_alone",
+            json!({
+                "url": target.to_string(),
+                "seconds": wanted.as_secs_f64(),
+            }),
+        );
     }
+    wait.ok()
 }
 
 fn may_repeat(context: &Context, job: &Job, report: &Report, again: Again) -> bool {
