@@ -146,6 +146,16 @@ pub struct Draft {
 }
 
 impl Draft {
+    fn new(at: PathBuf, becomes: PathBuf, origin: Origin, kept: Kept) -> Self {
+        Self {
+            at,
+            becomes,
+            origin,
+            kept,
+            done: false,
+        }
+    }
+
     /// Opens what is to be written for `path`.
     ///
     /// # Errors
@@ -170,13 +180,7 @@ impl Draft {
             Err(_) if before.is_some() => return direct(),
             Err(error) => return Err(error),
         };
-        let draft = Self {
-            at,
-            becomes,
-            origin,
-            kept,
-            done: false,
-        };
+        let draft = Self::new(at, becomes, origin, kept);
         if let Some(before) = before {
             file.set_permissions(before.permissions())?;
         }
@@ -197,13 +201,7 @@ impl Draft {
         let becomes = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let at = beside(&becomes).ok_or(io::ErrorKind::InvalidInput)?;
         fs::rename(part, &at)?;
-        let draft = Self {
-            at,
-            becomes,
-            origin,
-            kept,
-            done: false,
-        };
+        let draft = Self::new(at, becomes, origin, kept);
         let file = OpenOptions::new().append(true).open(&draft.at)?;
         if file.metadata()?.len() != len {
             return Err(io::Error::other("somebody else has written to its part"));

@@ -55,6 +55,17 @@ pub enum Again {
     Safe,
 }
 
+impl Again {
+    /// As programs read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Idempotent => "idempotent",
+            Self::Safe => "safe",
+        }
+    }
+}
+
 /// A failure to show to the user: what was being done, why it failed, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
@@ -94,6 +105,12 @@ impl Failure {
     pub fn or(mut self, again: Again) -> Self {
         self.again = again;
         self
+    }
+
+    /// The same, for another who has met with it.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        Self::new(self.exit, self.to_string()).or(self.again)
     }
 
     /// Whether a request may be sent again after this.

@@ -129,10 +129,15 @@ impl Output {
 
     /// Prints a failure: on standard error, and as an `error` event with JSON.
     pub fn failure(self, failure: &Failure) {
+        self.failure_of(failure, json!({}));
+    }
+
+    /// The same, with further fields.
+    pub fn failure_of(self, failure: &Failure, mut fields: Value) {
         self.say(&format!("error: {failure}"));
         if self.json {
-            let fields =
-                json!({ "message": failure.to_string(), "exit_code": failure.exit() as u8 });
+            fields["message"] = failure.to_string().into();
+            fields["exit_code"] = (failure.exit() as u8).into();
             // Standard error has it.
             let _ = self.result("error", "", fields);
         }

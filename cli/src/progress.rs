@@ -34,14 +34,25 @@ impl Progress {
 
     /// Adds a bar of bytes. Without a `total` it counts.
     pub fn transfer(&self, name: &str, total: Option<u64>) -> Transfer {
-        let bar = self.bars.add(ProgressBar::no_length());
-        bar.set_prefix(name.to_owned());
+        let bar = ProgressBar::hidden().with_prefix(name.to_owned());
+        set_total(&bar, total);
+        // It is drawn as it is added.
+        let bar = self.bars.add(bar);
         if self.shown {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        let transfer = Transfer { bar };
-        transfer.set_total(total);
-        transfer
+        Transfer { bar }
+    }
+
+    /// The same for bytes that come on standard output: where that is the terminal as well, a bar
+    /// would be in the midst of them.
+    pub fn beside_stdout(&self, name: &str, total: Option<u64>) -> Transfer {
+        if self.shown && io::stdout().is_terminal() {
+            return Transfer {
+                bar: ProgressBar::hidden(),
+            };
+        }
+        self.transfer(name, total)
     }
 
     /// Writes a line above the bars, so that they do not tear it.
@@ -57,20 +68,6 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Sets the size, once a response told it.
-    pub fn set_total(&self, total: Option<u64>) {
-        match total {
-            Some(total) => {
-                self.bar.set_length(total);
-                self.bar.set_style(style(SIZED));
-            }
-            None => {
-                self.bar.unset_length();
-                self.bar.set_style(style(COUNTING));
-            }
-        }
-    }
-
     /// Counts bytes that were moved.
     pub fn add(&self, bytes: u64) {
         self.bar.inc(bytes);
@@ -85,6 +82,16 @@ impl Transfer {
 impl Drop for Transfer {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+fn set_total(bar: &ProgressBar, total: Option<u64>) {
+    match total {
+        Some(total) => {
+            bar.set_length(total);
+            bar.set_style(style(SIZED));
+        }
+        None => bar.set_style(style(COUNTING)),
     }
 }
 
@@ -109,9 +116,8 @@ mod tests {
     #[test]
     fn a_transfer_counts_although_nothing_is_drawn() {
         let progress = Progress::new(true);
-        let transfer = progress.transfer("file", None);
+        let transfer = progress.transfer("file", Some(10));
         transfer.add(5);
-        transfer.set_total(Some(10));
         transfer.add(5);
         assert_eq!(transfer.position(), 10);
         assert!(transfer.bar.is_hidden());

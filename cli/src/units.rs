@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aqueduct_tokio::protocol::transport::EarlyData;
 use indicatif::HumanBytes;
 
 const SUFFIXES: [(&str, u64); 13] = [
@@ -53,6 +54,15 @@ pub fn duration(time: Duration) -> String {
         format!("{:.2} ms", seconds * 1e3)
     } else {
         format!("{:.0} µs", seconds * 1e6)
+    }
+}
+
+/// What became of early data, in a word.
+pub fn early_data(early: EarlyData) -> &'static str {
+    match early {
+        EarlyData::Accepted => "accepted",
+        EarlyData::Rejected => "rejected",
+        _ => "none",
     }
 }
 

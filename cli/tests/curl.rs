@@ -132,6 +132,7 @@ async fn redirects_are_followed_and_credentials_stay() {
         "/away" => Answer::new(302, &[("location", &away)], ""),
         "/lower" => Answer::new(302, &[("location", "http://a.example/")], ""),
         "/round" => Answer::new(302, &[("location", "/round")], ""),
+        "/nowhere" => Answer::new(302, &[], "here"),
         _ => Answer::text(&format!("{} {}", it.method(), it.body.len())),
     });
     let (url, auth) = (
@@ -162,6 +163,12 @@ async fn redirects_are_followed_and_credentials_stay() {
         .filter(|it| it.path() == "/round")
         .count();
     assert_eq!(rounds, 4);
+    // As with curl: none at all, what is said of it, and what leads nowhere.
+    let format = "%{http_code} %{num_redirects} %{exitcode}";
+    let none = get(&["-L", "--max-redirs", "0", "-w", format, &url("/round")]).await;
+    assert_eq!(none.expect(1, "more than 0 redirects").text(), "302 0 1");
+    let nowhere = get(&["-L", &url("/nowhere")]).await;
+    assert_eq!(nowhere.ok().text(), "here");
 
     for (path, server) in [("/away", &other), ("/keep", &server)] {
         let arguments = with(&["-L", &url(path)]);
@@ -291,7 +298,8 @@ async fn a_request_is_tried_again_where_that_does_no_harm() {
     let server = Scripted::start(|_, _| Answer::new(503, &[("retry-after", "7200")], "busy"));
     let begun = Instant::now();
     let run = get(&["--retry", "3", &server.url("/")]).await;
-    assert_eq!(run.expect(4, "503").text(), "busy");
+    let told = run.expect(4, "503").expect(4, "left alone for 120 min 00 s");
+    assert_eq!(told.text(), "busy");
     assert!(begun.elapsed() < Duration::from_secs(30) && server.asked().len() == 1);
     // Nothing was sent to whom there is no connection.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -318,6 +326,18 @@ async fn a_transfer_ends_when_its_time_is_up() {
     let server = Scripted::start(|_, _| Answer::nothing(Then::Silence));
     let run = get(&["-m", "300ms", &server.url("/")]).await;
     run.expect(1, "not done within 300.00 ms (--max-time)");
+    // What came until then is kept, and named.
+    let server = Scripted::start(|_, _| {
+        Answer::new(200, &[("content-length", "10")], "12345").then(Then::Silence)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let run = get(&["-m", "2s", "-o", path.to_str().unwrap(), &server.url("/")]).await;
+    run.expect(1, "(--max-time)")
+        .expect(1, "5 B are kept in")
+        .expect(1, "file.part`: -C - goes on");
+    assert_eq!(fs::read(path.with_extension("part")).unwrap(), b"12345");
+    assert!(!path.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -471,4 +491,27 @@ async fn another_try_begins_anew_or_goes_on() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(!server.asked()[1].field("range").is_empty(), resumes);
     }
+}
+
+/// Whoever waits for a connection hears of the one attempt: as many as there are take no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_is_waited_for_once() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let urls: Vec<_> = (0..12).map(|it| format!("{url}{it}")).collect();
+    let mut arguments = vec!["-Z", "--json", "--connect-timeout", "700ms"];
+    arguments.extend(urls.iter().map(|it| &**it));
+    let lines = get(&arguments).await.expect(1, "no answer").json();
+    // Each attempt has a socket of its own.
+    silent.set_nonblocking(true).unwrap();
+    let packets = std::iter::from_fn(|| silent.recv_from(&mut [0; 2048]).ok());
+    let attempts: std::collections::HashSet<_> = packets.map(|(_, from)| from).collect();
+    assert_eq!(attempts.len(), 1);
+    let mut failed: Vec<_> = lines.iter().map(|it| it["url"].as_str().unwrap()).collect();
+    failed.sort_by_key(|it| (it.len(), (*it).to_owned()));
+    assert_eq!(failed, urls);
+    assert!(
+        lines.iter().all(|it| it["repeatable"] == "safe"),
+        "{lines:?}"
+    );
 }

@@ -1,6 +1,5 @@
 """`aqueduct get` and `aqueduct wt` against an aioquic HTTP/3 and WebTransport server."""
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -130,8 +129,8 @@ class Handler(QuicConnectionProtocol):
 class World:
     """Where the server is, and how `aqueduct` is told to trust it."""
 
-    def __init__(self, port, sha256):
-        self.url = f"https://127.0.0.1:{port}"
+    def __init__(self, authority, sha256):
+        self.url = f"https://{authority}"
         self.sha256 = sha256
         self.ca = WORK / "aioquic-certs" / "ca.pem"
 
@@ -263,9 +262,8 @@ async def probe(world):
 
 
 @contextlib.asynccontextmanager
-async def world():
-    folder = WORK / "aioquic-certs"
-    sha256 = certificates(folder)
+async def serving(folder, handler, **options):
+    """An aioquic server with the certificate of a folder; yields its host and port."""
     configuration = QuicConfiguration(
         is_client=False,
         alpn_protocols=H3_ALPN,
@@ -275,11 +273,20 @@ async def world():
         verify_mode=ssl.CERT_NONE,
     )
     configuration.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    server = await serve("127.0.0.1", 0, configuration=configuration, create_protocol=Handler)
+    options.update(configuration=configuration, create_protocol=handler)
+    server = await serve("127.0.0.1", 0, **options)
     try:
-        yield World(server._transport.get_extra_info("sockname")[1], sha256)
+        yield "{}:{}".format(*server._transport.get_extra_info("sockname"))
     finally:
         server.close()
+
+
+@contextlib.asynccontextmanager
+async def world():
+    folder = WORK / "aioquic-certs"
+    sha256 = certificates(folder)
+    async with serving(folder, Handler) as authority:
+        yield World(authority, sha256)
 
 
 if __name__ == "__main__":

@@ -6,21 +6,28 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import urllib.request
 
 from harness import (
     MB10,
+    TARGET,
     WORK,
     Failed,
     Program,
     Suite,
     certificates,
     check,
+    missing,
     noise,
     run_aqueduct,
     same,
 )
+
+# It goes where a server's alt-svc leads.
+ALT_SVC = TARGET / "debug" / "examples" / "alt-svc"
 
 suite = Suite("aqueduct against caddy")
 
@@ -31,7 +38,7 @@ CADDYFILE = """
     auto_https off
     storage file_system {folder}/caddy-data
     servers {{
-        protocols h3
+        protocols {protocols}
     }}
     log {{
         output stderr
@@ -110,7 +117,7 @@ async def ranged(world):
 
 
 @suite.case("404 is exit status 4")
-async def missing(world):
+async def not_found(world):
     status, _, err = await world.get("/missing.txt")
     same(status, 4, "exit status")
     check("404" in err, f"stderr does not name 404: {err.strip()}")
@@ -134,6 +141,58 @@ async def no_webtransport(world):
     check(err.strip(), "stderr is empty")
 
 
+async def told_by_tcp(server, url):
+    """What a server says of itself in `alt-svc`, over TCP."""
+    context = ssl.create_default_context(cafile=server.folder / "ca.pem")
+
+    def ask():
+        with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+            return answer.headers.get("alt-svc")
+
+    return await asyncio.to_thread(ask)
+
+
+@contextlib.asynccontextmanager
+async def tcp_relay(port):
+    """Another TCP port of a server: yields its number. There is nobody on UDP."""
+
+    async def pump(reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def client(reader, writer):
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, back_writer), pump(back_reader, writer))
+
+    server = await asyncio.start_server(client, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@suite.case("alt-svc, as it says over TCP: parsed, kept, and dialled at its own port")
+async def alt_svc(_world):
+    if missing(ALT_SVC):
+        return
+    async with world("caddy-tcp", "h1 h2 h3") as server:
+        port = server.url.rsplit(":", 1)[1]
+        async with tcp_relay(port) as origin:
+            url = f"https://localhost:{origin}/small.txt"
+            field = await told_by_tcp(server, url)
+            print(f"# caddy: alt-svc: {field}")
+            check(field and f'h3=":{port}"' in field, f"alt-svc is {field}")
+            run = await asyncio.create_subprocess_exec(
+                ALT_SVC, url, field, server.sha256, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            out, err = await run.communicate()
+    same(run.returncode, 0, f"exit status ({err.decode().strip()})")
+    place, status, body = out.decode().splitlines()
+    check(place.endswith(f"is at localhost:{port}, by alt-svc"), place)
+    same((status, body), ("200 OK", "from caddy"), "answer")
+
+
 def free_port():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -141,10 +200,10 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def world():
+async def world(name="caddy", protocols="h3"):
     if not shutil.which("caddy"):
         sys.exit("caddy is not installed: tests/interop/run installs it")
-    folder = WORK / "caddy"
+    folder = WORK / name
     sha256 = certificates(folder)
     site = folder / "site"
     site.mkdir(exist_ok=True)
@@ -159,11 +218,11 @@ async def world():
         (site / name).write_bytes(body)
     port = free_port()
     config: pathlib.Path = folder / "Caddyfile"
-    config.write_text(CADDYFILE.format(folder=folder, port=port))
+    config.write_text(CADDYFILE.format(folder=folder, port=port, protocols=protocols))
     command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
     # Caddy's own state stays in the work folder.
     homes = {name: str(folder / "state") for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
-    server = Program(command, "caddy.log", homes)
+    server = Program(command, f"{name}.log", homes)
     try:
         for _ in range(100):
             if b"serving initial configuration" in server.log.read_bytes():

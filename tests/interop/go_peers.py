@@ -15,6 +15,7 @@ from harness import (
     Suite,
     certificates,
     check,
+    go_server,
     pattern,
     run_aqueduct,
     run_case,
@@ -416,25 +417,18 @@ async def world():
     folder = WORK / "go-certs"
     certificates(folder)
     server = Aqueduct("--demo", "--protocols", "chat-1,chat-2", log="aqueduct-go.log")
-    others = {}
-    try:
+    async with contextlib.AsyncExitStack() as ends:
+        ends.callback(server.stop)
+        others = {}
         for name, *options in (
             ("http3",),
             ("webtransport", "--protocols", "chat-1"),
             ("webtransport-flow", "window=65536", "streams=10"),
         ):
-            command = [str(PEERS / name.removesuffix("-flow")), "server", *options]
-            command += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
-            other = others[name] = Program(command, f"go-{name}.log")
-            other.ready = await asyncio.to_thread(
-                other.wait_line, lambda line: line.get("ready") is True, 20
-            )
-            check(other.ready, f"{name} printed no ready line; see {other.log}")
-            other.ca = folder / "ca.pem"
+            program = PEERS / name.removesuffix("-flow")
+            other = go_server(program, folder, *options, log=f"go-{name}.log")
+            others[name] = await ends.enter_async_context(other)
         yield World(server, others)
-    finally:
-        for program in (server, *others.values()):
-            program.stop()
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ A script declares a `Suite`, marks coroutines with `@suite.case("name")` and end
 """
 
 import asyncio
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import time
 import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 WORK = pathlib.Path(os.environ.get("INTEROP_WORK", ROOT / "target" / "interop"))
 MB10 = 10 * 1024 * 1024
 
@@ -131,8 +134,7 @@ class Suite:
 def binary():
     """The `aqueduct` program under test."""
     chosen = os.environ.get("AQUEDUCT_BIN")
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    for path in [chosen] if chosen else [target / "release/aqueduct", target / "debug/aqueduct"]:
+    for path in [chosen] if chosen else [TARGET / "release/aqueduct", TARGET / "debug/aqueduct"]:
         if pathlib.Path(path).exists():
             return str(path)
     sys.exit("no aqueduct program: set AQUEDUCT_BIN or run `cargo build --release -p aqueduct-cli`")
@@ -289,6 +291,77 @@ class Aqueduct(Program):
         return status
 
 
+class Relay:
+    """One address for several servers: each further client gets the next of them.
+
+    What comes from a server takes its time, so that a client has sent what it sends ahead of the
+    handshake long before that can be complete.
+    """
+
+    DELAY = 0.05
+
+    def __init__(self, *servers):
+        self.waiting = list(servers)
+        self.backs = {}
+
+    async def __aenter__(self):
+        self.loop = asyncio.get_running_loop()
+        self.front = await self._socket(self._from_client)
+        self.authority = "{}:{}".format(*self.front.get_extra_info("sockname"))
+        return self
+
+    async def __aexit__(self, *_):
+        self.front.close()
+        for back in self.backs.values():
+            back.close()
+
+    async def _socket(self, received):
+        class End(asyncio.DatagramProtocol):
+            def datagram_received(self, data, address):
+                asyncio.ensure_future(received(data, address))
+
+        address = ("127.0.0.1", 0)
+        transport, _ = await self.loop.create_datagram_endpoint(End, local_addr=address)
+        return transport
+
+    async def _from_client(self, data, client):
+        if client not in self.backs:
+            if not self.waiting:
+                return
+
+            async def back(data, _server):
+                await asyncio.sleep(self.DELAY)
+                self.front.sendto(data, client)
+
+            host, port = self.waiting.pop(0).rsplit(":", 1)
+            # What follows at once goes the same way.
+            self.backs[client] = made = Way((host, int(port)))
+            made.opened(await self._socket(back))
+        self.backs[client].send(data)
+
+
+class Way:
+    """From a relay to a server: what comes before its socket is there waits for it."""
+
+    def __init__(self, server):
+        self.server, self.socket, self.early = server, None, []
+
+    def opened(self, socket):
+        self.socket = socket
+        for data in self.early:
+            socket.sendto(data, self.server)
+
+    def send(self, data):
+        if self.socket:
+            self.socket.sendto(data, self.server)
+        else:
+            self.early.append(data)
+
+    def close(self):
+        if self.socket:
+            self.socket.close()
+
+
 async def run_aqueduct(command, *arguments, seconds=60, stdin=None):
     """Runs `aqueduct COMMAND ARGUMENTS`, recorded, to its end; returns (status, stdout, stderr)."""
     record = ("--record", Recordings.begin(command))
@@ -311,6 +384,30 @@ async def run_program(*arguments, seconds=60, stdin=None):
         await child.wait()
         raise Failed(f"aqueduct {arguments[0]} had not ended after {seconds} s") from None
     return child.returncode, out, err.decode(errors="replace")
+
+
+def missing(program):
+    """Whether a program is not there; a case without it is left out, with a word."""
+    if shutil.which(program):
+        return False
+    print(f"# {program} is not there: left out")
+    return True
+
+
+@contextlib.asynccontextmanager
+async def go_server(program, folder, *options, log):
+    """A server of `go/`, with the certificate of a folder; its `address` is in its ready line."""
+    command = [str(program), "server", *options]
+    command += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
+    server = Program(command, log)
+    try:
+        ready = lambda line: line.get("ready") is True
+        server.ready = await asyncio.to_thread(server.wait_line, ready, 20)
+        check(server.ready, f"{program} printed no ready line; see {server.log}")
+        server.ca = folder / "ca.pem"
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
 
 
 async def run_case(server, case, *arguments):

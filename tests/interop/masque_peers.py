@@ -22,6 +22,7 @@ from harness import (
     Suite,
     binary,
     check,
+    missing,
     noise,
     pattern,
     run_aqueduct,
@@ -44,14 +45,6 @@ from masque_targets import (
 )
 
 suite = Suite("quic-go through a proxy, and aqueduct through others")
-
-
-def missing(program):
-    """Whether a program is not there; a case without it is left out, with a word."""
-    if shutil.which(program):
-        return False
-    print(f"# {program} is not installed: left out")
-    return True
 
 
 class World:

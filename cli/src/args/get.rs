@@ -80,11 +80,20 @@ pub struct Get {
     /// Print this on standard output after each transfer. %{http_code}, %{time_total} and the like
     /// are replaced, %% \n \r \t as with curl: http_code, http_version, method, url, url_effective,
     /// num_redirects, remote_ip, remote_port, content_type, size_download, size_upload,
-    /// speed_download, speed_upload, time_namelookup, time_connect, time_appconnect,
+    /// speed_download, speed_upload, early_data, time_namelookup, time_connect, time_appconnect,
     /// time_pretransfer, time_starttransfer, time_redirect, time_total, exitcode. The object of
     /// --json has the numbers without it
     #[arg(short, long, value_name = "FORMAT", value_parser = crate::get::Format::parse, allow_hyphen_values = true)]
     pub write_out: Option<crate::get::Format>,
+    /// Send requests ahead of the handshake (0-RTT) on connections to servers that allow it and that
+    /// this run was connected to before: those with a safe method and no body, which somebody who
+    /// records them can send again. What a server does not take is sent again behind the handshake.
+    /// Not through a proxy
+    #[arg(long, conflicts_with = "proxy")]
+    pub early_data: bool,
+    /// Close the connections after each URL: the next one begins with the ticket that the server gave
+    #[arg(long, conflicts_with = "parallel")]
+    pub reconnect: bool,
     /// Follow redirects to other https URLs. 303, and 301 and 302 after POST, go on with GET;
     /// credentials stay with their origin
     #[arg(short = 'L', long)]
@@ -191,7 +200,7 @@ impl Get {
 
     /// Whether several transfers may be under way at once: bodies do not mix.
     pub fn is_parallel(&self) -> bool {
-        self.parallel || self.remote_name || !self.output.is_empty()
+        !self.reconnect && (self.parallel || self.remote_name || !self.output.is_empty())
     }
 
     /// What clap cannot check: several outputs must be as many as the URLs, and differ.

@@ -6,7 +6,6 @@ mod tally;
 use std::sync::Arc;
 
 use aqueduct_tokio::Session;
-use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use serde_json::json;
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::args::{Bench, Data, WtLoad};
-use crate::client::{Client, Dialer, session_failed};
+use crate::client::{Client, Dialer};
 use crate::demo::pattern::byte_at;
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
@@ -49,7 +48,16 @@ async fn measure(
         let client = dialer.dial(&options.url).await?;
         tally.connects.record(client.handshake());
         let session = match options.wt {
-            Some(_) => Some(open(&client, options).await?),
+            Some(_) => Some(
+                client
+                    .open_session(
+                        &options.url,
+                        &options.header,
+                        &options.webtransport,
+                        &options.connect,
+                    )
+                    .await?,
+            ),
             None => None,
         };
         clients.push((client, session));
@@ -125,27 +133,6 @@ fn begin(
                     load::request(connection.clone(), request.clone(), body.clone())
                 }));
             }
-        }
-    }
-}
-
-async fn open(client: &Client, options: &Bench) -> Result<Session, Failure> {
-    let mut request = ConnectRequest::new(options.url.uri().clone());
-    request
-        .protocols
-        .clone_from(&options.webtransport.protocols);
-    for (name, value) in &options.header {
-        request.headers.append(name, value.clone());
-    }
-    let doing = || format!("cannot open a session at {}", options.url);
-    let limit = options.connect.connect_timeout;
-    let opened = tokio::time::timeout(limit, client.connection().open_session(request)).await;
-    match opened {
-        Ok(opened) => opened.map_err(|error| session_failed(doing(), error)),
-        Err(_) => {
-            let limit = crate::units::duration(limit);
-            let what = format!("{}: no answer within {limit}", doing());
-            Err(Failure::new(Exit::Failure, what))
         }
     }
 }

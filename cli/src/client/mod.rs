@@ -1,8 +1,10 @@
 //! What `get`, `wt` and `probe` share: a connection to the host of a URL.
 
+mod handshake;
 mod proxy;
 mod race;
 mod reasons;
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +23,7 @@ use crate::output::Output;
 use crate::record::Recording;
 use crate::tls::{self, Trust, Verdict};
 
+pub use handshake::Connected;
 pub use proxy::{Proxy, authorization};
 pub use reasons::{
     closed, datagram_failed, read_failed, request_failed, session_closed, session_failed,
@@ -29,6 +32,8 @@ pub use reasons::{
 
 /// How long a connection may take to end in good order.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a session ticket may take.
+const TICKET: Duration = Duration::from_millis(500);
 /// How long the last packets may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -55,6 +60,8 @@ pub struct Dialer {
     verdict: Verdict,
     /// What servers gave to begin with the next time, in this run.
     tickets: Arc<MemoryTickets>,
+    /// Whether requests may go out as early data.
+    early: bool,
     /// All that were opened, to be left in good order.
     opened: Endpoints,
 }
@@ -90,6 +97,7 @@ impl Dialer {
             recording: recording.clone(),
             verdict,
             tickets: Arc::new(MemoryTickets::new()),
+            early: false,
             opened: Endpoints::default(),
         })
     }
@@ -161,23 +169,36 @@ impl Dialer {
         self
     }
 
+    /// Sends requests as early data (0-RTT) where [`Dialer::dial_again`] has a ticket for that.
+    #[must_use]
+    pub fn early_data(mut self, send: bool) -> Self {
+        self.early = send;
+        self
+    }
+
     /// Connects to the host of `target`: to the first of its addresses that answers.
     pub async fn dial(&self, target: &Target) -> Result<Client, Failure> {
+        self.dial_again(target, None).await
+    }
+
+    /// The same, to where it was before if that still is one of its addresses. With early data and a
+    /// ticket that allows it, a connection to there comes back at once, its handshake under way: see
+    /// [`Client::connected`].
+    pub async fn dial_again(
+        &self,
+        target: &Target,
+        before: Option<SocketAddr>,
+    ) -> Result<Client, Failure> {
         if let Some(proxy) = &self.via {
             // The proxy has a dialer of its own, which goes through nothing.
             return Box::pin(self.dial_through(proxy, target)).await;
         }
         let limit = self.how.connect_timeout;
-        let doing = || format!("cannot connect to {}{}", self.whose, place(target));
-        let late = |what: &str| {
-            let limit = crate::units::duration(limit);
-            let what = format!("{}: {what} within {limit}", doing());
-            Failure::new(Exit::Failure, what).or(Again::Safe)
-        };
+        let late = |what: &str| self.late(target, what);
         // What was said of another server.
         self.verdict.set(None);
         let begun = tokio::time::Instant::now();
-        let addresses = match self.how.address_of(target) {
+        let mut addresses = match self.how.address_of(target) {
             Some(address) => vec![address],
             None => tokio::time::timeout(limit, resolve(target))
                 .await
@@ -185,9 +206,17 @@ impl Dialer {
         };
         let lookup = begun.elapsed();
         let left = limit.saturating_sub(lookup);
+        // What is sent ahead goes to where it was meant for: a ticket says nothing of an address
+        // that has never answered.
+        let known = addresses.iter().position(|one| Some(*one) == before);
+        if let Some(at) = known {
+            addresses.swap(0, at);
+        }
         let tried = Endpoints::default();
         let race = race::race(addresses, |address| {
-            self.clone().attempt(address, target.clone(), tried.clone())
+            let mut dialer = self.clone();
+            dialer.early &= known.is_some() && Some(address) == before;
+            dialer.attempt(address, target.clone(), tried.clone())
         });
         let won = tokio::time::timeout(left, race).await.map_err(|_| {
             // What stands in the way on this side is not the server's silence.
@@ -199,17 +228,30 @@ impl Dialer {
         won.map(|client| Client { lookup, ..client })
     }
 
+    /// What is being done, in words.
+    fn connecting(&self, target: &Target, address: SocketAddr) -> String {
+        let whose = self.whose;
+        match place(target) {
+            place if place == address.to_string() => format!("cannot connect to {whose}{place}"),
+            place => format!("cannot connect to {whose}{place} at {address}"),
+        }
+    }
+
+    /// There is no connection in time.
+    fn late(&self, target: &Target, what: &str) -> Failure {
+        let limit = crate::units::duration(self.how.connect_timeout);
+        let (whose, place) = (self.whose, place(target));
+        let what = format!("cannot connect to {whose}{place}: {what} within {limit}");
+        Failure::new(Exit::Failure, what).or(Again::Safe)
+    }
+
     async fn attempt(
         self,
         address: SocketAddr,
         target: Target,
         tried: Endpoints,
     ) -> Result<Client, Failure> {
-        let whose = self.whose;
-        let doing = || match place(&target) {
-            place if place == address.to_string() => format!("cannot connect to {whose}{place}"),
-            place => format!("cannot connect to {whose}{place} at {address}"),
-        };
+        let doing = || self.connecting(&target, address);
         tracing::info!(%address, name = target.host(), "connecting");
         let endpoint = self.endpoint(address)?;
         tried.add(&endpoint);
@@ -235,6 +277,7 @@ impl Dialer {
             self.tls.clone(),
         );
         let to = to.http(self.http.clone()).tickets(self.tickets.clone());
+        let to = to.early_data(self.early);
         let connected = if self.carriers {
             let connecting = endpoint.connect_carrier(to).doing(doing)?;
             self.opened.hold(endpoint);
@@ -242,14 +285,22 @@ impl Dialer {
         } else {
             let connecting = endpoint.connect_with(to).doing(doing)?;
             self.opened.hold(endpoint);
-            connecting.established().await
+            let early = connecting.early();
+            match early.may_send_early() {
+                true => Ok(early),
+                false => connecting.established().await,
+            }
         };
         let connection = match connected {
             Ok(connection) => connection,
             Err(reason) => return Ok(Err(reason)),
         };
         let handshake = begun.elapsed();
-        tracing::info!(%address, ?handshake, "connected");
+        if connection.early_data().is_some() {
+            tracing::info!(%address, ?handshake, "connected");
+        } else {
+            tracing::info!(%address, "sending ahead of the handshake");
+        }
         Ok(Ok(Client {
             endpoint: endpoint.clone(),
             connection,
@@ -366,9 +417,26 @@ impl Client {
         self.lookup
     }
 
-    /// From the first packet to the end of the handshake.
+    /// From the first packet to the end of the handshake, unless that was not waited for.
     pub fn handshake(&self) -> Duration {
         self.handshake
+    }
+
+    /// Waits for the end of a handshake that is under way.
+    pub fn connected(&self, dialer: &Dialer, target: &Target) -> Connected {
+        Connected {
+            dialer: dialer.clone(),
+            endpoint: self.endpoint.clone(),
+            connection: self.connection.clone(),
+            address: self.address,
+            target: target.clone(),
+        }
+    }
+
+    /// Waits a moment for a session ticket, which may come behind an answer.
+    pub async fn ticket(&self) {
+        // A server need not give any.
+        let _ = tokio::time::timeout(TICKET, self.connection.ticket()).await;
     }
 
     /// Whether nothing new can be begun here: the connection has ended or is winding down.

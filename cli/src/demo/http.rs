@@ -32,6 +32,8 @@ pub enum HttpAction {
     Status(StatusCode),
     /// Send a 103 with a `link` field, then a 200.
     Early,
+    /// Say what became of early data on the connection, when its handshake is complete.
+    EarlyData,
     /// Answer after this time.
     Slow(Duration),
     /// Answer, and start a graceful shutdown of the connection.
@@ -84,6 +86,7 @@ fn read_only(path: &str, query: Option<&str>) -> HttpAction {
         "/headers" => HttpAction::Headers,
         "/trailers" => HttpAction::Trailers,
         "/early" => HttpAction::Early,
+        "/early-data" => HttpAction::EarlyData,
         "/goaway" => HttpAction::Goaway,
         "/slow" => {
             let max = u64::try_from(MAX_SLOW.as_millis()).unwrap_or(u64::MAX);
@@ -127,6 +130,7 @@ mod tests {
                 HttpAction::Status(StatusCode::from_u16(599).unwrap()),
             ),
             ("/early", HttpAction::Early),
+            ("/early-data", HttpAction::EarlyData),
             ("/slow", HttpAction::Slow(Duration::from_secs(1))),
             ("/slow?ms=25", HttpAction::Slow(Duration::from_millis(25))),
             ("/goaway", HttpAction::Goaway),

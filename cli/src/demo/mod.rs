@@ -10,7 +10,7 @@ use crate::percent::query_value;
 
 /// What there is, for people.
 pub const RESOURCES: &str = "\
-requests: /bytes/N /echo /sha256 /headers /trailers /early /status/N /slow?ms=N /reset?code=N /goaway
+requests: /bytes/N /echo /sha256 /headers /trailers /early /early-data /status/N /slow?ms=N /reset?code=N /goaway
 sessions: /echo /push /drain /goaway /close?code=N&reason=TEXT /reset?code=N /reject?status=N";
 
 /// Paths at which there are sessions and nothing else.

@@ -3,23 +3,26 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::chunks::CHUNK;
 
 /// A range of an open file, read in chunks.
 #[derive(Debug)]
 pub struct Content {
+    /// At the place where it goes on.
     file: File,
-    offset: u64,
     left: u64,
 }
 
 impl Content {
     /// `len` bytes from `offset` on.
-    pub(super) const fn new(file: File, offset: u64, len: u64) -> Self {
-        let left = len;
-        Self { file, offset, left }
+    ///
+    /// # Errors
+    /// The system's, when there is no such place in the file.
+    pub(super) fn new(mut file: File, offset: u64, len: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self { file, left: len })
     }
 
     /// How many bytes are left to read.
@@ -38,17 +41,14 @@ impl Content {
         if want == 0 {
             return Ok(None);
         }
-        let mut chunk = BytesMut::zeroed(want);
-        // Also after an error the place is known.
-        self.file.seek(SeekFrom::Start(self.offset))?;
-        let count = self.file.read(&mut chunk)?;
+        let mut chunk = Vec::with_capacity(want);
+        let count = (&self.file).take(want as u64).read_to_end(&mut chunk)?;
         if count == 0 {
             let missing = format!("{} bytes of the announced length are missing", self.left);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, missing));
         }
-        chunk.truncate(count);
-        (self.offset, self.left) = (self.offset + count as u64, self.left - count as u64);
-        Ok(Some(chunk.freeze()))
+        self.left -= count as u64;
+        Ok(Some(chunk.into()))
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
         std::fs::write(&path, &whole).unwrap();
         let open = || File::open(&path).unwrap();
 
-        let mut content = Content::new(open(), 10, 150_000);
+        let mut content = Content::new(open(), 10, 150_000).unwrap();
         let (mut read, mut chunks) = (Vec::new(), 0);
         while let Some(chunk) = content.read().unwrap() {
             assert!(!chunk.is_empty() && chunk.len() <= CHUNK);
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(read, whole[10..150_010]);
         assert!(chunks >= 3);
 
-        let mut short = Content::new(open(), 199_999, 2);
+        let mut short = Content::new(open(), 199_999, 2).unwrap();
         assert_eq!(short.read().unwrap().unwrap().len(), 1);
         let missing = short.read().unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::UnexpectedEof);

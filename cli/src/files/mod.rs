@@ -225,7 +225,10 @@ fn answer(found: FoundFile, method: &Method, asked: &HeaderMap) -> Plan {
     let body = if len == 0 {
         Body::Empty
     } else {
-        Body::File(Content::new(file, offset, len))
+        match Content::new(file, offset, len) {
+            Ok(content) => Body::File(content),
+            Err(error) => return explain(status_of(&error)),
+        }
     };
     Plan {
         status,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aqueduct_tokio::protocol::endpoint::{AddressBlock, NetworkOrigin};
 use tokio::task::JoinError;
 
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 /// Descriptors left to sockets, the page's connections, recordings and whatever else.
 const RESERVE: usize = 256;
@@ -124,14 +124,9 @@ impl Share {
         Some(Place(self.clone()))
     }
 
-    /// The address that the connection came from.
-    pub(crate) const fn address(&self) -> AddressBlock {
-        self.address
-    }
-
-    /// The connection's number, which no other has.
-    pub(crate) const fn number(&self) -> u64 {
-        self.number
+    /// Waits for the connection's turn among others.
+    pub(crate) async fn turn(&self, turns: &Turns) -> Turn {
+        turns.next(self.address, self.number).await
     }
 
     /// Does work that waits for a disk, where that keeps nobody waiting but those who have such
@@ -143,7 +138,7 @@ impl Share {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let turn = self.all.turns.next(self.address, self.number).await;
+        let turn = self.turn(&self.all.turns).await;
         let work = move || {
             let done = work();
             drop(turn);

@@ -1,9 +1,11 @@
 //! One request: its body out of a file, the answer into another.
 
 use std::pin::pin;
+use std::sync::OnceLock;
 
-use aqueduct_tokio::error::WriteError;
+use aqueduct_tokio::error::{ReadError, WriteError};
 use aqueduct_tokio::protocol::code::Code;
+use aqueduct_tokio::protocol::head::Early;
 use aqueduct_tokio::{BodySender, Connection, ResponseReceiver};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::json;
@@ -29,6 +31,14 @@ pub(super) enum Next {
     Follow(Step),
     /// The same once more, after the time that the server wants.
     Later(Option<std::time::Duration>),
+    /// The same once more, behind the handshake.
+    Behind,
+}
+
+/// A request that goes out so.
+fn when(mut request: Request<()>, early: Early) -> Request<()> {
+    request.extensions_mut().insert(early);
+    request
 }
 
 /// All that an exchange is about.
@@ -63,16 +73,18 @@ pub(super) async fn run(
     };
     let connected = context.connect(&step.target).await;
     // Nothing was sent as yet.
-    let connected = connected.map_err(|failure| match failure.again() {
+    let mut connected = connected.map_err(|failure| match failure.again() {
         Again::No => failure,
         _ => failure.or(Again::Safe),
     })?;
-    if let Some(dialed) = &connected.dialed {
+    let mut handshake = None;
+    if let Some(dialed) = &mut connected.dialed {
         report.times.lookup = attempt
             .begun
             .elapsed()
             .saturating_sub(dialed.since_lookup());
         report.times.connect = attempt.begun.elapsed();
+        handshake = dialed.handshake.take();
     }
     report.remote = Some(connected.address);
     let exchange = Exchange {
@@ -86,14 +98,31 @@ pub(super) async fn run(
     let request = exchange.request(first, source.as_ref().and_then(|(_, len)| *len))?;
     report.times.sent = attempt.begun.elapsed();
     let limit = context.options.stall_timeout;
-    tokio::select! {
+    let shaken = OnceLock::new();
+    let failing = async {
+        if let Some(handshake) = handshake {
+            if let Err(failure) = handshake.wait().await {
+                return failure;
+            }
+            let _ = shaken.set(attempt.begun.elapsed());
+        }
+        // What becomes of the request is its own affair.
+        std::future::pending().await
+    };
+    let done = tokio::select! {
+        biased;
+        failure = failing => Err(failure),
         done = exchange.send(&connected.connection, request, source, report) => done,
         () = exchange.watch.stalled(limit, |quiet| exchange.tell_stall(quiet)) => {
             let limit = units::duration(limit);
             let what = format!("{}: nothing came or went for {limit} (--stall-timeout)", exchange.doing());
             Err(Failure::new(Exit::Failure, what).or(Again::Idempotent))
         }
+    };
+    if let Some(connected) = shaken.get() {
+        report.times.connect = *connected;
     }
+    done
 }
 
 impl Exchange<'_> {
@@ -159,21 +188,17 @@ impl Exchange<'_> {
         report: &mut Report,
     ) -> Result<Next, Failure> {
         let Some((source, len)) = source else {
-            let sent = connection.request_empty(request).await;
-            let (_, answer) = sent
-                .map_err(|error| request_failed(self.doing(), error))?
-                .split();
-            return self.receive(answer, report).await;
+            return self.send_empty(connection, request, report).await;
         };
-        let sent = connection.request(request).await;
+        // What has been read of a source is not there to be sent again.
+        let sent = connection.request(when(request, Early::Never)).await;
         let (body, answer) = sent
             .map_err(|error| request_failed(self.doing(), error))?
             .split();
-        let progress = &self.context.progress;
-        let bar = progress.transfer(&format!("↑ {}", name(self.job)), len);
+        let bar = self.bar(&format!("↑ {}", name(self.job)), len);
         let done = {
             let mut upload = pin!(self.upload(source, body, &bar));
-            let mut download = pin!(self.receive(answer, report));
+            let mut download = pin!(self.receive(answer, false, report));
             // Neither waits for the other: the answer may begin before the request ends.
             let mut sending = true;
             loop {
@@ -192,6 +217,32 @@ impl Exchange<'_> {
         };
         report.sent = bar.position();
         done
+    }
+
+    /// Sends a request without a body, ahead of the handshake where it may go.
+    async fn send_empty(
+        &self,
+        connection: &Connection,
+        request: Request<()>,
+        report: &mut Report,
+    ) -> Result<Next, Failure> {
+        let safe = self.step.early == Early::IfSafe && request.method().is_safe();
+        let may = safe && connection.may_send_early();
+        let sent = connection.request_empty(when(request, self.step.early));
+        let (_, answer) = sent
+            .await
+            .map_err(|error| request_failed(self.doing(), error))?
+            .split();
+        // As long as nobody knows what became of early data, there was no other way to go.
+        let ahead = may && connection.early_data().is_none();
+        if ahead {
+            show::note(self.context, "sent ahead of the handshake (0-RTT)");
+        }
+        let next = self.receive(answer, may, report).await;
+        if let (true, Some(early)) = (ahead, connection.early_data()) {
+            report.early = early;
+        }
+        next
     }
 
     async fn upload(
@@ -242,19 +293,42 @@ impl Exchange<'_> {
         }
     }
 
+    fn again_behind(&self, why: &str) -> Next {
+        let text = format!("{why}: sending it again behind the handshake");
+        show::note(self.context, &text);
+        Next::Behind
+    }
+
     async fn receive(
         &self,
         mut answer: ResponseReceiver,
+        may_be_early: bool,
         report: &mut Report,
     ) -> Result<Next, Failure> {
         let failed = |error| read_failed(self.doing(), error);
-        while let Some(interim) = answer.recv_interim().await.map_err(failed)? {
-            self.watch.moved();
-            show::head(self.context, &interim);
+        loop {
+            match answer.recv_interim().await {
+                Ok(Some(interim)) => {
+                    self.watch.moved();
+                    show::head(self.context, &interim);
+                }
+                Ok(None) => break,
+                // It has seen nothing of it.
+                Err(ReadError::EarlyDataRejected) if may_be_early => {
+                    let why = "the server did not take what was sent ahead";
+                    return Ok(self.again_behind(why));
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
         let head = answer.recv_response().await.map_err(failed)?;
         self.watch.moved();
         show::head(self.context, &head);
+        //= https://www.rfc-editor.org/rfc/rfc8470#section-5.2
+        // What was early data is sent again when it was too early, by itself and not early.
+        if may_be_early && head.status() == StatusCode::TOO_EARLY {
+            return Ok(self.again_behind("it was too early for the server"));
+        }
         report.times.first = self.attempt.begun.elapsed();
         report.status = Some(head.status());
         report.fields = head.extensions().get().map(lines).unwrap_or_default();
@@ -303,7 +377,7 @@ impl Exchange<'_> {
             .headers()
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let bar = self.context.progress.transfer(&name(self.job), total);
+        let bar = self.bar(&name(self.job), total);
         let mut body = answer.into_body();
         loop {
             let chunk = match body.recv_data().await {
@@ -333,6 +407,14 @@ impl Exchange<'_> {
         match sink {
             Some(sink) => self.watch.own(sink.finish()).await,
             None => Ok(()),
+        }
+    }
+
+    fn bar(&self, name: &str, total: Option<u64>) -> Transfer {
+        let progress = &self.context.progress;
+        match &self.job.file {
+            Some(_) => progress.transfer(name, total),
+            None => progress.beside_stdout(name, total),
         }
     }
 

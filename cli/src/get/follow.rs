@@ -1,6 +1,7 @@
 //! Where a redirect leads, and what goes along.
 
 use aqueduct_tokio::protocol::escape::escaped;
+use aqueduct_tokio::protocol::head::Early;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 
@@ -35,6 +36,8 @@ pub(super) struct Step {
     pub(super) method: Method,
     /// Whether it has the body.
     pub(super) body: bool,
+    /// Whether it may go ahead of the handshake.
+    pub(super) early: Early,
 }
 
 impl Step {
@@ -67,9 +70,11 @@ impl Step {
                 target,
                 method: Method::GET,
                 body: false,
+                early: Early::IfSafe,
             },
             false => Self {
                 target,
+                early: Early::IfSafe,
                 ..self.clone()
             },
         }))
@@ -125,6 +130,7 @@ mod tests {
         Step {
             target: "https://a.example/x/y?q".parse().unwrap(),
             body: method != Method::GET,
+            early: Early::IfSafe,
             method,
         }
     }

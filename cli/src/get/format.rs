@@ -57,6 +57,7 @@ variables! {
     "num_retries" => NumRetries: |it, _| it.retries.to_string();
     "remote_ip" => RemoteIp: |it, _| it.remote.map(|it| it.ip().to_string()).unwrap_or_default();
     "remote_port" => RemotePort: |it, _| it.remote.map_or(0, |it| it.port()).to_string();
+    "early_data" => EarlyDataWord: |it, _| it.early_data().to_owned();
     "content_type" => ContentType: |it, _| it.field("content-type").map(|it| escaped(it).to_string()).unwrap_or_default();
     "filename_effective" => Filename: |it, _| it.file.as_ref().map(|it| it.display().to_string()).unwrap_or_default();
     "size_download" => SizeDownload: |it, _| it.received.to_string();

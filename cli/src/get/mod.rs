@@ -93,7 +93,7 @@ pub async fn run(
         verbose,
         output,
         progress: Progress::new(output.is_json()),
-        servers: Servers::new(dialer.clone()),
+        servers: Servers::new(dialer.clone().early_data(options.early_data)),
     });
     let mut interrupt = Interrupt::listen().doing(|| "cannot listen for signals".to_owned())?;
     let mut running = JoinSet::new();
@@ -127,6 +127,9 @@ async fn all(
     for job in jobs {
         if running.len() >= at_once {
             joined(context, running.join_next().await, &mut exit);
+            if options.reconnect {
+                context.servers.reconnect().await;
+            }
         }
         let (context, job) = (context.clone(), job.clone());
         running.spawn(async move {
@@ -151,7 +154,11 @@ fn joined(context: &Context, done: Option<Result<(Arc<Job>, Done), JoinError>>, 
         }
         Some(Err(panicked)) => {
             let what = "a transfer broke down";
-            context.fail(&Failure::because(Exit::Failure, what, panicked), exit);
+            context.fail(
+                &Failure::because(Exit::Failure, what, panicked),
+                json!({}),
+                exit,
+            );
         }
     }
 }
@@ -178,7 +185,11 @@ fn conclude(context: &Context, (report, done): Done, exit: &mut Exit) {
         failure = Some(unprinted(error));
     }
     if let Some(failure) = failure {
-        context.fail(&failure, exit);
+        let fields = json!({
+            "url": report.target.to_string(),
+            "repeatable": failure.again().word(),
+        });
+        context.fail(&failure, fields, exit);
     }
 }
 
@@ -200,8 +211,9 @@ impl Context {
         });
     }
 
-    fn fail(&self, failure: &Failure, exit: &mut Exit) {
-        self.progress.above(|| self.output.failure(failure));
+    fn fail(&self, failure: &Failure, fields: Value, exit: &mut Exit) {
+        self.progress
+            .above(|| self.output.failure_of(failure, fields));
         if *exit == Exit::Ok {
             *exit = failure.exit();
         }

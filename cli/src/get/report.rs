@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aqueduct_tokio::protocol::head::{Field, FieldSection};
+use aqueduct_tokio::protocol::transport::EarlyData;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -33,12 +34,15 @@ pub(super) struct Report {
     pub(super) redirects: u32,
     pub(super) retries: u32,
     pub(super) remote: Option<SocketAddr>,
+    /// What became of the last request that went out ahead of the handshake.
+    pub(super) early: EarlyData,
     pub(super) times: Times,
     pub(super) file: Option<PathBuf>,
 }
 
 /// When things happened, since the transfer began. As with curl, those of the connection are nothing
-/// where there was one before.
+/// where there was one before. A request that went out ahead of the handshake was sent before there
+/// was a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Times {
     /// The host had an address.
@@ -70,6 +74,7 @@ impl Report {
             redirects: 0,
             retries: 0,
             remote: None,
+            early: EarlyData::None,
             times: Times::default(),
             file,
         }
@@ -114,6 +119,7 @@ impl Report {
             "num_retries": self.retries,
             "remote_ip": self.remote.map(|remote| remote.ip().to_string()),
             "remote_port": self.remote.map(|remote| remote.port()),
+            "early_data": self.early_data(),
             "speed_download": self.speed(self.received),
             "speed_upload": self.speed(self.sent),
             "time_namelookup": times.lookup.as_secs_f64(),
@@ -123,6 +129,11 @@ impl Report {
             "time_redirect": times.redirect.as_secs_f64(),
             "time_total": times.total.as_secs_f64(),
         })
+    }
+
+    /// Whether a request went out ahead of the handshake, in a word.
+    pub(super) fn early_data(&self) -> &'static str {
+        units::early_data(self.early)
     }
 
     /// Bytes a second, all in all.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, StatusCode, header};
 
 /// The longest wait before another try. A server that wants more is not asked again.
-pub(super) const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(60);
 
 //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
 // Others may not be repeated by a client that does not know what they do.
@@ -33,10 +33,21 @@ pub(super) fn pause(tries: u32) -> Duration {
     seconds.map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST))
 }
 
+/// The wait before another try, if the server names one.
+///
+/// # Errors
+/// It wants to be left alone for longer than [`LONGEST`].
+pub(super) fn wait(fields: &HeaderMap, now: SystemTime) -> Result<Option<Duration>, Duration> {
+    match wanted(fields, now) {
+        Some(wanted) if wanted > LONGEST => Err(wanted),
+        wanted => Ok(wanted),
+    }
+}
+
 /// How long the server wants to be left alone.
 //= https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
 // Seconds, or a date.
-pub(super) fn wanted(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
+fn wanted(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = fields.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         // What has more digits than a number is longer than anybody waits.
@@ -82,6 +93,19 @@ mod tests {
             );
         }
         assert_eq!(wanted(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_server_that_wants_more_than_a_minute_is_left_alone() {
+        for (text, granted) in [
+            ("60", Ok(Some(LONGEST))),
+            ("61", Err(Duration::from_secs(61))),
+            ("soon", Ok(None)),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
+            assert_eq!(wait(&fields, UNIX_EPOCH), granted, "{text}");
+        }
     }
 
     #[test]

@@ -9,14 +9,24 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::args::Target;
-use crate::client::{Client, Dialer};
+use crate::client::{Client, Connected as Handshake, Dialer};
 use crate::exit::Failure;
 
 /// The connections, by host and port.
 pub(super) struct Servers {
     dialer: Dialer,
     /// One is opened at a time: what is said against a certificate has one place.
-    open: Mutex<BTreeMap<(String, u16), Option<Client>>>,
+    open: Mutex<BTreeMap<(String, u16), Place>>,
+}
+
+/// What is known of a host and port.
+#[derive(Default)]
+struct Place {
+    client: Option<Client>,
+    /// Where it was when there was a connection.
+    before: Option<SocketAddr>,
+    /// When the last attempt failed, and how.
+    failed: Option<(Instant, Failure)>,
 }
 
 /// A connection to use.
@@ -31,6 +41,8 @@ pub(super) struct Connected {
 pub(super) struct Dialed {
     begun: Instant,
     lookup: Duration,
+    /// What is to be waited for, beside requests that are sent ahead of its end.
+    pub(super) handshake: Option<Handshake>,
 }
 
 impl Dialed {
@@ -50,10 +62,11 @@ impl Servers {
 
     /// The connection to the host of `target`: the one there is, unless it takes no more requests.
     pub(super) async fn connection(&self, target: &Target) -> Result<Connected, Failure> {
+        let asked = Instant::now();
         let mut open = self.open.lock().await;
-        let place = (target.host().to_owned(), target.port());
-        let slot = open.entry(place).or_default();
-        if let Some(client) = slot {
+        let name = (target.host().to_owned(), target.port());
+        let place = open.entry(name).or_default();
+        if let Some(client) = &place.client {
             if !client.is_going_away().await {
                 return Ok(Connected {
                     connection: client.connection().clone(),
@@ -63,26 +76,53 @@ impl Servers {
             }
             tracing::info!("the server winds the connection down: opening another");
         }
+        // One attempt is for all that have waited for its end.
+        if let Some((when, failure)) = &place.failed
+            && asked < *when
+        {
+            return Err(failure.repeated());
+        }
         // Handles of transfers keep the old connection until they end.
         let begun = Instant::now();
-        let client = self.dialer.dial(target).await?;
+        let client = match self.dialer.dial_again(target, place.before).await {
+            Ok(client) => client,
+            Err(failure) => {
+                place.failed = Some((Instant::now(), failure.repeated()));
+                return Err(failure);
+            }
+        };
+        let under_way = client.connection().early_data().is_none();
         let connected = Connected {
             connection: client.connection().clone(),
             address: client.address(),
             dialed: Some(Dialed {
                 begun,
                 lookup: client.lookup(),
+                handshake: under_way.then(|| client.connected(&self.dialer, target)),
             }),
         };
-        *slot = Some(client);
+        place.before = Some(client.address());
+        place.client = Some(client);
         Ok(connected)
+    }
+
+    /// Closes them in good order, with what the next ones are to begin with.
+    pub(super) async fn reconnect(&self) {
+        for place in self.open.lock().await.values() {
+            if let Some(client) = &place.client {
+                client.ticket().await;
+            }
+        }
+        self.close().await;
     }
 
     /// Closes them in good order.
     pub(super) async fn close(&self) {
-        let open = std::mem::take(&mut *self.open.lock().await);
-        for client in open.into_values().flatten() {
-            client.close().await;
+        let mut open = self.open.lock().await;
+        for place in open.values_mut() {
+            if let Some(client) = place.client.take() {
+                client.close().await;
+            }
         }
     }
 }

@@ -32,6 +32,13 @@ pub(super) fn request(context: &Context, head: &Request<()>) {
     print(context, &(text + ">"));
 }
 
+/// With `-v`, something on the way.
+pub(super) fn note(context: &Context, text: &str) {
+    if context.verbose {
+        print(context, &format!("* {text}"));
+    }
+}
+
 /// With `-i` or `-v`, the head of an answer on standard error.
 pub(super) fn head(context: &Context, head: &Response<()>) {
     let status = format!("HTTP/3 {}", head.status());

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use aqueduct_tokio::protocol::head::Early;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -94,6 +95,7 @@ async fn follow(
         target: job.target.clone(),
         method: context.options.method(),
         body: context.body.is_some(),
+        early: Early::IfSafe,
     };
     let mut step = first.clone();
     report.redirects = 0;
@@ -103,6 +105,7 @@ async fn follow(
         match exchange::run(context, job, attempt, &first, &step, report).await? {
             Next::Done => return Ok(None),
             Next::Later(pause) => return Ok(Some(pause)),
+            Next::Behind => step.early = Early::Never,
             Next::Follow(next) => {
                 let most = context.options.max_redirs;
                 if report.redirects >= most {
@@ -137,10 +140,19 @@ pub(super) fn later(
     if attempt.is_last || !retry::may_pass(head.status()) || !repeats {
         return None;
     }
-    match retry::wanted(head.headers(), SystemTime::now()) {
-        Some(wanted) if wanted > retry::LONGEST => None,
-        wanted => Some(wanted),
+    let wait = retry::wait(head.headers(), SystemTime::now());
+    if let Err(wanted) = wait {
+        let (target, wait) = (&step.target, units::duration(wanted));
+        context.say(
+            &format!("{target} wants to be left alone for {wait}: not tried again"),
+            "left_alone",
+            json!({
+                "url": target.to_string(),
+                "seconds": wanted.as_secs_f64(),
+            }),
+        );
     }
+    wait.ok()
 }
 
 fn may_repeat(context: &Context, job: &Job, report: &Report, again: Again) -> bool {

@@ -33,12 +33,12 @@ pub(super) async fn run(connection: Connection, site: Arc<Site>) {
                 let Some((head, stream)) = request else { break };
                 let asked = Asked { head, stream, connection: connection.clone(), share: share.clone() };
                 // Tasks run in the order in which they are begun: many at once would be waited for.
-                let turn = site.begins.next(share.address(), share.number()).await;
+                let turn = share.turn(&site.begins).await;
                 tokio::spawn(begin(turn, serve(asked, site.clone())));
             }
             request = connection.accept_session() => {
                 let Some(request) = request else { break };
-                let turn = site.begins.next(share.address(), share.number()).await;
+                let turn = share.turn(&site.begins).await;
                 tokio::spawn(begin(turn, session::run(request, connection.clone(), site.clone())));
             }
             request = connection.forbidden_session() => {

@@ -13,6 +13,7 @@ use super::answer::{Unanswered, explain, refuse, response};
 use crate::demo::http::HttpAction;
 use crate::demo::pattern::Pattern;
 use crate::page::Page;
+use crate::units;
 
 /// Does what a request asks for.
 pub(super) async fn run(
@@ -50,6 +51,12 @@ pub(super) async fn run(
             fields.insert(header::LINK, link);
             stream.send_interim(response(StatusCode::EARLY_HINTS, fields))?;
             text(stream, method, "a 103 came first\n").await
+        }
+        HttpAction::EarlyData => {
+            // Where the handshake fails nobody reads the answer.
+            let _ = connection.connected().await;
+            let word = units::early_data(connection.early_data().unwrap_or_default());
+            text(stream, method, &format!("{word}\n")).await
         }
         HttpAction::Slow(time) => {
             tokio::time::sleep(time).await;

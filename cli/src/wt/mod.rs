@@ -6,11 +6,10 @@ mod talk;
 mod throughput;
 
 use aqueduct_tokio::Session;
-use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use serde_json::json;
 
-use crate::args::{Target, Wt, WtCommand, WtEcho};
-use crate::client::{Client, Dialer, session_failed};
+use crate::args::{Wt, WtCommand, WtEcho};
+use crate::client::Dialer;
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted};
 use crate::record::Recording;
@@ -34,15 +33,12 @@ async fn visit(
     mut interrupt: Interrupt,
 ) -> Result<(), Failure> {
     let client = interrupt.or(dialer.dial(&options.url)).await?;
-    let limit = options.connect.connect_timeout;
-    let session = async {
-        let opened = tokio::time::timeout(limit, open(&client, options)).await;
-        opened.unwrap_or_else(|_| {
-            let limit = crate::units::duration(limit);
-            let what = format!("no answer to the session at {} within {limit}", options.url);
-            Err(Failure::new(Exit::Failure, what))
-        })
-    };
+    let session = client.open_session(
+        &options.url,
+        &options.header,
+        &options.webtransport,
+        &options.connect,
+    );
     let done = match interrupt.or(session).await {
         Ok(session) => {
             let done = match opened(&session, output) {
@@ -57,18 +53,6 @@ async fn visit(
     };
     client.close().await;
     done
-}
-
-async fn open(client: &Client, options: &Wt) -> Result<Session, Failure> {
-    let mut request = ConnectRequest::new(options.url.uri().clone());
-    request
-        .protocols
-        .clone_from(&options.webtransport.protocols);
-    for (name, value) in &options.header {
-        request.headers.append(name, value.clone());
-    }
-    let session = client.connection().open_session(request).await;
-    session.map_err(|error| session_failed(doing(&options.url), error))
 }
 
 /// Tells what was negotiated: to programs always, to people with -v.
@@ -93,10 +77,6 @@ fn opened(session: &Session, output: Output) -> Result<(), Failure> {
         "protocol": session.protocol(),
     });
     output.result("session", "", fields).map_err(unprinted)
-}
-
-fn doing(target: &Target) -> String {
-    format!("cannot open a session at {target}")
 }
 
 async fn act(

@@ -10,7 +10,8 @@ use aqueduct_cli::tls::{Certificates, server_config};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
-use aqueduct_tokio::{Endpoint, ServerRequest};
+use aqueduct_tokio::rustls::ServerConfig;
+use aqueduct_tokio::{CameEarly, Endpoint, ServerRequest};
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::sync::Barrier;
@@ -31,6 +32,11 @@ impl Asked {
 
     pub fn method(&self) -> &str {
         self.head.method().as_str()
+    }
+
+    /// Whether it came ahead of the handshake.
+    pub fn is_early(&self) -> bool {
+        self.head.extensions().get::<CameEarly>().is_some()
     }
 
     /// The value of a field; empty when there is none.
@@ -97,6 +103,18 @@ impl Answer {
     }
 }
 
+/// An identity, and the sessions that clients have tickets of.
+pub fn tls() -> Arc<ServerConfig> {
+    let identity = Identity::self_signed(SystemTime::now()).unwrap();
+    Arc::new(server_config(&Certificates::new(&[identity]).unwrap()).unwrap())
+}
+
+/// A server that takes early data.
+pub fn config(tls: &Arc<ServerConfig>, http: Config) -> EndpointConfig {
+    let config = EndpointConfig::server(tls.clone(), http).unwrap();
+    config.early_data(true).unwrap()
+}
+
 /// The server. It goes with the runtime.
 #[derive(Clone)]
 pub struct Scripted {
@@ -108,9 +126,14 @@ pub struct Scripted {
 impl Scripted {
     /// Answers with what `script` makes of a request's number, from 0 on, and of the request.
     pub fn start(script: impl Fn(usize, &Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let identity = Identity::self_signed(SystemTime::now()).unwrap();
-        let tls = Arc::new(server_config(&Certificates::new(&[identity]).unwrap()).unwrap());
-        let config = EndpointConfig::server(tls, Config::default()).unwrap();
+        Self::with(config(&tls(), Config::default()), script)
+    }
+
+    /// The same, made so.
+    pub fn with(
+        config: EndpointConfig,
+        script: impl Fn(usize, &Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
         let server = Self {
             address: endpoint.local_addr(),

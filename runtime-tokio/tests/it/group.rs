@@ -12,7 +12,8 @@ use aqueduct_tokio::protocol::endpoint::cid::{LbConfig, Owners, ServerId, destin
 use aqueduct_tokio::protocol::endpoint::{EndpointConfig, Target, TransportSettings};
 use aqueduct_tokio::protocol::error::CloseReason;
 use aqueduct_tokio::protocol::testing::cert::Identity;
-use aqueduct_tokio::{Connection, Endpoint, GroupStats, ServerGroup};
+use aqueduct_tokio::protocol::transport::EarlyData;
+use aqueduct_tokio::{Connection, Endpoint, GroupStats, MemoryTickets, ServerGroup};
 use bytes::Bytes;
 use http::Response;
 
@@ -103,6 +104,44 @@ async fn a_download_survives_new_ports_of_its_client() {
         };
         assert_eq!(homes(&before), homes(&after));
         assert_eq!(server.open_connections(), 1);
+    })
+    .await;
+}
+
+/// Rows A18, B35: what stands behind tickets is the workers' together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_of_one_worker_resumes_at_another() {
+    within(async {
+        let config = config().early_data(true).expect("suits");
+        let server = ServerGroup::bind(config, ANY, 4).expect("binds");
+        serve(&server, Bytes::new());
+        let (store, tls) = (
+            Arc::new(MemoryTickets::new()),
+            Identity::localhost().client_arc(),
+        );
+        let (mut kept, mut homes) = (Vec::new(), BTreeSet::new());
+        let mut before = vec![0; 4];
+        // Each has the ticket that the one before it was given, and a port of its own.
+        for number in 0..16 {
+            let endpoint = Endpoint::client(ANY).expect("binds");
+            let target = Target::new(server.local_addr(), "localhost", tls.clone())
+                .tickets(store.clone())
+                .early_data(true);
+            let connection = endpoint.connect_with(target).expect("begins").await;
+            let connection = connection.expect("shakes hands");
+            let resumes = match number {
+                0 => EarlyData::None,
+                _ => EarlyData::Accepted,
+            };
+            assert_eq!(connection.early_data(), Some(resumes), "{homes:?}");
+            assert!(connection.ticket().await);
+            let stats = server.stats();
+            let now: Vec<_> = stats.iter().map(|stats| stats.open_connections).collect();
+            homes.extend((0..4).filter(|worker| now[*worker] > before[*worker]));
+            before = now;
+            kept.push((endpoint, connection));
+        }
+        assert!(homes.len() > 1, "{before:?}");
     })
     .await;
 }

@@ -63,6 +63,14 @@ func client(ctx context.Context, name string, arguments *peer.Arguments) error {
 		return field(ctx, transport, arguments.URL, size)
 	case "resume":
 		return resume(ctx, trust, arguments.URL)
+	case "early":
+		return ahead(ctx, trust, arguments.URL, arguments.Text("next"))
+	case "goaway":
+		count, err := arguments.Size("count", 1)
+		if err != nil {
+			return err
+		}
+		return goaway(ctx, transport, arguments.URL, count, size)
 	case "move":
 		return move(ctx, trust, arguments.URL)
 	case "sessions":

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,23 +12,65 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
 	"interop/peer"
 )
 
-// server has some of the resources of `aqueduct serve --demo`.
-func server(socket net.PacketConn, identity tls.Certificate, _ *peer.Arguments) error {
+type connectionKey struct{}
+
+// early is whether early data was taken on the connection of a request.
+func early(request *http.Request) bool {
+	connection := request.Context().Value(connectionKey{}).(*quic.Conn)
+	return connection.ConnectionState().Used0RTT
+}
+
+// server has some of the resources of `aqueduct serve --demo`. Servers with the same tickets=NAME know
+// each other's tickets; datagrams=no is an offer of less.
+func server(socket net.PacketConn, identity tls.Certificate, arguments *peer.Arguments) error {
 	mux := http.NewServeMux()
 	left := make(chan struct{})
+	trust := &tls.Config{Certificates: []tls.Certificate{identity}}
+	if name := arguments.Text("tickets"); name != "" {
+		trust.SetSessionTicketKeys([][32]byte{sha256.Sum256([]byte(name))})
+	}
 	serving := &http3.Server{
-		TLSConfig:       http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{identity}}),
-		EnableDatagrams: true,
+		TLSConfig:       http3.ConfigureTLSConfig(trust),
+		EnableDatagrams: arguments.Text("datagrams") != "no",
+		ConnContext: func(ctx context.Context, connection *quic.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, connection)
+		},
 		Handler: http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 			peer.Event("request", peer.Fields{"method": request.Method, "path": request.URL.Path})
 			mux.ServeHTTP(answer, request)
 		}),
 	}
+	shutdown := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err := serving.Shutdown(ctx)
+		peer.Event("left", peer.Fields{"error": fmt.Sprint(err)})
+		close(left)
+	}
+	mux.HandleFunc("GET /early-data", func(answer http.ResponseWriter, request *http.Request) {
+		word := map[bool]string{true: "accepted", false: "none"}[early(request)]
+		io.WriteString(answer, word+"\n")
+	})
+	// It is held up for a while.
+	mux.HandleFunc("GET /hold/{time}/{name}", func(answer http.ResponseWriter, request *http.Request) {
+		length, err := time.ParseDuration(request.PathValue("time"))
+		if err != nil {
+			http.Error(answer, "how long?", http.StatusBadRequest)
+			return
+		}
+		time.Sleep(length)
+		io.WriteString(answer, request.PathValue("name"))
+	})
+	mux.HandleFunc("GET /goaway", func(answer http.ResponseWriter, _ *http.Request) {
+		go shutdown()
+		io.WriteString(answer, "going away\n")
+	})
 	mux.HandleFunc("GET /bytes/{size}", func(answer http.ResponseWriter, request *http.Request) {
 		size, err := strconv.Atoi(request.PathValue("size"))
 		if err != nil {
@@ -75,13 +118,7 @@ func server(socket net.PacketConn, identity tls.Certificate, _ *peer.Arguments) 
 			http.Error(answer, "which size?", http.StatusBadRequest)
 			return
 		}
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			err := serving.Shutdown(ctx)
-			peer.Event("left", peer.Fields{"error": fmt.Sprint(err)})
-			close(left)
-		}()
+		go shutdown()
 		time.Sleep(50 * time.Millisecond)
 		answer.Write(peer.Pattern(size))
 	})
