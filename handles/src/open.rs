@@ -185,6 +185,16 @@ impl Connection {
         self.open_stream(&mut self.0.lock(), head, end)
     }
 
+    /// Sends a request's head as early data; `None` if that cannot be.
+    pub(crate) fn try_send_early(&self, head: &RequestHead, end: End) -> Option<RequestStream> {
+        let mut locked = self.0.lock();
+        let may = locked.peek(self.0.key, |core| core.may_send_early());
+        if may != Some(true) {
+            return None;
+        }
+        self.open_stream(&mut locked, head, end).ok()
+    }
+
     fn open_stream(
         &self,
         locked: &mut Locked<'_>,

@@ -15,6 +15,7 @@ use super::Client;
 use super::hub::Hub;
 use super::runtime::{Resolve, Runtime};
 use crate::endpoint::Endpoint;
+use crate::tickets::MemoryTickets;
 
 /// How long what may take.
 ///
@@ -95,6 +96,7 @@ pub struct ClientBuilder {
     http: Config,
     transport: Option<TransportSettings>,
     tickets: Option<Arc<dyn TicketStore>>,
+    early_data: bool,
     origin: OriginConfig,
     rules: Vec<(String, OriginConfig)>,
     limits: PoolLimits,
@@ -127,6 +129,7 @@ impl ClientBuilder {
             http: Config::client(),
             transport: None,
             tickets: None,
+            early_data: false,
             origin: OriginConfig::default(),
             rules: Vec::new(),
             limits: PoolLimits::default(),
@@ -152,6 +155,26 @@ impl ClientBuilder {
     /// ([`MemoryTickets`](crate::MemoryTickets)).
     pub fn tickets(mut self, store: Arc<dyn TicketStore>) -> Self {
         self.tickets = Some(store);
+        self
+    }
+
+    /// Requests may go out as early data (0-RTT, RFC 8470): before the handshake is
+    /// complete, on a connection that begins with a ticket whose server takes them. They
+    /// are those of safe methods (GET, HEAD, OPTIONS, TRACE) without content, and others
+    /// that have [`Early::Always`](aqueduct_core::head::Early::Always) among their
+    /// extensions, but for CONNECT; [`Early::Never`](aqueduct_core::head::Early::Never)
+    /// keeps one back. All others wait for the handshake, and so does all that is
+    /// [opened](Client::open). Default no.
+    ///
+    /// Whoever sees such a request can send it to the server again. What became of it
+    /// [`EarlyOutcome`](super::EarlyOutcome) says: among the extensions of the answer, or
+    /// of the error ([`Error::early_data`](super::Error::early_data)). It is sent once: one
+    /// that the server did not take fails as
+    /// [unprocessed](super::Error::is_unprocessed). An answer 425 (Too Early) is an answer.
+    ///
+    /// Without [`tickets`](Self::tickets) they are kept in memory.
+    pub fn early_data(mut self, send: bool) -> Self {
+        self.early_data = send;
         self
     }
 
@@ -220,11 +243,14 @@ impl ClientBuilder {
             Tls::Trust(trust) => Arc::new(tls::client_config(trust).map_err(invalid)?),
             Tls::Config(config) => config,
         };
+        let memory = || Arc::new(MemoryTickets::new()) as Arc<dyn TicketStore>;
+        let tickets = self.tickets.or_else(|| self.early_data.then(memory));
         let settings = Settings {
             tls,
             http: Arc::new(self.http),
             transport: self.transport,
-            tickets: self.tickets,
+            tickets,
+            early_data: self.early_data,
             timeouts: self.timeouts,
             plan: self.plan,
             resolver: self.resolver,
@@ -255,6 +281,7 @@ pub(crate) struct Settings {
     pub(crate) http: Arc<Config>,
     pub(crate) transport: Option<TransportSettings>,
     pub(crate) tickets: Option<Arc<dyn TicketStore>>,
+    pub(crate) early_data: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) plan: PlanConfig,
     pub(crate) resolver: Option<Arc<dyn Resolve>>,

@@ -32,12 +32,15 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
     let span = tracing::debug_span!(
         target: TARGET, "handshake", %origin, connection = ?id, error = Empty
     );
-    let Some(connection) = dial(&hub, id, &origin, &cancel).instrument(span).await else {
-        return;
+    let dialed = dial(&hub, id, &origin, &cancel).instrument(span).await;
+    let Some(connection) = dialed else {
+        return hub.withdraw(id);
     };
     let watched = connection.clone();
     let pooled = Arc::new(Pooled { id, connection });
-    if !hub.connected(&pooled) {
+    let wanted = hub.connected(&pooled);
+    hub.withdraw(id);
+    if !wanted {
         return pooled.connection.close(Code::H3_NO_ERROR, "");
     }
     drop(pooled);
@@ -49,7 +52,7 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
 
 /// A connection, unless the pool has been told why there is none, or wants none.
 async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Connection> {
-    let mut dialing = Dialing::new(hub, origin);
+    let mut dialing = Dialing::new(hub, id, origin);
     let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
     match dialed.await {
         None => {
@@ -104,6 +107,7 @@ async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connecti
 
 /// A plan that is carried out.
 struct Dialing {
+    id: ConnId,
     plan: Plan,
     lookups: Vec<(usize, Resolving)>,
     attempts: Vec<(AttemptId, Attempting)>,
@@ -111,9 +115,10 @@ struct Dialing {
 }
 
 impl Dialing {
-    fn new(hub: &Hub, origin: &Origin) -> Self {
+    fn new(hub: &Hub, id: ConnId, origin: &Origin) -> Self {
         let routes = vec![Route::origin(origin)];
         Self {
+            id,
             plan: Plan::new(now(), hub.settings.plan, routes),
             lookups: Vec::new(),
             attempts: Vec::new(),
@@ -179,9 +184,13 @@ impl Dialing {
         target.http = settings.http.clone();
         target.transport.clone_from(&settings.transport);
         target.tickets.clone_from(&settings.tickets);
+        target.early_data = settings.early_data;
         tracing::trace!(%origin, %to, "connects");
         match hub.endpoint.connect_with(target) {
             Ok(connecting) => {
+                if settings.early_data {
+                    self.offer(hub, origin, connecting.early());
+                }
                 let attempting = Box::pin(connecting.established());
                 self.attempts.push((attempt, attempting));
             }
@@ -189,6 +198,13 @@ impl Dialing {
                 let failure = DialFailure::NotBegun(error.to_string().into());
                 self.plan.handle_failed(now(), attempt, failure);
             }
+        }
+    }
+
+    /// Lets requests go out before the handshake is complete, if they may.
+    fn offer(&self, hub: &Hub, origin: &Origin, connection: Connection) {
+        if connection.may_send_early() {
+            hub.offer(self.id, origin, connection);
         }
     }
 

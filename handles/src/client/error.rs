@@ -5,6 +5,7 @@ use aqueduct_core::pool::PoolError;
 use aqueduct_core::uri::UriError;
 use thiserror::Error;
 
+use super::early::EarlyOutcome;
 use crate::error::{ReadError, WriteError};
 
 /// What a body of the application's fails with.
@@ -56,6 +57,16 @@ pub enum Error {
     /// The answer, or the rest of it, does not come.
     #[error(transparent)]
     Answer(#[from] ReadError),
+    /// The request was early data (0-RTT), and there was no connection in the end on which
+    /// the server could have said whether it took it: the handshake failed or took too
+    /// long, which the source says, or another address answered first. The server may have
+    /// acted upon it. One that it did not take is
+    /// [`ReadError::EarlyDataRejected`](crate::error::ReadError::EarlyDataRejected).
+    #[error("whether the server took the request as early data is not known")]
+    EarlyDataUnknown {
+        /// Why there is no connection.
+        source: Option<PoolError>,
+    },
     /// A time has passed; the request was cancelled.
     #[error("{0}")]
     TimedOut(#[source] Timeout),
@@ -74,13 +85,25 @@ impl Error {
         match self {
             Self::Uri(_) | Self::Refused(_) => true,
             Self::Pool(error) => error.is_unprocessed(),
-            Self::Answer(ReadError::Unprocessed) => true,
+            Self::Answer(ReadError::Unprocessed | ReadError::EarlyDataRejected) => true,
             Self::Answer(ReadError::Reset(code)) => code.is_unprocessed(),
             Self::Content(_)
             | Self::Body(_)
             | Self::Answer(_)
+            | Self::EarlyDataUnknown { .. }
             | Self::TimedOut(_)
             | Self::TooLong(_) => false,
+        }
+    }
+
+    /// What became of the early data that the request was; `None` if it was none. Of a
+    /// request that the server took and that failed later it is not told.
+    #[must_use]
+    pub fn early_data(&self) -> Option<EarlyOutcome> {
+        match self {
+            Self::Answer(ReadError::EarlyDataRejected) => Some(EarlyOutcome::Rejected),
+            Self::EarlyDataUnknown { .. } => Some(EarlyOutcome::Unknown),
+            _ => None,
         }
     }
 
@@ -90,6 +113,9 @@ impl Error {
         match self {
             Self::Pool(error) => error.class(),
             Self::Refused(why) => why.class(),
+            Self::EarlyDataUnknown { source } => {
+                (source.as_ref()).map_or(Class::Transient, PoolError::class)
+            }
             Self::Answer(error) if error.is_retryable() => Class::Transient,
             Self::TimedOut(Timeout::Idle) => Class::Invalid,
             Self::TimedOut(_) => Class::Transient,

@@ -3,6 +3,8 @@
 //! Its lock is never held while the endpoint's is taken, a waker is called or a handle is
 //! dropped: [`Due`] keeps what follows until it has been let go.
 
+mod early;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -32,6 +34,8 @@ use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::waiters::park;
 
+pub(crate) use early::Placed;
+
 pub(crate) struct Hub {
     pub(crate) endpoint: Endpoint,
     pub(crate) runtime: Box<dyn Runtime>,
@@ -46,6 +50,8 @@ struct State {
     pool: Pool,
     waiting: BTreeMap<Ticket, Waiter>,
     conns: BTreeMap<ConnId, Link>,
+    /// Connections that take early data while they are made.
+    offers: early::Offers,
     /// The origin that was asked last, by its authority: most clients have one.
     recent: Option<(Authority, Origin)>,
     /// What the alarm is set for.
@@ -58,6 +64,8 @@ struct State {
 struct Waiter {
     turn: Option<Turn>,
     waker: Option<Waker>,
+    /// It would go out as early data, to there.
+    early: Option<Origin>,
 }
 
 /// What a wait comes to.
@@ -111,6 +119,7 @@ impl Hub {
                 pool,
                 waiting: BTreeMap::new(),
                 conns: BTreeMap::new(),
+                offers: early::Offers::default(),
                 recent: None,
                 armed: None,
                 ends: Vec::new(),
@@ -188,34 +197,7 @@ impl Hub {
         origin: &Origin,
         within: Option<Duration>,
     ) -> Result<(Slot, Arc<Pooled>), PoolError> {
-        let (now, mut due) = (now(), Due::default());
-        let (ticket, turn) = {
-            let mut state = self.lock();
-            let asked = match within {
-                Some(within) => state.pool.checkout_within(now, origin, within),
-                None => state.pool.checkout(now, origin),
-            };
-            let turn = match asked {
-                Ok(ticket) => {
-                    let turn = state.act(now, &mut due, Some(ticket));
-                    if turn.is_none() {
-                        state.waiting.insert(ticket, Waiter::default());
-                    }
-                    Ok((ticket, turn))
-                }
-                Err(error) => {
-                    state.act(now, &mut due, None);
-                    Err(error)
-                }
-            };
-            drop(state);
-            self.follow(due);
-            turn?
-        };
-        let slot = Slot {
-            hub: self.clone(),
-            ticket,
-        };
+        let (slot, turn) = self.ask(origin, within, None)?;
         let pooled = match turn {
             Some(turn) => turn?,
             None => {
@@ -224,6 +206,46 @@ impl Hub {
             }
         };
         Ok((slot, pooled))
+    }
+
+    /// A place in the queue, and what it comes to if that is known at once.
+    fn ask(
+        self: &Arc<Self>,
+        origin: &Origin,
+        within: Option<Duration>,
+        early: Option<Origin>,
+    ) -> Result<(Slot, Option<Turn>), PoolError> {
+        let (now, mut due) = (now(), Due::default());
+        let mut state = self.lock();
+        let asked = match within {
+            Some(within) => state.pool.checkout_within(now, origin, within),
+            None => state.pool.checkout(now, origin),
+        };
+        let asked = match asked {
+            Ok(ticket) => {
+                let turn = state.act(now, &mut due, Some(ticket));
+                if turn.is_none() {
+                    let waiter = Waiter {
+                        early,
+                        ..Waiter::default()
+                    };
+                    state.waiting.insert(ticket, waiter);
+                }
+                Ok((ticket, turn))
+            }
+            Err(error) => {
+                state.act(now, &mut due, None);
+                Err(error)
+            }
+        };
+        drop(state);
+        self.follow(due);
+        let (ticket, turn) = asked?;
+        let slot = Slot {
+            hub: self.clone(),
+            ticket,
+        };
+        Ok((slot, turn))
     }
 
     // ---- for dials and connections ----------------------------------------------

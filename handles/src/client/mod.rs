@@ -24,6 +24,8 @@
 //! - Nothing is sent again by itself. [`Error::is_unprocessed`] says what may be.
 //! - A server that goes away (GOAWAY) gets nothing new and ends what it has; what it says
 //!   that it did not process fails as that.
+//! - Safe requests go out before the handshake is complete where that is asked for
+//!   ([`ClientBuilder::early_data`]), and say what became of that ([`EarlyOutcome`]).
 //! - An answer that was cut short is an error and never looks complete.
 //!
 //! # What it tells
@@ -48,6 +50,7 @@ mod body;
 mod builder;
 mod cancel;
 mod dial;
+mod early;
 mod error;
 mod exchange;
 #[cfg(feature = "http-body")]
@@ -69,6 +72,7 @@ use tracing::{Instrument, Span};
 
 pub use body::{Body, Part};
 pub use builder::{ClientBuilder, Timeouts};
+pub use early::EarlyOutcome;
 pub use error::{BoxError, Error, Timeout};
 pub use runtime::{Resolve, Resolving, Runtime, Task};
 pub use send::{OnInterim, OpenRequest, Place};

@@ -17,9 +17,10 @@ use tracing::Span;
 
 use super::body::{Body, Part};
 use super::builder::Timeouts;
+use super::early::{self, EarlyOutcome};
 use super::error::{Error, Timeout};
 use super::exchange::Exchange;
-use super::hub::{Hub, Pooled, Slot};
+use super::hub::{Hub, Placed, Pooled, Slot};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::WriteError;
@@ -70,13 +71,25 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
         true => End::Fin,
         false => End::More,
     };
-    let head = RequestHead::from_http(Request::from_parts(parts, ()));
+    let mut head = RequestHead::from_http(Request::from_parts(parts, ()));
 
-    let (slot, pooled) = hub.place(&origin, timeouts.total).await?;
+    let placed = match early::may_go(hub, &mut head, end) {
+        true => (hub.place_early(&origin, timeouts.total, &head, end)).await?,
+        false => {
+            let (slot, pooled) = hub.place(&origin, timeouts.total).await?;
+            Placed::Lent(slot, pooled)
+        }
+    };
     let mut alarm = Alarm::new(&hub.endpoint.shared);
-    let opening = pin!(open(slot, pooled, &head, end));
-    let limit = Until::new(&timeouts, Some(now()), until);
-    let (stream, slot) = limit.race(&mut alarm, opening).await??;
+    let (stream, slot, early) = match placed {
+        Placed::Sent(slot, stream) => (stream, slot, true),
+        Placed::Lent(slot, pooled) => {
+            let opening = pin!(open(slot, pooled, &head, end));
+            let limit = Until::new(&timeouts, Some(now()), until);
+            let (stream, slot) = limit.race(&mut alarm, opening).await??;
+            (stream, slot, false)
+        }
+    };
     let name = stream.recv.0.0.half.name();
     let (send, mut recv) = stream.split();
 
@@ -120,7 +133,11 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
             }
         }));
     }
-    Ok(response.map(|()| Body::received(recv.into_body(), exchange)))
+    let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
+    if early {
+        response.extensions_mut().insert(EarlyOutcome::Accepted);
+    }
+    Ok(response)
 }
 
 type Uploading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;

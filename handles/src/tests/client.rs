@@ -3,6 +3,7 @@
 mod channel;
 mod content;
 mod dials;
+mod early;
 mod queue;
 mod spans;
 mod times;
