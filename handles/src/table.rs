@@ -225,6 +225,8 @@ pub(crate) struct Conn {
     pub(crate) draining: Option<Side>,
     /// How often the peer has said that it allows more requests.
     pub(crate) credits: u64,
+    /// How many trailers were told.
+    pub(crate) trailers: u64,
     /// The server gave a session ticket.
     pub(crate) ticket: bool,
     pub(crate) closed: Option<CloseReason>,
@@ -260,6 +262,7 @@ impl Conn {
             early: None,
             draining: None,
             credits: 0,
+            trailers: 0,
             ticket: false,
             closed: None,
             requests: VecDeque::new(),

@@ -79,11 +79,12 @@ impl Pool {
         let free = conn.free(&known.config) > 0;
         let listed = free.then_some(conn.using.len());
         if listed != conn.listed {
-            if let Some(load) = conn.listed {
-                known.open.remove(&(load, key));
-            }
+            // In this order a set of one never becomes empty, and keeps its memory.
             if let Some(load) = listed {
                 known.open.insert((load, key));
+            }
+            if let Some(load) = conn.listed {
+                known.open.remove(&(load, key));
             }
             conn.listed = listed;
         }
@@ -100,6 +101,8 @@ impl Pool {
                 self.conns.unlink(&mut self.idle, key);
                 self.count(origin, |now| now.idle -= 1);
             }
+            // Nothing of a connection in use is due but its keep-alive.
+            _ if known.config.keep_alive.is_none() => return,
             _ => {}
         }
         self.arm_life(key);

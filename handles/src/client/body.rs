@@ -219,7 +219,11 @@ impl Received {
         };
         if !self.trailers {
             let polled = recv.poll_data(cx);
-            let told = exchange.reads(polled.is_pending());
+            let told = match &polled {
+                Poll::Pending => exchange.reads(true),
+                Poll::Ready(Ok(Some(_))) => exchange.reads(false),
+                Poll::Ready(_) => exchange.is_open(),
+            };
             if let Err(error) = told {
                 return self.fails(error);
             }

@@ -1,8 +1,7 @@
-//! A request whose answer has begun: its place on the connection, and its times.
+//! A request under way: its place on the connection, and its times.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::time::after;
@@ -11,19 +10,21 @@ use super::builder::Timeouts;
 use super::cancel::Cancel;
 use super::error::{Error, Timeout};
 use super::hub::Slot;
-use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::ReadError;
 use crate::half::StreamName;
 
-/// Shared by the content of the answer and what is left of an upload. When both are gone
-/// the place is free.
+/// However short its times are, a request is not looked at more often.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Shared by whoever waits for the answer, then by its content, and by what is left of an
+/// upload. When all are gone the place is free.
 pub(crate) struct Exchange {
     state: Mutex<State>,
-    /// Taken without `state`.
-    alarm: Mutex<Alarm>,
-    stream: StreamName,
-    waker: Waker,
+    /// Once it is sent.
+    stream: OnceLock<StreamName>,
+    /// The shortest of its times.
+    pace: Option<Duration>,
     /// The upload is not wanted any more.
     pub(crate) upload: Cancel,
 }
@@ -32,14 +33,21 @@ struct State {
     slot: Option<Slot>,
     timeouts: Timeouts,
     until: Option<Instant>,
+    phase: Phase,
     /// Since when the reader waits, or the content does.
     since: Instant,
     reading: bool,
     /// When it was last certain that a reader that waits is there.
     seen: Instant,
-    /// What the alarm is set for.
-    armed: Option<Instant>,
     over: Option<Over>,
+}
+
+enum Phase {
+    /// It waits for a place, or for its connection to take it: others look after that.
+    Begun,
+    /// The head of the answer is awaited; until when, once all of the request is sent.
+    Asked(Option<Instant>),
+    Answered,
 }
 
 enum Over {
@@ -49,71 +57,87 @@ enum Over {
     Failed(Option<Error>),
 }
 
-/// The alarm of an exchange.
-struct Expiry(Weak<Exchange>);
-
-impl Wake for Expiry {
-    fn wake(self: Arc<Self>) {
-        if let Some(exchange) = self.0.upgrade() {
-            exchange.alarm().clear();
-            exchange.state().armed = None;
-            exchange.look();
-        }
-    }
-}
-
 impl Exchange {
-    pub(crate) fn new(
-        slot: Slot,
-        mut alarm: Alarm,
-        stream: StreamName,
-        timeouts: Timeouts,
-        until: Option<Instant>,
-    ) -> Arc<Self> {
-        // It was of use before the answer came.
-        alarm.clear();
-        let since = now();
-        let exchange = Arc::new_cyclic(|exchange| Self {
+    pub(crate) fn new(timeouts: Timeouts, began: Instant) -> Arc<Self> {
+        let Timeouts {
+            first_byte,
+            idle,
+            read,
+            total,
+            ..
+        } = timeouts;
+        let all = [first_byte, idle, read, total].into_iter().flatten();
+        Arc::new(Self {
             state: Mutex::new(State {
-                slot: Some(slot),
+                slot: None,
                 timeouts,
-                until,
-                since,
+                until: total.map(|total| after(began, total)),
+                phase: Phase::Begun,
+                since: began,
                 reading: false,
-                seen: since,
-                armed: None,
+                seen: began,
                 over: None,
             }),
-            alarm: Mutex::new(alarm),
-            stream,
-            waker: Arc::new(Expiry(Weak::clone(exchange))).into(),
+            stream: OnceLock::new(),
+            pace: all.min().map(|shortest| shortest.max(SHORTEST)),
             upload: Cancel::default(),
-        });
-        exchange.look();
-        exchange
+        })
     }
 
-    /// Looks at the clock: ends what is over time, and comes back for the rest.
-    fn look(&self) {
+    /// When it is to be looked at at the latest, at any time of its life.
+    pub(crate) fn within(&self, now: Instant) -> Option<Instant> {
+        self.pace.map(|pace| after(now, pace))
+    }
+
+    /// Until when it may take as a whole.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.state().until
+    }
+
+    /// The request has its stream. `sent` is when all of it was sent, if it was.
+    pub(crate) fn asked(&self, slot: Slot, stream: StreamName, sent: Option<Instant>) {
+        // Set once: a request has one stream.
+        let _ = self.stream.set(stream);
+        let mut state = self.state();
+        state.slot = Some(slot);
+        state.asked(sent);
+    }
+
+    /// All of the request is sent.
+    pub(crate) fn sent(&self) {
+        self.state().asked(Some(now()));
+    }
+
+    /// The head of the answer is there, and its content waits from here on.
+    pub(crate) fn answered(&self) {
         let now = now();
+        let mut state = self.state();
+        state.phase = Phase::Answered;
+        (state.since, state.seen) = (now, now);
+    }
+
+    /// Looks at the clock: ends what is over time, and tells when to come back.
+    pub(crate) fn look(&self, now: Instant) -> Option<Instant> {
         let at = loop {
-            let mut state = self.state();
-            let Some((at, due)) = state.next().filter(|_| state.over.is_none()) else {
-                return;
+            let state = self.state();
+            if state.over.is_some() {
+                return None;
+            }
+            let Some((at, due)) = state.next() else {
+                break None;
             };
             if at > now {
-                if state.armed.is_some_and(|armed| armed <= at) {
-                    return;
-                }
-                state.armed = Some(at);
-                break at;
+                break Some(at);
             }
             drop(state);
             match due {
-                Due::End(why) => return self.give_up(Over::TimedOut(why)),
+                Due::End(why) => {
+                    self.give_up(Over::TimedOut(why));
+                    return None;
+                }
                 // A reader that was woken and has not come is none.
                 Due::Reader => {
-                    let reading = self.stream.is_awaited();
+                    let reading = self.stream.get().is_some_and(StreamName::is_awaited);
                     let mut state = self.state();
                     state.seen = now;
                     if !reading && state.reading {
@@ -122,37 +146,29 @@ impl Exchange {
                 }
             }
         };
-        let mut alarm = self.alarm();
-        // Another call may have found an earlier time meanwhile.
-        if alarm.at().is_none_or(|set| at < set) {
-            alarm.set(at, &self.waker);
-        }
+        at.into_iter().chain(self.within(now)).min()
     }
 
     /// The reader waits for content, or has got what there was.
     pub(crate) fn reads(&self, reading: bool) -> Result<(), Error> {
-        let look = {
-            let mut state = self.state();
-            match &mut state.over {
-                Some(Over::TimedOut(why)) => return Err(Error::TimedOut(*why)),
-                Some(Over::Failed(error)) => {
-                    return Err(error.take().unwrap_or(Error::Answer(ReadError::Closed)));
-                }
-                _ => {}
-            }
-            if !(reading && state.reading) {
-                state.since = now();
-                state.seen = state.since;
-                state.reading = reading;
-            }
-            let armed = state.armed;
-            let next = state.next();
-            next.is_some_and(|(at, _)| armed.is_none_or(|armed| at < armed))
-        };
-        if look {
-            self.look();
+        let mut state = self.state();
+        state.is_open()?;
+        if !(reading && state.reading) {
+            state.since = now();
+            state.seen = state.since;
+            state.reading = reading;
         }
         Ok(())
+    }
+
+    /// Whether the reader may know what it has come to.
+    pub(crate) fn is_open(&self) -> Result<(), Error> {
+        self.state().is_open()
+    }
+
+    /// What the end of the stream has come of.
+    pub(crate) fn why(&self, error: Error) -> Error {
+        self.is_open().err().unwrap_or(error)
     }
 
     /// The answer has been read to its end, or will not be.
@@ -170,7 +186,9 @@ impl Exchange {
     // A client that is no longer interested says H3_REQUEST_CANCELLED.
     fn give_up(&self, why: Over) {
         if self.end(why) {
-            self.stream.cancel(Code::H3_REQUEST_CANCELLED.value());
+            if let Some(stream) = self.stream.get() {
+                stream.cancel(Code::H3_REQUEST_CANCELLED.value());
+            }
             self.upload.tell();
             let slot = self.state().slot.take();
             drop(slot);
@@ -181,15 +199,7 @@ impl Exchange {
         let mut state = self.state();
         let first = state.over.is_none();
         state.over.get_or_insert(why);
-        drop(state);
-        if first {
-            self.alarm().clear();
-        }
         first
-    }
-
-    fn alarm(&self) -> MutexGuard<'_, Alarm> {
-        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,18 +214,39 @@ enum Due {
 }
 
 impl State {
+    fn asked(&mut self, sent: Option<Instant>) {
+        let sent = sent.zip(self.timeouts.first_byte);
+        self.phase = Phase::Asked(sent.map(|(sent, limit)| after(sent, limit)));
+    }
+
+    fn is_open(&mut self) -> Result<(), Error> {
+        match &mut self.over {
+            Some(Over::TimedOut(why)) => Err(Error::TimedOut(*why)),
+            Some(Over::Failed(error)) => {
+                Err(error.take().unwrap_or(Error::Answer(ReadError::Closed)))
+            }
+            Some(Over::Ended) | None => Ok(()),
+        }
+    }
+
     /// What is due next.
     fn next(&self) -> Option<(Instant, Due)> {
         let Timeouts { idle, read, .. } = self.timeouts;
         let total = self.until.map(|until| (until, Due::End(Timeout::Total)));
-        let (quiet, reader) = if self.reading {
-            (
+        let (quiet, reader) = match self.phase {
+            Phase::Begun => return None,
+            Phase::Asked(first) => {
+                let first = first.map(|first| (first, Due::End(Timeout::FirstByte)));
+                (first, None)
+            }
+            Phase::Answered if self.reading => (
                 read.map(|limit| (after(self.since, limit), Due::End(Timeout::Read))),
                 idle.map(|limit| (after(self.seen, limit), Due::Reader)),
-            )
-        } else {
-            let idle = idle.map(|limit| (after(self.since, limit), Due::End(Timeout::Idle)));
-            (idle, None)
+            ),
+            Phase::Answered => {
+                let idle = idle.map(|limit| (after(self.since, limit), Due::End(Timeout::Idle)));
+                (idle, None)
+            }
         };
         let all = [total, quiet, reader].into_iter().flatten();
         all.min_by_key(|(at, _)| *at)

@@ -27,7 +27,9 @@ use super::TARGET;
 use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
+use super::exchange::Exchange;
 use super::runtime::Runtime;
+use super::watch::{Watch, WatchKey};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::Connection;
@@ -52,6 +54,8 @@ struct State {
     conns: BTreeMap<ConnId, Link>,
     /// Connections that take early data while they are made.
     offers: early::Offers,
+    /// Requests that have times.
+    watch: Watch,
     /// The origin that was asked last, by its authority: most clients have one.
     recent: Option<(Authority, Origin)>,
     /// What the alarm is set for.
@@ -91,14 +95,27 @@ struct Due {
     alarm: Option<Instant>,
 }
 
-/// The pool's timer.
+impl Due {
+    fn is_nothing(&self) -> bool {
+        self.wakes.is_empty()
+            && self.dials.is_empty()
+            && self.retired.is_empty()
+            && self.alarm.is_none()
+    }
+}
+
+/// The timer of the pool and of its requests.
 struct Tick(Weak<Hub>);
 
 impl Wake for Tick {
     fn wake(self: Arc<Self>) {
         if let Some(hub) = self.0.upgrade() {
             hub.alarm().clear();
-            hub.with(|state, _| state.armed = None);
+            let due = hub.with(|state, now| {
+                state.armed = None;
+                state.watch.due(now)
+            });
+            hub.look(due);
         }
     }
 }
@@ -120,6 +137,7 @@ impl Hub {
                 waiting: BTreeMap::new(),
                 conns: BTreeMap::new(),
                 offers: early::Offers::default(),
+                watch: Watch::default(),
                 recent: None,
                 armed: None,
                 ends: Vec::new(),
@@ -149,8 +167,24 @@ impl Hub {
         result
     }
 
+    /// Looks at requests whose time may be over.
+    fn look(self: &Arc<Self>, due: Vec<(WatchKey, Arc<Exchange>)>) {
+        let now = now();
+        let again = |(key, exchange): (_, Arc<Exchange>)| Some((key, exchange.look(now)?));
+        let again: Vec<_> = due.into_iter().filter_map(again).collect();
+        if !again.is_empty() {
+            self.with(|state, _| {
+                let again = again.into_iter();
+                again.for_each(|(key, at)| state.watch.again(key, at));
+            });
+        }
+    }
+
     /// What the pool wants done.
     fn follow(self: &Arc<Self>, due: Due) {
+        if due.is_nothing() {
+            return;
+        }
         if let Some(at) = due.alarm {
             let mut alarm = self.alarm();
             // Another call may have found an earlier time meanwhile.
@@ -191,13 +225,15 @@ impl Hub {
         Ok(origin)
     }
 
-    /// Waits for a place on a connection, until `total` at the latest.
+    /// Waits for a place on a connection, for so long at the most. `times` are the
+    /// request's, if it has some.
     pub(crate) async fn place(
         self: &Arc<Self>,
         origin: &Origin,
         within: Option<Duration>,
+        times: Option<&Arc<Exchange>>,
     ) -> Result<(Slot, Arc<Pooled>), PoolError> {
-        let (slot, turn) = self.ask(origin, within, None)?;
+        let (slot, turn) = self.ask(origin, within, times, None)?;
         let pooled = match turn {
             Some(turn) => turn?,
             None => {
@@ -213,6 +249,7 @@ impl Hub {
         self: &Arc<Self>,
         origin: &Origin,
         within: Option<Duration>,
+        times: Option<&Arc<Exchange>>,
         early: Option<Origin>,
     ) -> Result<(Slot, Option<Turn>), PoolError> {
         let (now, mut due) = (now(), Due::default());
@@ -223,6 +260,8 @@ impl Hub {
         };
         let asked = match asked {
             Ok(ticket) => {
+                let watched = times.and_then(|times| Some((times.within(now)?, times)));
+                let watch = watched.map(|(at, times)| state.watch.add(at, Arc::downgrade(times)));
                 let turn = state.act(now, &mut due, Some(ticket));
                 if turn.is_none() {
                     let waiter = Waiter {
@@ -231,7 +270,7 @@ impl Hub {
                     };
                     state.waiting.insert(ticket, waiter);
                 }
-                Ok((ticket, turn))
+                Ok((ticket, watch, turn))
             }
             Err(error) => {
                 state.act(now, &mut due, None);
@@ -240,10 +279,12 @@ impl Hub {
         };
         drop(state);
         self.follow(due);
-        let (ticket, turn) = asked?;
+        let (ticket, watch, turn) = asked?;
         let slot = Slot {
             hub: self.clone(),
             ticket,
+            stream: None,
+            watch,
         };
         Ok((slot, turn))
     }
@@ -322,7 +363,7 @@ impl Hub {
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.waiting.len(), state.conns.len())
+        (state.waiting.len() + state.watch.len(), state.conns.len())
     }
 }
 
@@ -364,6 +405,7 @@ impl State {
             due.wakes.append(&mut self.ends);
         }
         let next = self.pool.poll_timeout().map(|deadline| deadline.at);
+        let next = next.into_iter().chain(self.watch.next()).min();
         due.alarm = next.filter(|at| self.armed.is_none_or(|armed| *at < armed));
         self.armed = due.alarm.or(self.armed);
         turn
@@ -374,15 +416,21 @@ impl State {
 pub(crate) struct Slot {
     hub: Arc<Hub>,
     ticket: Ticket,
+    /// The request's, once it has one. The pool hears of it when the place is free: it
+    /// knows no credit and no id of a GOAWAY here, for which it would matter before.
+    stream: Option<StreamId>,
+    watch: Option<WatchKey>,
 }
 
 impl Slot {
     /// The request has its stream.
-    pub(crate) fn opened(&self, stream: StreamId) {
-        // What the pool has to say against it the stream tells as well.
-        self.hub.with(|state, now| {
-            state.pool.request_opened(now, self.ticket, stream);
-        });
+    pub(crate) fn opened(&mut self, stream: StreamId) {
+        self.stream = Some(stream);
+    }
+
+    /// A timer of its own.
+    pub(crate) fn alarm(&self) -> Alarm {
+        Alarm::new(&self.hub.endpoint.shared)
     }
 
     /// The connection did not take the request: waits for another.
@@ -427,6 +475,13 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let ticket = self.ticket;
         let waiter = self.hub.with(|state, now| {
+            if let Some(key) = self.watch {
+                state.watch.remove(key);
+            }
+            if let Some(stream) = self.stream {
+                // What the pool has to say against it the stream tells as well.
+                state.pool.request_opened(now, ticket, stream);
+            }
             state.pool.release(now, ticket);
             state.waiting.remove(&ticket)
         });

@@ -44,7 +44,7 @@
 //! # What it costs
 //!
 //! A task for each connection. A request that finds a connection takes the client's lock
-//! three times, for O(log n) of its tickets and timers.
+//! three times, for O(log n) of its tickets and times.
 
 mod body;
 mod builder;
@@ -60,6 +60,7 @@ mod runtime;
 mod send;
 #[cfg(feature = "tower")]
 mod tower;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;

@@ -51,10 +51,12 @@ pub(crate) async fn request(
 ) -> Result<Response<Body>, Error> {
     let outcome = exchange(hub, request).await;
     let span = Span::current();
-    match &outcome {
-        Ok(response) => span.record("status", response.status().as_u16()),
-        Err(error) => span.record("error", tracing::field::display(error)),
-    };
+    if !span.is_disabled() {
+        match &outcome {
+            Ok(response) => span.record("status", response.status().as_u16()),
+            Err(error) => span.record("error", tracing::field::display(error)),
+        };
+    }
     outcome
 }
 
@@ -64,7 +66,6 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
     let timeouts = parts.extensions.remove::<Timeouts>();
     let timeouts = timeouts.unwrap_or(hub.settings.timeouts);
     let hook = parts.extensions.remove::<OnInterim>();
-    let until = timeouts.total.map(|total| after(began, total));
     let origin = hub.origin(&parts.uri)?;
     announce(&parts.method, &mut parts.headers, &body);
     let end = match body.is_over() && parts.method != Method::CONNECT {
@@ -73,56 +74,51 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
     };
     let mut head = RequestHead::from_http(Request::from_parts(parts, ()));
 
+    // The stream ends before this gives its place to another.
+    let exchange = Exchange::new(timeouts, began);
     let placed = match early::may_go(hub, &mut head, end) {
-        true => (hub.place_early(&origin, timeouts.total, &head, end)).await?,
+        true => (hub.place_early(&origin, timeouts.total, &exchange, &head, end)).await?,
         false => {
-            let (slot, pooled) = hub.place(&origin, timeouts.total).await?;
+            let placed = hub.place(&origin, timeouts.total, Some(&exchange));
+            let (slot, pooled) = placed.await?;
             Placed::Lent(slot, pooled)
         }
     };
-    let mut alarm = Alarm::new(&hub.endpoint.shared);
     let (stream, slot, early) = match placed {
         Placed::Sent(slot, stream) => (stream, slot, true),
         Placed::Lent(slot, pooled) => {
-            let opening = pin!(open(slot, pooled, &head, end));
-            let limit = Until::new(&timeouts, Some(now()), until);
-            let (stream, slot) = limit.race(&mut alarm, opening).await??;
+            let (stream, slot) =
+                open(slot, &pooled, &head, end, &timeouts, exchange.until()).await?;
             (stream, slot, false)
         }
     };
     let name = stream.recv.0.0.half.name();
+    exchange.asked(slot, name, (end == End::Fin).then(now));
     let (send, mut recv) = stream.split();
 
+    // When a time is over the stream is, and wakes whoever waits for it.
     let (response, uploading) = if end == End::Fin {
         drop(send);
-        let until = Until::new(&timeouts, Some(now()), until);
-        let answering = pin!(answer(&mut recv, hook));
-        (until.race(&mut alarm, answering).await??, None)
+        (answer(&mut recv, hook).await, None)
     } else {
         let writing = Alarm::new(&hub.endpoint.shared);
         let mut uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
-        let mut uploaded = None;
+        let mut uploaded = false;
         let mut answering = pin!(answer(&mut recv, hook));
         let response = poll_fn(|cx| {
-            if uploaded.is_none()
-                && let Poll::Ready(outcome) = uploading.as_mut().poll(cx)
-            {
+            if !uploaded && let Poll::Ready(outcome) = uploading.as_mut().poll(cx) {
                 if let Err(error) = outcome {
                     return Poll::Ready(Err(error));
                 }
-                uploaded = Some(now());
+                uploaded = true;
+                exchange.sent();
             }
-            if let Poll::Ready(response) = answering.as_mut().poll(cx) {
-                return Poll::Ready(response);
-            }
-            let until = Until::new(&timeouts, uploaded, until);
-            until
-                .poll(&mut alarm, cx)
-                .map(|why| Err(Error::TimedOut(why)))
+            answering.as_mut().poll(cx)
         });
-        (response.await?, uploaded.is_none().then_some(uploading))
+        (response.await, (!uploaded).then_some(uploading))
     };
-    let exchange = Exchange::new(slot, alarm, name, timeouts, until);
+    let response = response.map_err(|error| exchange.why(error))?;
+    exchange.answered();
     if let Some(uploading) = uploading {
         // The answer has overtaken it.
         let exchange = exchange.clone();
@@ -169,11 +165,9 @@ pub(crate) async fn open_request(
 ) -> Result<OpenRequest, Error> {
     let origin = hub.origin(request.uri())?;
     let head = RequestHead::from_http(request);
-    let (slot, pooled) = hub.place(&origin, None).await?;
-    let mut alarm = Alarm::new(&hub.endpoint.shared);
-    let opening = pin!(open(slot, pooled, &head, End::More));
-    let limit = Until::new(&hub.settings.timeouts, Some(now()), None);
-    let (stream, slot) = limit.race(&mut alarm, opening).await??;
+    let (slot, pooled) = hub.place(&origin, None, None).await?;
+    let timeouts = &hub.settings.timeouts;
+    let (stream, slot) = open(slot, &pooled, &head, End::More, timeouts, None).await?;
     Ok(OpenRequest {
         stream,
         place: Place(slot),
@@ -198,28 +192,57 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: &Body) {
 
 /// Opens the request's stream, on another connection if the first does not take it.
 async fn open(
-    slot: Slot,
+    mut slot: Slot,
+    pooled: &Arc<Pooled>,
+    head: &RequestHead,
+    end: End,
+    timeouts: &Timeouts,
+    until: Option<Instant>,
+) -> Result<(RequestStream, Slot), Error> {
+    let stream = match pooled.connection.try_send_head(head, end) {
+        Ok(stream) => stream,
+        Err(refusal) => {
+            let first = timeouts.first_byte.map(|limit| after(now(), limit));
+            let opening = pin!(open_later(&slot, pooled.clone(), head, end, refusal));
+            let limit = Until {
+                first,
+                total: until,
+            };
+            limit.race(slot.alarm(), opening).await??
+        }
+    };
+    slot.opened(stream.id());
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.record("stream", tracing::field::debug(stream.id()));
+    }
+    Ok((stream, slot))
+}
+
+/// Opens it when the connection, or another, takes it.
+async fn open_later(
+    slot: &Slot,
     mut pooled: Arc<Pooled>,
     head: &RequestHead,
     end: End,
-) -> Result<(RequestStream, Slot), Error> {
+    mut refusal: Refusal,
+) -> Result<RequestStream, Error> {
     loop {
-        match pooled.connection.try_send_head(head, end) {
-            Ok(stream) => {
-                slot.opened(stream.id());
-                Span::current().record("stream", tracing::field::debug(stream.id()));
-                return Ok((stream, slot));
-            }
+        match refusal {
             // Extended CONNECT needs to know whether the server takes it.
-            Err(Refusal::SettingsNotReceived) => {
+            Refusal::SettingsNotReceived => {
                 // The end of the connection is told by the next try.
                 let _ = pooled.connection.settings().await;
             }
-            Err(Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected) => {
+            Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected => {
                 pooled = slot.again(&pooled).await?;
             }
-            Err(refusal) => return Err(Error::Refused(refusal)),
+            refusal => return Err(Error::Refused(refusal)),
         }
+        refusal = match pooled.connection.try_send_head(head, end) {
+            Ok(stream) => return Ok(stream),
+            Err(refusal) => refusal,
+        };
     }
 }
 
@@ -291,38 +314,27 @@ enum Failed {
     Write(WriteError),
 }
 
-/// Until when the head of an answer is awaited.
+/// Until when a connection is to take a request.
 struct Until {
     first: Option<Instant>,
     total: Option<Instant>,
 }
 
 impl Until {
-    fn new(timeouts: &Timeouts, uploaded: Option<Instant>, total: Option<Instant>) -> Self {
-        let first = uploaded.zip(timeouts.first_byte);
-        Self {
-            first: first.map(|(since, limit)| after(since, limit)),
-            total,
-        }
-    }
-
-    fn poll(&self, alarm: &mut Alarm, cx: &std::task::Context<'_>) -> Poll<Timeout> {
-        let first = self.first.map(|at| (at, Timeout::FirstByte));
-        let total = self.total.map(|at| (at, Timeout::Total));
-        match first.into_iter().chain(total).min_by_key(|(at, _)| *at) {
-            Some((at, why)) => alarm.poll(cx, at).map(|()| why),
-            None => Poll::Pending,
-        }
-    }
-
     async fn race<F: Future>(
         &self,
-        alarm: &mut Alarm,
+        mut alarm: Alarm,
         mut future: Pin<&mut F>,
     ) -> Result<F::Output, Error> {
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => self.poll(alarm, cx).map(|why| Err(Error::TimedOut(why))),
+        let first = self.first.map(|at| (at, Timeout::FirstByte));
+        let total = self.total.map(|at| (at, Timeout::Total));
+        let late = first.into_iter().chain(total).min_by_key(|(at, _)| *at);
+        poll_fn(|cx| match (future.as_mut().poll(cx), late) {
+            (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
+            (Poll::Pending, None) => Poll::Pending,
+            (Poll::Pending, Some((at, why))) => {
+                alarm.poll(cx, at).map(|()| Err(Error::TimedOut(why)))
+            }
         })
         .await
     }

@@ -23,6 +23,7 @@ use tracing::Instrument;
 use super::{Hub, Pooled, Slot, State, Turn};
 use crate::client::TARGET;
 use crate::client::error::Error;
+use crate::client::exchange::Exchange;
 use crate::connection::Connection;
 use crate::error::ReadError;
 use crate::http::RequestStream;
@@ -88,10 +89,11 @@ impl Hub {
         self: &Arc<Self>,
         origin: &Origin,
         within: Option<Duration>,
+        times: &Arc<Exchange>,
         head: &RequestHead,
         end: End,
     ) -> Result<Placed, Error> {
-        let (slot, turn) = self.ask(origin, within, Some(origin.clone()))?;
+        let (slot, turn) = self.ask(origin, within, Some(times), Some(origin.clone()))?;
         if let Some(turn) = turn {
             return Ok(Placed::Lent(slot, turn?));
         }
@@ -118,7 +120,7 @@ impl Hub {
 }
 
 /// What becomes of early data once the handshake is over, one way or another.
-fn settle(slot: Slot, stream: RequestStream, turn: Turn) -> Result<Placed, Error> {
+fn settle(mut slot: Slot, stream: RequestStream, turn: Turn) -> Result<Placed, Error> {
     let unknown = |source: Option<PoolError>| Err(Error::EarlyDataUnknown { source });
     match turn {
         Ok(pooled) if is_same(&pooled.connection, &stream.connection()) => {
