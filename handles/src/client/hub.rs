@@ -92,6 +92,7 @@ struct Due {
     wakes: Vec<Waker>,
     dials: Vec<(ConnId, Origin, Arc<Cancel>)>,
     retired: Vec<Link>,
+    quiet: Vec<Arc<Pooled>>,
     alarm: Option<Instant>,
 }
 
@@ -100,6 +101,7 @@ impl Due {
         self.wakes.is_empty()
             && self.dials.is_empty()
             && self.retired.is_empty()
+            && self.quiet.is_empty()
             && self.alarm.is_none()
     }
 }
@@ -201,6 +203,10 @@ impl Hub {
                 Link::Dialing(cancel) => cancel.tell(),
                 Link::Open(pooled) => pooled.connection.close(Code::H3_NO_ERROR, ""),
             }
+        }
+        for pooled in due.quiet {
+            let conn = &pooled.connection.0;
+            conn.lock().ping(conn.key);
         }
         due.wakes.into_iter().for_each(Waker::wake);
     }
@@ -390,7 +396,12 @@ impl State {
                     due.retired.extend(self.conns.remove(&conn));
                     continue;
                 }
-                // QUIC has keep-alives of its own, which `ClientBuilder::transport` sets.
+                Action::KeepAlive { conn } => {
+                    if let Some(Link::Open(pooled)) = self.conns.get(&conn) {
+                        due.quiet.push(pooled.clone());
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             if mine == Some(ticket) {

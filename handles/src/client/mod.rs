@@ -121,9 +121,12 @@ impl Client {
         self.send(request.map(Into::into)).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    fn send(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
         let span = request_span(&request);
-        send::request(&self.0.0, request).instrument(span).await
+        send::request(&self.0.0, request).instrument(span)
     }
 
     /// Sends the head of a request and gives its stream: for
@@ -153,7 +156,7 @@ impl Client {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri;
-        self.request(request).await
+        self.send(request).await
     }
 
     /// Takes no more requests: those that wait for a connection fail, those that are

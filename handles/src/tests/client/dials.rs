@@ -110,6 +110,34 @@ fn an_idle_connection_is_retired() {
     lab.run(theirs.closed());
 }
 
+/// Rows D13, D14: a connection is kept alive beyond the idle timeouts of QUIC for as long
+/// as the pool wants it, and no longer.
+#[test]
+fn an_idle_connection_is_kept_alive_until_it_is_retired() {
+    for (keep_alive, kept) in [(None, false), (Some(Duration::from_secs(12)), true)] {
+        let mut origin = OriginConfig::default();
+        origin.idle_timeout = Duration::from_secs(100);
+        origin.keep_alive = keep_alive;
+        let mut lab = Lab::with(builder().origins(origin));
+        let first = lab.get();
+        let theirs = lab.accept();
+        let (_, mut server) = lab.request(&theirs);
+        reply(&mut server);
+        drop(lab.finish(&first));
+        for _ in 0..18 {
+            lab.pass(Duration::from_secs(5));
+        }
+        assert_eq!(lab.client.stats().all.idle, usize::from(kept), "after 90 s");
+        assert_eq!(theirs.close_reason().is_none(), kept);
+        for _ in 0..3 {
+            lab.pass(Duration::from_secs(5));
+        }
+        assert_eq!(lab.client.stats().retired, u64::from(kept), "after 105 s");
+        assert_eq!(lab.client.stats().all.connections, 0);
+        lab.run(theirs.closed());
+    }
+}
+
 /// The time for the whole counts while a connection is waited for.
 #[test]
 fn the_time_for_the_whole_counts_in_the_queue() {
