@@ -221,7 +221,7 @@ impl Received {
             let polled = recv.poll_data(cx);
             let told = match &polled {
                 Poll::Pending => exchange.reads(true),
-                Poll::Ready(Ok(Some(_))) => exchange.reads(false),
+                Poll::Ready(Ok(Some(_))) if !recv.0.is_over() => exchange.reads(false),
                 Poll::Ready(_) => exchange.is_open(),
             };
             if let Err(error) = told {

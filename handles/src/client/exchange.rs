@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
+use aqueduct_core::head::End;
 use aqueduct_core::time::after;
 
 use super::builder::Timeouts;
@@ -94,11 +95,12 @@ impl Exchange {
         self.state().until
     }
 
-    /// The request has its stream. `sent` is when all of it was sent, if it was.
-    pub(crate) fn asked(&self, slot: Slot, stream: StreamName, sent: Option<Instant>) {
+    /// The request has its stream.
+    pub(crate) fn asked(&self, slot: Slot, stream: StreamName, end: End) {
         // Set once: a request has one stream.
         let _ = self.stream.set(stream);
         let mut state = self.state();
+        let sent = (end == End::Fin).then_some(slot.lent);
         state.slot = Some(slot);
         state.asked(sent);
     }

@@ -21,7 +21,7 @@ use aqueduct_core::pool::{
 use aqueduct_core::uri::UriError;
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::TARGET;
 use super::builder::Settings;
@@ -34,6 +34,7 @@ use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::http::RequestStream;
 use crate::waiters::park;
 
 pub(crate) use early::Placed;
@@ -231,34 +232,18 @@ impl Hub {
         Ok(origin)
     }
 
-    /// Waits for a place on a connection, for so long at the most. `times` are the
-    /// request's, if it has some.
-    pub(crate) async fn place(
+    /// A place in the queue, to become one on a connection in so long at the most, and
+    /// what it comes to if that is known at once. `times` are the request's, if it has
+    /// some.
+    pub(crate) fn ask(
         self: &Arc<Self>,
-        origin: &Origin,
-        within: Option<Duration>,
-        times: Option<&Arc<Exchange>>,
-    ) -> Result<(Slot, Arc<Pooled>), PoolError> {
-        let (slot, turn) = self.ask(origin, within, times, None)?;
-        let pooled = match turn {
-            Some(turn) => turn?,
-            None => {
-                let span = tracing::debug_span!(target: TARGET, "queue", %origin);
-                slot.turn().instrument(span).await?
-            }
-        };
-        Ok((slot, pooled))
-    }
-
-    /// A place in the queue, and what it comes to if that is known at once.
-    fn ask(
-        self: &Arc<Self>,
+        now: Instant,
         origin: &Origin,
         within: Option<Duration>,
         times: Option<&Arc<Exchange>>,
         early: Option<Origin>,
     ) -> Result<(Slot, Option<Turn>), PoolError> {
-        let (now, mut due) = (now(), Due::default());
+        let mut due = Due::default();
         let mut state = self.lock();
         let asked = match within {
             Some(within) => state.pool.checkout_within(now, origin, within),
@@ -291,6 +276,7 @@ impl Hub {
             ticket,
             stream: None,
             watch,
+            lent: now,
         };
         Ok((slot, turn))
     }
@@ -431,12 +417,19 @@ pub(crate) struct Slot {
     /// knows no credit and no id of a GOAWAY here, for which it would matter before.
     stream: Option<StreamId>,
     watch: Option<WatchKey>,
+    /// When the connection was.
+    pub(crate) lent: Instant,
 }
 
 impl Slot {
     /// The request has its stream.
-    pub(crate) fn opened(&mut self, stream: StreamId) {
-        self.stream = Some(stream);
+    pub(crate) fn opened(&mut self, stream: RequestStream) -> RequestStream {
+        let span = Span::current();
+        if !span.is_disabled() {
+            span.record("stream", tracing::field::debug(stream.id()));
+        }
+        self.stream = Some(stream.id());
+        stream
     }
 
     /// A timer of its own.
@@ -458,6 +451,14 @@ impl Slot {
             return Err(PoolError::Unprocessed);
         }
         self.turn().await
+    }
+
+    /// Waits for its turn.
+    pub(crate) async fn wait(&mut self, origin: &Origin) -> Turn {
+        let span = tracing::debug_span!(target: TARGET, "queue", %origin);
+        let turn = self.turn().instrument(span).await;
+        self.lent = now();
+        turn
     }
 
     async fn turn(&self) -> Turn {

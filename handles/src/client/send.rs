@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aqueduct_core::code::Code;
 use aqueduct_core::error::RequestError as Refusal;
 use aqueduct_core::head::{End, RequestHead};
+use aqueduct_core::pool::Origin;
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
@@ -44,67 +45,102 @@ impl fmt::Debug for OnInterim {
     }
 }
 
-/// Sends a request and waits for the head of its answer.
-pub(crate) async fn request(
-    hub: &Arc<Hub>,
-    request: Request<Body>,
-) -> Result<Response<Body>, Error> {
-    let outcome = exchange(hub, request).await;
-    let span = Span::current();
-    if !span.is_disabled() {
-        match &outcome {
-            Ok(response) => span.record("status", response.status().as_u16()),
-            Err(error) => span.record("error", tracing::field::display(error)),
-        };
-    }
-    outcome
+/// A request as it is sent.
+struct Asked {
+    origin: Origin,
+    head: RequestHead,
+    end: End,
+    body: Body,
+    timeouts: Timeouts,
+    hook: Option<OnInterim>,
 }
 
-async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Body>, Error> {
-    let began = now();
-    let (mut parts, body) = request.into_parts();
-    let timeouts = parts.extensions.remove::<Timeouts>();
-    let timeouts = timeouts.unwrap_or(hub.settings.timeouts);
-    let hook = parts.extensions.remove::<OnInterim>();
-    let origin = hub.origin(&parts.uri)?;
-    announce(&parts.method, &mut parts.headers, &body);
-    let end = match body.is_over() && parts.method != Method::CONNECT {
-        true => End::Fin,
-        false => End::More,
-    };
-    let mut head = RequestHead::from_http(Request::from_parts(parts, ()));
+impl Asked {
+    fn new(hub: &Hub, request: Request<Body>) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        let origin = hub.origin(&parts.uri)?;
+        let timeouts = parts.extensions.remove::<Timeouts>();
+        let hook = parts.extensions.remove::<OnInterim>();
+        announce(&parts.method, &mut parts.headers, &body);
+        let end = match body.is_over() && parts.method != Method::CONNECT {
+            true => End::Fin,
+            false => End::More,
+        };
+        Ok(Self {
+            origin,
+            head: RequestHead::from_http(Request::from_parts(parts, ())),
+            end,
+            body,
+            timeouts: timeouts.unwrap_or(hub.settings.timeouts),
+            hook,
+        })
+    }
+}
 
+/// Sends a request and waits for the head of its answer. What is seldom waited for is in
+/// boxes: the future is moved about, and most of it would be theirs.
+pub(crate) fn request(
+    hub: &Arc<Hub>,
+    request: Request<Body>,
+) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
+    let mut asked = Asked::new(hub, request);
+    async move {
+        match asked {
+            Ok(ref mut asked) => exchange(hub, asked).await.map_err(told),
+            Err(error) => Err(told(error)),
+        }
+    }
+}
+
+/// Tells the span of the request.
+fn told(error: Error) -> Error {
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.record("error", tracing::field::display(&error));
+    }
+    error
+}
+
+async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, Error> {
+    let began = now();
+    let Asked { end, timeouts, .. } = *asked;
+    let may_be_early = early::may_go(hub, &mut asked.head, end);
+    let (origin, head) = (&asked.origin, &asked.head);
     // The stream ends before this gives its place to another.
     let exchange = Exchange::new(timeouts, began);
-    let placed = match early::may_go(hub, &mut head, end) {
-        true => (hub.place_early(&origin, timeouts.total, &exchange, &head, end)).await?,
-        false => {
-            let placed = hub.place(&origin, timeouts.total, Some(&exchange));
-            let (slot, pooled) = placed.await?;
-            Placed::Lent(slot, pooled)
-        }
+    let placed = if may_be_early {
+        let placing = hub.place_early(origin, timeouts.total, &exchange, head, end);
+        Box::pin(placing).await?
+    } else {
+        let (mut slot, turn) = hub.ask(began, origin, timeouts.total, Some(&exchange), None)?;
+        let pooled = match turn {
+            Some(turn) => turn?,
+            None => Box::pin(slot.wait(origin)).await?,
+        };
+        Placed::Lent(slot, pooled)
     };
     let (stream, slot, early) = match placed {
         Placed::Sent(slot, stream) => (stream, slot, true),
-        Placed::Lent(slot, pooled) => {
-            let (stream, slot) =
-                open(slot, &pooled, &head, end, &timeouts, exchange.until()).await?;
+        Placed::Lent(mut slot, pooled) => {
+            let until = exchange.until();
+            let stream = open(&mut slot, pooled, head, end, &timeouts, until).await?;
             (stream, slot, false)
         }
     };
     let name = stream.recv.0.0.half.name();
-    exchange.asked(slot, name, (end == End::Fin).then(now));
+    exchange.asked(slot, name, end);
     let (send, mut recv) = stream.split();
 
     // When a time is over the stream is, and wakes whoever waits for it.
     let (response, uploading) = if end == End::Fin {
         drop(send);
-        (answer(&mut recv, hook).await, None)
+        (answer(&mut recv, &asked.hook).await, None)
     } else {
         let writing = Alarm::new(&hub.endpoint.shared);
+        let body = std::mem::take(&mut asked.body);
         let mut uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
         let mut uploaded = false;
-        let mut answering = pin!(answer(&mut recv, hook));
+        let mut answering = pin!(answer(&mut recv, &asked.hook));
         let response = poll_fn(|cx| {
             if !uploaded && let Poll::Ready(outcome) = uploading.as_mut().poll(cx) {
                 if let Err(error) = outcome {
@@ -132,6 +168,10 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
     let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
     if early {
         response.extensions_mut().insert(EarlyOutcome::Accepted);
+    }
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.record("status", response.status().as_u16());
     }
     Ok(response)
 }
@@ -165,9 +205,13 @@ pub(crate) async fn open_request(
 ) -> Result<OpenRequest, Error> {
     let origin = hub.origin(request.uri())?;
     let head = RequestHead::from_http(request);
-    let (slot, pooled) = hub.place(&origin, None, None).await?;
+    let (mut slot, turn) = hub.ask(now(), &origin, None, None, None)?;
+    let pooled = match turn {
+        Some(turn) => turn?,
+        None => slot.wait(&origin).await?,
+    };
     let timeouts = &hub.settings.timeouts;
-    let (stream, slot) = open(slot, &pooled, &head, End::More, timeouts, None).await?;
+    let stream = open(&mut slot, pooled, &head, End::More, timeouts, None).await?;
     Ok(OpenRequest {
         stream,
         place: Place(slot),
@@ -192,64 +236,50 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: &Body) {
 
 /// Opens the request's stream, on another connection if the first does not take it.
 async fn open(
-    mut slot: Slot,
-    pooled: &Arc<Pooled>,
+    slot: &mut Slot,
+    mut pooled: Arc<Pooled>,
     head: &RequestHead,
     end: End,
     timeouts: &Timeouts,
     until: Option<Instant>,
-) -> Result<(RequestStream, Slot), Error> {
-    let stream = match pooled.connection.try_send_head(head, end) {
-        Ok(stream) => stream,
-        Err(refusal) => {
-            let first = timeouts.first_byte.map(|limit| after(now(), limit));
-            let opening = pin!(open_later(&slot, pooled.clone(), head, end, refusal));
-            let limit = Until {
-                first,
-                total: until,
+) -> Result<RequestStream, Error> {
+    let mut refusal = match pooled.connection.try_send_head(head, end) {
+        Ok(stream) => return Ok(slot.opened(stream)),
+        Err(refusal) => refusal,
+    };
+    let limit = Until {
+        first: timeouts.first_byte.map(|limit| after(now(), limit)),
+        total: until,
+    };
+    let waiting = &*slot;
+    let opening = async move {
+        loop {
+            match refusal {
+                // Extended CONNECT needs to know whether the server takes it.
+                Refusal::SettingsNotReceived => {
+                    // The end of the connection is told by the next try.
+                    let _ = pooled.connection.settings().await;
+                }
+                Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected => {
+                    pooled = waiting.again(&pooled).await?;
+                }
+                refusal => return Err(Error::Refused(refusal)),
+            }
+            refusal = match pooled.connection.try_send_head(head, end) {
+                Ok(stream) => return Ok(stream),
+                Err(refusal) => refusal,
             };
-            limit.race(slot.alarm(), opening).await??
         }
     };
-    slot.opened(stream.id());
-    let span = Span::current();
-    if !span.is_disabled() {
-        span.record("stream", tracing::field::debug(stream.id()));
-    }
-    Ok((stream, slot))
-}
-
-/// Opens it when the connection, or another, takes it.
-async fn open_later(
-    slot: &Slot,
-    mut pooled: Arc<Pooled>,
-    head: &RequestHead,
-    end: End,
-    mut refusal: Refusal,
-) -> Result<RequestStream, Error> {
-    loop {
-        match refusal {
-            // Extended CONNECT needs to know whether the server takes it.
-            Refusal::SettingsNotReceived => {
-                // The end of the connection is told by the next try.
-                let _ = pooled.connection.settings().await;
-            }
-            Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected => {
-                pooled = slot.again(&pooled).await?;
-            }
-            refusal => return Err(Error::Refused(refusal)),
-        }
-        refusal = match pooled.connection.try_send_head(head, end) {
-            Ok(stream) => return Ok(stream),
-            Err(refusal) => refusal,
-        };
-    }
+    let stream = Box::pin(limit.race(waiting.alarm(), opening)).await??;
+    slot.lent = now();
+    Ok(slot.opened(stream))
 }
 
 /// The head of the final answer.
 async fn answer(
     recv: &mut ResponseReceiver,
-    hook: Option<OnInterim>,
+    hook: &Option<OnInterim>,
 ) -> Result<Response<()>, Error> {
     if let Some(OnInterim(hook)) = hook {
         while let Some(interim) = recv.recv_interim().await? {
@@ -321,11 +351,8 @@ struct Until {
 }
 
 impl Until {
-    async fn race<F: Future>(
-        &self,
-        mut alarm: Alarm,
-        mut future: Pin<&mut F>,
-    ) -> Result<F::Output, Error> {
+    async fn race<F: Future>(&self, mut alarm: Alarm, future: F) -> Result<F::Output, Error> {
+        let mut future = pin!(future);
         let first = self.first.map(|at| (at, Timeout::FirstByte));
         let total = self.total.map(|at| (at, Timeout::Total));
         let late = first.into_iter().chain(total).min_by_key(|(at, _)| *at);

@@ -44,6 +44,11 @@ pub(crate) struct RecvHalf {
 }
 
 impl RecvHalf {
+    /// Whether it is known to be read to its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over && self.ahead.is_empty()
+    }
+
     pub(crate) fn new(half: Half) -> Self {
         Self {
             half,

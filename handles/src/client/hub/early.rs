@@ -24,6 +24,7 @@ use super::{Hub, Pooled, Slot, State, Turn};
 use crate::client::TARGET;
 use crate::client::error::Error;
 use crate::client::exchange::Exchange;
+use crate::clock::now;
 use crate::connection::Connection;
 use crate::error::ReadError;
 use crate::http::RequestStream;
@@ -93,20 +94,25 @@ impl Hub {
         head: &RequestHead,
         end: End,
     ) -> Result<Placed, Error> {
-        let (slot, turn) = self.ask(origin, within, Some(times), Some(origin.clone()))?;
+        let (mut slot, turn) =
+            self.ask(now(), origin, within, Some(times), Some(origin.clone()))?;
         if let Some(turn) = turn {
             return Ok(Placed::Lent(slot, turn?));
         }
         let span = tracing::debug_span!(target: TARGET, "queue", %origin);
         async {
             let offer = match slot.first().await {
-                First::Turn(turn) => return Ok(Placed::Lent(slot, turn?)),
+                First::Turn(turn) => {
+                    slot.lent = now();
+                    return Ok(Placed::Lent(slot, turn?));
+                }
                 First::Offer(offer) => offer,
             };
             // What cannot be sent early may be sent later.
             let Some(stream) = offer.connection.try_send_early(head, end) else {
                 drop(offer);
                 let turn = slot.turn().await;
+                slot.lent = now();
                 return Ok(Placed::Lent(slot, turn?));
             };
             drop(offer);
@@ -126,7 +132,8 @@ fn settle(mut slot: Slot, stream: RequestStream, turn: Turn) -> Result<Placed, E
         Ok(pooled) if is_same(&pooled.connection, &stream.connection()) => {
             match pooled.connection.early_data() {
                 Some(EarlyData::Accepted) => {
-                    slot.opened(stream.id());
+                    slot.lent = now();
+                    let stream = slot.opened(stream);
                     Ok(Placed::Sent(slot, stream))
                 }
                 Some(EarlyData::Rejected) => Err(Error::Answer(ReadError::EarlyDataRejected)),
