@@ -29,7 +29,7 @@ use super::cancel::Cancel;
 use super::dial;
 use super::exchange::Exchange;
 use super::runtime::Runtime;
-use super::watch::{Watch, WatchKey};
+use super::times::{TimeKey, Times};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::Connection;
@@ -56,7 +56,7 @@ struct State {
     /// Connections that take early data while they are made.
     offers: early::Offers,
     /// Requests that have times.
-    watch: Watch,
+    times: Times,
     /// The origin that was asked last, by its authority: most clients have one.
     recent: Option<(Authority, Origin)>,
     /// What the alarm is set for.
@@ -116,7 +116,7 @@ impl Wake for Tick {
             hub.alarm().clear();
             let due = hub.with(|state, now| {
                 state.armed = None;
-                state.watch.due(now)
+                state.times.due(now)
             });
             hub.look(due);
         }
@@ -140,7 +140,7 @@ impl Hub {
                 waiting: BTreeMap::new(),
                 conns: BTreeMap::new(),
                 offers: early::Offers::default(),
-                watch: Watch::default(),
+                times: Times::default(),
                 recent: None,
                 armed: None,
                 ends: Vec::new(),
@@ -171,14 +171,14 @@ impl Hub {
     }
 
     /// Looks at requests whose time may be over.
-    fn look(self: &Arc<Self>, due: Vec<(WatchKey, Arc<Exchange>)>) {
+    fn look(self: &Arc<Self>, due: Vec<(TimeKey, Arc<Exchange>)>) {
         let now = now();
         let again = |(key, exchange): (_, Arc<Exchange>)| Some((key, exchange.look(now)?));
         let again: Vec<_> = due.into_iter().filter_map(again).collect();
         if !again.is_empty() {
             self.with(|state, _| {
                 let again = again.into_iter();
-                again.for_each(|(key, at)| state.watch.again(key, at));
+                again.for_each(|(key, at)| state.times.again(key, at));
             });
         }
     }
@@ -252,7 +252,7 @@ impl Hub {
         let asked = match asked {
             Ok(ticket) => {
                 let watched = times.and_then(|times| Some((times.within(now)?, times)));
-                let watch = watched.map(|(at, times)| state.watch.add(at, Arc::downgrade(times)));
+                let time = watched.map(|(at, times)| state.times.add(at, Arc::downgrade(times)));
                 let turn = state.act(now, &mut due, Some(ticket));
                 if turn.is_none() {
                     let waiter = Waiter {
@@ -261,7 +261,7 @@ impl Hub {
                     };
                     state.waiting.insert(ticket, waiter);
                 }
-                Ok((ticket, watch, turn))
+                Ok((ticket, time, turn))
             }
             Err(error) => {
                 state.act(now, &mut due, None);
@@ -270,12 +270,12 @@ impl Hub {
         };
         drop(state);
         self.follow(due);
-        let (ticket, watch, turn) = asked?;
+        let (ticket, time, turn) = asked?;
         let slot = Slot {
             hub: self.clone(),
             ticket,
             stream: None,
-            watch,
+            time,
             lent: now,
         };
         Ok((slot, turn))
@@ -355,7 +355,7 @@ impl Hub {
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.waiting.len() + state.watch.len(), state.conns.len())
+        (state.waiting.len() + state.times.len(), state.conns.len())
     }
 }
 
@@ -402,7 +402,7 @@ impl State {
             due.wakes.append(&mut self.ends);
         }
         let next = self.pool.poll_timeout().map(|deadline| deadline.at);
-        let next = next.into_iter().chain(self.watch.next()).min();
+        let next = next.into_iter().chain(self.times.next()).min();
         due.alarm = next.filter(|at| self.armed.is_none_or(|armed| *at < armed));
         self.armed = due.alarm.or(self.armed);
         turn
@@ -416,7 +416,7 @@ pub(crate) struct Slot {
     /// The request's, once it has one. The pool hears of it when the place is free: it
     /// knows no credit and no id of a GOAWAY here, for which it would matter before.
     stream: Option<StreamId>,
-    watch: Option<WatchKey>,
+    time: Option<TimeKey>,
     /// When the connection was.
     pub(crate) lent: Instant,
 }
@@ -487,8 +487,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let ticket = self.ticket;
         let waiter = self.hub.with(|state, now| {
-            if let Some(key) = self.watch {
-                state.watch.remove(key);
+            if let Some(key) = self.time {
+                state.times.remove(key);
             }
             if let Some(stream) = self.stream {
                 // What the pool has to say against it the stream tells as well.

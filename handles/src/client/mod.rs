@@ -58,9 +58,9 @@ mod http_body;
 mod hub;
 mod runtime;
 mod send;
+mod times;
 #[cfg(feature = "tower")]
 mod tower;
-mod watch;
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,27 +15,27 @@ use super::exchange::Exchange;
 
 /// Names a request that is watched, and never another one.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
-pub(super) struct WatchKey {
+pub(super) struct TimeKey {
     id: u64,
     index: usize,
 }
 
 /// Requests that are watched.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct Times {
     all: Slab<(u64, Weak<Exchange>)>,
     /// One entry of each; those of requests that are over go when they surface.
-    times: BinaryHeap<Reverse<(Instant, WatchKey)>>,
+    times: BinaryHeap<Reverse<(Instant, TimeKey)>>,
     id: u64,
 }
 
-impl Watch {
+impl Times {
     /// Files a request to be looked at then. O(log n).
-    pub(super) fn add(&mut self, at: Instant, exchange: Weak<Exchange>) -> WatchKey {
+    pub(super) fn add(&mut self, at: Instant, exchange: Weak<Exchange>) -> TimeKey {
         self.id += 1;
         let id = self.id;
         let index = self.all.insert((id, exchange));
-        let key = WatchKey { id, index };
+        let key = TimeKey { id, index };
         self.times.push(Reverse((at, key)));
         let Self { all, times, .. } = self;
         if times.len() > 4 * all.len() + 64 {
@@ -45,21 +45,21 @@ impl Watch {
     }
 
     /// Looks at a request again then, unless it is over. It was [due](Self::due) before.
-    pub(super) fn again(&mut self, key: WatchKey, at: Instant) {
+    pub(super) fn again(&mut self, key: TimeKey, at: Instant) {
         if is_in(&self.all, key) {
             self.times.push(Reverse((at, key)));
         }
     }
 
     /// A request is over.
-    pub(super) fn remove(&mut self, key: WatchKey) {
+    pub(super) fn remove(&mut self, key: TimeKey) {
         if is_in(&self.all, key) {
             self.all.remove(key.index);
         }
     }
 
     /// Who is to be looked at. Each comes back by way of [`again`](Self::again).
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(WatchKey, Arc<Exchange>)> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(TimeKey, Arc<Exchange>)> {
         let mut due = Vec::new();
         while self.next().is_some_and(|at| at <= now) {
             let Some(Reverse((_, key))) = self.times.pop() else {
@@ -89,6 +89,6 @@ impl Watch {
     }
 }
 
-fn is_in(all: &Slab<(u64, Weak<Exchange>)>, key: WatchKey) -> bool {
+fn is_in(all: &Slab<(u64, Weak<Exchange>)>, key: TimeKey) -> bool {
     all.get(key.index).is_some_and(|(id, _)| *id == key.id)
 }
