@@ -112,6 +112,7 @@ mod http;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod io;
 mod kept;
+mod meter;
 mod open;
 mod place;
 mod rebind;

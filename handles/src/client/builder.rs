@@ -13,6 +13,7 @@ use aqueduct_core::pool::{OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits
 
 use super::Client;
 use super::hub::Hub;
+use super::metrics::{Hook, Metrics};
 use super::runtime::{Resolve, Runtime};
 use crate::endpoint::Endpoint;
 use crate::tickets::MemoryTickets;
@@ -103,6 +104,7 @@ pub struct ClientBuilder {
     timeouts: Timeouts,
     plan: PlanConfig,
     resolver: Option<Arc<dyn Resolve>>,
+    metrics: Hook,
 }
 
 #[derive(Clone)]
@@ -136,6 +138,7 @@ impl ClientBuilder {
             timeouts: Timeouts::default(),
             plan: PlanConfig::default(),
             resolver: None,
+            metrics: None,
         }
     }
 
@@ -221,6 +224,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Counts what the client does, by the names of [`Metric`](super::Metric). Default
+    /// nobody, which costs nothing.
+    pub fn metrics(mut self, hook: impl Metrics) -> Self {
+        self.metrics = Some(Arc::new(hook));
+        self
+    }
+
     /// Makes the client of an endpoint and what a runtime has to give. For crates of
     /// runtimes.
     ///
@@ -254,6 +264,7 @@ impl ClientBuilder {
             timeouts: self.timeouts,
             plan: self.plan,
             resolver: self.resolver,
+            metrics: self.metrics,
         };
         let hub = Hub::new(endpoint, Box::new(runtime), settings, pool);
         Ok(Client::of(hub))
@@ -285,4 +296,5 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) plan: PlanConfig,
     pub(crate) resolver: Option<Arc<dyn Resolve>>,
+    pub(crate) metrics: Hook,
 }

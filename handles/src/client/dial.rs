@@ -18,10 +18,12 @@ use tracing::{Instrument, Span};
 use super::TARGET;
 use super::cancel::Cancel;
 use super::hub::{Hub, Pooled};
+use super::metrics::{Counter, End, Metric, Watch};
 use super::runtime::Resolving;
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::Connection;
+use crate::meter::Meter;
 use crate::place::{ConnTopic, Place};
 use crate::shared::{Step, wait_for};
 
@@ -36,6 +38,11 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
     let Some(connection) = dialed else {
         return hub.withdraw(id);
     };
+    let counter = hub.settings.metrics.as_ref().map(|hook| {
+        let counter: Arc<dyn Meter> = Arc::new(Counter::new(hook, &origin));
+        connection.0.lock().conn(connection.0.at).meter = Some(counter.clone());
+        counter
+    });
     let watched = connection.clone();
     let pooled = Arc::new(Pooled { id, connection });
     let wanted = hub.connected(&pooled);
@@ -47,11 +54,15 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
     // The client may end before the task does.
     let client = Arc::downgrade(&hub);
     drop(hub);
-    watch(client, id, &origin, watched).await;
+    watch(client, id, &origin, &watched).await;
+    if let Some(counter) = counter {
+        watched.0.count_dropped(&counter);
+    }
 }
 
 /// A connection, unless the pool has been told why there is none, or wants none.
 async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Connection> {
+    let watch = Watch::handshake(&hub.settings.metrics, origin);
     let mut dialing = Dialing::new(hub, id, origin);
     let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
     match dialed.await {
@@ -61,15 +72,19 @@ async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> O
         }
         Some(Err(failure)) => {
             Span::current().record("error", tracing::field::display(&failure));
+            watch.ends(&End::NotDialed(&failure));
             hub.dial_failed(id, failure);
             None
         }
-        Some(Ok(connection)) => Some(connection),
+        Some(Ok(connection)) => {
+            watch.ends(&End::Done);
+            Some(connection)
+        }
     }
 }
 
 /// Tells the pool what a connection tells, to its end.
-async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connection) {
+async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: &Connection) {
     let (mut drains, mut credits) = (None, 0);
     let conn = &connection.0;
     loop {
@@ -90,6 +105,9 @@ async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connecti
             drains = Some(tracing::debug_span!(
                 target: TARGET, "draining", %origin, connection = ?id, ?by
             ));
+            if let Some(hook) = &hub.settings.metrics {
+                hook.record(&Metric::Draining { origin, by });
+            }
             match by {
                 Side::Server => hub.goaway(id),
                 Side::Client => hub.drained(id),

@@ -27,6 +27,7 @@ use super::TARGET;
 use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
+use super::metrics::{End, Watch};
 use super::runtime::Runtime;
 use crate::alarm::Alarm;
 use crate::clock::now;
@@ -202,7 +203,10 @@ impl Hub {
             Some(turn) => turn?,
             None => {
                 let span = tracing::debug_span!(target: TARGET, "queue", %origin);
-                slot.turn().instrument(span).await?
+                let watch = Watch::queue(&self.settings.metrics, origin);
+                let turn = slot.turn().instrument(span).await;
+                watch.ends(&turn.as_ref().map_or_else(End::NotLent, |_| End::Done));
+                turn?
             }
         };
         Ok((slot, pooled))

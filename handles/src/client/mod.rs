@@ -39,7 +39,8 @@
 //! | `handshake` | a dial, its outcome; names and all attempts within | `origin`, `connection`, `error` |
 //! | `draining` | either side's GOAWAY, the end of the connection | `origin`, `connection`, `by` |
 //!
-//! Numbers are [`Client::stats`] and [`Client::origin_stats`].
+//! Numbers are [`Client::stats`] and [`Client::origin_stats`], and whoever counts gets each
+//! thing as it happens, with its time: [`ClientBuilder::metrics`], [`Metric`].
 //!
 //! # What it costs
 //!
@@ -56,6 +57,7 @@ mod exchange;
 #[cfg(feature = "http-body")]
 mod http_body;
 mod hub;
+mod metrics;
 mod runtime;
 mod send;
 #[cfg(feature = "tower")]
@@ -74,6 +76,7 @@ pub use body::{Body, Part};
 pub use builder::{ClientBuilder, Timeouts};
 pub use early::EarlyOutcome;
 pub use error::{BoxError, Error, Timeout};
+pub use metrics::{DatagramDrop, Metric, Metrics};
 pub use runtime::{Resolve, Resolving, Runtime, Task};
 pub use send::{OnInterim, OpenRequest, Place};
 

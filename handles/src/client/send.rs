@@ -21,6 +21,7 @@ use super::early::{self, EarlyOutcome};
 use super::error::{Error, Timeout};
 use super::exchange::Exchange;
 use super::hub::{Hub, Placed, Pooled, Slot};
+use super::metrics::{End as Watched, Looks, Watch};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::WriteError;
@@ -49,7 +50,12 @@ pub(crate) async fn request(
     hub: &Arc<Hub>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
+    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
     let outcome = exchange(hub, request).await;
+    watch.ends(&match &outcome {
+        Ok(response) => Watched::Answered(response.status()),
+        Err(error) => Watched::Failed(error),
+    });
     let span = Span::current();
     match &outcome {
         Ok(response) => span.record("status", response.status().as_u16()),
@@ -91,6 +97,7 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
         }
     };
     let name = stream.recv.0.0.half.name();
+    let _looks = hub.settings.metrics.is_some().then(|| Looks::at(&stream));
     let (send, mut recv) = stream.split();
 
     let (response, uploading) = if end == End::Fin {
@@ -167,6 +174,17 @@ pub(crate) async fn open_request(
     hub: &Arc<Hub>,
     request: Request<()>,
 ) -> Result<OpenRequest, Error> {
+    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
+    let outcome = open_stream(hub, request).await;
+    watch.ends(
+        &outcome
+            .as_ref()
+            .map_or_else(Watched::Failed, |_| Watched::Done),
+    );
+    outcome
+}
+
+async fn open_stream(hub: &Arc<Hub>, request: Request<()>) -> Result<OpenRequest, Error> {
     let origin = hub.origin(request.uri())?;
     let head = RequestHead::from_http(request);
     let (slot, pooled) = hub.place(&origin, None).await?;

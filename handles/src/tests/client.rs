@@ -4,6 +4,7 @@ mod channel;
 mod content;
 mod dials;
 mod early;
+mod metrics;
 mod queue;
 mod spans;
 mod times;

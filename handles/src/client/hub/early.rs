@@ -23,6 +23,7 @@ use tracing::Instrument;
 use super::{Hub, Pooled, Slot, State, Turn};
 use crate::client::TARGET;
 use crate::client::error::Error;
+use crate::client::metrics::{End as Watched, Watch};
 use crate::connection::Connection;
 use crate::error::ReadError;
 use crate::http::RequestStream;
@@ -95,26 +96,41 @@ impl Hub {
         if let Some(turn) = turn {
             return Ok(Placed::Lent(slot, turn?));
         }
+        let watch = Watch::queue(&self.settings.metrics, origin);
         let span = tracing::debug_span!(target: TARGET, "queue", %origin);
         async {
             let offer = match slot.first().await {
-                First::Turn(turn) => return Ok(Placed::Lent(slot, turn?)),
+                First::Turn(turn) => {
+                    ends(watch, &turn);
+                    return Ok(Placed::Lent(slot, turn?));
+                }
                 First::Offer(offer) => offer,
             };
             // What cannot be sent early may be sent later.
             let Some(stream) = offer.connection.try_send_early(head, end) else {
                 drop(offer);
                 let turn = slot.turn().await;
+                ends(watch, &turn);
                 return Ok(Placed::Lent(slot, turn?));
             };
             drop(offer);
             tracing::debug!(target: TARGET, stream = ?stream.id(), "sent as early data");
+            // It does not wait any more.
+            watch.ends(&Watched::Done);
             let turn = slot.turn().await;
             settle(slot, stream, turn)
         }
         .instrument(span)
         .await
     }
+}
+
+fn ends(watch: Watch, turn: &Turn) {
+    watch.ends(
+        &turn
+            .as_ref()
+            .map_or_else(Watched::NotLent, |_| Watched::Done),
+    );
 }
 
 /// What becomes of early data once the handshake is over, one way or another.
