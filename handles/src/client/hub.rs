@@ -19,8 +19,8 @@ use aqueduct_core::pool::{
     Action, ConnId, DialFailure, Origin, OriginStats, Pool, PoolError, PoolStats, Ticket,
 };
 use aqueduct_core::uri::UriError;
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
 use tracing::Instrument;
 
 use super::TARGET;
@@ -31,7 +31,7 @@ use super::metrics::{End, Watch};
 use super::runtime::Runtime;
 use crate::alarm::Alarm;
 use crate::clock::now;
-use crate::connection::Connection;
+use crate::connection::{ConnHandle, Connection};
 use crate::endpoint::Endpoint;
 use crate::waiters::park;
 
@@ -76,6 +76,8 @@ type Turn = Result<Arc<Pooled>, PoolError>;
 pub(crate) struct Pooled {
     pub(crate) id: ConnId,
     pub(crate) connection: Connection,
+    /// The alternative that it leads to, for `alt-used`.
+    pub(crate) used: Option<HeaderValue>,
 }
 
 enum Link {
@@ -283,6 +285,22 @@ impl Hub {
 
     pub(crate) fn drained(self: &Arc<Self>, id: ConnId) {
         self.with(|state, now| state.pool.drain(now, id));
+    }
+
+    /// An answer on a connection was 421: an alternative gets nothing new.
+    pub(crate) fn misdirected(self: &Arc<Self>, conn: &Arc<ConnHandle>) {
+        self.with(|state, now| {
+            let there = |link: &Link| match link {
+                Link::Open(pooled) => {
+                    pooled.used.is_some() && Arc::ptr_eq(&pooled.connection.0, conn)
+                }
+                Link::Dialing(_) => false,
+            };
+            let id = state.conns.iter().find(|(_, link)| there(link));
+            if let Some(id) = id.map(|(id, _)| *id) {
+                state.pool.drain(now, id);
+            }
+        });
     }
 
     pub(crate) fn closed(self: &Arc<Self>, id: ConnId, reason: CloseReason) {

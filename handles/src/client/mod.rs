@@ -24,6 +24,10 @@
 //! - Nothing is sent again by itself. [`Error::is_unprocessed`] says what may be.
 //! - A server that goes away (GOAWAY) gets nothing new and ends what it has; what it says
 //!   that it did not process fails as that.
+//! - Where an origin says that it is served elsewhere, too (`alt-svc`, RFC 7838), or a
+//!   [resolver](Resolve::https) says so, it is dialled there, by its own name in TLS and in
+//!   `:authority`, and at its own place when that fails. Other protocols than `h3` are left
+//!   alone.
 //! - Safe requests go out before the handshake is complete where that is asked for
 //!   ([`ClientBuilder::early_data`]), and say what became of that ([`EarlyOutcome`]).
 //! - An answer that was cut short is an error and never looks complete.
@@ -47,6 +51,7 @@
 //! A task for each connection. A request that finds a connection takes the client's lock
 //! three times, for O(log n) of its tickets and timers.
 
+mod alternatives;
 mod body;
 mod builder;
 mod cancel;
@@ -60,13 +65,14 @@ mod hub;
 mod metrics;
 mod runtime;
 mod send;
+mod services;
 #[cfg(feature = "tower")]
 mod tower;
 
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_core::pool::{Origin, OriginStats, PoolStats};
+use aqueduct_core::pool::{Origin, OriginStats, PoolStats, StoredAlternative};
 use aqueduct_core::uri::UriError;
 use http::{Method, Request, Response, Uri};
 use tracing::field::Empty;
@@ -77,7 +83,7 @@ pub use builder::{ClientBuilder, Timeouts};
 pub use early::EarlyOutcome;
 pub use error::{BoxError, Error, Timeout};
 pub use metrics::{DatagramDrop, Metric, Metrics};
-pub use runtime::{Resolve, Resolving, Runtime, Task};
+pub use runtime::{Resolve, Resolving, ResolvingHttps, Runtime, Task};
 pub use send::{OnInterim, OpenRequest, Place};
 
 use hub::Hub;
@@ -170,6 +176,22 @@ impl Client {
     pub async fn closed(&self) {
         self.0.0.over().await;
         self.0.0.endpoint.wait_idle().await;
+    }
+
+    /// The alternative services that are known (RFC 7838), for
+    /// [`ClientBuilder::known_alternatives`] of another time. O(all).
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<StoredAlternative> {
+        let alternatives = self.0.0.settings.alternatives.as_ref();
+        alternatives.map_or_else(Vec::new, |known| known.export())
+    }
+
+    /// This host is on another network: alternative services that are not said to persist
+    /// are forgotten, and those that failed may be tried again. O(all).
+    pub fn network_changed(&self) {
+        if let Some(alternatives) = &self.0.0.settings.alternatives {
+            alternatives.network_changed();
+        }
     }
 
     /// All of its connections and requests in numbers.

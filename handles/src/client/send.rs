@@ -12,9 +12,10 @@ use aqueduct_core::error::RequestError as Refusal;
 use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tracing::Span;
 
+use super::alternatives::head_for;
 use super::body::{Body, Part};
 use super::builder::Timeouts;
 use super::early::{self, EarlyOutcome};
@@ -140,6 +141,13 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
             }
         }));
     }
+    if let Some(alternatives) = &hub.settings.alternatives {
+        if response.status() == StatusCode::MISDIRECTED_REQUEST {
+            alternatives.misdirected(&origin);
+            hub.misdirected(&recv.0.0.half.conn);
+        }
+        alternatives.heard(&origin, response.headers());
+    }
     let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
     if early {
         response.extensions_mut().insert(EarlyOutcome::Accepted);
@@ -222,7 +230,11 @@ async fn open(
     end: End,
 ) -> Result<(RequestStream, Slot), Error> {
     loop {
-        match pooled.connection.try_send_head(head, end) {
+        let sent = match &pooled.used {
+            None => pooled.connection.try_send_head(head, end),
+            Some(used) => (pooled.connection).try_send_head(&head_for(head, used), end),
+        };
+        match sent {
             Ok(stream) => {
                 slot.opened(stream.id());
                 Span::current().record("stream", tracing::field::debug(stream.id()));

@@ -1,5 +1,6 @@
 //! The client in virtual time: its tasks and both drivers are run by the test.
 
+mod alternatives;
 mod channel;
 mod content;
 mod dials;

@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use super::{Hub, Pooled, Slot, State, Turn};
 use crate::client::TARGET;
+use crate::client::alternatives::head_for;
 use crate::client::error::Error;
 use crate::client::metrics::{End as Watched, Watch};
 use crate::connection::Connection;
@@ -61,9 +62,9 @@ enum First {
 impl Hub {
     /// The connection of a dial takes early data from here on, in place of one that the
     /// dial has made before. O(requests that wait).
-    pub(crate) fn offer(&self, id: ConnId, origin: &Origin, connection: Connection) {
+    pub(crate) fn offer(&self, origin: &Origin, offer: Pooled) {
         let mut wakes = Vec::new();
-        let offer = Arc::new(Pooled { id, connection });
+        let (id, offer) = (offer.id, Arc::new(offer));
         let before = {
             let mut state = self.lock();
             let before = state.offers.remove(id);
@@ -107,7 +108,7 @@ impl Hub {
                 First::Offer(offer) => offer,
             };
             // What cannot be sent early may be sent later.
-            let Some(stream) = offer.connection.try_send_early(head, end) else {
+            let Some(stream) = offer.send_early(head, end) else {
                 drop(offer);
                 let turn = slot.turn().await;
                 ends(watch, &turn);
@@ -155,6 +156,15 @@ fn settle(slot: Slot, stream: RequestStream, turn: Turn) -> Result<Placed, Error
 
 fn is_same(one: &Connection, other: &Connection) -> bool {
     Arc::ptr_eq(&one.0, &other.0)
+}
+
+impl Pooled {
+    fn send_early(&self, head: &RequestHead, end: End) -> Option<RequestStream> {
+        match &self.used {
+            None => self.connection.try_send_early(head, end),
+            Some(used) => self.connection.try_send_early(&head_for(head, used), end),
+        }
+    }
 }
 
 impl Slot {
