@@ -19,6 +19,8 @@
 //!   when they are needed and gives up when they are not. A connection is dialled once for
 //!   all who wait, at all addresses of its name in turn (RFC 8305).
 //! - Content streams both ways, and both sides hold back each other.
+//! - A request whose datagrams are the point is a [`Channel`], which tells what comes and how
+//!   it ends.
 //! - Whoever drops the future of a request, or the [`Body`] of its answer before the end,
 //!   cancels it with H3_REQUEST_CANCELLED and frees its place at once.
 //! - Nothing is sent again by itself. [`Error::is_unprocessed`] says what may be.
@@ -55,6 +57,7 @@ mod alternatives;
 mod body;
 mod builder;
 mod cancel;
+mod channel;
 mod dial;
 mod early;
 mod error;
@@ -80,6 +83,7 @@ use tracing::{Instrument, Span};
 
 pub use body::{Body, Part};
 pub use builder::{ClientBuilder, Timeouts};
+pub use channel::{Channel, ChannelEvent};
 pub use early::EarlyOutcome;
 pub use error::{BoxError, Error, Timeout};
 pub use metrics::{DatagramDrop, Metric, Metrics};
@@ -147,6 +151,18 @@ impl Client {
         send::open_request(&self.0.0, request)
             .instrument(span)
             .await
+    }
+
+    /// Opens a request whose datagrams are the point, of any method: an extended CONNECT
+    /// has a [`Protocol`](aqueduct_core::head::Protocol) among its extensions. Datagrams are
+    /// taken from the first moment on. Waits for the server's SETTINGS, within
+    /// [`Timeouts::first_byte`]. Cancel safe: a dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// [`Error`], [`Error::DatagramsDisabled`] among others; nothing was sent.
+    pub async fn open_channel(&self, request: Request<()>) -> Result<Channel, Error> {
+        let span = request_span(&request);
+        channel::open(&self.0.0, request).instrument(span).await
     }
 
     /// Sends GET for a URI, as [`request`](Self::request).

@@ -177,6 +177,12 @@ pub struct OpenRequest {
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "its drop is what it is for")] Slot);
 
+impl Place {
+    pub(super) fn of(slot: Slot) -> Self {
+        Self(slot)
+    }
+}
+
 /// Opens a request and leaves the rest to the caller.
 pub(crate) async fn open_request(
     hub: &Arc<Hub>,
@@ -322,13 +328,17 @@ enum Failed {
 }
 
 /// Until when the head of an answer is awaited.
-struct Until {
+pub(super) struct Until {
     first: Option<Instant>,
     total: Option<Instant>,
 }
 
 impl Until {
-    fn new(timeouts: &Timeouts, uploaded: Option<Instant>, total: Option<Instant>) -> Self {
+    pub(super) fn new(
+        timeouts: &Timeouts,
+        uploaded: Option<Instant>,
+        total: Option<Instant>,
+    ) -> Self {
         let first = uploaded.zip(timeouts.first_byte);
         Self {
             first: first.map(|(since, limit)| after(since, limit)),
@@ -345,7 +355,7 @@ impl Until {
         }
     }
 
-    async fn race<F: Future>(
+    pub(super) async fn race<F: Future>(
         &self,
         alarm: &mut Alarm,
         mut future: Pin<&mut F>,
