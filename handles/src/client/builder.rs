@@ -9,10 +9,14 @@ use std::time::Duration;
 use aqueduct_core::config::Config;
 use aqueduct_core::endpoint::TransportSettings;
 use aqueduct_core::endpoint::tls::{self, TicketStore, Trust};
-use aqueduct_core::pool::{OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules};
+use aqueduct_core::pool::{
+    AltSvcLimits, OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules, StoredAlternative,
+};
 
 use super::Client;
+use super::alternatives::{Alternatives, Keep};
 use super::hub::Hub;
+use super::metrics::{Hook, Metrics};
 use super::runtime::{Resolve, Runtime};
 use crate::endpoint::Endpoint;
 use crate::tickets::MemoryTickets;
@@ -103,6 +107,10 @@ pub struct ClientBuilder {
     timeouts: Timeouts,
     plan: PlanConfig,
     resolver: Option<Arc<dyn Resolve>>,
+    metrics: Hook,
+    alternatives: Option<AltSvcLimits>,
+    known: Vec<StoredAlternative>,
+    keep: Option<Keep>,
 }
 
 #[derive(Clone)]
@@ -136,6 +144,10 @@ impl ClientBuilder {
             timeouts: Timeouts::default(),
             plan: PlanConfig::default(),
             resolver: None,
+            metrics: None,
+            alternatives: Some(AltSvcLimits::default()),
+            known: Vec::new(),
+            keep: None,
         }
     }
 
@@ -215,9 +227,49 @@ impl ClientBuilder {
         self
     }
 
-    /// Finds addresses of names, in place of the system.
+    /// Finds addresses of names, in place of the system, and HTTPS records if it can.
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// How much is remembered of what origins say in `alt-svc` (RFC 7838); `None` does not
+    /// listen. What an answer says counts for dials from then on, for as long as it says
+    /// (`ma`), and `clear` ends it. An alternative that was not reached, or that another
+    /// place overtook, is left alone for five minutes, and twice as long each time that it
+    /// fails again; one that answers 421 is forgotten and gets nothing more.
+    /// Requests to one have the field `alt-used`.
+    pub fn alternatives(mut self, limits: impl Into<Option<AltSvcLimits>>) -> Self {
+        self.alternatives = limits.into();
+        self
+    }
+
+    /// What [`Client::alternatives`] gave another time, of which what has expired is left
+    /// out.
+    pub fn known_alternatives(
+        mut self,
+        known: impl IntoIterator<Item = StoredAlternative>,
+    ) -> Self {
+        self.known.extend(known);
+        self
+    }
+
+    /// Called with all alternatives that are known when an origin has said something new, or
+    /// something a minute after it was called last: to be kept for
+    /// [`known_alternatives`](Self::known_alternatives). With no lock held, where the
+    /// answer is awaited. O(all).
+    pub fn keep_alternatives(
+        mut self,
+        keep: impl Fn(Vec<StoredAlternative>) + Send + Sync + 'static,
+    ) -> Self {
+        self.keep = Some(Arc::new(keep));
+        self
+    }
+
+    /// Counts what the client does, by the names of [`Metric`](super::Metric). Default
+    /// nobody, which costs nothing.
+    pub fn metrics(mut self, hook: impl Metrics) -> Self {
+        self.metrics = Some(Arc::new(hook));
         self
     }
 
@@ -254,6 +306,10 @@ impl ClientBuilder {
             timeouts: self.timeouts,
             plan: self.plan,
             resolver: self.resolver,
+            metrics: self.metrics,
+            alternatives: self
+                .alternatives
+                .map(|limits| Alternatives::new(limits, self.known, self.keep)),
         };
         let hub = Hub::new(endpoint, Box::new(runtime), settings, pool);
         Ok(Client::of(hub))
@@ -285,4 +341,6 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) plan: PlanConfig,
     pub(crate) resolver: Option<Arc<dyn Resolve>>,
+    pub(crate) metrics: Hook,
+    pub(crate) alternatives: Option<Alternatives>,
 }

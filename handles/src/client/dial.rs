@@ -11,21 +11,32 @@ use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::Target;
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::{Dir, Side};
-use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next};
+use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next, Via};
+use http::HeaderValue;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::TARGET;
+use super::alternatives::alt_used;
 use super::cancel::Cancel;
 use super::hub::{Hub, Pooled};
+use super::metrics::{Counter, End, Metric, Watch};
 use super::runtime::Resolving;
+use super::services::Services;
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::Connection;
+use crate::meter::Meter;
 use crate::place::{ConnTopic, Place};
 use crate::shared::{Step, wait_for};
 
 type Attempting = Pin<Box<dyn Future<Output = Result<Connection, CloseReason>> + Send>>;
+
+/// What a dial comes to.
+struct Dialed {
+    connection: Connection,
+    used: Option<HeaderValue>,
+}
 
 /// The task of a connection.
 pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<Cancel>) {
@@ -33,11 +44,20 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
         target: TARGET, "handshake", %origin, connection = ?id, error = Empty
     );
     let dialed = dial(&hub, id, &origin, &cancel).instrument(span).await;
-    let Some(connection) = dialed else {
+    let Some(Dialed { connection, used }) = dialed else {
         return hub.withdraw(id);
     };
+    let counter = hub.settings.metrics.as_ref().map(|hook| {
+        let counter: Arc<dyn Meter> = Arc::new(Counter::new(hook, &origin));
+        connection.0.lock().conn(connection.0.at).meter = Some(counter.clone());
+        counter
+    });
     let watched = connection.clone();
-    let pooled = Arc::new(Pooled { id, connection });
+    let pooled = Arc::new(Pooled {
+        id,
+        connection,
+        used,
+    });
     let wanted = hub.connected(&pooled);
     hub.withdraw(id);
     if !wanted {
@@ -47,11 +67,15 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
     // The client may end before the task does.
     let client = Arc::downgrade(&hub);
     drop(hub);
-    watch(client, id, &origin, watched).await;
+    watch(client, id, &origin, &watched).await;
+    if let Some(counter) = counter {
+        watched.0.count_dropped(&counter);
+    }
 }
 
 /// A connection, unless the pool has been told why there is none, or wants none.
-async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Connection> {
+async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Dialed> {
+    let watch = Watch::handshake(&hub.settings.metrics, origin);
     let mut dialing = Dialing::new(hub, id, origin);
     let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
     match dialed.await {
@@ -61,15 +85,19 @@ async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> O
         }
         Some(Err(failure)) => {
             Span::current().record("error", tracing::field::display(&failure));
+            watch.ends(&End::NotDialed(&failure));
             hub.dial_failed(id, failure);
             None
         }
-        Some(Ok(connection)) => Some(connection),
+        Some(Ok(dialed)) => {
+            watch.ends(&End::Done);
+            Some(dialed)
+        }
     }
 }
 
 /// Tells the pool what a connection tells, to its end.
-async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connection) {
+async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: &Connection) {
     let (mut drains, mut credits) = (None, 0);
     let conn = &connection.0;
     loop {
@@ -90,6 +118,9 @@ async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connecti
             drains = Some(tracing::debug_span!(
                 target: TARGET, "draining", %origin, connection = ?id, ?by
             ));
+            if let Some(hook) = &hub.settings.metrics {
+                hook.record(&Metric::Draining { origin, by });
+            }
             match by {
                 Side::Server => hub.goaway(id),
                 Side::Client => hub.drained(id),
@@ -110,16 +141,23 @@ struct Dialing {
     id: ConnId,
     plan: Plan,
     lookups: Vec<(usize, Resolving)>,
-    attempts: Vec<(AttemptId, Attempting)>,
+    attempts: Vec<(AttemptId, usize, Attempting)>,
+    services: Services,
     alarm: Alarm,
 }
 
 impl Dialing {
     fn new(hub: &Hub, id: ConnId, origin: &Origin) -> Self {
-        let routes = vec![Route::origin(origin)];
+        let services = Services::new(hub.settings.resolver.as_deref(), origin);
+        let known = hub.settings.alternatives.as_ref();
+        let known = known.map_or_else(Vec::new, |known| known.lookup(origin));
+        let mut config = hub.settings.plan;
+        config.awaits_routes = services.are_awaited();
+        let routes = Route::all(origin, &known, &[], None);
         Self {
             id,
-            plan: Plan::new(now(), hub.settings.plan, routes),
+            plan: Plan::new(now(), config, routes),
+            services,
             lookups: Vec::new(),
             attempts: Vec::new(),
             alarm: Alarm::new(&hub.endpoint.shared),
@@ -131,23 +169,30 @@ impl Dialing {
         hub: &Hub,
         origin: &Origin,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Connection, DialFailure>> {
+    ) -> Poll<Result<Dialed, DialFailure>> {
         loop {
             while let Some(step) = self.plan.poll(now()) {
                 match step {
                     Next::Resolve { route } => self.resolve(hub, route),
                     Next::Attempt {
-                        attempt, address, ..
-                    } => self.attempt(hub, origin, attempt, address),
-                    Next::Cancel { attempt } => self.attempts.retain(|(one, _)| *one != attempt),
+                        attempt,
+                        route,
+                        address,
+                    } => self.attempt(hub, origin, (attempt, route), address),
+                    Next::Cancel { attempt } => self.attempts.retain(|(one, ..)| *one != attempt),
                     Next::Failed(failure) => return Poll::Ready(Err(failure)),
                     _ => {}
                 }
             }
-            if let Some(connection) = self.poll_attempts(cx) {
-                return Poll::Ready(Ok(connection));
+            if let Some(dialed) = self.poll_attempts(hub, origin, cx) {
+                return Poll::Ready(Ok(dialed));
             }
-            self.poll_lookups(cx);
+            self.poll_lookups(hub, origin, cx);
+            let resolver = hub.settings.resolver.as_deref();
+            if let Poll::Ready(routes) = self.services.poll(resolver, origin, cx) {
+                self.plan.handle_routes(now(), routes);
+                continue;
+            }
             let due = self.plan.poll_timeout().map(|deadline| deadline.at);
             // What has come meanwhile may have made it due.
             match due {
@@ -164,7 +209,7 @@ impl Dialing {
 
     /// Whether the plan goes on only when something of this has come.
     fn is_waiting(&self) -> bool {
-        !self.lookups.is_empty() || !self.attempts.is_empty()
+        !self.lookups.is_empty() || !self.attempts.is_empty() || self.services.are_awaited()
     }
 
     fn resolve(&mut self, hub: &Hub, number: usize) {
@@ -178,8 +223,16 @@ impl Dialing {
         self.lookups.push((number, resolving));
     }
 
-    fn attempt(&mut self, hub: &Hub, origin: &Origin, attempt: AttemptId, to: SocketAddr) {
+    fn attempt(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        (attempt, route): (AttemptId, usize),
+        to: SocketAddr,
+    ) {
         let settings = &hub.settings;
+        //= https://www.rfc-editor.org/rfc/rfc7838#section-2.1
+        // Whoever answers there has to be the origin.
         let mut target = Target::new(to, origin.host(), settings.tls.clone());
         target.http = settings.http.clone();
         target.transport.clone_from(&settings.transport);
@@ -189,40 +242,55 @@ impl Dialing {
         match hub.endpoint.connect_with(target) {
             Ok(connecting) => {
                 if settings.early_data {
-                    self.offer(hub, origin, connecting.early());
+                    self.offer(hub, origin, route, connecting.early());
                 }
                 let attempting = Box::pin(connecting.established());
-                self.attempts.push((attempt, attempting));
+                self.attempts.push((attempt, route, attempting));
             }
             Err(error) => {
                 let failure = DialFailure::NotBegun(error.to_string().into());
+                self.failed(hub, origin, route);
                 self.plan.handle_failed(now(), attempt, failure);
             }
         }
     }
 
     /// Lets requests go out before the handshake is complete, if they may.
-    fn offer(&self, hub: &Hub, origin: &Origin, connection: Connection) {
+    fn offer(&self, hub: &Hub, origin: &Origin, route: usize, connection: Connection) {
         if connection.may_send_early() {
-            hub.offer(self.id, origin, connection);
+            let offer = Pooled {
+                id: self.id,
+                connection,
+                used: self.used(origin, route),
+            };
+            hub.offer(origin, offer);
         }
     }
 
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<Connection> {
+    fn poll_attempts(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) -> Option<Dialed> {
         let mut at = 0;
-        while let Some((attempt, attempting)) = self.attempts.get_mut(at) {
-            let attempt = *attempt;
+        while let Some((attempt, route, attempting)) = self.attempts.get_mut(at) {
+            let (attempt, route) = (*attempt, *route);
             match attempting.as_mut().poll(cx) {
                 Poll::Pending => at += 1,
                 Poll::Ready(outcome) => {
                     drop(self.attempts.swap_remove(at));
                     match outcome {
                         Ok(connection) if self.plan.handle_connected(attempt) => {
-                            self.attempts.clear();
-                            return Some(connection);
+                            self.won(hub, origin, route);
+                            let used = self.used(origin, route);
+                            return Some(Dialed { connection, used });
                         }
                         Ok(late) => late.close(Code::H3_NO_ERROR, ""),
-                        Err(reason) => self.plan.handle_failed(now(), attempt, reason.into()),
+                        Err(reason) => {
+                            self.failed(hub, origin, route);
+                            self.plan.handle_failed(now(), attempt, reason.into());
+                        }
                     }
                 }
             }
@@ -230,7 +298,44 @@ impl Dialing {
         None
     }
 
-    fn poll_lookups(&mut self, cx: &mut Context<'_>) {
+    /// An attempt by this route is the connection; the others are given up, which is to
+    /// say that they were overtaken.
+    fn won(&mut self, hub: &Hub, origin: &Origin, winner: usize) {
+        for (_, loser, _) in std::mem::take(&mut self.attempts) {
+            if loser != winner {
+                self.failed(hub, origin, loser);
+            }
+        }
+        if let (Some(known), Some(Via::AltSvc(alternative))) =
+            (&hub.settings.alternatives, self.via(winner))
+        {
+            known.worked(origin, alternative);
+        }
+    }
+
+    /// There is no way by this route.
+    fn failed(&self, hub: &Hub, origin: &Origin, route: usize) {
+        if let (Some(known), Some(Via::AltSvc(alternative))) =
+            (&hub.settings.alternatives, self.via(route))
+        {
+            tracing::debug!(%origin, ?alternative, "the alternative does not work");
+            known.failed(origin, alternative);
+        }
+    }
+
+    fn via(&self, route: usize) -> Option<&Via> {
+        self.plan.route(route).map(|route| &route.via)
+    }
+
+    fn used(&self, origin: &Origin, route: usize) -> Option<HeaderValue> {
+        let route = self.plan.route(route)?;
+        match &route.via {
+            Via::AltSvc(_) => alt_used(origin, &route.host, route.port),
+            _ => None,
+        }
+    }
+
+    fn poll_lookups(&mut self, hub: &Hub, origin: &Origin, cx: &mut Context<'_>) {
         let mut at = 0;
         while let Some((route, resolving)) = self.lookups.get_mut(at) {
             let route = *route;
@@ -239,6 +344,9 @@ impl Dialing {
                 continue;
             };
             drop(self.lookups.swap_remove(at));
+            if !answer.as_ref().is_ok_and(|found| !found.is_empty()) {
+                self.failed(hub, origin, route);
+            }
             self.told(route, answer);
         }
     }

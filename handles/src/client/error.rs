@@ -47,6 +47,11 @@ pub enum Error {
     /// It cannot be sent as it is, or to this server; nothing was sent.
     #[error(transparent)]
     Refused(Refusal),
+    /// There are no HTTP datagrams on a connection to this server: one of the two sides
+    /// does not want them (SETTINGS_H3_DATAGRAM), or QUIC does not carry them there. Nothing
+    /// was sent.
+    #[error("there are no datagrams on connections to this server")]
+    DatagramsDisabled,
     /// The content of the request does not match its `content-length`, or its trailers
     /// cannot be sent; it was cancelled.
     #[error("the content cannot be sent")]
@@ -83,7 +88,7 @@ impl Error {
     #[must_use]
     pub fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Uri(_) | Self::Refused(_) => true,
+            Self::Uri(_) | Self::Refused(_) | Self::DatagramsDisabled => true,
             Self::Pool(error) => error.is_unprocessed(),
             Self::Answer(ReadError::Unprocessed | ReadError::EarlyDataRejected) => true,
             Self::Answer(ReadError::Reset(code)) => code.is_unprocessed(),
@@ -120,7 +125,7 @@ impl Error {
             Self::TimedOut(Timeout::Idle) => Class::Invalid,
             Self::TimedOut(_) => Class::Transient,
             Self::Uri(_) | Self::Content(_) | Self::Body(_) | Self::TooLong(_) => Class::Invalid,
-            Self::Answer(_) => Class::Unrecoverable,
+            Self::Answer(_) | Self::DatagramsDisabled => Class::Unrecoverable,
         }
     }
 

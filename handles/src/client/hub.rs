@@ -19,8 +19,8 @@ use aqueduct_core::pool::{
     Action, ConnId, DialFailure, Origin, OriginStats, Pool, PoolError, PoolStats, Ticket,
 };
 use aqueduct_core::uri::UriError;
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
 use tracing::{Instrument, Span};
 
 use super::TARGET;
@@ -28,13 +28,13 @@ use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
 use super::exchange::Exchange;
+use super::metrics::{End, Watch};
 use super::runtime::Runtime;
 use super::times::{TimeKey, Times};
 use crate::alarm::Alarm;
 use crate::clock::now;
-use crate::connection::Connection;
+use crate::connection::{ConnHandle, Connection};
 use crate::endpoint::Endpoint;
-use crate::http::RequestStream;
 use crate::waiters::park;
 
 pub(crate) use early::Placed;
@@ -80,6 +80,8 @@ type Turn = Result<Arc<Pooled>, PoolError>;
 pub(crate) struct Pooled {
     pub(crate) id: ConnId,
     pub(crate) connection: Connection,
+    /// The alternative that it leads to, for `alt-used`.
+    pub(crate) used: Option<HeaderValue>,
 }
 
 enum Link {
@@ -232,6 +234,19 @@ impl Hub {
         Ok(origin)
     }
 
+    /// Waits for a place on a connection.
+    pub(crate) async fn place(
+        self: &Arc<Self>,
+        origin: &Origin,
+    ) -> Result<(Slot, Arc<Pooled>), PoolError> {
+        let (mut slot, turn) = self.ask(now(), origin, None, None, None)?;
+        let pooled = match turn {
+            Some(turn) => turn?,
+            None => slot.wait(origin).await?,
+        };
+        Ok((slot, pooled))
+    }
+
     /// A place in the queue, to become one on a connection in so long at the most, and
     /// what it comes to if that is known at once. `times` are the request's, if it has
     /// some.
@@ -312,6 +327,22 @@ impl Hub {
 
     pub(crate) fn drained(self: &Arc<Self>, id: ConnId) {
         self.with(|state, now| state.pool.drain(now, id));
+    }
+
+    /// An answer on a connection was 421: an alternative gets nothing new.
+    pub(crate) fn misdirected(self: &Arc<Self>, conn: &Arc<ConnHandle>) {
+        self.with(|state, now| {
+            let there = |link: &Link| match link {
+                Link::Open(pooled) => {
+                    pooled.used.is_some() && Arc::ptr_eq(&pooled.connection.0, conn)
+                }
+                Link::Dialing(_) => false,
+            };
+            let id = state.conns.iter().find(|(_, link)| there(link));
+            if let Some(id) = id.map(|(id, _)| *id) {
+                state.pool.drain(now, id);
+            }
+        });
     }
 
     pub(crate) fn closed(self: &Arc<Self>, id: ConnId, reason: CloseReason) {
@@ -423,13 +454,23 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// The request has its stream.
-    pub(crate) fn opened(&mut self, stream: RequestStream) -> RequestStream {
+    pub(crate) fn opened(&mut self, stream: StreamId) {
         let span = Span::current();
         if !span.is_disabled() {
-            span.record("stream", tracing::field::debug(stream.id()));
+            span.record("stream", tracing::field::debug(stream));
         }
-        self.stream = Some(stream.id());
-        stream
+        self.stream = Some(stream);
+    }
+
+    /// The pool hears of the request's stream at once: it may be there for long.
+    pub(crate) fn tell(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            // What the pool has to say against it the stream tells as well.
+            let ticket = self.ticket;
+            self.hub.with(|state, now| {
+                state.pool.request_opened(now, ticket, stream);
+            });
+        }
     }
 
     /// A timer of its own.
@@ -456,7 +497,9 @@ impl Slot {
     /// Waits for its turn.
     pub(crate) async fn wait(&mut self, origin: &Origin) -> Turn {
         let span = tracing::debug_span!(target: TARGET, "queue", %origin);
+        let watch = Watch::queue(&self.hub.settings.metrics, origin);
         let turn = self.turn().instrument(span).await;
+        watch.ends(&turn.as_ref().map_or_else(End::NotLent, |_| End::Done));
         self.lent = now();
         turn
     }

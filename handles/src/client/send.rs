@@ -13,15 +13,17 @@ use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::pool::Origin;
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tracing::Span;
 
+use super::alternatives::head_for;
 use super::body::{Body, Part};
 use super::builder::Timeouts;
 use super::early::{self, EarlyOutcome};
 use super::error::{Error, Timeout};
 use super::exchange::Exchange;
 use super::hub::{Hub, Placed, Pooled, Slot};
+use super::metrics::{End as Watched, Looks, Watch};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::WriteError;
@@ -83,22 +85,26 @@ pub(crate) fn request(
     hub: &Arc<Hub>,
     request: Request<Body>,
 ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
+    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
     let mut asked = Asked::new(hub, request);
     async move {
-        match asked {
-            Ok(ref mut asked) => exchange(hub, asked).await.map_err(told),
-            Err(error) => Err(told(error)),
+        let outcome = match asked {
+            Ok(ref mut asked) => exchange(hub, asked).await,
+            Err(error) => Err(error),
+        };
+        watch.ends(&match &outcome {
+            Ok(response) => Watched::Answered(response.status()),
+            Err(error) => Watched::Failed(error),
+        });
+        let span = Span::current();
+        if !span.is_disabled() {
+            match &outcome {
+                Ok(response) => span.record("status", response.status().as_u16()),
+                Err(error) => span.record("error", tracing::field::display(error)),
+            };
         }
+        outcome
     }
-}
-
-/// Tells the span of the request.
-fn told(error: Error) -> Error {
-    let span = Span::current();
-    if !span.is_disabled() {
-        span.record("error", tracing::field::display(&error));
-    }
-    error
 }
 
 async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, Error> {
@@ -129,6 +135,7 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
     };
     let name = stream.recv.0.0.half.name();
     exchange.asked(slot, name, end);
+    let _looks = hub.settings.metrics.is_some().then(|| Looks::at(&stream));
     let (send, mut recv) = stream.split();
 
     // When a time is over the stream is, and wakes whoever waits for it.
@@ -165,13 +172,16 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
             }
         }));
     }
+    if let Some(alternatives) = &hub.settings.alternatives {
+        if response.status() == StatusCode::MISDIRECTED_REQUEST {
+            alternatives.misdirected(origin);
+            hub.misdirected(&recv.0.0.half.conn);
+        }
+        alternatives.heard(origin, response.headers());
+    }
     let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
     if early {
         response.extensions_mut().insert(EarlyOutcome::Accepted);
-    }
-    let span = Span::current();
-    if !span.is_disabled() {
-        span.record("status", response.status().as_u16());
     }
     Ok(response)
 }
@@ -198,20 +208,34 @@ pub struct OpenRequest {
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "its drop is what it is for")] Slot);
 
+impl Place {
+    pub(super) fn of(slot: Slot) -> Self {
+        Self(slot)
+    }
+}
+
 /// Opens a request and leaves the rest to the caller.
 pub(crate) async fn open_request(
     hub: &Arc<Hub>,
     request: Request<()>,
 ) -> Result<OpenRequest, Error> {
+    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
+    let outcome = open_stream(hub, request).await;
+    watch.ends(
+        &outcome
+            .as_ref()
+            .map_or_else(Watched::Failed, |_| Watched::Done),
+    );
+    outcome
+}
+
+async fn open_stream(hub: &Arc<Hub>, request: Request<()>) -> Result<OpenRequest, Error> {
     let origin = hub.origin(request.uri())?;
     let head = RequestHead::from_http(request);
-    let (mut slot, turn) = hub.ask(now(), &origin, None, None, None)?;
-    let pooled = match turn {
-        Some(turn) => turn?,
-        None => slot.wait(&origin).await?,
-    };
+    let (mut slot, pooled) = hub.place(&origin).await?;
     let timeouts = &hub.settings.timeouts;
     let stream = open(&mut slot, pooled, &head, End::More, timeouts, None).await?;
+    slot.tell();
     Ok(OpenRequest {
         stream,
         place: Place(slot),
@@ -243,14 +267,14 @@ async fn open(
     timeouts: &Timeouts,
     until: Option<Instant>,
 ) -> Result<RequestStream, Error> {
-    let mut refusal = match pooled.connection.try_send_head(head, end) {
-        Ok(stream) => return Ok(slot.opened(stream)),
+    let mut refusal = match pooled.send(head, end) {
+        Ok(stream) => {
+            slot.opened(stream.id());
+            return Ok(stream);
+        }
         Err(refusal) => refusal,
     };
-    let limit = Until {
-        first: timeouts.first_byte.map(|limit| after(now(), limit)),
-        total: until,
-    };
+    let limit = Until::new(timeouts, until);
     let waiting = &*slot;
     let opening = async move {
         loop {
@@ -265,7 +289,7 @@ async fn open(
                 }
                 refusal => return Err(Error::Refused(refusal)),
             }
-            refusal = match pooled.connection.try_send_head(head, end) {
+            refusal = match pooled.send(head, end) {
                 Ok(stream) => return Ok(stream),
                 Err(refusal) => refusal,
             };
@@ -273,7 +297,17 @@ async fn open(
     };
     let stream = Box::pin(limit.race(waiting.alarm(), opening)).await??;
     slot.lent = now();
-    Ok(slot.opened(stream))
+    slot.opened(stream.id());
+    Ok(stream)
+}
+
+impl Pooled {
+    fn send(&self, head: &RequestHead, end: End) -> Result<RequestStream, Refusal> {
+        match &self.used {
+            None => self.connection.try_send_head(head, end),
+            Some(used) => self.connection.try_send_head(&head_for(head, used), end),
+        }
+    }
 }
 
 /// The head of the final answer.
@@ -345,13 +379,25 @@ enum Failed {
 }
 
 /// Until when a connection is to take a request.
-struct Until {
+pub(super) struct Until {
     first: Option<Instant>,
     total: Option<Instant>,
 }
 
 impl Until {
-    async fn race<F: Future>(&self, mut alarm: Alarm, future: F) -> Result<F::Output, Error> {
+    /// From now on.
+    pub(super) fn new(timeouts: &Timeouts, total: Option<Instant>) -> Self {
+        Self {
+            first: timeouts.first_byte.map(|limit| after(now(), limit)),
+            total,
+        }
+    }
+
+    pub(super) async fn race<F: Future>(
+        &self,
+        mut alarm: Alarm,
+        future: F,
+    ) -> Result<F::Output, Error> {
         let mut future = pin!(future);
         let first = self.first.map(|at| (at, Timeout::FirstByte));
         let total = self.total.map(|at| (at, Timeout::Total));

@@ -1,9 +1,11 @@
 //! The client in virtual time: its tasks and both drivers are run by the test.
 
+mod alternatives;
 mod channel;
 mod content;
 mod dials;
 mod early;
+mod metrics;
 mod queue;
 mod spans;
 mod times;

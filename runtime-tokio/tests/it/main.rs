@@ -1,6 +1,7 @@
 //! The tokio API over real sockets on loopback, both ends in one process.
 
 mod agreed;
+mod alternatives;
 #[cfg(feature = "proxy")]
 mod carrier;
 mod chat;

@@ -22,8 +22,10 @@ use tracing::Instrument;
 
 use super::{Hub, Pooled, Slot, State, Turn};
 use crate::client::TARGET;
+use crate::client::alternatives::head_for;
 use crate::client::error::Error;
 use crate::client::exchange::Exchange;
+use crate::client::metrics::{End as Watched, Watch};
 use crate::clock::now;
 use crate::connection::Connection;
 use crate::error::ReadError;
@@ -62,9 +64,9 @@ enum First {
 impl Hub {
     /// The connection of a dial takes early data from here on, in place of one that the
     /// dial has made before. O(requests that wait).
-    pub(crate) fn offer(&self, id: ConnId, origin: &Origin, connection: Connection) {
+    pub(crate) fn offer(&self, origin: &Origin, offer: Pooled) {
         let mut wakes = Vec::new();
-        let offer = Arc::new(Pooled { id, connection });
+        let (id, offer) = (offer.id, Arc::new(offer));
         let before = {
             let mut state = self.lock();
             let before = state.offers.remove(id);
@@ -99,30 +101,43 @@ impl Hub {
         if let Some(turn) = turn {
             return Ok(Placed::Lent(slot, turn?));
         }
+        let watch = Watch::queue(&self.settings.metrics, origin);
         let span = tracing::debug_span!(target: TARGET, "queue", %origin);
         async {
             let offer = match slot.first().await {
                 First::Turn(turn) => {
                     slot.lent = now();
+                    ends(watch, &turn);
                     return Ok(Placed::Lent(slot, turn?));
                 }
                 First::Offer(offer) => offer,
             };
             // What cannot be sent early may be sent later.
-            let Some(stream) = offer.connection.try_send_early(head, end) else {
+            let Some(stream) = offer.send_early(head, end) else {
                 drop(offer);
                 let turn = slot.turn().await;
                 slot.lent = now();
+                ends(watch, &turn);
                 return Ok(Placed::Lent(slot, turn?));
             };
             drop(offer);
             tracing::debug!(target: TARGET, stream = ?stream.id(), "sent as early data");
+            // It does not wait any more.
+            watch.ends(&Watched::Done);
             let turn = slot.turn().await;
             settle(slot, stream, turn)
         }
         .instrument(span)
         .await
     }
+}
+
+fn ends(watch: Watch, turn: &Turn) {
+    watch.ends(
+        &turn
+            .as_ref()
+            .map_or_else(Watched::NotLent, |_| Watched::Done),
+    );
 }
 
 /// What becomes of early data once the handshake is over, one way or another.
@@ -133,7 +148,7 @@ fn settle(mut slot: Slot, stream: RequestStream, turn: Turn) -> Result<Placed, E
             match pooled.connection.early_data() {
                 Some(EarlyData::Accepted) => {
                     slot.lent = now();
-                    let stream = slot.opened(stream);
+                    slot.opened(stream.id());
                     Ok(Placed::Sent(slot, stream))
                 }
                 Some(EarlyData::Rejected) => Err(Error::Answer(ReadError::EarlyDataRejected)),
@@ -148,6 +163,15 @@ fn settle(mut slot: Slot, stream: RequestStream, turn: Turn) -> Result<Placed, E
 
 fn is_same(one: &Connection, other: &Connection) -> bool {
     Arc::ptr_eq(&one.0, &other.0)
+}
+
+impl Pooled {
+    fn send_early(&self, head: &RequestHead, end: End) -> Option<RequestStream> {
+        match &self.used {
+            None => self.connection.try_send_early(head, end),
+            Some(used) => self.connection.try_send_early(&head_for(head, used), end),
+        }
+    }
 }
 
 impl Slot {
