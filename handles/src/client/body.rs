@@ -35,7 +35,7 @@ pub struct Body(Kind);
 
 enum Kind {
     Whole(Bytes),
-    Received(Box<Received>),
+    Received(Received),
     Made(Pin<Box<dyn Source>>),
 }
 
@@ -113,11 +113,11 @@ impl Body {
     }
 
     pub(crate) fn received(recv: BodyReceiver, exchange: Arc<Exchange>) -> Self {
-        Self(Kind::Received(Box::new(Received {
+        Self(Kind::Received(Received {
             recv: Some(recv),
             exchange: Some(exchange),
             trailers: false,
-        })))
+        }))
     }
 
     /// The next piece; `None` at the end. After an error, `None`.

@@ -1,6 +1,6 @@
 //! A request under way: its place on the connection, and its times.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
@@ -22,8 +22,6 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// upload. When all are gone the place is free.
 pub(crate) struct Exchange {
     state: Mutex<State>,
-    /// Once it is sent.
-    stream: OnceLock<StreamName>,
     /// The shortest of its times.
     pace: Option<Duration>,
     /// The upload is not wanted any more.
@@ -32,6 +30,8 @@ pub(crate) struct Exchange {
 
 struct State {
     slot: Option<Slot>,
+    /// Once it is sent.
+    stream: Option<StreamName>,
     timeouts: Timeouts,
     until: Option<Instant>,
     phase: Phase,
@@ -71,6 +71,7 @@ impl Exchange {
         Arc::new(Self {
             state: Mutex::new(State {
                 slot: None,
+                stream: None,
                 timeouts,
                 until: total.map(|total| after(began, total)),
                 phase: Phase::Begun,
@@ -79,7 +80,6 @@ impl Exchange {
                 seen: began,
                 over: None,
             }),
-            stream: OnceLock::new(),
             pace: all.min().map(|shortest| shortest.max(SHORTEST)),
             upload: Cancel::default(),
         })
@@ -97,9 +97,8 @@ impl Exchange {
 
     /// The request has its stream.
     pub(crate) fn asked(&self, slot: Slot, stream: StreamName, end: End) {
-        // Set once: a request has one stream.
-        let _ = self.stream.set(stream);
         let mut state = self.state();
+        state.stream = Some(stream);
         let sent = (end == End::Fin).then_some(slot.lent);
         state.slot = Some(slot);
         state.asked(sent);
@@ -131,6 +130,7 @@ impl Exchange {
             if at > now {
                 break Some(at);
             }
+            let stream = state.stream.clone();
             drop(state);
             match due {
                 Due::End(why) => {
@@ -139,7 +139,7 @@ impl Exchange {
                 }
                 // A reader that was woken and has not come is none.
                 Due::Reader => {
-                    let reading = self.stream.get().is_some_and(StreamName::is_awaited);
+                    let reading = stream.as_ref().is_some_and(StreamName::is_awaited);
                     let mut state = self.state();
                     state.seen = now;
                     if !reading && state.reading {
@@ -188,7 +188,8 @@ impl Exchange {
     // A client that is no longer interested says H3_REQUEST_CANCELLED.
     fn give_up(&self, why: Over) {
         if self.end(why) {
-            if let Some(stream) = self.stream.get() {
+            let stream = self.state().stream.clone();
+            if let Some(stream) = stream {
                 stream.cancel(Code::H3_REQUEST_CANCELLED.value());
             }
             self.upload.tell();

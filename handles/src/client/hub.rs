@@ -21,9 +21,8 @@ use aqueduct_core::pool::{
 use aqueduct_core::uri::UriError;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
-use super::TARGET;
 use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
@@ -31,6 +30,7 @@ use super::exchange::Exchange;
 use super::metrics::{End, Watch};
 use super::runtime::Runtime;
 use super::times::{TimeKey, Times};
+use super::{TARGET, span};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::{ConnHandle, Connection};
@@ -455,8 +455,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// The request has its stream.
     pub(crate) fn opened(&mut self, stream: StreamId) {
-        let span = Span::current();
-        if !span.is_disabled() {
+        if let Some(span) = span() {
             span.record("stream", tracing::field::debug(stream));
         }
         self.stream = Some(stream);

@@ -80,6 +80,7 @@ use aqueduct_core::pool::{Origin, OriginStats, PoolStats, StoredAlternative};
 use aqueduct_core::uri::UriError;
 use http::{Method, Request, Response, Uri};
 use tracing::field::Empty;
+use tracing::level_filters::LevelFilter;
 use tracing::{Instrument, Span};
 
 pub use body::{Body, Part};
@@ -230,6 +231,12 @@ impl Client {
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.0.0
     }
+}
+
+/// The span of the request, if somebody may listen.
+fn span() -> Option<Span> {
+    let may = LevelFilter::current() >= LevelFilter::DEBUG;
+    may.then(Span::current).filter(|span| !span.is_disabled())
 }
 
 fn request_span<B>(request: &Request<B>) -> Span {

@@ -14,7 +14,6 @@ use aqueduct_core::pool::Origin;
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tracing::Span;
 
 use super::alternatives::head_for;
 use super::body::{Body, Part};
@@ -24,6 +23,7 @@ use super::error::{Error, Timeout};
 use super::exchange::Exchange;
 use super::hub::{Hub, Placed, Pooled, Slot};
 use super::metrics::{End as Watched, Looks, Watch};
+use super::span;
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::WriteError;
@@ -96,8 +96,7 @@ pub(crate) fn request(
             Ok(response) => Watched::Answered(response.status()),
             Err(error) => Watched::Failed(error),
         });
-        let span = Span::current();
-        if !span.is_disabled() {
+        if let Some(span) = span() {
             match &outcome {
                 Ok(response) => span.record("status", response.status().as_u16()),
                 Err(error) => span.record("error", tracing::field::display(error)),
