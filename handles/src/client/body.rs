@@ -230,7 +230,7 @@ impl Received {
             match ready!(polled) {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Part::Data(data)))),
                 Ok(None) => self.trailers = true,
-                Err(error) => return self.fails(error.into()),
+                Err(error) => return self.fails(Error::Rest(error)),
             }
         }
         let trailers = recv.take_trailers();
@@ -240,7 +240,7 @@ impl Received {
 
     fn fails(&mut self, error: Error) -> Poll<Option<Result<Part, Error>>> {
         // An upload has nobody to answer it any more.
-        if !matches!(error, Error::Answer(ReadError::Connection(_))) {
+        if !matches!(error, Error::Rest(ReadError::Connection(_))) {
             self.abandons();
         }
         self.ends();

@@ -59,9 +59,13 @@ pub enum Error {
     /// The body of the request failed; it was cancelled.
     #[error("the body of the request failed")]
     Body(#[source] BoxError),
-    /// The answer, or the rest of it, does not come.
+    /// The answer does not come.
     #[error(transparent)]
     Answer(#[from] ReadError),
+    /// The answer has begun, and its rest does not come. Whatever the server says, it has
+    /// acted upon the request.
+    #[error(transparent)]
+    Rest(ReadError),
     /// The request was early data (0-RTT), and there was no connection in the end on which
     /// the server could have said whether it took it: the handshake failed or took too
     /// long, which the source says, or another address answered first. The server may have
@@ -95,6 +99,7 @@ impl Error {
             Self::Content(_)
             | Self::Body(_)
             | Self::Answer(_)
+            | Self::Rest(_)
             | Self::EarlyDataUnknown { .. }
             | Self::TimedOut(_)
             | Self::TooLong(_) => false,
@@ -121,11 +126,11 @@ impl Error {
             Self::EarlyDataUnknown { source } => {
                 (source.as_ref()).map_or(Class::Transient, PoolError::class)
             }
-            Self::Answer(error) if error.is_retryable() => Class::Transient,
+            Self::Answer(error) | Self::Rest(error) if error.is_retryable() => Class::Transient,
             Self::TimedOut(Timeout::Idle) => Class::Invalid,
             Self::TimedOut(_) => Class::Transient,
             Self::Uri(_) | Self::Content(_) | Self::Body(_) | Self::TooLong(_) => Class::Invalid,
-            Self::Answer(_) | Self::DatagramsDisabled => Class::Unrecoverable,
+            Self::Answer(_) | Self::Rest(_) | Self::DatagramsDisabled => Class::Unrecoverable,
         }
     }
 

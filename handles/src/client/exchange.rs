@@ -226,7 +226,7 @@ impl State {
         match &mut self.over {
             Some(Over::TimedOut(why)) => Err(Error::TimedOut(*why)),
             Some(Over::Failed(error)) => {
-                Err(error.take().unwrap_or(Error::Answer(ReadError::Closed)))
+                Err(error.take().unwrap_or(Error::Rest(ReadError::Closed)))
             }
             Some(Over::Ended) | None => Ok(()),
         }

@@ -35,7 +35,7 @@ use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::{ConnHandle, Connection};
 use crate::endpoint::Endpoint;
-use crate::waiters::park;
+use crate::waiters::{Waiters, park};
 
 pub(crate) use early::Placed;
 
@@ -62,7 +62,9 @@ struct State {
     /// What the alarm is set for.
     armed: Option<Instant>,
     /// Who waits for the end.
-    ends: Vec<Waker>,
+    ends: Waiters,
+    /// Why nobody drives the endpoint any more.
+    failed: Option<Arc<DialFailure>>,
 }
 
 #[derive(Default)]
@@ -145,7 +147,8 @@ impl Hub {
                 times: Times::default(),
                 recent: None,
                 armed: None,
-                ends: Vec::new(),
+                ends: Waiters::default(),
+                failed: None,
             }),
             tick: Arc::new(Tick(hub.clone())).into(),
         })
@@ -185,6 +188,19 @@ impl Hub {
         }
     }
 
+    /// Nobody waits for an endpoint that has failed.
+    fn give_up(self: &Arc<Self>, reason: CloseReason) {
+        let first = {
+            let mut state = self.lock();
+            let first = state.failed.is_none();
+            state.failed.get_or_insert_with(|| Arc::new(reason.into()));
+            first
+        };
+        if first {
+            self.shut_down();
+        }
+    }
+
     /// What the pool wants done.
     fn follow(self: &Arc<Self>, due: Due) {
         if due.is_nothing() {
@@ -195,6 +211,12 @@ impl Hub {
             // Another call may have found an earlier time meanwhile.
             if alarm.at().is_none_or(|set| at < set) {
                 alarm.set(at, &self.tick);
+            }
+            drop(alarm);
+            // Without its driver no time ever comes.
+            let failed = self.endpoint.shared.lock().state().failed.clone();
+            if let Some(reason) = failed {
+                self.give_up(reason);
             }
         }
         for (id, origin, cancel) in due.dials {
@@ -280,7 +302,7 @@ impl Hub {
             }
             Err(error) => {
                 state.act(now, &mut due, None);
-                Err(error)
+                Err(state.why(error))
             }
         };
         drop(state);
@@ -361,14 +383,18 @@ impl Hub {
 
     /// Waits until a shut-down has come to its end.
     pub(crate) async fn over(&self) {
+        let mut ending = Ending {
+            hub: self,
+            place: None,
+        };
         poll_fn(|cx| {
             let mut state = self.lock();
             if state.pool.is_over() {
                 return Poll::Ready(());
             }
-            if !state.ends.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.ends.push(cx.waker().clone());
-            }
+            let replaced = state.ends.register(&mut ending.place, cx.waker());
+            drop(state);
+            drop(replaced);
             Poll::Pending
         })
         .await;
@@ -386,11 +412,20 @@ impl Hub {
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.waiting.len() + state.times.len(), state.conns.len())
+        let waiting = state.waiting.len() + state.times.len() + state.ends.len();
+        (waiting, state.conns.len())
     }
 }
 
 impl State {
+    /// The cause of an error, where it is not the pool's.
+    fn why(&self, error: PoolError) -> PoolError {
+        match (error, &self.failed) {
+            (PoolError::ShutDown, Some(cause)) => PoolError::Dial(cause.clone()),
+            (error, _) => error,
+        }
+    }
+
     /// Files what the pool wants done; what comes to `mine` is given back.
     fn act(&mut self, now: Instant, due: &mut Due, mine: Option<Ticket>) -> Option<Turn> {
         let mut turn = None;
@@ -407,7 +442,7 @@ impl State {
                     // A connection is lent when it is there.
                     _ => continue,
                 },
-                Action::Fail { ticket, error } => (ticket, Err(error)),
+                Action::Fail { ticket, error } => (ticket, Err(self.why(error))),
                 Action::Retire { conn, why } => {
                     tracing::debug!(connection = ?conn, ?why, "retired");
                     due.retired.extend(self.conns.remove(&conn));
@@ -430,13 +465,26 @@ impl State {
             // Requests under way are told by their connection what becomes of them.
         }
         if self.pool.is_over() {
-            due.wakes.append(&mut self.ends);
+            self.ends.wake(&mut due.wakes);
         }
         let next = self.pool.poll_timeout().map(|deadline| deadline.at);
         let next = next.into_iter().chain(self.times.next()).min();
         due.alarm = next.filter(|at| self.armed.is_none_or(|armed| *at < armed));
         self.armed = due.alarm.or(self.armed);
         turn
+    }
+}
+
+/// Whoever waits for the end.
+struct Ending<'a> {
+    hub: &'a Hub,
+    place: Option<usize>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let left = self.place.and_then(|at| self.hub.lock().ends.leave(at));
+        drop(left);
     }
 }
 

@@ -177,8 +177,10 @@ impl Client {
     pub async fn get<U>(&self, uri: U) -> Result<Response<Body>, Error>
     where
         U: TryInto<Uri>,
+        U::Error: Into<http::Error>,
     {
-        let uri = uri.try_into().map_err(|_| Error::Uri(UriError::NoHost))?;
+        let wrong = |error: U::Error| UriError::Syntax(error.into().to_string().into());
+        let uri = uri.try_into().map_err(wrong)?;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri;

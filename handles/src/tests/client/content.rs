@@ -138,7 +138,7 @@ fn a_truncated_answer_is_an_error() {
     drop(server);
     let error = lab.run(body.chunk()).expect_err("cut short");
     assert!(
-        matches!(error, Error::Answer(_)) && !error.is_unprocessed(),
+        matches!(error, Error::Rest(_)) && !error.is_unprocessed(),
         "{error:?}"
     );
     assert_eq!(lab.active(), 0);
@@ -165,6 +165,23 @@ fn a_rejected_request_is_unprocessed() {
     assert!(error.is_unprocessed() && error.is_retryable(), "{error:?}");
     assert!(error.to_string().contains("H3_REQUEST_REJECTED"), "{error}");
     assert_eq!(lab.active(), 0);
+}
+
+/// Rows D10, D11: one that has been answered in part has been processed, whatever the server
+/// says of it then.
+#[test]
+fn a_request_that_is_rejected_behind_its_answer_was_processed() {
+    let mut lab = Lab::new();
+    drop(lab.get());
+    let theirs = lab.accept();
+    let (_, mut server) = lab.request(&theirs);
+    reply(&mut server);
+    let (response, mut server) = lab.answered(&theirs);
+    let rejected = server.send.reset(Code::H3_REQUEST_REJECTED);
+    rejected.expect("not over");
+    let error = lab.run(response.into_body().chunk()).expect_err("rejected");
+    let is = matches!(error, Error::Rest(ReadError::Reset(code)) if code.is_unprocessed());
+    assert!(is && !error.is_unprocessed(), "{error:?}");
 }
 
 /// Row A8: interim responses are told as they come.

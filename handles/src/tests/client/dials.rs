@@ -2,8 +2,9 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use aqueduct_core::error::Class;
+use aqueduct_core::error::{Class, CloseReason, TransportFailure};
 use aqueduct_core::pool::{DialFailure, PoolError};
+use aqueduct_core::uri::UriError;
 
 use super::*;
 
@@ -90,6 +91,40 @@ fn only_https_is_asked_for() {
         assert_eq!(error.class(), Class::Invalid);
     }
     assert_eq!(LOOKUPS.load(Ordering::Relaxed), 0);
+}
+
+/// What is no URI is refused with the words of whoever found that.
+#[test]
+fn what_is_no_uri_is_told_as_that() {
+    let mut lab = Lab::new();
+    let client = lab.client.clone();
+    let error = lab.run(async move { client.get("https://a b/").await });
+    let error = error.expect_err("a blank");
+    let Error::Uri(UriError::Syntax(why)) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(&**why, "invalid uri character");
+    assert!(error.is_unprocessed() && error.class() == Class::Invalid);
+}
+
+/// Nobody waits for a time that never comes: the endpoint's driver has them all.
+#[test]
+fn nobody_waits_for_an_endpoint_that_has_failed() {
+    let mut lab = Lab::new();
+    let why = CloseReason::Transport(TransportFailure::TimedOut);
+    lab.net.client.shared().lock().fail(&why);
+    for _ in 0..3 {
+        let asked = lab.get();
+        for _ in 0..3 {
+            lab.poll_tasks(&mut Context::from_waker(Waker::noop()));
+        }
+        let error = asked.take().expect("at once").expect_err("nobody sends");
+        let Error::Pool(PoolError::Dial(cause)) = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(**cause, DialFailure::Closed(why.clone()));
+        assert!(error.is_unprocessed(), "{error:?}");
+    }
 }
 
 /// A connection that nobody uses is given up after its time.

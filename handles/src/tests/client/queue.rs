@@ -170,6 +170,11 @@ fn a_drained_client_ends_what_it_has() {
     let closed = lab.spawn(async move { client.closed().await });
     lab.settle();
     assert!(closed.take().is_none(), "a request is under way");
+    let held = lab.client.hub().held();
+    for _ in 0..3 {
+        assert!(poll(pin!(lab.client.closed())).is_none());
+    }
+    assert_eq!(lab.client.hub().held(), held, "who waits no longer is gone");
     reply(&mut server);
     drop(lab.finish(&first).expect("is answered"));
     lab.pass(Duration::from_secs(5));

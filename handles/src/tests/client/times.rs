@@ -81,6 +81,26 @@ fn an_answer_that_does_not_come_is_given_up() {
     assert_eq!(code.wire, Code::H3_REQUEST_CANCELLED);
 }
 
+/// Row D9: whether or not its caller comes to hear of it.
+#[test]
+fn an_answer_that_does_not_come_holds_no_place() {
+    let mut lab = Lab::new();
+    drop(lab.get());
+    let theirs = lab.accept();
+    let client = lab.client.clone();
+    let mut asking = Box::pin(async move { client.get(URI).await });
+    assert!(poll(asking.as_mut()).is_none());
+    let (_, mut first) = lab.request(&theirs);
+    reply(&mut first);
+    let (_, server) = lab.request(&theirs);
+    lab.pass(Duration::from_secs(7));
+    assert_eq!(lab.active(), 1);
+    lab.pass(Duration::from_secs(2));
+    assert_eq!(lab.active(), 0, "and nobody has polled it");
+    assert_eq!(timed_out(lab.run(asking)), Timeout::FirstByte);
+    drop(server);
+}
+
 /// The time for the whole is a request's own, and ends it wherever it is.
 #[test]
 fn the_time_for_the_whole_counts_while_it_is_read() {
