@@ -133,11 +133,7 @@ fn an_idle_connection_is_retired() {
     let mut origin = OriginConfig::default();
     origin.idle_timeout = Duration::from_secs(4);
     let mut lab = Lab::with(builder().origins(origin));
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    reply(&mut server);
-    drop(lab.finish(&first));
+    let theirs = lab.warm();
     lab.pass(Duration::from_secs(3));
     assert_eq!(lab.client.stats().all.idle, 1);
     lab.pass(Duration::from_secs(2));
@@ -154,11 +150,7 @@ fn an_idle_connection_is_kept_alive_until_it_is_retired() {
         origin.idle_timeout = Duration::from_secs(100);
         origin.keep_alive = keep_alive;
         let mut lab = Lab::with(builder().origins(origin));
-        let first = lab.get();
-        let theirs = lab.accept();
-        let (_, mut server) = lab.request(&theirs);
-        reply(&mut server);
-        drop(lab.finish(&first));
+        let theirs = lab.warm();
         for _ in 0..18 {
             lab.pass(Duration::from_secs(5));
         }
