@@ -15,15 +15,15 @@ use crate::clock::now;
 use crate::error::ReadError;
 use crate::half::StreamName;
 
-/// However short its times are, a request is not looked at more often.
+/// Shorter times are this: a request is not looked at more often.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Shared by whoever waits for the answer, then by its content, and by what is left of an
 /// upload. When all are gone the place is free.
 pub(crate) struct Exchange {
     state: Mutex<State>,
-    /// The shortest of its times.
-    pace: Option<Duration>,
+    /// When it is to be looked at first.
+    pub(crate) first: Option<Instant>,
     /// The upload is not wanted any more.
     pub(crate) upload: Cancel,
 }
@@ -59,40 +59,33 @@ enum Over {
 }
 
 impl Exchange {
-    pub(crate) fn new(timeouts: Timeouts, began: Instant) -> Arc<Self> {
+    pub(crate) fn new(mut timeouts: Timeouts, began: Instant) -> Arc<Self> {
         let Timeouts {
             first_byte,
             idle,
             read,
             total,
             ..
-        } = timeouts;
-        let all = [first_byte, idle, read, total].into_iter().flatten();
+        } = &mut timeouts;
+        for limit in [first_byte, idle, read, total].into_iter().flatten() {
+            *limit = (*limit).max(SHORTEST);
+        }
+        let state = State {
+            slot: None,
+            stream: None,
+            until: timeouts.total.map(|total| after(began, total)),
+            timeouts,
+            phase: Phase::Begun,
+            since: began,
+            reading: false,
+            seen: began,
+            over: None,
+        };
         Arc::new(Self {
-            state: Mutex::new(State {
-                slot: None,
-                stream: None,
-                timeouts,
-                until: total.map(|total| after(began, total)),
-                phase: Phase::Begun,
-                since: began,
-                reading: false,
-                seen: began,
-                over: None,
-            }),
-            pace: all.min().map(|shortest| shortest.max(SHORTEST)),
+            first: state.shortest().map(|shortest| after(began, shortest)),
+            state: Mutex::new(state),
             upload: Cancel::default(),
         })
-    }
-
-    /// When it is to be looked at at the latest, at any time of its life.
-    pub(crate) fn within(&self, now: Instant) -> Option<Instant> {
-        self.pace.map(|pace| after(now, pace))
-    }
-
-    /// Until when it may take as a whole.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        self.state().until
     }
 
     /// The request has its stream.
@@ -119,36 +112,36 @@ impl Exchange {
 
     /// Looks at the clock: ends what is over time, and tells when to come back.
     pub(crate) fn look(&self, now: Instant) -> Option<Instant> {
-        let at = loop {
-            let state = self.state();
+        loop {
+            let mut state = self.state();
             if state.over.is_some() {
                 return None;
             }
-            let Some((at, due)) = state.next() else {
-                break None;
-            };
-            if at > now {
-                break Some(at);
-            }
-            let stream = state.stream.clone();
-            drop(state);
-            match due {
-                Due::End(why) => {
+            let next = state.next();
+            match next {
+                Some((at, Due::End(why))) if at <= now => {
+                    drop(state);
                     self.give_up(Over::TimedOut(why));
                     return None;
                 }
                 // A reader that was woken and has not come is none.
-                Due::Reader => {
-                    let reading = stream.as_ref().is_some_and(StreamName::is_awaited);
-                    let mut state = self.state();
+                Some((at, Due::Reader)) if at <= now => {
+                    let stream = state.stream.clone();
+                    drop(state);
+                    let reading = stream.is_some_and(|stream| stream.is_awaited());
+                    state = self.state();
                     state.seen = now;
                     if !reading && state.reading {
                         (state.reading, state.since) = (false, now);
                     }
                 }
+                next => {
+                    // No time that begins later is over before this.
+                    let later = state.shortest().map(|shortest| after(now, shortest));
+                    return next.map(|(at, _)| at).into_iter().chain(later).min();
+                }
             }
-        };
-        at.into_iter().chain(self.within(now)).min()
+        }
     }
 
     /// The reader waits for content, or has got what there was.
@@ -230,6 +223,23 @@ impl State {
             }
             Some(Over::Ended) | None => Ok(()),
         }
+    }
+
+    /// The shortest of the times that may begin from here on.
+    fn shortest(&self) -> Option<Duration> {
+        let Timeouts {
+            first_byte,
+            idle,
+            read,
+            total,
+            ..
+        } = self.timeouts;
+        let before = match self.phase {
+            Phase::Answered => [None, None],
+            Phase::Begun | Phase::Asked(_) => [first_byte, total],
+        };
+        let all = before.into_iter().chain([idle, read]);
+        all.flatten().min()
     }
 
     /// What is due next.

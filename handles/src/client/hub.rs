@@ -288,7 +288,7 @@ impl Hub {
         };
         let asked = match asked {
             Ok(ticket) => {
-                let watched = times.and_then(|times| Some((times.within(now)?, times)));
+                let watched = times.and_then(|times| Some((times.first?, times)));
                 let time = watched.map(|(at, times)| state.times.add(at, Arc::downgrade(times)));
                 let turn = state.act(now, &mut due, Some(ticket));
                 if turn.is_none() {

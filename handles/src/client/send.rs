@@ -127,7 +127,7 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
     let (stream, slot, early) = match placed {
         Placed::Sent(slot, stream) => (stream, slot, true),
         Placed::Lent(mut slot, pooled) => {
-            let until = exchange.until();
+            let until = timeouts.total.map(|total| after(began, total));
             let stream = open(&mut slot, pooled, head, end, &timeouts, until).await?;
             (stream, slot, false)
         }

@@ -78,6 +78,27 @@ fn an_answer_that_does_not_come_holds_no_place() {
     drop(server);
 }
 
+/// Times of nothing are over soon, and nobody looks for ever whether they are.
+#[test]
+fn times_of_nothing_are_short() {
+    let nothing = Timeouts::default().with_idle(Duration::ZERO);
+    let mut lab = Lab::with(builder().timeouts(nothing));
+    let theirs = lab.warm();
+    let (response, server) = lab.answered(&theirs);
+    let mut body = response.into_body();
+    assert!(poll(pin!(body.chunk())).is_none(), "a reader waits");
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(lab.active(), 1);
+    drop(server);
+    assert!(lab.run(body.chunk()).is_err(), "it is cut short");
+    let (unread, _server) = lab.answered(&theirs);
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(
+        timed_out(lab.run(unread.into_body().chunk())),
+        Timeout::Idle
+    );
+}
+
 /// The time for the whole is a request's own, and ends it wherever it is.
 #[test]
 fn the_time_for_the_whole_counts_while_it_is_read() {
