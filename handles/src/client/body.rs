@@ -222,7 +222,8 @@ impl Received {
             let told = match &polled {
                 Poll::Pending => exchange.reads(true),
                 Poll::Ready(Ok(Some(_))) if !recv.0.is_over() => exchange.reads(false),
-                Poll::Ready(_) => exchange.is_open(),
+                // What has come whole has come, and errors are explained below.
+                Poll::Ready(_) => Ok(()),
             };
             if let Err(error) = told {
                 return self.fails(error);
@@ -230,7 +231,10 @@ impl Received {
             match ready!(polled) {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Part::Data(data)))),
                 Ok(None) => self.trailers = true,
-                Err(error) => return self.fails(Error::Rest(error)),
+                Err(error) => {
+                    let error = exchange.why(Error::Rest(error));
+                    return self.fails(error);
+                }
             }
         }
         let trailers = recv.take_trailers();
