@@ -15,7 +15,7 @@ use crate::half::Half;
 use crate::meter::Metered;
 use crate::place::{MessageTopic, Place};
 use crate::share::PRICE;
-use crate::shared::{Locked, Step, wait_for};
+use crate::shared::{Locked, Shared, Step, wait_for};
 
 /// The datagrams of one request, either side, beside the halves of its content. Clones
 /// refer to the same request.
@@ -315,6 +315,10 @@ impl Datagrams {
             }
             self.half.conn.count_dropped(meter);
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.half.conn.shared
     }
 
     #[cfg(test)]

@@ -17,6 +17,7 @@ use super::Client;
 use super::alternatives::{Alternatives, Keep};
 use super::hub::Hub;
 use super::metrics::{Hook, Metrics};
+use super::proxy::ClientProxy;
 use super::runtime::{Resolve, Runtime};
 use crate::endpoint::Endpoint;
 use crate::tickets::MemoryTickets;
@@ -111,6 +112,7 @@ pub struct ClientBuilder {
     alternatives: Option<AltSvcLimits>,
     known: Vec<StoredAlternative>,
     keep: Option<Keep>,
+    proxy: Option<ClientProxy>,
 }
 
 #[derive(Clone)]
@@ -148,6 +150,7 @@ impl ClientBuilder {
             alternatives: Some(AltSvcLimits::default()),
             known: Vec::new(),
             keep: None,
+            proxy: None,
         }
     }
 
@@ -233,6 +236,22 @@ impl ClientBuilder {
         self
     }
 
+    /// All connections go through this proxy, QUIC in QUIC (CONNECT-UDP, RFC 9298), on every
+    /// runtime. The proxy finds the addresses of origins: neither names nor HTTPS records
+    /// are looked up here, but its own. Origins are reached at their own places, whatever
+    /// alternatives are known.
+    ///
+    /// What a way through the proxy fails with is
+    /// [`DialFailure::Proxy`](aqueduct_core::pool::DialFailure::Proxy), and nothing else
+    /// is tried. Connections to the proxy are dialled, counted ([`Client::stats`],
+    /// [`metrics`](Self::metrics)) and given up as those to origins are; each tunnel is a
+    /// request on one of them. [`connect_timeout`](Self::connect_timeout) of an origin counts
+    /// from before the proxy is reached.
+    pub fn proxy(mut self, proxy: ClientProxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// How much is remembered of what origins say in `alt-svc` (RFC 7838); `None` does not
     /// listen. What an answer says counts for dials from then on, for as long as it says
     /// (`ma`), and `clear` ends it. An alternative that was not reached, or that another
@@ -278,9 +297,13 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// `InvalidInput` when the settings contradict each other
-    /// ([`PoolConfigError`](aqueduct_core::pool::PoolConfigError)) or TLS refuses what is
-    /// to be trusted.
+    /// ([`PoolConfigError`](aqueduct_core::pool::PoolConfigError); a [proxy](Self::proxy) and
+    /// less than two connections) or TLS refuses what is to be trusted.
     pub fn build_on(self, endpoint: Endpoint, runtime: impl Runtime) -> io::Result<Client> {
+        if self.proxy.is_some() && self.limits.max_connections < 2 {
+            let why = "a proxy needs a connection beside those that it carries";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let mut rules = Rules::new(self.origin).map_err(invalid)?;
         for (pattern, config) in self.rules {
             rules = rules.rule(&pattern, config).map_err(invalid)?;
@@ -307,6 +330,7 @@ impl ClientBuilder {
             plan: self.plan,
             resolver: self.resolver,
             metrics: self.metrics,
+            proxy: self.proxy,
             alternatives: self
                 .alternatives
                 .map(|limits| Alternatives::new(limits, self.known, self.keep)),
@@ -343,4 +367,5 @@ pub(crate) struct Settings {
     pub(crate) resolver: Option<Arc<dyn Resolve>>,
     pub(crate) metrics: Hook,
     pub(crate) alternatives: Option<Alternatives>,
+    pub(crate) proxy: Option<ClientProxy>,
 }

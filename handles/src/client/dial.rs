@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use aqueduct_core::code::Code;
-use aqueduct_core::endpoint::Target;
+use aqueduct_core::endpoint::{ConnectError, Target};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next, Via};
@@ -21,6 +21,7 @@ use super::alternatives::alt_used;
 use super::cancel::Cancel;
 use super::hub::{Hub, Pooled};
 use super::metrics::{Counter, End, Metric, Watch};
+use super::proxy::{self, ClientProxy};
 use super::runtime::Resolving;
 use super::services::Services;
 use crate::alarm::Alarm;
@@ -33,9 +34,10 @@ use crate::shared::{Step, wait_for};
 type Attempting = Pin<Box<dyn Future<Output = Result<Connection, CloseReason>> + Send>>;
 
 /// What a dial comes to.
-struct Dialed {
-    connection: Connection,
-    used: Option<HeaderValue>,
+pub(super) struct Dialed {
+    pub(super) connection: Connection,
+    /// The alternative that it leads to.
+    pub(super) used: Option<HeaderValue>,
 }
 
 /// The task of a connection.
@@ -76,9 +78,16 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
 /// A connection, unless the pool has been told why there is none, or wants none.
 async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Dialed> {
     let watch = Watch::handshake(&hub.settings.metrics, origin);
-    let mut dialing = Dialing::new(hub, id, origin);
-    let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
-    match dialed.await {
+    let proxy = hub.settings.proxy.as_ref();
+    let dialed = match proxy.filter(|proxy| !proxy.is(origin)) {
+        Some(proxy) => cancel.unless(proxy::dial(hub, id, origin, proxy)).await,
+        None => {
+            let mut dialing = Dialing::new(hub, id, origin);
+            let dialed = poll_fn(|cx| dialing.poll(hub, origin, cx));
+            cancel.unless(dialed).await
+        }
+    };
+    match dialed {
         None => {
             Span::current().record("error", "given up");
             None
@@ -231,6 +240,9 @@ impl Dialing {
         to: SocketAddr,
     ) {
         let settings = &hub.settings;
+        if let Some(proxy) = settings.proxy.as_ref().filter(|proxy| proxy.is(origin)) {
+            return self.attempt_carrier(hub, origin, (attempt, route), to, proxy);
+        }
         //= https://www.rfc-editor.org/rfc/rfc7838#section-2.1
         // Whoever answers there has to be the origin.
         let mut target = Target::new(to, origin.host(), settings.tls.clone());
@@ -247,12 +259,43 @@ impl Dialing {
                 let attempting = Box::pin(connecting.established());
                 self.attempts.push((attempt, route, attempting));
             }
-            Err(error) => {
-                let failure = DialFailure::NotBegun(error.to_string().into());
-                self.failed(hub, origin, route);
-                self.plan.handle_failed(now(), attempt, failure);
-            }
+            Err(error) => self.not_begun(hub, origin, (attempt, route), &error),
         }
+    }
+
+    /// An attempt to reach the proxy.
+    fn attempt_carrier(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        (attempt, route): (AttemptId, usize),
+        to: SocketAddr,
+        proxy: &ClientProxy,
+    ) {
+        let settings = &hub.settings;
+        let tls = proxy.own_tls().unwrap_or(&settings.tls).clone();
+        let mut target = Target::new(to, origin.host(), tls);
+        // A ticket fits the trust that it was got with.
+        if proxy.own_tls().is_none() {
+            target.tickets.clone_from(&settings.tickets);
+        }
+        tracing::trace!(%origin, %to, "connects to the proxy");
+        match hub.endpoint.connect_carrier(target) {
+            Ok(attempting) => self.attempts.push((attempt, route, Box::pin(attempting))),
+            Err(error) => self.not_begun(hub, origin, (attempt, route), &error),
+        }
+    }
+
+    fn not_begun(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        (attempt, route): (AttemptId, usize),
+        error: &ConnectError,
+    ) {
+        let failure = DialFailure::NotBegun(error.to_string().into());
+        self.failed(hub, origin, route);
+        self.plan.handle_failed(now(), attempt, failure);
     }
 
     /// Lets requests go out before the handshake is complete, if they may.

@@ -30,6 +30,7 @@
 //!   [resolver](Resolve::https) says so, it is dialled there, by its own name in TLS and in
 //!   `:authority`, and at its own place when that fails. Other protocols than `h3` are left
 //!   alone.
+//! - All of it goes through a proxy where there is one ([`ClientBuilder::proxy`]).
 //! - Safe requests go out before the handshake is complete where that is asked for
 //!   ([`ClientBuilder::early_data`]), and say what became of that ([`EarlyOutcome`]).
 //! - An answer that was cut short is an error and never looks complete.
@@ -66,6 +67,7 @@ mod exchange;
 mod http_body;
 mod hub;
 mod metrics;
+mod proxy;
 mod runtime;
 mod send;
 mod services;
@@ -89,6 +91,7 @@ pub use channel::{Channel, ChannelEvent};
 pub use early::EarlyOutcome;
 pub use error::{BoxError, Error, Timeout};
 pub use metrics::{DatagramDrop, Metric, Metrics};
+pub use proxy::ClientProxy;
 pub use runtime::{Resolve, Resolving, ResolvingHttps, Runtime, Task};
 pub use send::{OnInterim, OpenRequest, Place};
 

@@ -6,6 +6,8 @@ mod alternatives;
 mod carrier;
 mod chat;
 mod client;
+#[cfg(feature = "proxy")]
+mod client_proxy;
 mod early_data;
 mod endings;
 #[cfg(feature = "web-transport-trait")]
