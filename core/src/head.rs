@@ -137,8 +137,10 @@ impl RequestHead {
         self.fields
     }
 
-    /// Whether it may be sent before the handshake is complete.
-    pub(crate) fn may_be_early(&self) -> bool {
+    /// Whether it may be sent before the handshake is complete, by its method and by
+    /// [`Self::early`].
+    #[must_use]
+    pub fn may_be_early(&self) -> bool {
         //= https://www.rfc-editor.org/rfc/rfc8470#section-4
         // What is not safe goes early only where the caller knows better.
         match self.early {

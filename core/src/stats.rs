@@ -16,6 +16,8 @@ pub struct Stats {
     pub nuisances: u64,
     /// How often a stream's input had to wait for the connection's next turn.
     pub turns_cut_short: u64,
+    /// Trailers received.
+    pub trailers: u64,
     /// Sessions established.
     pub sessions: u64,
     /// Session requests refused because of the page that made them.

@@ -38,6 +38,9 @@ pub struct HttpsUri {
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[non_exhaustive]
 pub enum UriError {
+    /// It is not a URI at all; the parser's words.
+    #[error("not a URI: {0}")]
+    Syntax(Box<str>),
     /// It does not begin with `https://`.
     #[error("HTTP/3 needs an https:// URI")]
     Scheme,

@@ -1,6 +1,11 @@
-//! The only clock the handles read.
+//! The only clocks the handles read.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+/// What the clock on the wall shows, by which time counts between runs of a program.
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
 
 /// The time at present.
 #[cfg(not(test))]

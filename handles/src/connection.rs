@@ -19,6 +19,7 @@ use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock::now;
+use crate::meter::Meter;
 use crate::place::state_of;
 use crate::shared::{Locked, Shared, Step, wait_for};
 
@@ -64,6 +65,14 @@ impl ConnHandle {
 
     pub(crate) fn lock(&self) -> Locked<'_> {
         self.shared.lock()
+    }
+
+    /// Tells of the datagrams that were dropped since it was told last.
+    pub(crate) fn count_dropped(&self, meter: &Arc<dyn Meter>) {
+        let stats = self.lock().peek(self.key, |core| core.stats());
+        if let Some(stats) = stats {
+            meter.dropped(&stats);
+        }
     }
 }
 

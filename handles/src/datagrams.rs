@@ -12,9 +12,10 @@ use bytes::Bytes;
 
 use crate::error::{DatagramError, ReadError};
 use crate::half::Half;
+use crate::meter::Metered;
 use crate::place::{MessageTopic, Place};
 use crate::share::PRICE;
-use crate::shared::{Locked, Step, wait_for};
+use crate::shared::{Locked, Shared, Step, wait_for};
 
 /// The datagrams of one request, either side, beside the halves of its content. Clones
 /// refer to the same request.
@@ -30,11 +31,22 @@ use crate::shared::{Locked, Step, wait_for};
 /// Each datagram arrives once or never, and in any order. Of those that nobody takes the
 /// last are kept, up to the limits `datagrams` and `datagram_bytes` of the configuration.
 #[derive(Clone)]
-pub struct Datagrams(Arc<Half>);
+pub struct Datagrams {
+    half: Arc<Half>,
+    meter: Metered,
+}
+
+impl Drop for Datagrams {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            self.half.conn.count_dropped(meter);
+        }
+    }
+}
 
 impl fmt::Debug for Datagrams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "datagrams of {:?}", self.0)
+        write!(f, "datagrams of {:?}", self.half)
     }
 }
 
@@ -54,13 +66,15 @@ impl Datagrams {
         let mut locked = half.conn.lock();
         // A request that is over has no datagrams, which the first use tells.
         let _ = locked.core(half.conn.key, |core| core.enable_datagrams(half.key));
-        Self(Arc::new(half.again(&mut locked)))
+        let meter = locked.conn(half.at.conn).meter.clone();
+        let half = Arc::new(half.again(&mut locked));
+        Self { half, meter }
     }
 
     /// The QUIC stream id of the request.
     #[must_use]
     pub fn id(&self) -> StreamId {
-        self.0.key.id()
+        self.half.key.id()
     }
 
     /// Sends a datagram, one copy. A client need not wait for the answer.
@@ -114,11 +128,10 @@ impl Datagrams {
         contents: &[u8],
         size: usize,
     ) -> Result<usize, DatagramError> {
-        let (half, size) = (&self.0, size.max(1));
-        let locked = &mut half.conn.lock();
+        let (half, size) = (&self.half, size.max(1));
         let mut sent = 0;
         if contents.len() > size {
-            let _ = locked.core(half.conn.key, |core| {
+            let _ = half.conn.lock().core(half.conn.key, |core| {
                 for payload in contents.chunks(size) {
                     if core.send_datagram_in(half.key, context, payload).is_err() {
                         break;
@@ -128,18 +141,17 @@ impl Datagrams {
             });
         }
         if sent > 0 {
+            self.count_sent(sent.div_ceil(size), sent);
             return Ok(sent);
         }
         let first = contents.get(..size).unwrap_or(contents);
-        match self.try_send(locked, Some(context), first) {
-            Step::Done(result) => result.map(|()| first.len()),
-            Step::Wait(_) => Err(DatagramError::Blocked),
-        }
+        self.send_now(Some(context), first).map(|()| first.len())
     }
 
     fn send_now(&self, context: Option<ContextId>, payload: &[u8]) -> Result<(), DatagramError> {
-        match self.try_send(&mut self.0.conn.lock(), context, payload) {
-            Step::Done(result) => result,
+        let tried = self.try_send(&mut self.half.conn.lock(), context, payload);
+        match tried {
+            Step::Done(result) => result.inspect(|()| self.count_sent(1, payload.len())),
             Step::Wait(_) => Err(DatagramError::Blocked),
         }
     }
@@ -149,10 +161,11 @@ impl Datagrams {
         context: Option<ContextId>,
         payload: &[u8],
     ) -> Result<(), DatagramError> {
-        wait_for(&self.0.conn.shared, |locked| {
+        wait_for(&self.half.conn.shared, |locked| {
             self.try_send(locked, context, payload)
         })
         .await
+        .inspect(|()| self.count_sent(1, payload.len()))
     }
 
     fn try_send(
@@ -161,12 +174,12 @@ impl Datagrams {
         context: Option<ContextId>,
         payload: &[u8],
     ) -> Step<Result<(), DatagramError>> {
-        let key = self.0.key;
+        let key = self.half.key;
         let send = |core: &mut Access<'_, QuinnTransport<'_>>| match context {
             None => core.send_datagram(key, payload),
             Some(context) => core.send_datagram_in(key, context, payload),
         };
-        let sent = locked.core(self.0.conn.key, send);
+        let sent = locked.core(self.half.conn.key, send);
         Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
             Ok(()) => Ok(()),
             Err(CoreDatagram::Blocked) => return Step::Wait(self.place(MessageTopic::Unblocked)),
@@ -175,7 +188,7 @@ impl Datagrams {
             Err(CoreDatagram::Disabled) => Err(DatagramError::Disabled),
             Err(_) => {
                 locked.pump();
-                match &locked.conn(self.0.at.conn).closed {
+                match &locked.conn(self.half.at.conn).closed {
                     Some(reason) => Err(DatagramError::Connection(reason.clone())),
                     None => Err(DatagramError::Closed),
                 }
@@ -191,9 +204,9 @@ impl Datagrams {
     /// arrived before. Its clean end counts when it is read, as [`ReadError::Closed`];
     /// if the sending half is over by then, what had arrived is dropped.
     pub async fn recv(&self) -> Result<Bytes, ReadError> {
-        let half = &self.0;
+        let half = &self.half;
         let place = self.place(MessageTopic::Datagrams);
-        wait_for(&half.conn.shared, |locked| {
+        let came = wait_for(&half.conn.shared, |locked| {
             if let Some(wait) = locked.rest_at(place) {
                 return wait;
             }
@@ -210,13 +223,16 @@ impl Datagrams {
             }
             Step::Wait(place)
         })
-        .await
+        .await;
+        let count = usize::from(came.is_ok());
+        self.count_received(count, came.as_ref().map_or(0, Bytes::len));
+        came
     }
 
     /// Takes datagrams that wait, the oldest first and at most so many, with one look at
     /// the connection. Returns how many.
     pub fn try_recv_many(&self, into: &mut Vec<Bytes>, max: usize) -> usize {
-        let (half, before) = (&self.0, into.len());
+        let (half, before) = (&self.half, into.len());
         let mut locked = half.conn.lock();
         if locked.must_rest(half.at.conn) {
             return 0;
@@ -231,6 +247,11 @@ impl Datagrams {
         let count = into.len() - before;
         let price = u32::try_from(count).unwrap_or(u32::MAX);
         locked.take_share(half.at.conn, PRICE.saturating_mul(price));
+        drop(locked);
+        if self.meter.is_some() {
+            let bytes = into.iter().skip(before).map(Bytes::len).sum();
+            self.count_received(count, bytes);
+        }
         count
     }
 
@@ -246,7 +267,7 @@ impl Datagrams {
             if let Ok(split) = ContextId::split(self.recv().await?) {
                 return Ok(split);
             }
-            if let Some(message) = &mut self.0.conn.lock().stream(self.0.at).message {
+            if let Some(message) = &mut self.half.conn.lock().stream(self.half.at).message {
                 message.no_context += 1;
             }
         }
@@ -256,37 +277,56 @@ impl Datagrams {
     /// are no datagrams on this connection, or no more on this request.
     #[must_use]
     pub fn max_datagram_size(&self) -> Option<usize> {
-        let conn = &self.0.conn;
+        let conn = &self.half.conn;
         conn.lock()
-            .peek(conn.key, |core| core.max_datagram_size(self.0.key))
+            .peek(conn.key, |core| core.max_datagram_size(self.half.key))
             .flatten()
     }
 
     /// Whether there are datagrams on this connection; `None` once it is over.
     pub(crate) fn are_there(&self) -> Option<bool> {
-        let conn = &self.0.conn;
+        let conn = &self.half.conn;
         conn.lock().peek(conn.key, |core| core.has_datagrams())
     }
 
     /// What became of those that arrived.
     #[must_use]
     pub fn stats(&self) -> DatagramStats {
-        let conn = &self.0.conn;
+        let conn = &self.half.conn;
         let mut locked = conn.lock();
-        let overflowed = locked.peek(conn.key, |core| core.datagrams_overflowed(self.0.key));
-        let message = locked.stream(self.0.at).message.as_ref();
+        let overflowed = locked.peek(conn.key, |core| core.datagrams_overflowed(self.half.key));
+        let message = locked.stream(self.half.at).message.as_ref();
         DatagramStats {
             overflowed: overflowed.unwrap_or(0),
             no_context: message.map_or(0, |message| message.no_context),
         }
     }
 
+    fn count_sent(&self, count: usize, bytes: usize) {
+        if let Some(meter) = &self.meter {
+            meter.sent(count, bytes);
+        }
+    }
+
+    fn count_received(&self, count: usize, bytes: usize) {
+        if let Some(meter) = &self.meter {
+            if count > 0 {
+                meter.received(count, bytes);
+            }
+            self.half.conn.count_dropped(meter);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.half.conn.shared
+    }
+
     #[cfg(test)]
     pub(crate) fn half(&self) -> &Half {
-        &self.0
+        &self.half
     }
 
     fn place(&self, topic: MessageTopic) -> Place {
-        Place::Message(self.0.at, topic)
+        Place::Message(self.half.at, topic)
     }
 }

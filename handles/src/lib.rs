@@ -41,6 +41,7 @@
 //! | [`BodyReceiver`] of a server before the end | a stop with H3_NO_ERROR: the rest is not needed |
 //! | [`ServerRequest`] before the answer's end | both halves H3_REQUEST_CANCELLED |
 //! | a pending [`Client::request`](client::Client::request), [`client::Body`] before the end | both halves H3_REQUEST_CANCELLED |
+//! | a [`client::Channel`] before the end | both halves H3_REQUEST_CANCELLED |
 //! | the last [`Client`] | nothing, while requests are under way; then a close with H3_NO_ERROR |
 //! | [`CapsuleSender`], [`CapsuleReceiver`] | as the [`BodySender`] or [`BodyReceiver`] it was made of |
 //! | the last [`Datagrams`] of a request | nothing; what arrives goes on waiting, within its limits |
@@ -112,6 +113,7 @@ mod http;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod io;
 mod kept;
+mod meter;
 mod open;
 mod place;
 mod rebind;

@@ -11,6 +11,7 @@ use aqueduct_core::webtransport::ConnectRequest;
 use http::{Method, Request, Uri};
 
 use crate::connection::Connection;
+use crate::datagrams::Datagrams;
 use crate::error::{OpenSessionError, RequestError};
 use crate::http::{CameEarly, RequestStream, ServerRequest};
 use crate::place::{ConnTopic, Place};
@@ -183,6 +184,31 @@ impl Connection {
         end: End,
     ) -> Result<RequestStream, Refusal> {
         self.open_stream(&mut self.0.lock(), head, end)
+    }
+
+    /// Sends a request's head as early data; `None` if that cannot be.
+    pub(crate) fn try_send_early(&self, head: &RequestHead, end: End) -> Option<RequestStream> {
+        let mut locked = self.0.lock();
+        let may = locked.peek(self.0.key, |core| core.may_send_early());
+        if may != Some(true) {
+            return None;
+        }
+        self.open_stream(&mut locked, head, end).ok()
+    }
+
+    /// Sends a request's head, with datagrams from its first moment: one that came before
+    /// they are asked for would end it.
+    pub(crate) fn try_open_channel(
+        &self,
+        head: &RequestHead,
+    ) -> Result<(RequestStream, Datagrams), Refusal> {
+        let mut locked = self.0.lock();
+        let stream = self.open_stream(&mut locked, head, End::More)?;
+        let key = stream.send.0.half.key;
+        let _ = locked.core(self.0.key, |core| core.enable_datagrams(key));
+        drop(locked);
+        let datagrams = stream.datagrams();
+        Ok((stream, datagrams))
     }
 
     fn open_stream(

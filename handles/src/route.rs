@@ -203,6 +203,7 @@ impl Conn {
                 }
             }
             Event::Trailers { stream, trailers } => {
+                self.trailers += 1;
                 if let Some(stream) = self.entry(stream)
                     && let Some(message) = &mut stream.message
                 {

@@ -129,6 +129,14 @@ impl Locked<'_> {
         Some(change(&mut conn.access()))
     }
 
+    /// Has QUIC send a PING on a connection that is not over.
+    pub(crate) fn ping(&mut self, key: ConnKey) {
+        if let Some(mut conn) = self.state().endpoint.connection(now(), key) {
+            conn.ping();
+            self.kick = true;
+        }
+    }
+
     /// Looks at the core's connection, or takes a datagram: nothing follows from it.
     pub(crate) fn peek<R>(
         &mut self,

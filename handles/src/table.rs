@@ -34,6 +34,7 @@ use crate::alarm::Alarms;
 use crate::clock::now;
 use crate::error::WriteError;
 use crate::kept::Kept;
+use crate::meter::Metered;
 use crate::place::{ConnTopic, MessageTopic, Place, Resting, SessionTopic};
 use crate::waiters::Waiters;
 
@@ -225,6 +226,8 @@ pub(crate) struct Conn {
     pub(crate) draining: Option<Side>,
     /// How often the peer has said that it allows more requests.
     pub(crate) credits: u64,
+    /// How many trailers were told.
+    pub(crate) trailers: u64,
     /// The server gave a session ticket.
     pub(crate) ticket: bool,
     pub(crate) closed: Option<CloseReason>,
@@ -244,6 +247,8 @@ pub(crate) struct Conn {
     pub(crate) let_go: Vec<StreamKey>,
     /// A request that was cancelled before anybody saw it, which is still to end.
     pub(crate) forgotten: Option<StreamKey>,
+    /// Who counts its datagrams.
+    pub(crate) meter: Metered,
     by_slot: Vec<u32>,
 }
 
@@ -260,6 +265,7 @@ impl Conn {
             early: None,
             draining: None,
             credits: 0,
+            trailers: 0,
             ticket: false,
             closed: None,
             requests: VecDeque::new(),
@@ -269,6 +275,7 @@ impl Conn {
             waiters: Default::default(),
             taken: 0,
             rests: 0,
+            meter: None,
             streams: Slab::new(),
             let_go: Vec::new(),
             forgotten: None,

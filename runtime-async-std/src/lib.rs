@@ -44,10 +44,14 @@
 //!   [`cancelled`](ServerRequest::cancelled), a session by [`closed`](Session::closed).
 //! - **protocols of your own** go on extended CONNECT, with
 //!   [datagrams](RequestStream::datagrams) and [capsules](RequestStream::into_capsules).
+//! - **proxies** carry a client's connections ([`ClientBuilder::proxy`]) and an endpoint's
+//!   ([`Endpoint::through`]); the sockets of a proxy of your own are yours, as in
+//!   `examples/proxy.rs`.
 //! - **time** is the system's, by the reactor of async-io.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod carried;
 mod client;
 mod driver;
 

@@ -40,6 +40,14 @@ impl<'a> ConnectionMut<'a> {
         self.http.access(&mut self.transport, now)
     }
 
+    /// Has QUIC send a PING (RFC 9000 §19.2), so that neither side takes the connection for
+    /// idle: its answer begins QUIC's idle timeout anew on both.
+    //= https://www.rfc-editor.org/rfc/rfc9000#section-10.1.2
+    // An endpoint that might have nothing to send for a while can send a PING.
+    pub fn ping(&mut self) {
+        self.transport.quic.ping();
+    }
+
     /// What QUIC knows about the connection.
     #[must_use]
     pub fn info(&self) -> ConnectionInfo<'_> {

@@ -448,7 +448,14 @@ pub(crate) fn build_request(head: &RequestHead) -> Checked<FieldSection> {
     {
         return Ok(kept.fields);
     }
-    let mut fields = FieldSection::new();
+    let place = [
+        head.uri
+            .authority()
+            .map_or("", |authority| authority.as_str()),
+        head.uri.path_and_query().map_or("", PathAndQuery::as_str),
+    ];
+    let place: usize = place.iter().map(|part| part.len()).sum();
+    let mut fields = with_room(5, 64 + place, &head.headers);
     fields.push(b":method", head.method.as_str().as_bytes());
     if let Some(protocol) = &head.protocol {
         fields.push(b":protocol", protocol.as_str().as_bytes());
@@ -471,6 +478,11 @@ pub(crate) fn build_request(head: &RequestHead) -> Checked<FieldSection> {
     // The rules for what we send are the rules for what we take.
     request(fields.clone(), true)?;
     Ok(fields)
+}
+
+/// A section that need not grow for so many pseudo-header fields and usual headers.
+fn with_room(lines: usize, bytes: usize, headers: &HeaderMap) -> FieldSection {
+    FieldSection::with_room(lines + headers.len(), bytes + 32 * headers.len())
 }
 
 fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
@@ -496,7 +508,7 @@ pub(crate) fn build_response(head: &ResponseHead) -> Checked<FieldSection> {
     {
         return Ok(kept.fields);
     }
-    let mut fields = FieldSection::new();
+    let mut fields = with_room(1, 16, &head.headers);
     fields.push(b":status", head.status.as_str().as_bytes());
     push_headers(&mut fields, &head.headers);
     response(fields.clone())?;

@@ -220,6 +220,7 @@ impl H3 {
                 if let Some(exchange) = self.table.exchange(key) {
                     exchange.recv = Part::Trailers;
                 }
+                self.stats.trailers += 1;
                 self.events
                     .push_back(H3Event::On(key, Fact::Trailers(Box::new(trailers))));
                 Ok(())

@@ -165,19 +165,29 @@ pub enum DialFailure {
     /// The connection ended before it was one.
     #[error(transparent)]
     Closed(CloseReason),
+    /// There is no way through the proxy that leads there: it was not reached, or it
+    /// refuses. Nothing was sent to the origin.
+    #[error("through the proxy: {why}")]
+    Proxy {
+        /// In words.
+        why: Box<str>,
+        /// Who would have to change.
+        class: Class,
+    },
     /// It could not be begun on this side; its words.
     #[error("not begun: {0}")]
     NotBegun(Box<str>),
 }
 
 impl DialFailure {
-    /// As the reason's for `Closed`, [`Class::Unrecoverable`] for `NotBegun`, else
+    /// As the reason's for `Closed`, as it says for `Proxy`, [`Class::Unrecoverable`] for `NotBegun`, else
     /// [`Class::Transient`].
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
             Self::Resolve(_) | Self::TimedOut => Class::Transient,
             Self::Closed(reason) => reason.class(),
+            Self::Proxy { class, .. } => *class,
             Self::NotBegun(_) => Class::Unrecoverable,
         }
     }

@@ -27,8 +27,10 @@ pub struct OriginConfig {
     pub connect_timeout: Duration,
     /// After how long without a request a connection is retired. Default 30 s.
     pub idle_timeout: Duration,
-    /// After how long without any news of it a connection is to be kept alive. Default
-    /// never: QUIC has keep-alives of its own.
+    /// After how long without any news of it a connection is to be kept alive, by a PING of
+    /// QUIC's, as long as it is used or may be used again: until it is retired
+    /// ([`Self::idle_timeout`]). It is less than that, and helps where it is less than
+    /// QUIC's own idle timeout. Default never.
     pub keep_alive: Option<Duration>,
     /// How long nothing is tried after a first failure to connect; each further one
     /// doubles it. Default 250 ms.

@@ -1,12 +1,13 @@
 //! The pool itself: checkouts, and what becomes of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Origin;
 use super::action::{Action, ConnId, DialFailure, PoolError, Retired, Ticket};
 use super::config::{OriginConfig, PoolConfig, PoolConfigError};
+use super::open::Open;
 use super::stats::{OriginStats, PoolStats};
 use super::table::{Key, Linked, Links, List, Table};
 use crate::error::CloseReason;
@@ -57,7 +58,7 @@ pub(super) struct Known {
     /// Tickets that have not failed, wherever they are.
     pub(super) tickets: usize,
     /// Connections that take a request, by how many they have.
-    pub(super) open: BTreeSet<(usize, Key)>,
+    pub(super) open: Open,
     pub(super) now: OriginStats,
     /// Dials that failed since the last request that was over.
     pub(super) failures: u32,
@@ -225,7 +226,7 @@ impl Pool {
             return Err(PoolError::ShutDown);
         };
         let until = after(now, timeout.unwrap_or(known.config.checkout_timeout));
-        let free = known.open.first().map(|(_, conn)| *conn);
+        let free = known.open.first();
         if free.is_none() {
             let many = known.waiting.len() >= known.config.max_waiters;
             let refusal = if many || all >= self.config.limits.max_waiters {
@@ -472,7 +473,7 @@ impl Pool {
             config: self.config.rules.shared(origin).clone(),
             waiting: List::default(),
             tickets: 0,
-            open: BTreeSet::new(),
+            open: Open::default(),
             now: OriginStats::default(),
             failures: 0,
             last: None,

@@ -1,5 +1,6 @@
 //! Whose connections may be shared: the key of a pool.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,8 +17,32 @@ use crate::uri::{HttpsUri, UriError};
 /// assert_ne!(origin, origin.clone().partitioned(b"a user of its own"));
 /// # Ok::<(), aqueduct_core::uri::UriError>(())
 /// ```
-#[derive(Clone, Eq, PartialEq, Ord, PartialOrd, Hash)]
+#[derive(Clone, Hash)]
 pub struct Origin(Arc<Parts>);
+
+// Clones are the same without a look at their parts.
+impl Ord for Origin {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match Arc::ptr_eq(&self.0, &other.0) {
+            true => Ordering::Equal,
+            false => self.0.cmp(&other.0),
+        }
+    }
+}
+
+impl PartialOrd for Origin {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Origin {}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
 
 #[derive(Clone, Eq, PartialEq, Ord, PartialOrd, Hash)]
 struct Parts {

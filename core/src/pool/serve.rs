@@ -16,7 +16,7 @@ impl Pool {
             let Some(known) = self.origins.get(origin) else {
                 return;
             };
-            let free = known.open.first().map(|(_, conn)| *conn);
+            let free = known.open.first();
             let (Some(ticket), Some(conn)) = (known.waiting.first(), free) else {
                 break;
             };
@@ -79,12 +79,7 @@ impl Pool {
         let free = conn.free(&known.config) > 0;
         let listed = free.then_some(conn.using.len());
         if listed != conn.listed {
-            if let Some(load) = conn.listed {
-                known.open.remove(&(load, key));
-            }
-            if let Some(load) = listed {
-                known.open.insert((load, key));
-            }
+            known.open.relist(key, conn.listed, listed);
             conn.listed = listed;
         }
         let origin = conn.origin;
@@ -100,6 +95,8 @@ impl Pool {
                 self.conns.unlink(&mut self.idle, key);
                 self.count(origin, |now| now.idle -= 1);
             }
+            // Nothing of a connection in use is due but its keep-alive.
+            _ if known.config.keep_alive.is_none() => return,
             _ => {}
         }
         self.arm_life(key);
@@ -188,10 +185,8 @@ impl Pool {
         }
         self.lives.arm(key, None);
         let conn = self.conns.remove(key)?;
-        if let Some(load) = conn.listed
-            && let Some(known) = self.origins.get_mut(origin)
-        {
-            known.open.remove(&(load, key));
+        if let Some(known) = self.origins.get_mut(origin) {
+            known.open.relist(key, conn.listed, None);
         }
         self.count(origin, |now| {
             now.idle -= usize::from(idle);

@@ -102,6 +102,14 @@ impl FieldSection {
         }
     }
 
+    /// An empty section with room for so many lines and bytes in them.
+    pub(crate) fn with_room(lines: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            lines: Vec::with_capacity(lines),
+        }
+    }
+
     /// Appends a line.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.push_field(Field::new(name, value));

@@ -35,7 +35,7 @@ pub struct Body(Kind);
 
 enum Kind {
     Whole(Bytes),
-    Received(Box<Received>),
+    Received(Received),
     Made(Pin<Box<dyn Source>>),
 }
 
@@ -113,11 +113,11 @@ impl Body {
     }
 
     pub(crate) fn received(recv: BodyReceiver, exchange: Arc<Exchange>) -> Self {
-        Self(Kind::Received(Box::new(Received {
+        Self(Kind::Received(Received {
             recv: Some(recv),
             exchange: Some(exchange),
             trailers: false,
-        })))
+        }))
     }
 
     /// The next piece; `None` at the end. After an error, `None`.
@@ -219,14 +219,22 @@ impl Received {
         };
         if !self.trailers {
             let polled = recv.poll_data(cx);
-            let told = exchange.reads(polled.is_pending());
+            let told = match &polled {
+                Poll::Pending => exchange.reads(true),
+                Poll::Ready(Ok(Some(_))) if !recv.0.is_over() => exchange.reads(false),
+                // What has come whole has come, and errors are explained below.
+                Poll::Ready(_) => Ok(()),
+            };
             if let Err(error) = told {
                 return self.fails(error);
             }
             match ready!(polled) {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Part::Data(data)))),
                 Ok(None) => self.trailers = true,
-                Err(error) => return self.fails(error.into()),
+                Err(error) => {
+                    let error = exchange.why(Error::Rest(error));
+                    return self.fails(error);
+                }
             }
         }
         let trailers = recv.take_trailers();
@@ -236,7 +244,7 @@ impl Received {
 
     fn fails(&mut self, error: Error) -> Poll<Option<Result<Part, Error>>> {
         // An upload has nobody to answer it any more.
-        if !matches!(error, Error::Answer(ReadError::Connection(_))) {
+        if !matches!(error, Error::Rest(ReadError::Connection(_))) {
             self.abandons();
         }
         self.ends();

@@ -9,12 +9,18 @@ use std::time::Duration;
 use aqueduct_core::config::Config;
 use aqueduct_core::endpoint::TransportSettings;
 use aqueduct_core::endpoint::tls::{self, TicketStore, Trust};
-use aqueduct_core::pool::{OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules};
+use aqueduct_core::pool::{
+    AltSvcLimits, OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules, StoredAlternative,
+};
 
 use super::Client;
+use super::alternatives::{Alternatives, Keep};
 use super::hub::Hub;
+use super::metrics::{Hook, Metrics};
+use super::proxy::ClientProxy;
 use super::runtime::{Resolve, Runtime};
 use crate::endpoint::Endpoint;
+use crate::tickets::MemoryTickets;
 
 /// How long what may take.
 ///
@@ -95,12 +101,18 @@ pub struct ClientBuilder {
     http: Config,
     transport: Option<TransportSettings>,
     tickets: Option<Arc<dyn TicketStore>>,
+    early_data: bool,
     origin: OriginConfig,
     rules: Vec<(String, OriginConfig)>,
     limits: PoolLimits,
     timeouts: Timeouts,
     plan: PlanConfig,
     resolver: Option<Arc<dyn Resolve>>,
+    metrics: Hook,
+    alternatives: Option<AltSvcLimits>,
+    known: Vec<StoredAlternative>,
+    keep: Option<Keep>,
+    proxy: Option<ClientProxy>,
 }
 
 #[derive(Clone)]
@@ -127,12 +139,18 @@ impl ClientBuilder {
             http: Config::client(),
             transport: None,
             tickets: None,
+            early_data: false,
             origin: OriginConfig::default(),
             rules: Vec::new(),
             limits: PoolLimits::default(),
             timeouts: Timeouts::default(),
             plan: PlanConfig::default(),
             resolver: None,
+            metrics: None,
+            alternatives: Some(AltSvcLimits::default()),
+            known: Vec::new(),
+            keep: None,
+            proxy: None,
         }
     }
 
@@ -152,6 +170,26 @@ impl ClientBuilder {
     /// ([`MemoryTickets`](crate::MemoryTickets)).
     pub fn tickets(mut self, store: Arc<dyn TicketStore>) -> Self {
         self.tickets = Some(store);
+        self
+    }
+
+    /// Requests may go out as early data (0-RTT, RFC 8470): before the handshake is
+    /// complete, on a connection that begins with a ticket whose server takes them. They
+    /// are those of safe methods (GET, HEAD, OPTIONS, TRACE) without content, and others
+    /// that have [`Early::Always`](aqueduct_core::head::Early::Always) among their
+    /// extensions, but for CONNECT; [`Early::Never`](aqueduct_core::head::Early::Never)
+    /// keeps one back. All others wait for the handshake, and so does all that is
+    /// [opened](Client::open). Default no.
+    ///
+    /// Whoever sees such a request can send it to the server again. What became of it
+    /// [`EarlyOutcome`](super::EarlyOutcome) says: among the extensions of the answer, or
+    /// of the error ([`Error::early_data`](super::Error::early_data)). It is sent once: one
+    /// that the server did not take fails as
+    /// [unprocessed](super::Error::is_unprocessed). An answer 425 (Too Early) is an answer.
+    ///
+    /// Without [`tickets`](Self::tickets) they are kept in memory.
+    pub fn early_data(mut self, send: bool) -> Self {
+        self.early_data = send;
         self
     }
 
@@ -192,9 +230,65 @@ impl ClientBuilder {
         self
     }
 
-    /// Finds addresses of names, in place of the system.
+    /// Finds addresses of names, in place of the system, and HTTPS records if it can.
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// All connections go through this proxy, QUIC in QUIC (CONNECT-UDP, RFC 9298), on every
+    /// runtime. The proxy finds the addresses of origins: neither names nor HTTPS records
+    /// are looked up here, but its own. Origins are reached at their own places, whatever
+    /// alternatives are known.
+    ///
+    /// What a way through the proxy fails with is
+    /// [`DialFailure::Proxy`](aqueduct_core::pool::DialFailure::Proxy), and nothing else
+    /// is tried. Connections to the proxy are dialled, counted ([`Client::stats`],
+    /// [`metrics`](Self::metrics)) and given up as those to origins are; each tunnel is a
+    /// request on one of them. [`connect_timeout`](Self::connect_timeout) of an origin counts
+    /// from before the proxy is reached.
+    pub fn proxy(mut self, proxy: ClientProxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// How much is remembered of what origins say in `alt-svc` (RFC 7838); `None` does not
+    /// listen. What an answer says counts for dials from then on, for as long as it says
+    /// (`ma`), and `clear` ends it. An alternative that was not reached, or that another
+    /// place overtook, is left alone for five minutes, and twice as long each time that it
+    /// fails again; one that answers 421 is forgotten and gets nothing more.
+    /// Requests to one have the field `alt-used`.
+    pub fn alternatives(mut self, limits: impl Into<Option<AltSvcLimits>>) -> Self {
+        self.alternatives = limits.into();
+        self
+    }
+
+    /// What [`Client::alternatives`] gave another time, of which what has expired is left
+    /// out.
+    pub fn known_alternatives(
+        mut self,
+        known: impl IntoIterator<Item = StoredAlternative>,
+    ) -> Self {
+        self.known.extend(known);
+        self
+    }
+
+    /// Called with all alternatives that are known when an origin has said something new, or
+    /// something a minute after it was called last: to be kept for
+    /// [`known_alternatives`](Self::known_alternatives). With no lock held, where the
+    /// answer is awaited. O(all).
+    pub fn keep_alternatives(
+        mut self,
+        keep: impl Fn(Vec<StoredAlternative>) + Send + Sync + 'static,
+    ) -> Self {
+        self.keep = Some(Arc::new(keep));
+        self
+    }
+
+    /// Counts what the client does, by the names of [`Metric`](super::Metric). Default
+    /// nobody, which costs nothing.
+    pub fn metrics(mut self, hook: impl Metrics) -> Self {
+        self.metrics = Some(Arc::new(hook));
         self
     }
 
@@ -203,9 +297,13 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// `InvalidInput` when the settings contradict each other
-    /// ([`PoolConfigError`](aqueduct_core::pool::PoolConfigError)) or TLS refuses what is
-    /// to be trusted.
+    /// ([`PoolConfigError`](aqueduct_core::pool::PoolConfigError); a [proxy](Self::proxy) and
+    /// less than two connections) or TLS refuses what is to be trusted.
     pub fn build_on(self, endpoint: Endpoint, runtime: impl Runtime) -> io::Result<Client> {
+        if self.proxy.is_some() && self.limits.max_connections < 2 {
+            let why = "a proxy needs a connection beside those that it carries";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let mut rules = Rules::new(self.origin).map_err(invalid)?;
         for (pattern, config) in self.rules {
             rules = rules.rule(&pattern, config).map_err(invalid)?;
@@ -220,14 +318,22 @@ impl ClientBuilder {
             Tls::Trust(trust) => Arc::new(tls::client_config(trust).map_err(invalid)?),
             Tls::Config(config) => config,
         };
+        let memory = || Arc::new(MemoryTickets::new()) as Arc<dyn TicketStore>;
+        let tickets = self.tickets.or_else(|| self.early_data.then(memory));
         let settings = Settings {
             tls,
             http: Arc::new(self.http),
             transport: self.transport,
-            tickets: self.tickets,
+            tickets,
+            early_data: self.early_data,
             timeouts: self.timeouts,
             plan: self.plan,
             resolver: self.resolver,
+            metrics: self.metrics,
+            proxy: self.proxy,
+            alternatives: self
+                .alternatives
+                .map(|limits| Alternatives::new(limits, self.known, self.keep)),
         };
         let hub = Hub::new(endpoint, Box::new(runtime), settings, pool);
         Ok(Client::of(hub))
@@ -255,7 +361,11 @@ pub(crate) struct Settings {
     pub(crate) http: Arc<Config>,
     pub(crate) transport: Option<TransportSettings>,
     pub(crate) tickets: Option<Arc<dyn TicketStore>>,
+    pub(crate) early_data: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) plan: PlanConfig,
     pub(crate) resolver: Option<Arc<dyn Resolve>>,
+    pub(crate) metrics: Hook,
+    pub(crate) alternatives: Option<Alternatives>,
+    pub(crate) proxy: Option<ClientProxy>,
 }

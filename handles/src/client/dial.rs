@@ -8,65 +8,105 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use aqueduct_core::code::Code;
-use aqueduct_core::endpoint::Target;
+use aqueduct_core::endpoint::{ConnectError, Target};
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::{Dir, Side};
-use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next};
+use aqueduct_core::pool::{AttemptId, ConnId, DialFailure, Origin, Plan, Route, Step as Next, Via};
+use http::HeaderValue;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::TARGET;
+use super::alternatives::alt_used;
 use super::cancel::Cancel;
 use super::hub::{Hub, Pooled};
+use super::metrics::{Counter, End, Metric, Watch};
+use super::proxy::{self, ClientProxy};
 use super::runtime::Resolving;
+use super::services::Services;
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::Connection;
+use crate::meter::Meter;
 use crate::place::{ConnTopic, Place};
 use crate::shared::{Step, wait_for};
 
 type Attempting = Pin<Box<dyn Future<Output = Result<Connection, CloseReason>> + Send>>;
+
+/// What a dial comes to.
+pub(super) struct Dialed {
+    pub(super) connection: Connection,
+    /// The alternative that it leads to.
+    pub(super) used: Option<HeaderValue>,
+}
 
 /// The task of a connection.
 pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<Cancel>) {
     let span = tracing::debug_span!(
         target: TARGET, "handshake", %origin, connection = ?id, error = Empty
     );
-    let Some(connection) = dial(&hub, id, &origin, &cancel).instrument(span).await else {
-        return;
+    let dialed = dial(&hub, id, &origin, &cancel).instrument(span).await;
+    let Some(Dialed { connection, used }) = dialed else {
+        return hub.withdraw(id);
     };
+    let counter = hub.settings.metrics.as_ref().map(|hook| {
+        let counter: Arc<dyn Meter> = Arc::new(Counter::new(hook, &origin));
+        connection.0.lock().conn(connection.0.at).meter = Some(counter.clone());
+        counter
+    });
     let watched = connection.clone();
-    let pooled = Arc::new(Pooled { id, connection });
-    if !hub.connected(&pooled) {
+    let pooled = Arc::new(Pooled {
+        id,
+        connection,
+        used,
+    });
+    let wanted = hub.connected(&pooled);
+    hub.withdraw(id);
+    if !wanted {
         return pooled.connection.close(Code::H3_NO_ERROR, "");
     }
     drop(pooled);
     // The client may end before the task does.
     let client = Arc::downgrade(&hub);
     drop(hub);
-    watch(client, id, &origin, watched).await;
+    watch(client, id, &origin, &watched).await;
+    if let Some(counter) = counter {
+        watched.0.count_dropped(&counter);
+    }
 }
 
 /// A connection, unless the pool has been told why there is none, or wants none.
-async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Connection> {
-    let mut dialing = Dialing::new(hub, origin);
-    let dialed = cancel.unless(poll_fn(|cx| dialing.poll(hub, origin, cx)));
-    match dialed.await {
+async fn dial(hub: &Arc<Hub>, id: ConnId, origin: &Origin, cancel: &Cancel) -> Option<Dialed> {
+    let watch = Watch::handshake(&hub.settings.metrics, origin);
+    let proxy = hub.settings.proxy.as_ref();
+    let dialed = match proxy.filter(|proxy| !proxy.is(origin)) {
+        Some(proxy) => cancel.unless(proxy::dial(hub, id, origin, proxy)).await,
+        None => {
+            let mut dialing = Dialing::new(hub, id, origin);
+            let dialed = poll_fn(|cx| dialing.poll(hub, origin, cx));
+            cancel.unless(dialed).await
+        }
+    };
+    match dialed {
         None => {
             Span::current().record("error", "given up");
             None
         }
         Some(Err(failure)) => {
             Span::current().record("error", tracing::field::display(&failure));
+            watch.ends(&End::NotDialed(&failure));
             hub.dial_failed(id, failure);
             None
         }
-        Some(Ok(connection)) => Some(connection),
+        Some(Ok(dialed)) => {
+            watch.ends(&End::Done);
+            Some(dialed)
+        }
     }
 }
 
 /// Tells the pool what a connection tells, to its end.
-async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connection) {
+async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: &Connection) {
     let (mut drains, mut credits) = (None, 0);
     let conn = &connection.0;
     loop {
@@ -87,6 +127,9 @@ async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connecti
             drains = Some(tracing::debug_span!(
                 target: TARGET, "draining", %origin, connection = ?id, ?by
             ));
+            if let Some(hook) = &hub.settings.metrics {
+                hook.record(&Metric::Draining { origin, by });
+            }
             match by {
                 Side::Server => hub.goaway(id),
                 Side::Client => hub.drained(id),
@@ -104,17 +147,26 @@ async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: Connecti
 
 /// A plan that is carried out.
 struct Dialing {
+    id: ConnId,
     plan: Plan,
     lookups: Vec<(usize, Resolving)>,
-    attempts: Vec<(AttemptId, Attempting)>,
+    attempts: Vec<(AttemptId, usize, Attempting)>,
+    services: Services,
     alarm: Alarm,
 }
 
 impl Dialing {
-    fn new(hub: &Hub, origin: &Origin) -> Self {
-        let routes = vec![Route::origin(origin)];
+    fn new(hub: &Hub, id: ConnId, origin: &Origin) -> Self {
+        let services = Services::new(hub.settings.resolver.as_deref(), origin);
+        let known = hub.settings.alternatives.as_ref();
+        let known = known.map_or_else(Vec::new, |known| known.lookup(origin));
+        let mut config = hub.settings.plan;
+        config.awaits_routes = services.are_awaited();
+        let routes = Route::all(origin, &known, &[], None);
         Self {
-            plan: Plan::new(now(), hub.settings.plan, routes),
+            id,
+            plan: Plan::new(now(), config, routes),
+            services,
             lookups: Vec::new(),
             attempts: Vec::new(),
             alarm: Alarm::new(&hub.endpoint.shared),
@@ -126,23 +178,30 @@ impl Dialing {
         hub: &Hub,
         origin: &Origin,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Connection, DialFailure>> {
+    ) -> Poll<Result<Dialed, DialFailure>> {
         loop {
             while let Some(step) = self.plan.poll(now()) {
                 match step {
                     Next::Resolve { route } => self.resolve(hub, route),
                     Next::Attempt {
-                        attempt, address, ..
-                    } => self.attempt(hub, origin, attempt, address),
-                    Next::Cancel { attempt } => self.attempts.retain(|(one, _)| *one != attempt),
+                        attempt,
+                        route,
+                        address,
+                    } => self.attempt(hub, origin, (attempt, route), address),
+                    Next::Cancel { attempt } => self.attempts.retain(|(one, ..)| *one != attempt),
                     Next::Failed(failure) => return Poll::Ready(Err(failure)),
                     _ => {}
                 }
             }
-            if let Some(connection) = self.poll_attempts(cx) {
-                return Poll::Ready(Ok(connection));
+            if let Some(dialed) = self.poll_attempts(hub, origin, cx) {
+                return Poll::Ready(Ok(dialed));
             }
-            self.poll_lookups(cx);
+            self.poll_lookups(hub, origin, cx);
+            let resolver = hub.settings.resolver.as_deref();
+            if let Poll::Ready(routes) = self.services.poll(resolver, origin, cx) {
+                self.plan.handle_routes(now(), routes);
+                continue;
+            }
             let due = self.plan.poll_timeout().map(|deadline| deadline.at);
             // What has come meanwhile may have made it due.
             match due {
@@ -159,7 +218,7 @@ impl Dialing {
 
     /// Whether the plan goes on only when something of this has come.
     fn is_waiting(&self) -> bool {
-        !self.lookups.is_empty() || !self.attempts.is_empty()
+        !self.lookups.is_empty() || !self.attempts.is_empty() || self.services.are_awaited()
     }
 
     fn resolve(&mut self, hub: &Hub, number: usize) {
@@ -173,40 +232,108 @@ impl Dialing {
         self.lookups.push((number, resolving));
     }
 
-    fn attempt(&mut self, hub: &Hub, origin: &Origin, attempt: AttemptId, to: SocketAddr) {
+    fn attempt(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        (attempt, route): (AttemptId, usize),
+        to: SocketAddr,
+    ) {
         let settings = &hub.settings;
+        if let Some(proxy) = settings.proxy.as_ref().filter(|proxy| proxy.is(origin)) {
+            return self.attempt_carrier(hub, origin, (attempt, route), to, proxy);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc7838#section-2.1
+        // Whoever answers there has to be the origin.
         let mut target = Target::new(to, origin.host(), settings.tls.clone());
         target.http = settings.http.clone();
         target.transport.clone_from(&settings.transport);
         target.tickets.clone_from(&settings.tickets);
+        target.early_data = settings.early_data;
         tracing::trace!(%origin, %to, "connects");
         match hub.endpoint.connect_with(target) {
             Ok(connecting) => {
+                if settings.early_data {
+                    self.offer(hub, origin, route, connecting.early());
+                }
                 let attempting = Box::pin(connecting.established());
-                self.attempts.push((attempt, attempting));
+                self.attempts.push((attempt, route, attempting));
             }
-            Err(error) => {
-                let failure = DialFailure::NotBegun(error.to_string().into());
-                self.plan.handle_failed(now(), attempt, failure);
-            }
+            Err(error) => self.not_begun(hub, origin, (attempt, route), &error),
         }
     }
 
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<Connection> {
+    /// An attempt to reach the proxy.
+    fn attempt_carrier(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        (attempt, route): (AttemptId, usize),
+        to: SocketAddr,
+        proxy: &ClientProxy,
+    ) {
+        let settings = &hub.settings;
+        let tls = proxy.own_tls().unwrap_or(&settings.tls).clone();
+        let mut target = Target::new(to, origin.host(), tls);
+        // A ticket fits the trust that it was got with.
+        if proxy.own_tls().is_none() {
+            target.tickets.clone_from(&settings.tickets);
+        }
+        tracing::trace!(%origin, %to, "connects to the proxy");
+        match hub.endpoint.connect_carrier(target) {
+            Ok(attempting) => self.attempts.push((attempt, route, Box::pin(attempting))),
+            Err(error) => self.not_begun(hub, origin, (attempt, route), &error),
+        }
+    }
+
+    fn not_begun(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        (attempt, route): (AttemptId, usize),
+        error: &ConnectError,
+    ) {
+        let failure = DialFailure::NotBegun(error.to_string().into());
+        self.failed(hub, origin, route);
+        self.plan.handle_failed(now(), attempt, failure);
+    }
+
+    /// Lets requests go out before the handshake is complete, if they may.
+    fn offer(&self, hub: &Hub, origin: &Origin, route: usize, connection: Connection) {
+        if connection.may_send_early() {
+            let offer = Pooled {
+                id: self.id,
+                connection,
+                used: self.used(origin, route),
+            };
+            hub.offer(origin, offer);
+        }
+    }
+
+    fn poll_attempts(
+        &mut self,
+        hub: &Hub,
+        origin: &Origin,
+        cx: &mut Context<'_>,
+    ) -> Option<Dialed> {
         let mut at = 0;
-        while let Some((attempt, attempting)) = self.attempts.get_mut(at) {
-            let attempt = *attempt;
+        while let Some((attempt, route, attempting)) = self.attempts.get_mut(at) {
+            let (attempt, route) = (*attempt, *route);
             match attempting.as_mut().poll(cx) {
                 Poll::Pending => at += 1,
                 Poll::Ready(outcome) => {
                     drop(self.attempts.swap_remove(at));
                     match outcome {
                         Ok(connection) if self.plan.handle_connected(attempt) => {
-                            self.attempts.clear();
-                            return Some(connection);
+                            self.won(hub, origin, route);
+                            let used = self.used(origin, route);
+                            return Some(Dialed { connection, used });
                         }
                         Ok(late) => late.close(Code::H3_NO_ERROR, ""),
-                        Err(reason) => self.plan.handle_failed(now(), attempt, reason.into()),
+                        Err(reason) => {
+                            self.failed(hub, origin, route);
+                            self.plan.handle_failed(now(), attempt, reason.into());
+                        }
                     }
                 }
             }
@@ -214,7 +341,44 @@ impl Dialing {
         None
     }
 
-    fn poll_lookups(&mut self, cx: &mut Context<'_>) {
+    /// An attempt by this route is the connection; the others are given up, which is to
+    /// say that they were overtaken.
+    fn won(&mut self, hub: &Hub, origin: &Origin, winner: usize) {
+        for (_, loser, _) in std::mem::take(&mut self.attempts) {
+            if loser != winner {
+                self.failed(hub, origin, loser);
+            }
+        }
+        if let (Some(known), Some(Via::AltSvc(alternative))) =
+            (&hub.settings.alternatives, self.via(winner))
+        {
+            known.worked(origin, alternative);
+        }
+    }
+
+    /// There is no way by this route.
+    fn failed(&self, hub: &Hub, origin: &Origin, route: usize) {
+        if let (Some(known), Some(Via::AltSvc(alternative))) =
+            (&hub.settings.alternatives, self.via(route))
+        {
+            tracing::debug!(%origin, ?alternative, "the alternative does not work");
+            known.failed(origin, alternative);
+        }
+    }
+
+    fn via(&self, route: usize) -> Option<&Via> {
+        self.plan.route(route).map(|route| &route.via)
+    }
+
+    fn used(&self, origin: &Origin, route: usize) -> Option<HeaderValue> {
+        let route = self.plan.route(route)?;
+        match &route.via {
+            Via::AltSvc(_) => alt_used(origin, &route.host, route.port),
+            _ => None,
+        }
+    }
+
+    fn poll_lookups(&mut self, hub: &Hub, origin: &Origin, cx: &mut Context<'_>) {
         let mut at = 0;
         while let Some((route, resolving)) = self.lookups.get_mut(at) {
             let route = *route;
@@ -223,6 +387,9 @@ impl Dialing {
                 continue;
             };
             drop(self.lookups.swap_remove(at));
+            if !answer.as_ref().is_ok_and(|found| !found.is_empty()) {
+                self.failed(hub, origin, route);
+            }
             self.told(route, answer);
         }
     }

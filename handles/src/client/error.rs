@@ -5,6 +5,7 @@ use aqueduct_core::pool::PoolError;
 use aqueduct_core::uri::UriError;
 use thiserror::Error;
 
+use super::early::EarlyOutcome;
 use crate::error::{ReadError, WriteError};
 
 /// What a body of the application's fails with.
@@ -46,6 +47,11 @@ pub enum Error {
     /// It cannot be sent as it is, or to this server; nothing was sent.
     #[error(transparent)]
     Refused(Refusal),
+    /// There are no HTTP datagrams on a connection to this server: one of the two sides
+    /// does not want them (SETTINGS_H3_DATAGRAM), or QUIC does not carry them there. Nothing
+    /// was sent.
+    #[error("there are no datagrams on connections to this server")]
+    DatagramsDisabled,
     /// The content of the request does not match its `content-length`, or its trailers
     /// cannot be sent; it was cancelled.
     #[error("the content cannot be sent")]
@@ -53,9 +59,23 @@ pub enum Error {
     /// The body of the request failed; it was cancelled.
     #[error("the body of the request failed")]
     Body(#[source] BoxError),
-    /// The answer, or the rest of it, does not come.
+    /// The answer does not come.
     #[error(transparent)]
     Answer(#[from] ReadError),
+    /// The answer has begun, and its rest does not come. Whatever the server says, it has
+    /// acted upon the request.
+    #[error(transparent)]
+    Rest(ReadError),
+    /// The request was early data (0-RTT), and there was no connection in the end on which
+    /// the server could have said whether it took it: the handshake failed or took too
+    /// long, which the source says, or another address answered first. The server may have
+    /// acted upon it. One that it did not take is
+    /// [`ReadError::EarlyDataRejected`](crate::error::ReadError::EarlyDataRejected).
+    #[error("whether the server took the request as early data is not known")]
+    EarlyDataUnknown {
+        /// Why there is no connection.
+        source: Option<PoolError>,
+    },
     /// A time has passed; the request was cancelled.
     #[error("{0}")]
     TimedOut(#[source] Timeout),
@@ -72,15 +92,28 @@ impl Error {
     #[must_use]
     pub fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Uri(_) | Self::Refused(_) => true,
+            Self::Uri(_) | Self::Refused(_) | Self::DatagramsDisabled => true,
             Self::Pool(error) => error.is_unprocessed(),
-            Self::Answer(ReadError::Unprocessed) => true,
+            Self::Answer(ReadError::Unprocessed | ReadError::EarlyDataRejected) => true,
             Self::Answer(ReadError::Reset(code)) => code.is_unprocessed(),
             Self::Content(_)
             | Self::Body(_)
             | Self::Answer(_)
+            | Self::Rest(_)
+            | Self::EarlyDataUnknown { .. }
             | Self::TimedOut(_)
             | Self::TooLong(_) => false,
+        }
+    }
+
+    /// What became of the early data that the request was; `None` if it was none. Of a
+    /// request that the server took and that failed later it is not told.
+    #[must_use]
+    pub fn early_data(&self) -> Option<EarlyOutcome> {
+        match self {
+            Self::Answer(ReadError::EarlyDataRejected) => Some(EarlyOutcome::Rejected),
+            Self::EarlyDataUnknown { .. } => Some(EarlyOutcome::Unknown),
+            _ => None,
         }
     }
 
@@ -90,11 +123,14 @@ impl Error {
         match self {
             Self::Pool(error) => error.class(),
             Self::Refused(why) => why.class(),
-            Self::Answer(error) if error.is_retryable() => Class::Transient,
+            Self::EarlyDataUnknown { source } => {
+                (source.as_ref()).map_or(Class::Transient, PoolError::class)
+            }
+            Self::Answer(error) | Self::Rest(error) if error.is_retryable() => Class::Transient,
             Self::TimedOut(Timeout::Idle) => Class::Invalid,
             Self::TimedOut(_) => Class::Transient,
             Self::Uri(_) | Self::Content(_) | Self::Body(_) | Self::TooLong(_) => Class::Invalid,
-            Self::Answer(_) => Class::Unrecoverable,
+            Self::Answer(_) | Self::Rest(_) | Self::DatagramsDisabled => Class::Unrecoverable,
         }
     }
 

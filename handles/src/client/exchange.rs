@@ -1,45 +1,54 @@
-//! A request whose answer has begun: its place on the connection, and its times.
+//! A request under way: its place on the connection, and its times.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
+use aqueduct_core::head::End;
 use aqueduct_core::time::after;
 
 use super::builder::Timeouts;
 use super::cancel::Cancel;
 use super::error::{Error, Timeout};
 use super::hub::Slot;
-use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::ReadError;
 use crate::half::StreamName;
 
-/// Shared by the content of the answer and what is left of an upload. When both are gone
-/// the place is free.
+/// Shorter times are this: a request is not looked at more often.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Shared by whoever waits for the answer, then by its content, and by what is left of an
+/// upload. When all are gone the place is free.
 pub(crate) struct Exchange {
     state: Mutex<State>,
-    /// Taken without `state`.
-    alarm: Mutex<Alarm>,
-    stream: StreamName,
-    waker: Waker,
+    /// When it is to be looked at first.
+    pub(crate) first: Option<Instant>,
     /// The upload is not wanted any more.
     pub(crate) upload: Cancel,
 }
 
 struct State {
     slot: Option<Slot>,
+    /// Once it is sent.
+    stream: Option<StreamName>,
     timeouts: Timeouts,
     until: Option<Instant>,
+    phase: Phase,
     /// Since when the reader waits, or the content does.
     since: Instant,
     reading: bool,
     /// When it was last certain that a reader that waits is there.
     seen: Instant,
-    /// What the alarm is set for.
-    armed: Option<Instant>,
     over: Option<Over>,
+}
+
+enum Phase {
+    /// It waits for a place, or for its connection to take it: others look after that.
+    Begun,
+    /// The head of the answer is awaited; until when, once all of the request is sent.
+    Asked(Option<Instant>),
+    Answered,
 }
 
 enum Over {
@@ -49,110 +58,112 @@ enum Over {
     Failed(Option<Error>),
 }
 
-/// The alarm of an exchange.
-struct Expiry(Weak<Exchange>);
-
-impl Wake for Expiry {
-    fn wake(self: Arc<Self>) {
-        if let Some(exchange) = self.0.upgrade() {
-            exchange.alarm().clear();
-            exchange.state().armed = None;
-            exchange.look();
-        }
-    }
-}
-
 impl Exchange {
-    pub(crate) fn new(
-        slot: Slot,
-        mut alarm: Alarm,
-        stream: StreamName,
-        timeouts: Timeouts,
-        until: Option<Instant>,
-    ) -> Arc<Self> {
-        // It was of use before the answer came.
-        alarm.clear();
-        let since = now();
-        let exchange = Arc::new_cyclic(|exchange| Self {
-            state: Mutex::new(State {
-                slot: Some(slot),
-                timeouts,
-                until,
-                since,
-                reading: false,
-                seen: since,
-                armed: None,
-                over: None,
-            }),
-            alarm: Mutex::new(alarm),
-            stream,
-            waker: Arc::new(Expiry(Weak::clone(exchange))).into(),
+    pub(crate) fn new(mut timeouts: Timeouts, began: Instant) -> Arc<Self> {
+        let Timeouts {
+            first_byte,
+            idle,
+            read,
+            total,
+            ..
+        } = &mut timeouts;
+        for limit in [first_byte, idle, read, total].into_iter().flatten() {
+            *limit = (*limit).max(SHORTEST);
+        }
+        let state = State {
+            slot: None,
+            stream: None,
+            until: timeouts.total.map(|total| after(began, total)),
+            timeouts,
+            phase: Phase::Begun,
+            since: began,
+            reading: false,
+            seen: began,
+            over: None,
+        };
+        Arc::new(Self {
+            first: state.shortest().map(|shortest| after(began, shortest)),
+            state: Mutex::new(state),
             upload: Cancel::default(),
-        });
-        exchange.look();
-        exchange
+        })
     }
 
-    /// Looks at the clock: ends what is over time, and comes back for the rest.
-    fn look(&self) {
+    /// The request has its stream.
+    pub(crate) fn asked(&self, slot: Slot, stream: StreamName, end: End) {
+        let mut state = self.state();
+        state.stream = Some(stream);
+        let sent = (end == End::Fin).then_some(slot.lent);
+        state.slot = Some(slot);
+        state.asked(sent);
+    }
+
+    /// All of the request is sent.
+    pub(crate) fn sent(&self) {
+        self.state().asked(Some(now()));
+    }
+
+    /// The head of the answer is there, and its content waits from here on.
+    pub(crate) fn answered(&self) {
         let now = now();
-        let at = loop {
+        let mut state = self.state();
+        state.phase = Phase::Answered;
+        (state.since, state.seen) = (now, now);
+    }
+
+    /// Looks at the clock: ends what is over time, and tells when to come back.
+    pub(crate) fn look(&self, now: Instant) -> Option<Instant> {
+        loop {
             let mut state = self.state();
-            let Some((at, due)) = state.next().filter(|_| state.over.is_none()) else {
-                return;
-            };
-            if at > now {
-                if state.armed.is_some_and(|armed| armed <= at) {
-                    return;
-                }
-                state.armed = Some(at);
-                break at;
+            if state.over.is_some() {
+                return None;
             }
-            drop(state);
-            match due {
-                Due::End(why) => return self.give_up(Over::TimedOut(why)),
+            let next = state.next();
+            match next {
+                Some((at, Due::End(why))) if at <= now => {
+                    drop(state);
+                    self.give_up(Over::TimedOut(why));
+                    return None;
+                }
                 // A reader that was woken and has not come is none.
-                Due::Reader => {
-                    let reading = self.stream.is_awaited();
-                    let mut state = self.state();
+                Some((at, Due::Reader)) if at <= now => {
+                    let stream = state.stream.clone();
+                    drop(state);
+                    let reading = stream.is_some_and(|stream| stream.is_awaited());
+                    state = self.state();
                     state.seen = now;
                     if !reading && state.reading {
                         (state.reading, state.since) = (false, now);
                     }
                 }
+                next => {
+                    // No time that begins later is over before this.
+                    let later = state.shortest().map(|shortest| after(now, shortest));
+                    return next.map(|(at, _)| at).into_iter().chain(later).min();
+                }
             }
-        };
-        let mut alarm = self.alarm();
-        // Another call may have found an earlier time meanwhile.
-        if alarm.at().is_none_or(|set| at < set) {
-            alarm.set(at, &self.waker);
         }
     }
 
     /// The reader waits for content, or has got what there was.
     pub(crate) fn reads(&self, reading: bool) -> Result<(), Error> {
-        let look = {
-            let mut state = self.state();
-            match &mut state.over {
-                Some(Over::TimedOut(why)) => return Err(Error::TimedOut(*why)),
-                Some(Over::Failed(error)) => {
-                    return Err(error.take().unwrap_or(Error::Answer(ReadError::Closed)));
-                }
-                _ => {}
-            }
-            if !(reading && state.reading) {
-                state.since = now();
-                state.seen = state.since;
-                state.reading = reading;
-            }
-            let armed = state.armed;
-            let next = state.next();
-            next.is_some_and(|(at, _)| armed.is_none_or(|armed| at < armed))
-        };
-        if look {
-            self.look();
+        let mut state = self.state();
+        state.is_open()?;
+        if !(reading && state.reading) {
+            state.since = now();
+            state.seen = state.since;
+            state.reading = reading;
         }
         Ok(())
+    }
+
+    /// Whether the reader may know what it has come to.
+    pub(crate) fn is_open(&self) -> Result<(), Error> {
+        self.state().is_open()
+    }
+
+    /// What the end of the stream has come of.
+    pub(crate) fn why(&self, error: Error) -> Error {
+        self.is_open().err().unwrap_or(error)
     }
 
     /// The answer has been read to its end, or will not be.
@@ -170,7 +181,10 @@ impl Exchange {
     // A client that is no longer interested says H3_REQUEST_CANCELLED.
     fn give_up(&self, why: Over) {
         if self.end(why) {
-            self.stream.cancel(Code::H3_REQUEST_CANCELLED.value());
+            let stream = self.state().stream.clone();
+            if let Some(stream) = stream {
+                stream.cancel(Code::H3_REQUEST_CANCELLED.value());
+            }
             self.upload.tell();
             let slot = self.state().slot.take();
             drop(slot);
@@ -181,15 +195,7 @@ impl Exchange {
         let mut state = self.state();
         let first = state.over.is_none();
         state.over.get_or_insert(why);
-        drop(state);
-        if first {
-            self.alarm().clear();
-        }
         first
-    }
-
-    fn alarm(&self) -> MutexGuard<'_, Alarm> {
-        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,18 +210,56 @@ enum Due {
 }
 
 impl State {
+    fn asked(&mut self, sent: Option<Instant>) {
+        let sent = sent.zip(self.timeouts.first_byte);
+        self.phase = Phase::Asked(sent.map(|(sent, limit)| after(sent, limit)));
+    }
+
+    fn is_open(&mut self) -> Result<(), Error> {
+        match &mut self.over {
+            Some(Over::TimedOut(why)) => Err(Error::TimedOut(*why)),
+            Some(Over::Failed(error)) => {
+                Err(error.take().unwrap_or(Error::Rest(ReadError::Closed)))
+            }
+            Some(Over::Ended) | None => Ok(()),
+        }
+    }
+
+    /// The shortest of the times that may begin from here on.
+    fn shortest(&self) -> Option<Duration> {
+        let Timeouts {
+            first_byte,
+            idle,
+            read,
+            total,
+            ..
+        } = self.timeouts;
+        let before = match self.phase {
+            Phase::Answered => [None, None],
+            Phase::Begun | Phase::Asked(_) => [first_byte, total],
+        };
+        let all = before.into_iter().chain([idle, read]);
+        all.flatten().min()
+    }
+
     /// What is due next.
     fn next(&self) -> Option<(Instant, Due)> {
         let Timeouts { idle, read, .. } = self.timeouts;
         let total = self.until.map(|until| (until, Due::End(Timeout::Total)));
-        let (quiet, reader) = if self.reading {
-            (
+        let (quiet, reader) = match self.phase {
+            Phase::Begun => return None,
+            Phase::Asked(first) => {
+                let first = first.map(|first| (first, Due::End(Timeout::FirstByte)));
+                (first, None)
+            }
+            Phase::Answered if self.reading => (
                 read.map(|limit| (after(self.since, limit), Due::End(Timeout::Read))),
                 idle.map(|limit| (after(self.seen, limit), Due::Reader)),
-            )
-        } else {
-            let idle = idle.map(|limit| (after(self.since, limit), Due::End(Timeout::Idle)));
-            (idle, None)
+            ),
+            Phase::Answered => {
+                let idle = idle.map(|limit| (after(self.since, limit), Due::End(Timeout::Idle)));
+                (idle, None)
+            }
         };
         let all = [total, quiet, reader].into_iter().flatten();
         all.min_by_key(|(at, _)| *at)

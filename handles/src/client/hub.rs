@@ -3,6 +3,8 @@
 //! Its lock is never held while the endpoint's is taken, a waker is called or a handle is
 //! dropped: [`Due`] keeps what follows until it has been let go.
 
+mod early;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -17,20 +19,25 @@ use aqueduct_core::pool::{
     Action, ConnId, DialFailure, Origin, OriginStats, Pool, PoolError, PoolStats, Ticket,
 };
 use aqueduct_core::uri::UriError;
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
 use tracing::Instrument;
 
-use super::TARGET;
 use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
+use super::exchange::Exchange;
+use super::metrics::{End, Watch};
 use super::runtime::Runtime;
+use super::times::{TimeKey, Times};
+use super::{TARGET, span};
 use crate::alarm::Alarm;
 use crate::clock::now;
-use crate::connection::Connection;
+use crate::connection::{ConnHandle, Connection};
 use crate::endpoint::Endpoint;
-use crate::waiters::park;
+use crate::waiters::{Waiters, park};
+
+pub(crate) use early::Placed;
 
 pub(crate) struct Hub {
     pub(crate) endpoint: Endpoint,
@@ -46,18 +53,26 @@ struct State {
     pool: Pool,
     waiting: BTreeMap<Ticket, Waiter>,
     conns: BTreeMap<ConnId, Link>,
+    /// Connections that take early data while they are made.
+    offers: early::Offers,
+    /// Requests that have times.
+    times: Times,
     /// The origin that was asked last, by its authority: most clients have one.
     recent: Option<(Authority, Origin)>,
     /// What the alarm is set for.
     armed: Option<Instant>,
     /// Who waits for the end.
-    ends: Vec<Waker>,
+    ends: Waiters,
+    /// Why nobody drives the endpoint any more.
+    failed: Option<Arc<DialFailure>>,
 }
 
 #[derive(Default)]
 struct Waiter {
     turn: Option<Turn>,
     waker: Option<Waker>,
+    /// It would go out as early data, to there.
+    early: Option<Origin>,
 }
 
 /// What a wait comes to.
@@ -67,6 +82,8 @@ type Turn = Result<Arc<Pooled>, PoolError>;
 pub(crate) struct Pooled {
     pub(crate) id: ConnId,
     pub(crate) connection: Connection,
+    /// The alternative that it leads to, for `alt-used`.
+    pub(crate) used: Option<HeaderValue>,
 }
 
 enum Link {
@@ -80,17 +97,32 @@ struct Due {
     wakes: Vec<Waker>,
     dials: Vec<(ConnId, Origin, Arc<Cancel>)>,
     retired: Vec<Link>,
+    quiet: Vec<Arc<Pooled>>,
     alarm: Option<Instant>,
 }
 
-/// The pool's timer.
+impl Due {
+    fn is_nothing(&self) -> bool {
+        self.wakes.is_empty()
+            && self.dials.is_empty()
+            && self.retired.is_empty()
+            && self.quiet.is_empty()
+            && self.alarm.is_none()
+    }
+}
+
+/// The timer of the pool and of its requests.
 struct Tick(Weak<Hub>);
 
 impl Wake for Tick {
     fn wake(self: Arc<Self>) {
         if let Some(hub) = self.0.upgrade() {
             hub.alarm().clear();
-            hub.with(|state, _| state.armed = None);
+            let due = hub.with(|state, now| {
+                state.armed = None;
+                state.times.due(now)
+            });
+            hub.look(due);
         }
     }
 }
@@ -111,9 +143,12 @@ impl Hub {
                 pool,
                 waiting: BTreeMap::new(),
                 conns: BTreeMap::new(),
+                offers: early::Offers::default(),
+                times: Times::default(),
                 recent: None,
                 armed: None,
-                ends: Vec::new(),
+                ends: Waiters::default(),
+                failed: None,
             }),
             tick: Arc::new(Tick(hub.clone())).into(),
         })
@@ -140,13 +175,48 @@ impl Hub {
         result
     }
 
+    /// Looks at requests whose time may be over.
+    fn look(self: &Arc<Self>, due: Vec<(TimeKey, Arc<Exchange>)>) {
+        let now = now();
+        let again = |(key, exchange): (_, Arc<Exchange>)| Some((key, exchange.look(now)?));
+        let again: Vec<_> = due.into_iter().filter_map(again).collect();
+        if !again.is_empty() {
+            self.with(|state, _| {
+                let again = again.into_iter();
+                again.for_each(|(key, at)| state.times.again(key, at));
+            });
+        }
+    }
+
+    /// Nobody waits for an endpoint that has failed.
+    fn give_up(self: &Arc<Self>, reason: CloseReason) {
+        let first = {
+            let mut state = self.lock();
+            let first = state.failed.is_none();
+            state.failed.get_or_insert_with(|| Arc::new(reason.into()));
+            first
+        };
+        if first {
+            self.shut_down();
+        }
+    }
+
     /// What the pool wants done.
     fn follow(self: &Arc<Self>, due: Due) {
+        if due.is_nothing() {
+            return;
+        }
         if let Some(at) = due.alarm {
             let mut alarm = self.alarm();
             // Another call may have found an earlier time meanwhile.
             if alarm.at().is_none_or(|set| at < set) {
                 alarm.set(at, &self.tick);
+            }
+            drop(alarm);
+            // Without its driver no time ever comes.
+            let failed = self.endpoint.shared.lock().state().failed.clone();
+            if let Some(reason) = failed {
+                self.give_up(reason);
             }
         }
         for (id, origin, cancel) in due.dials {
@@ -158,6 +228,10 @@ impl Hub {
                 Link::Dialing(cancel) => cancel.tell(),
                 Link::Open(pooled) => pooled.connection.close(Code::H3_NO_ERROR, ""),
             }
+        }
+        for pooled in due.quiet {
+            let conn = &pooled.connection.0;
+            conn.lock().ping(conn.key);
         }
         due.wakes.into_iter().for_each(Waker::wake);
     }
@@ -182,48 +256,66 @@ impl Hub {
         Ok(origin)
     }
 
-    /// Waits for a place on a connection, until `total` at the latest.
+    /// Waits for a place on a connection.
     pub(crate) async fn place(
         self: &Arc<Self>,
         origin: &Origin,
-        within: Option<Duration>,
     ) -> Result<(Slot, Arc<Pooled>), PoolError> {
-        let (now, mut due) = (now(), Due::default());
-        let (ticket, turn) = {
-            let mut state = self.lock();
-            let asked = match within {
-                Some(within) => state.pool.checkout_within(now, origin, within),
-                None => state.pool.checkout(now, origin),
-            };
-            let turn = match asked {
-                Ok(ticket) => {
-                    let turn = state.act(now, &mut due, Some(ticket));
-                    if turn.is_none() {
-                        state.waiting.insert(ticket, Waiter::default());
-                    }
-                    Ok((ticket, turn))
-                }
-                Err(error) => {
-                    state.act(now, &mut due, None);
-                    Err(error)
-                }
-            };
-            drop(state);
-            self.follow(due);
-            turn?
+        let (mut slot, turn) = self.ask(now(), origin, None, None, None)?;
+        let pooled = match turn {
+            Some(turn) => turn?,
+            None => slot.wait(origin).await?,
         };
+        Ok((slot, pooled))
+    }
+
+    /// A place in the queue, to become one on a connection in so long at the most, and
+    /// what it comes to if that is known at once. `times` are the request's, if it has
+    /// some.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        now: Instant,
+        origin: &Origin,
+        within: Option<Duration>,
+        times: Option<&Arc<Exchange>>,
+        early: Option<Origin>,
+    ) -> Result<(Slot, Option<Turn>), PoolError> {
+        let mut due = Due::default();
+        let mut state = self.lock();
+        let asked = match within {
+            Some(within) => state.pool.checkout_within(now, origin, within),
+            None => state.pool.checkout(now, origin),
+        };
+        let asked = match asked {
+            Ok(ticket) => {
+                let watched = times.and_then(|times| Some((times.first?, times)));
+                let time = watched.map(|(at, times)| state.times.add(at, Arc::downgrade(times)));
+                let turn = state.act(now, &mut due, Some(ticket));
+                if turn.is_none() {
+                    let waiter = Waiter {
+                        early,
+                        ..Waiter::default()
+                    };
+                    state.waiting.insert(ticket, waiter);
+                }
+                Ok((ticket, time, turn))
+            }
+            Err(error) => {
+                state.act(now, &mut due, None);
+                Err(state.why(error))
+            }
+        };
+        drop(state);
+        self.follow(due);
+        let (ticket, time, turn) = asked?;
         let slot = Slot {
             hub: self.clone(),
             ticket,
+            stream: None,
+            time,
+            lent: now,
         };
-        let pooled = match turn {
-            Some(turn) => turn?,
-            None => {
-                let span = tracing::debug_span!(target: TARGET, "queue", %origin);
-                slot.turn().instrument(span).await?
-            }
-        };
-        Ok((slot, pooled))
+        Ok((slot, turn))
     }
 
     // ---- for dials and connections ----------------------------------------------
@@ -259,6 +351,22 @@ impl Hub {
         self.with(|state, now| state.pool.drain(now, id));
     }
 
+    /// An answer on a connection was 421: an alternative gets nothing new.
+    pub(crate) fn misdirected(self: &Arc<Self>, conn: &Arc<ConnHandle>) {
+        self.with(|state, now| {
+            let there = |link: &Link| match link {
+                Link::Open(pooled) => {
+                    pooled.used.is_some() && Arc::ptr_eq(&pooled.connection.0, conn)
+                }
+                Link::Dialing(_) => false,
+            };
+            let id = state.conns.iter().find(|(_, link)| there(link));
+            if let Some(id) = id.map(|(id, _)| *id) {
+                state.pool.drain(now, id);
+            }
+        });
+    }
+
     pub(crate) fn closed(self: &Arc<Self>, id: ConnId, reason: CloseReason) {
         let link = self.with(|state, now| {
             state.pool.closed(now, id, reason);
@@ -275,14 +383,18 @@ impl Hub {
 
     /// Waits until a shut-down has come to its end.
     pub(crate) async fn over(&self) {
+        let mut ending = Ending {
+            hub: self,
+            place: None,
+        };
         poll_fn(|cx| {
             let mut state = self.lock();
             if state.pool.is_over() {
                 return Poll::Ready(());
             }
-            if !state.ends.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.ends.push(cx.waker().clone());
-            }
+            let replaced = state.ends.register(&mut ending.place, cx.waker());
+            drop(state);
+            drop(replaced);
             Poll::Pending
         })
         .await;
@@ -300,11 +412,20 @@ impl Hub {
     #[cfg(test)]
     pub(crate) fn held(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.waiting.len(), state.conns.len())
+        let waiting = state.waiting.len() + state.times.len() + state.ends.len();
+        (waiting, state.conns.len())
     }
 }
 
 impl State {
+    /// The cause of an error, where it is not the pool's.
+    fn why(&self, error: PoolError) -> PoolError {
+        match (error, &self.failed) {
+            (PoolError::ShutDown, Some(cause)) => PoolError::Dial(cause.clone()),
+            (error, _) => error,
+        }
+    }
+
     /// Files what the pool wants done; what comes to `mine` is given back.
     fn act(&mut self, now: Instant, due: &mut Due, mine: Option<Ticket>) -> Option<Turn> {
         let mut turn = None;
@@ -321,13 +442,18 @@ impl State {
                     // A connection is lent when it is there.
                     _ => continue,
                 },
-                Action::Fail { ticket, error } => (ticket, Err(error)),
+                Action::Fail { ticket, error } => (ticket, Err(self.why(error))),
                 Action::Retire { conn, why } => {
                     tracing::debug!(connection = ?conn, ?why, "retired");
                     due.retired.extend(self.conns.remove(&conn));
                     continue;
                 }
-                // QUIC has keep-alives of its own, which `ClientBuilder::transport` sets.
+                Action::KeepAlive { conn } => {
+                    if let Some(Link::Open(pooled)) = self.conns.get(&conn) {
+                        due.quiet.push(pooled.clone());
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             if mine == Some(ticket) {
@@ -339,12 +465,26 @@ impl State {
             // Requests under way are told by their connection what becomes of them.
         }
         if self.pool.is_over() {
-            due.wakes.append(&mut self.ends);
+            self.ends.wake(&mut due.wakes);
         }
         let next = self.pool.poll_timeout().map(|deadline| deadline.at);
+        let next = next.into_iter().chain(self.times.next()).min();
         due.alarm = next.filter(|at| self.armed.is_none_or(|armed| *at < armed));
         self.armed = due.alarm.or(self.armed);
         turn
+    }
+}
+
+/// Whoever waits for the end.
+struct Ending<'a> {
+    hub: &'a Hub,
+    place: Option<usize>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let left = self.place.and_then(|at| self.hub.lock().ends.leave(at));
+        drop(left);
     }
 }
 
@@ -352,15 +492,37 @@ impl State {
 pub(crate) struct Slot {
     hub: Arc<Hub>,
     ticket: Ticket,
+    /// The request's, once it has one. The pool hears of it when the place is free: it
+    /// knows no credit and no id of a GOAWAY here, for which it would matter before.
+    stream: Option<StreamId>,
+    time: Option<TimeKey>,
+    /// When the connection was.
+    pub(crate) lent: Instant,
 }
 
 impl Slot {
     /// The request has its stream.
-    pub(crate) fn opened(&self, stream: StreamId) {
-        // What the pool has to say against it the stream tells as well.
-        self.hub.with(|state, now| {
-            state.pool.request_opened(now, self.ticket, stream);
-        });
+    pub(crate) fn opened(&mut self, stream: StreamId) {
+        if let Some(span) = span() {
+            span.record("stream", tracing::field::debug(stream));
+        }
+        self.stream = Some(stream);
+    }
+
+    /// The pool hears of the request's stream at once: it may be there for long.
+    pub(crate) fn tell(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            // What the pool has to say against it the stream tells as well.
+            let ticket = self.ticket;
+            self.hub.with(|state, now| {
+                state.pool.request_opened(now, ticket, stream);
+            });
+        }
+    }
+
+    /// A timer of its own.
+    pub(crate) fn alarm(&self) -> Alarm {
+        Alarm::new(&self.hub.endpoint.shared)
     }
 
     /// The connection did not take the request: waits for another.
@@ -377,6 +539,16 @@ impl Slot {
             return Err(PoolError::Unprocessed);
         }
         self.turn().await
+    }
+
+    /// Waits for its turn.
+    pub(crate) async fn wait(&mut self, origin: &Origin) -> Turn {
+        let span = tracing::debug_span!(target: TARGET, "queue", %origin);
+        let watch = Watch::queue(&self.hub.settings.metrics, origin);
+        let turn = self.turn().instrument(span).await;
+        watch.ends(&turn.as_ref().map_or_else(End::NotLent, |_| End::Done));
+        self.lent = now();
+        turn
     }
 
     async fn turn(&self) -> Turn {
@@ -405,6 +577,13 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let ticket = self.ticket;
         let waiter = self.hub.with(|state, now| {
+            if let Some(key) = self.time {
+                state.times.remove(key);
+            }
+            if let Some(stream) = self.stream {
+                // What the pool has to say against it the stream tells as well.
+                state.pool.request_opened(now, ticket, stream);
+            }
             state.pool.release(now, ticket);
             state.waiting.remove(&ticket)
         });

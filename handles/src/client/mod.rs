@@ -19,11 +19,20 @@
 //!   when they are needed and gives up when they are not. A connection is dialled once for
 //!   all who wait, at all addresses of its name in turn (RFC 8305).
 //! - Content streams both ways, and both sides hold back each other.
+//! - A request whose datagrams are the point is a [`Channel`], which tells what comes and how
+//!   it ends.
 //! - Whoever drops the future of a request, or the [`Body`] of its answer before the end,
 //!   cancels it with H3_REQUEST_CANCELLED and frees its place at once.
 //! - Nothing is sent again by itself. [`Error::is_unprocessed`] says what may be.
 //! - A server that goes away (GOAWAY) gets nothing new and ends what it has; what it says
 //!   that it did not process fails as that.
+//! - Where an origin says that it is served elsewhere, too (`alt-svc`, RFC 7838), or a
+//!   [resolver](Resolve::https) says so, it is dialled there, by its own name in TLS and in
+//!   `:authority`, and at its own place when that fails. Other protocols than `h3` are left
+//!   alone.
+//! - All of it goes through a proxy where there is one ([`ClientBuilder::proxy`]).
+//! - Safe requests go out before the handshake is complete where that is asked for
+//!   ([`ClientBuilder::early_data`]), and say what became of that ([`EarlyOutcome`]).
 //! - An answer that was cut short is an error and never looks complete.
 //!
 //! # What it tells
@@ -37,40 +46,53 @@
 //! | `handshake` | a dial, its outcome; names and all attempts within | `origin`, `connection`, `error` |
 //! | `draining` | either side's GOAWAY, the end of the connection | `origin`, `connection`, `by` |
 //!
-//! Numbers are [`Client::stats`] and [`Client::origin_stats`].
+//! Numbers are [`Client::stats`] and [`Client::origin_stats`], and whoever counts gets each
+//! thing as it happens, with its time: [`ClientBuilder::metrics`], [`Metric`].
 //!
 //! # What it costs
 //!
 //! A task for each connection. A request that finds a connection takes the client's lock
-//! three times, for O(log n) of its tickets and timers.
+//! three times, for O(log n) of its tickets and times.
 
+mod alternatives;
 mod body;
 mod builder;
 mod cancel;
+mod channel;
 mod dial;
+mod early;
 mod error;
 mod exchange;
 #[cfg(feature = "http-body")]
 mod http_body;
 mod hub;
+mod metrics;
+mod proxy;
 mod runtime;
 mod send;
+mod services;
+mod times;
 #[cfg(feature = "tower")]
 mod tower;
 
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_core::pool::{Origin, OriginStats, PoolStats};
+use aqueduct_core::pool::{Origin, OriginStats, PoolStats, StoredAlternative};
 use aqueduct_core::uri::UriError;
 use http::{Method, Request, Response, Uri};
 use tracing::field::Empty;
+use tracing::level_filters::LevelFilter;
 use tracing::{Instrument, Span};
 
 pub use body::{Body, Part};
 pub use builder::{ClientBuilder, Timeouts};
+pub use channel::{Channel, ChannelEvent};
+pub use early::EarlyOutcome;
 pub use error::{BoxError, Error, Timeout};
-pub use runtime::{Resolve, Resolving, Runtime, Task};
+pub use metrics::{DatagramDrop, Metric, Metrics};
+pub use proxy::ClientProxy;
+pub use runtime::{Resolve, Resolving, ResolvingHttps, Runtime, Task};
 pub use send::{OnInterim, OpenRequest, Place};
 
 use hub::Hub;
@@ -116,9 +138,12 @@ impl Client {
         self.send(request.map(Into::into)).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    fn send(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
         let span = request_span(&request);
-        send::request(&self.0.0, request).instrument(span).await
+        send::request(&self.0.0, request).instrument(span)
     }
 
     /// Sends the head of a request and gives its stream: for
@@ -136,6 +161,18 @@ impl Client {
             .await
     }
 
+    /// Opens a request whose datagrams are the point, of any method: an extended CONNECT
+    /// has a [`Protocol`](aqueduct_core::head::Protocol) among its extensions. Datagrams are
+    /// taken from the first moment on. Waits for the server's SETTINGS, within
+    /// [`Timeouts::first_byte`]. Cancel safe: a dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// [`Error`], [`Error::DatagramsDisabled`] among others; nothing was sent.
+    pub async fn open_channel(&self, request: Request<()>) -> Result<Channel, Error> {
+        let span = request_span(&request);
+        channel::open(&self.0.0, request).instrument(span).await
+    }
+
     /// Sends GET for a URI, as [`request`](Self::request).
     ///
     /// # Errors
@@ -143,12 +180,14 @@ impl Client {
     pub async fn get<U>(&self, uri: U) -> Result<Response<Body>, Error>
     where
         U: TryInto<Uri>,
+        U::Error: Into<http::Error>,
     {
-        let uri = uri.try_into().map_err(|_| Error::Uri(UriError::NoHost))?;
+        let wrong = |error: U::Error| UriError::Syntax(error.into().to_string().into());
+        let uri = uri.try_into().map_err(wrong)?;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri;
-        self.request(request).await
+        self.send(request).await
     }
 
     /// Takes no more requests: those that wait for a connection fail, those that are
@@ -163,6 +202,22 @@ impl Client {
     pub async fn closed(&self) {
         self.0.0.over().await;
         self.0.0.endpoint.wait_idle().await;
+    }
+
+    /// The alternative services that are known (RFC 7838), for
+    /// [`ClientBuilder::known_alternatives`] of another time. O(all).
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<StoredAlternative> {
+        let alternatives = self.0.0.settings.alternatives.as_ref();
+        alternatives.map_or_else(Vec::new, |known| known.export())
+    }
+
+    /// This host is on another network: alternative services that are not said to persist
+    /// are forgotten, and those that failed may be tried again. O(all).
+    pub fn network_changed(&self) {
+        if let Some(alternatives) = &self.0.0.settings.alternatives {
+            alternatives.network_changed();
+        }
     }
 
     /// All of its connections and requests in numbers.
@@ -181,6 +236,12 @@ impl Client {
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.0.0
     }
+}
+
+/// The span of the request, if somebody may listen.
+fn span() -> Option<Span> {
+    let may = LevelFilter::current() >= LevelFilter::DEBUG;
+    may.then(Span::current).filter(|span| !span.is_disabled())
 }
 
 fn request_span<B>(request: &Request<B>) -> Span {

@@ -10,16 +10,20 @@ use std::time::{Duration, Instant};
 use aqueduct_core::code::Code;
 use aqueduct_core::error::RequestError as Refusal;
 use aqueduct_core::head::{End, RequestHead};
+use aqueduct_core::pool::Origin;
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, Request, Response};
-use tracing::Span;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
+use super::alternatives::head_for;
 use super::body::{Body, Part};
 use super::builder::Timeouts;
+use super::early::{self, EarlyOutcome};
 use super::error::{Error, Timeout};
 use super::exchange::Exchange;
-use super::hub::{Hub, Pooled, Slot};
+use super::hub::{Hub, Placed, Pooled, Slot};
+use super::metrics::{End as Watched, Looks, Watch};
+use super::span;
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::WriteError;
@@ -43,73 +47,120 @@ impl fmt::Debug for OnInterim {
     }
 }
 
-/// Sends a request and waits for the head of its answer.
-pub(crate) async fn request(
-    hub: &Arc<Hub>,
-    request: Request<Body>,
-) -> Result<Response<Body>, Error> {
-    let outcome = exchange(hub, request).await;
-    let span = Span::current();
-    match &outcome {
-        Ok(response) => span.record("status", response.status().as_u16()),
-        Err(error) => span.record("error", tracing::field::display(error)),
-    };
-    outcome
+/// A request as it is sent.
+struct Asked {
+    origin: Origin,
+    head: RequestHead,
+    end: End,
+    body: Body,
+    timeouts: Timeouts,
+    hook: Option<OnInterim>,
 }
 
-async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Body>, Error> {
-    let began = now();
-    let (mut parts, body) = request.into_parts();
-    let timeouts = parts.extensions.remove::<Timeouts>();
-    let timeouts = timeouts.unwrap_or(hub.settings.timeouts);
-    let hook = parts.extensions.remove::<OnInterim>();
-    let until = timeouts.total.map(|total| after(began, total));
-    let origin = hub.origin(&parts.uri)?;
-    announce(&parts.method, &mut parts.headers, &body);
-    let end = match body.is_over() && parts.method != Method::CONNECT {
-        true => End::Fin,
-        false => End::More,
-    };
-    let head = RequestHead::from_http(Request::from_parts(parts, ()));
+impl Asked {
+    fn new(hub: &Hub, request: Request<Body>) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        let origin = hub.origin(&parts.uri)?;
+        let timeouts = parts.extensions.remove::<Timeouts>();
+        let hook = parts.extensions.remove::<OnInterim>();
+        announce(&parts.method, &mut parts.headers, &body);
+        let end = match body.is_over() && parts.method != Method::CONNECT {
+            true => End::Fin,
+            false => End::More,
+        };
+        Ok(Self {
+            origin,
+            head: RequestHead::from_http(Request::from_parts(parts, ())),
+            end,
+            body,
+            timeouts: timeouts.unwrap_or(hub.settings.timeouts),
+            hook,
+        })
+    }
+}
 
-    let (slot, pooled) = hub.place(&origin, timeouts.total).await?;
-    let mut alarm = Alarm::new(&hub.endpoint.shared);
-    let opening = pin!(open(slot, pooled, &head, end));
-    let limit = Until::new(&timeouts, Some(now()), until);
-    let (stream, slot) = limit.race(&mut alarm, opening).await??;
+/// Sends a request and waits for the head of its answer. What is seldom waited for is in
+/// boxes: the future is moved about, and most of it would be theirs.
+pub(crate) fn request(
+    hub: &Arc<Hub>,
+    request: Request<Body>,
+) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
+    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
+    let mut asked = Asked::new(hub, request);
+    async move {
+        let outcome = match asked {
+            Ok(ref mut asked) => exchange(hub, asked).await,
+            Err(error) => Err(error),
+        };
+        watch.ends(&match &outcome {
+            Ok(response) => Watched::Answered(response.status()),
+            Err(error) => Watched::Failed(error),
+        });
+        if let Some(span) = span() {
+            match &outcome {
+                Ok(response) => span.record("status", response.status().as_u16()),
+                Err(error) => span.record("error", tracing::field::display(error)),
+            };
+        }
+        outcome
+    }
+}
+
+async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, Error> {
+    let began = now();
+    let Asked { end, timeouts, .. } = *asked;
+    let may_be_early = early::may_go(hub, &mut asked.head, end);
+    let (origin, head) = (&asked.origin, &asked.head);
+    // The stream ends before this gives its place to another.
+    let exchange = Exchange::new(timeouts, began);
+    let placed = if may_be_early {
+        let placing = hub.place_early(origin, timeouts.total, &exchange, head, end);
+        Box::pin(placing).await?
+    } else {
+        let (mut slot, turn) = hub.ask(began, origin, timeouts.total, Some(&exchange), None)?;
+        let pooled = match turn {
+            Some(turn) => turn?,
+            None => Box::pin(slot.wait(origin)).await?,
+        };
+        Placed::Lent(slot, pooled)
+    };
+    let (stream, slot, early) = match placed {
+        Placed::Sent(slot, stream) => (stream, slot, true),
+        Placed::Lent(mut slot, pooled) => {
+            let until = timeouts.total.map(|total| after(began, total));
+            let stream = open(&mut slot, pooled, head, end, &timeouts, until).await?;
+            (stream, slot, false)
+        }
+    };
     let name = stream.recv.0.0.half.name();
+    exchange.asked(slot, name, end);
+    let _looks = hub.settings.metrics.is_some().then(|| Looks::at(&stream));
     let (send, mut recv) = stream.split();
 
+    // When a time is over the stream is, and wakes whoever waits for it.
     let (response, uploading) = if end == End::Fin {
         drop(send);
-        let until = Until::new(&timeouts, Some(now()), until);
-        let answering = pin!(answer(&mut recv, hook));
-        (until.race(&mut alarm, answering).await??, None)
+        (answer(&mut recv, &asked.hook).await, None)
     } else {
         let writing = Alarm::new(&hub.endpoint.shared);
+        let body = std::mem::take(&mut asked.body);
         let mut uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
-        let mut uploaded = None;
-        let mut answering = pin!(answer(&mut recv, hook));
+        let mut uploaded = false;
+        let mut answering = pin!(answer(&mut recv, &asked.hook));
         let response = poll_fn(|cx| {
-            if uploaded.is_none()
-                && let Poll::Ready(outcome) = uploading.as_mut().poll(cx)
-            {
+            if !uploaded && let Poll::Ready(outcome) = uploading.as_mut().poll(cx) {
                 if let Err(error) = outcome {
                     return Poll::Ready(Err(error));
                 }
-                uploaded = Some(now());
+                uploaded = true;
+                exchange.sent();
             }
-            if let Poll::Ready(response) = answering.as_mut().poll(cx) {
-                return Poll::Ready(response);
-            }
-            let until = Until::new(&timeouts, uploaded, until);
-            until
-                .poll(&mut alarm, cx)
-                .map(|why| Err(Error::TimedOut(why)))
+            answering.as_mut().poll(cx)
         });
-        (response.await?, uploaded.is_none().then_some(uploading))
+        (response.await, (!uploaded).then_some(uploading))
     };
-    let exchange = Exchange::new(slot, alarm, name, timeouts, until);
+    let response = response.map_err(|error| exchange.why(error))?;
+    exchange.answered();
     if let Some(uploading) = uploading {
         // The answer has overtaken it.
         let exchange = exchange.clone();
@@ -120,7 +171,18 @@ async fn exchange(hub: &Arc<Hub>, request: Request<Body>) -> Result<Response<Bod
             }
         }));
     }
-    Ok(response.map(|()| Body::received(recv.into_body(), exchange)))
+    if let Some(alternatives) = &hub.settings.alternatives {
+        if response.status() == StatusCode::MISDIRECTED_REQUEST {
+            alternatives.misdirected(origin);
+            hub.misdirected(&recv.0.0.half.conn);
+        }
+        alternatives.heard(origin, response.headers());
+    }
+    let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
+    if early {
+        response.extensions_mut().insert(EarlyOutcome::Accepted);
+    }
+    Ok(response)
 }
 
 type Uploading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -145,18 +207,34 @@ pub struct OpenRequest {
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "its drop is what it is for")] Slot);
 
+impl Place {
+    pub(super) fn of(slot: Slot) -> Self {
+        Self(slot)
+    }
+}
+
 /// Opens a request and leaves the rest to the caller.
 pub(crate) async fn open_request(
     hub: &Arc<Hub>,
     request: Request<()>,
 ) -> Result<OpenRequest, Error> {
+    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
+    let outcome = open_stream(hub, request).await;
+    watch.ends(
+        &outcome
+            .as_ref()
+            .map_or_else(Watched::Failed, |_| Watched::Done),
+    );
+    outcome
+}
+
+async fn open_stream(hub: &Arc<Hub>, request: Request<()>) -> Result<OpenRequest, Error> {
     let origin = hub.origin(request.uri())?;
     let head = RequestHead::from_http(request);
-    let (slot, pooled) = hub.place(&origin, None).await?;
-    let mut alarm = Alarm::new(&hub.endpoint.shared);
-    let opening = pin!(open(slot, pooled, &head, End::More));
-    let limit = Until::new(&hub.settings.timeouts, Some(now()), None);
-    let (stream, slot) = limit.race(&mut alarm, opening).await??;
+    let (mut slot, pooled) = hub.place(&origin).await?;
+    let timeouts = &hub.settings.timeouts;
+    let stream = open(&mut slot, pooled, &head, End::More, timeouts, None).await?;
+    slot.tell();
     Ok(OpenRequest {
         stream,
         place: Place(slot),
@@ -181,27 +259,52 @@ fn announce(method: &Method, headers: &mut HeaderMap, body: &Body) {
 
 /// Opens the request's stream, on another connection if the first does not take it.
 async fn open(
-    slot: Slot,
+    slot: &mut Slot,
     mut pooled: Arc<Pooled>,
     head: &RequestHead,
     end: End,
-) -> Result<(RequestStream, Slot), Error> {
-    loop {
-        match pooled.connection.try_send_head(head, end) {
-            Ok(stream) => {
-                slot.opened(stream.id());
-                Span::current().record("stream", tracing::field::debug(stream.id()));
-                return Ok((stream, slot));
+    timeouts: &Timeouts,
+    until: Option<Instant>,
+) -> Result<RequestStream, Error> {
+    let mut refusal = match pooled.send(head, end) {
+        Ok(stream) => {
+            slot.opened(stream.id());
+            return Ok(stream);
+        }
+        Err(refusal) => refusal,
+    };
+    let limit = Until::new(timeouts, until);
+    let waiting = &*slot;
+    let opening = async move {
+        loop {
+            match refusal {
+                // Extended CONNECT needs to know whether the server takes it.
+                Refusal::SettingsNotReceived => {
+                    // The end of the connection is told by the next try.
+                    let _ = pooled.connection.settings().await;
+                }
+                Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected => {
+                    pooled = waiting.again(&pooled).await?;
+                }
+                refusal => return Err(Error::Refused(refusal)),
             }
-            // Extended CONNECT needs to know whether the server takes it.
-            Err(Refusal::SettingsNotReceived) => {
-                // The end of the connection is told by the next try.
-                let _ = pooled.connection.settings().await;
-            }
-            Err(Refusal::Blocked | Refusal::Draining | Refusal::Closed | Refusal::NotConnected) => {
-                pooled = slot.again(&pooled).await?;
-            }
-            Err(refusal) => return Err(Error::Refused(refusal)),
+            refusal = match pooled.send(head, end) {
+                Ok(stream) => return Ok(stream),
+                Err(refusal) => refusal,
+            };
+        }
+    };
+    let stream = Box::pin(limit.race(waiting.alarm(), opening)).await??;
+    slot.lent = now();
+    slot.opened(stream.id());
+    Ok(stream)
+}
+
+impl Pooled {
+    fn send(&self, head: &RequestHead, end: End) -> Result<RequestStream, Refusal> {
+        match &self.used {
+            None => self.connection.try_send_head(head, end),
+            Some(used) => self.connection.try_send_head(&head_for(head, used), end),
         }
     }
 }
@@ -209,7 +312,7 @@ async fn open(
 /// The head of the final answer.
 async fn answer(
     recv: &mut ResponseReceiver,
-    hook: Option<OnInterim>,
+    hook: &Option<OnInterim>,
 ) -> Result<Response<()>, Error> {
     if let Some(OnInterim(hook)) = hook {
         while let Some(interim) = recv.recv_interim().await? {
@@ -274,38 +377,36 @@ enum Failed {
     Write(WriteError),
 }
 
-/// Until when the head of an answer is awaited.
-struct Until {
+/// Until when a connection is to take a request.
+pub(super) struct Until {
     first: Option<Instant>,
     total: Option<Instant>,
 }
 
 impl Until {
-    fn new(timeouts: &Timeouts, uploaded: Option<Instant>, total: Option<Instant>) -> Self {
-        let first = uploaded.zip(timeouts.first_byte);
+    /// From now on.
+    pub(super) fn new(timeouts: &Timeouts, total: Option<Instant>) -> Self {
         Self {
-            first: first.map(|(since, limit)| after(since, limit)),
+            first: timeouts.first_byte.map(|limit| after(now(), limit)),
             total,
         }
     }
 
-    fn poll(&self, alarm: &mut Alarm, cx: &std::task::Context<'_>) -> Poll<Timeout> {
+    pub(super) async fn race<F: Future>(
+        &self,
+        mut alarm: Alarm,
+        future: F,
+    ) -> Result<F::Output, Error> {
+        let mut future = pin!(future);
         let first = self.first.map(|at| (at, Timeout::FirstByte));
         let total = self.total.map(|at| (at, Timeout::Total));
-        match first.into_iter().chain(total).min_by_key(|(at, _)| *at) {
-            Some((at, why)) => alarm.poll(cx, at).map(|()| why),
-            None => Poll::Pending,
-        }
-    }
-
-    async fn race<F: Future>(
-        &self,
-        alarm: &mut Alarm,
-        mut future: Pin<&mut F>,
-    ) -> Result<F::Output, Error> {
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => self.poll(alarm, cx).map(|why| Err(Error::TimedOut(why))),
+        let late = first.into_iter().chain(total).min_by_key(|(at, _)| *at);
+        poll_fn(|cx| match (future.as_mut().poll(cx), late) {
+            (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
+            (Poll::Pending, None) => Poll::Pending,
+            (Poll::Pending, Some((at, why))) => {
+                alarm.poll(cx, at).map(|()| Err(Error::TimedOut(why)))
+            }
         })
         .await
     }

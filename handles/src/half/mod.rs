@@ -277,6 +277,7 @@ impl Half {
 }
 
 /// The name of a stream, which keeps nothing of it.
+#[derive(Clone)]
 pub(crate) struct StreamName {
     conn: Arc<ConnHandle>,
     at: At,

@@ -39,13 +39,21 @@ pub(crate) struct RecvHalf {
     pub(crate) half: Half,
     /// What waiting for the end has read ahead, oldest first.
     ahead: VecDeque<Bytes>,
+    /// The end has been read.
+    over: bool,
 }
 
 impl RecvHalf {
+    /// Whether it is known to be read to its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over && self.ahead.is_empty()
+    }
+
     pub(crate) fn new(half: Half) -> Self {
         Self {
             half,
             ahead: VecDeque::new(),
+            over: false,
         }
     }
 
@@ -172,6 +180,9 @@ impl RecvHalf {
         max: usize,
         out: &mut [Bytes],
     ) -> Poll<Result<Option<usize>, ReadError>> {
+        if self.over {
+            return Poll::Ready(Ok(None));
+        }
         let mut locked = self.half.conn.lock();
         match locked.stream(self.half.at).recv_over {
             Some(RecvOver::Finished) => return Poll::Ready(Ok(None)),
@@ -190,6 +201,8 @@ impl RecvHalf {
                     {
                         self.join(&mut locked, last, max - read.bytes);
                     }
+                    let over = locked.stream(self.half.at).recv_over;
+                    self.over = over == Some(RecvOver::Finished);
                     return Poll::Ready(Ok(Some(read.chunks)));
                 }
                 if read.state == ReadState::Finished {
@@ -333,6 +346,9 @@ impl RecvHalf {
 
 impl Drop for RecvHalf {
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         let code = {
             let mut locked = self.half.conn.lock();
             let served = locked.conn(self.half.at.conn).side == Side::Server;

@@ -1,8 +1,11 @@
 //! The client in virtual time: its tasks and both drivers are run by the test.
 
+mod alternatives;
 mod channel;
 mod content;
 mod dials;
+mod early;
+mod metrics;
 mod queue;
 mod spans;
 mod times;
@@ -172,13 +175,43 @@ impl Lab {
         self.run(theirs.accept_request()).expect("arrives")
     }
 
+    /// The first request, the connection that it makes, and its server's end.
+    fn first(&mut self) -> (Later<Answer>, Connection, ServerRequest) {
+        let first = self.get();
+        let theirs = self.accept();
+        let (_, server) = self.request(&theirs);
+        (first, theirs, server)
+    }
+
+    /// The same when its answer has begun.
+    fn begun(&mut self) -> (Body, Connection, ServerRequest) {
+        let (first, theirs, mut server) = self.first();
+        begin(&mut server);
+        let body = self.finish(&first).expect("is answered").into_body();
+        (body, theirs, server)
+    }
+
+    /// A connection on which a request was answered.
+    fn warm(&mut self) -> Connection {
+        let (first, theirs, mut server) = self.first();
+        reply(&mut server);
+        drop(self.finish(&first));
+        theirs
+    }
+
+    /// That the server is told that nobody is interested any more.
+    #[track_caller]
+    fn is_cancelled(&mut self, server: &ServerRequest) {
+        let told = self.run(server.send.stopped()).expect("is told");
+        let code = told.expect("stopped").wire;
+        assert_eq!(code, Code::H3_REQUEST_CANCELLED);
+    }
+
     /// A request whose answer has begun, and its server's end.
     fn answered(&mut self, theirs: &Connection) -> (Response<Body>, ServerRequest) {
         let later = self.get();
         let (_, mut server) = self.request(theirs);
-        server
-            .send_response(Response::new(()))
-            .expect("not sent yet");
+        begin(&mut server);
         (self.finish(&later).expect("is answered"), server)
     }
 
@@ -201,6 +234,12 @@ fn builder() -> ClientBuilder {
 
 fn unresolved() -> Resolving {
     Box::pin(async { Err(io::Error::other("no such name")) })
+}
+
+fn begin(server: &mut ServerRequest) {
+    server
+        .send_response(Response::new(()))
+        .expect("not sent yet");
 }
 
 fn reply(server: &mut ServerRequest) {

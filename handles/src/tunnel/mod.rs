@@ -4,18 +4,22 @@
 //! A tunnel is a request, so what is here stands on [`RequestStream`](crate::RequestStream)
 //! and [`ServerRequest`](crate::ServerRequest): drop a tunnel and its stream ends.
 //!
-//! A client asks with [`Connection::open_tunnel`](crate::Connection::open_tunnel). A proxy
+//! A client asks with [`Connection::open_tunnel`](crate::Connection::open_tunnel), and has
+//! QUIC in a tunnel for UDP by [`Endpoint::through`](crate::Endpoint::through). A proxy
 //! puts each request that comes before its [`Gate`], which gives back what is not for a
 //! tunnel; it finds and reaches the target of an [`Offer`] and accepts it, or refuses. The
 //! adapter for tokio has a service that does so.
 
+mod carrier;
 mod client;
 mod error;
 mod gate;
 mod own;
 mod tcp;
+mod through;
 mod udp;
 
+pub use self::carrier::carrier_settings;
 pub use self::error::{OpenTunnelError, TunnelError};
 pub use self::gate::{Asked, Gate, Offer};
 pub use self::own::is_this_host;

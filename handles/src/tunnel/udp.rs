@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use aqueduct_core::code::Code;
@@ -16,6 +16,7 @@ use super::error::TunnelError;
 use super::gate::Place;
 use crate::datagrams::Datagrams;
 use crate::error::DatagramError;
+use crate::shared::Shared;
 use crate::{BodyReceiver, BodySender};
 
 /// A tunnel for UDP payloads, used like a connected socket.
@@ -89,6 +90,11 @@ impl UdpTunnel {
             since: AtomicU32::new(0),
             _place: place,
         }
+    }
+
+    /// What its connection's endpoint shares.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        self.datagrams.shared()
     }
 
     /// The QUIC stream id.

@@ -1,10 +1,13 @@
 //! The tokio API over real sockets on loopback, both ends in one process.
 
 mod agreed;
+mod alternatives;
 #[cfg(feature = "proxy")]
 mod carrier;
 mod chat;
 mod client;
+#[cfg(feature = "proxy")]
+mod client_proxy;
 mod early_data;
 mod endings;
 #[cfg(feature = "web-transport-trait")]

@@ -36,9 +36,7 @@ fn content_and_trailers_go_both_ways() {
         .expect("whole")
         .expect("some");
     assert_eq!(trailers.headers, fields("up"));
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
+    begin(&mut server);
     lab.run(server.send_data(Bytes::from_static(b"back")))
         .expect("room");
     server.send_trailers(&fields("down")).expect("not sent yet");
@@ -70,9 +68,7 @@ fn both_sides_are_held_back() {
         .run(server.recv.read_to_end(200 * CHUNK))
         .expect("whole");
     assert_eq!(upload.len(), 160 * CHUNK);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
+    begin(&mut server);
     let response = lab.finish(&asked).expect("is answered");
     let sending = lab.spawn(async move {
         server.send_data(upload).await.expect("is read");
@@ -120,9 +116,7 @@ fn a_body_that_fails_cancels_its_request() {
 #[test]
 fn a_truncated_answer_is_an_error() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
+    let (first, theirs, mut server) = lab.first();
     let head = Response::builder().header("content-length", "10").body(());
     server
         .send_response(head.expect("valid"))
@@ -138,7 +132,7 @@ fn a_truncated_answer_is_an_error() {
     drop(server);
     let error = lab.run(body.chunk()).expect_err("cut short");
     assert!(
-        matches!(error, Error::Answer(_)) && !error.is_unprocessed(),
+        matches!(error, Error::Rest(_)) && !error.is_unprocessed(),
         "{error:?}"
     );
     assert_eq!(lab.active(), 0);
@@ -157,14 +151,29 @@ fn a_truncated_answer_is_an_error() {
 #[test]
 fn a_rejected_request_is_unprocessed() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, server) = lab.request(&theirs);
+    let (first, _theirs, server) = lab.first();
     server.reject();
     let error = lab.finish(&first).expect_err("rejected");
     assert!(error.is_unprocessed() && error.is_retryable(), "{error:?}");
     assert!(error.to_string().contains("H3_REQUEST_REJECTED"), "{error}");
     assert_eq!(lab.active(), 0);
+}
+
+/// Rows D10, D11: one that has been answered in part has been processed, whatever the server
+/// says of it then.
+#[test]
+fn a_request_that_is_rejected_behind_its_answer_was_processed() {
+    let mut lab = Lab::new();
+    drop(lab.get());
+    let theirs = lab.accept();
+    let (_, mut server) = lab.request(&theirs);
+    reply(&mut server);
+    let (response, mut server) = lab.answered(&theirs);
+    let rejected = server.send.reset(Code::H3_REQUEST_REJECTED);
+    rejected.expect("not over");
+    let error = lab.run(response.into_body().chunk()).expect_err("rejected");
+    let is = matches!(error, Error::Rest(ReadError::Reset(code)) if code.is_unprocessed());
+    assert!(is && !error.is_unprocessed(), "{error:?}");
 }
 
 /// Row A8: interim responses are told as they come.
@@ -224,9 +233,7 @@ fn an_upload_goes_on_beside_its_answer() {
     }));
     let theirs = lab.accept();
     let (_, mut server) = lab.request(&theirs);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
+    begin(&mut server);
     let response = lab.finish(&asked).expect("is answered");
     parts.lock().expect("no panic").0.push_back("two");
     lab.settle();
@@ -245,12 +252,8 @@ fn an_upload_goes_on_beside_its_answer() {
 #[test]
 fn an_answer_beyond_its_readers_limit_is_given_up() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
+    let (first, _theirs, mut server) = lab.first();
+    begin(&mut server);
     lab.run(server.send_data(Bytes::from_static(b"eleven here")))
         .expect("room");
     let response = lab.finish(&first).expect("is answered");
@@ -265,9 +268,7 @@ fn an_answer_beyond_its_readers_limit_is_given_up() {
 fn what_cannot_be_sent_is_the_callers_to_change() {
     let mut lab = Lab::new();
     // The first is answered, so that there is a connection.
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
+    let (first, _theirs, mut server) = lab.first();
     reply(&mut server);
     lab.finish(&first).expect("is answered");
 

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use aqueduct_core::error::Class;
+use aqueduct_core::error::{Class, CloseReason, TransportFailure};
 use aqueduct_core::pool::{DialFailure, PoolError};
+use aqueduct_core::uri::UriError;
 
 use super::*;
 
@@ -92,22 +93,76 @@ fn only_https_is_asked_for() {
     assert_eq!(LOOKUPS.load(Ordering::Relaxed), 0);
 }
 
+/// What is no URI is refused with the words of whoever found that.
+#[test]
+fn what_is_no_uri_is_told_as_that() {
+    let mut lab = Lab::new();
+    let client = lab.client.clone();
+    let error = lab.run(async move { client.get("https://a b/").await });
+    let error = error.expect_err("a blank");
+    let Error::Uri(UriError::Syntax(why)) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(&**why, "invalid uri character");
+    assert!(error.is_unprocessed() && error.class() == Class::Invalid);
+}
+
+/// Nobody waits for a time that never comes: the endpoint's driver has them all.
+#[test]
+fn nobody_waits_for_an_endpoint_that_has_failed() {
+    let mut lab = Lab::new();
+    let why = CloseReason::Transport(TransportFailure::TimedOut);
+    lab.net.client.shared().lock().fail(&why);
+    for _ in 0..3 {
+        let asked = lab.get();
+        for _ in 0..3 {
+            lab.poll_tasks(&mut Context::from_waker(Waker::noop()));
+        }
+        let error = asked.take().expect("at once").expect_err("nobody sends");
+        let Error::Pool(PoolError::Dial(cause)) = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(**cause, DialFailure::Closed(why.clone()));
+        assert!(error.is_unprocessed(), "{error:?}");
+    }
+}
+
 /// A connection that nobody uses is given up after its time.
 #[test]
 fn an_idle_connection_is_retired() {
     let mut origin = OriginConfig::default();
     origin.idle_timeout = Duration::from_secs(4);
     let mut lab = Lab::with(builder().origins(origin));
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    reply(&mut server);
-    drop(lab.finish(&first));
+    let theirs = lab.warm();
     lab.pass(Duration::from_secs(3));
     assert_eq!(lab.client.stats().all.idle, 1);
     lab.pass(Duration::from_secs(2));
     assert_eq!(lab.client.stats().retired, 1);
     lab.run(theirs.closed());
+}
+
+/// Rows D13, D14: a connection is kept alive beyond the idle timeouts of QUIC for as long
+/// as the pool wants it, and no longer.
+#[test]
+fn an_idle_connection_is_kept_alive_until_it_is_retired() {
+    for (keep_alive, kept) in [(None, false), (Some(Duration::from_secs(12)), true)] {
+        let mut origin = OriginConfig::default();
+        origin.idle_timeout = Duration::from_secs(100);
+        origin.keep_alive = keep_alive;
+        let mut lab = Lab::with(builder().origins(origin));
+        let theirs = lab.warm();
+        for _ in 0..18 {
+            lab.pass(Duration::from_secs(5));
+        }
+        assert_eq!(lab.client.stats().all.idle, usize::from(kept), "after 90 s");
+        assert_eq!(theirs.close_reason().is_none(), kept);
+        for _ in 0..3 {
+            lab.pass(Duration::from_secs(5));
+        }
+        assert_eq!(lab.client.stats().retired, u64::from(kept), "after 105 s");
+        assert_eq!(lab.client.stats().all.connections, 0);
+        lab.run(theirs.closed());
+    }
 }
 
 /// The time for the whole counts while a connection is waited for.

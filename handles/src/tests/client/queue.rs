@@ -57,11 +57,7 @@ fn a_dropped_request_frees_its_place() {
     lab.settle();
     assert_eq!((lab.active(), lab.client.stats().all.queued), (1, 1));
     drop(asking);
-    let code = lab
-        .run(server.send.stopped())
-        .expect("is told")
-        .expect("is told");
-    assert_eq!(code.wire, Code::H3_REQUEST_CANCELLED);
+    lab.is_cancelled(&server);
     drop(server);
     let (_, mut server) = lab.request(&theirs);
     reply(&mut server);
@@ -73,21 +69,13 @@ fn a_dropped_request_frees_its_place() {
 #[test]
 fn a_dropped_answer_frees_its_place() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
+    let (first, _theirs, mut server) = lab.first();
+    begin(&mut server);
     let response = lab.finish(&first).expect("is answered");
     assert_eq!(lab.active(), 1);
     drop(response);
     assert_eq!(lab.active(), 0, "at once");
-    let code = lab
-        .run(server.send.stopped())
-        .expect("is told")
-        .expect("is told");
-    assert_eq!(code.wire, Code::H3_REQUEST_CANCELLED);
+    lab.is_cancelled(&server);
 }
 
 /// Row D7: what the server had begun it ends, what it has not seen is told so, and what
@@ -95,9 +83,7 @@ fn a_dropped_answer_frees_its_place() {
 #[test]
 fn a_server_that_goes_away_ends_what_it_has() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
+    let (first, theirs, mut server) = lab.first();
     theirs.drain(Duration::from_secs(20));
     lab.settle();
     let next = lab.get();
@@ -118,9 +104,7 @@ fn a_server_that_goes_away_ends_what_it_has() {
 #[test]
 fn a_request_that_crosses_a_goaway_is_unprocessed() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
+    let (first, theirs, mut server) = lab.first();
     // Nothing of what this side sends is seen before the GOAWAY is on its way.
     theirs.drain(Duration::from_secs(20));
     let (worker, wire) = &mut lab.net.ends[1];
@@ -137,16 +121,12 @@ fn a_request_that_crosses_a_goaway_is_unprocessed() {
 #[test]
 fn a_connection_that_dies_is_replaced() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, server) = lab.request(&theirs);
+    let (first, theirs, server) = lab.first();
     theirs.close(Code::H3_INTERNAL_ERROR, "");
     let error = lab.finish(&first).expect_err("cut off");
     assert!(!error.is_unprocessed() && error.is_retryable(), "{error:?}");
     drop((server, theirs));
-    let next = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
+    let (next, _theirs, mut server) = lab.first();
     reply(&mut server);
     lab.finish(&next).expect("is answered");
     assert_eq!(lab.client.stats().dials, 2);
@@ -156,9 +136,7 @@ fn a_connection_that_dies_is_replaced() {
 #[test]
 fn a_drained_client_ends_what_it_has() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
+    let (first, _theirs, mut server) = lab.first();
     lab.client.drain();
     let late = lab.get();
     let error = lab.finish(&late).expect_err("too late");
@@ -170,6 +148,11 @@ fn a_drained_client_ends_what_it_has() {
     let closed = lab.spawn(async move { client.closed().await });
     lab.settle();
     assert!(closed.take().is_none(), "a request is under way");
+    let held = lab.client.hub().held();
+    for _ in 0..3 {
+        assert!(poll(pin!(lab.client.closed())).is_none());
+    }
+    assert_eq!(lab.client.hub().held(), held, "who waits no longer is gone");
     reply(&mut server);
     drop(lab.finish(&first).expect("is answered"));
     lab.pass(Duration::from_secs(5));
@@ -180,11 +163,7 @@ fn a_drained_client_ends_what_it_has() {
 #[test]
 fn nothing_is_left_of_five_hundred_requests() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    reply(&mut server);
-    drop(lab.finish(&first));
+    let theirs = lab.warm();
     for _ in 0..500 {
         let client = lab.client.clone();
         let (response, ()) = lab.run(both(async move { client.get(URI).await }, async {

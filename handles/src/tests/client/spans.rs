@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::with_default;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use super::*;
 
@@ -47,6 +47,9 @@ impl Subscriber for Recorder {
 #[test]
 fn spans_have_the_names_of_the_page() {
     let recorder = Recorder::default();
+    // Were there one alone, tracing would ask the thread that comes to a span first, which
+    // may be another test's and have none.
+    let _second = Dispatch::new(Recorder::default());
     with_default(recorder.clone(), || {
         let mut lab = Lab::new();
         let asked = lab.get();

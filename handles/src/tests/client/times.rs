@@ -15,21 +15,13 @@ fn timed_out<T: std::fmt::Debug>(result: Result<T, Error>) -> Timeout {
 fn an_answer_that_nobody_reads_is_cancelled() {
     assert_eq!(Timeouts::default().idle, Some(Duration::from_secs(30)));
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    reply(&mut server);
-    drop(lab.finish(&first));
+    let theirs = lab.warm();
     let (response, server) = lab.answered(&theirs);
     lab.pass(Duration::from_secs(4));
     assert_eq!(lab.active(), 1, "it may still be read");
     lab.pass(Duration::from_secs(2));
     assert_eq!(lab.active(), 0, "its place is free");
-    let code = lab
-        .run(server.send.stopped())
-        .expect("is told")
-        .expect("is told");
-    assert_eq!(code.wire, Code::H3_REQUEST_CANCELLED);
+    lab.is_cancelled(&server);
     let read = lab.run(response.into_body().chunk());
     assert_eq!(timed_out(read), Timeout::Idle);
 }
@@ -38,13 +30,7 @@ fn an_answer_that_nobody_reads_is_cancelled() {
 #[test]
 fn a_reader_that_waits_is_not_idle() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
-    let mut body = lab.finish(&first).expect("is answered").into_body();
+    let (mut body, _theirs, mut server) = lab.begun();
     let reading = lab.spawn(async move {
         let chunk = body.chunk().await;
         (body, chunk)
@@ -65,20 +51,52 @@ fn a_reader_that_waits_is_not_idle() {
 #[test]
 fn an_answer_that_does_not_come_is_given_up() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, server) = lab.request(&theirs);
+    let (first, _theirs, server) = lab.first();
     lab.pass(Duration::from_secs(7));
     assert!(first.take().is_none());
     lab.pass(Duration::from_secs(2));
     let error = lab.finish(&first);
     assert_eq!(timed_out(error), Timeout::FirstByte);
     assert_eq!(lab.active(), 0, "row D9: its place is free");
-    let code = lab
-        .run(server.send.stopped())
-        .expect("is told")
-        .expect("is told");
-    assert_eq!(code.wire, Code::H3_REQUEST_CANCELLED);
+    lab.is_cancelled(&server);
+}
+
+/// Row D9: whether or not its caller comes to hear of it.
+#[test]
+fn an_answer_that_does_not_come_holds_no_place() {
+    let mut lab = Lab::new();
+    let theirs = lab.warm();
+    let client = lab.client.clone();
+    let mut asking = Box::pin(async move { client.get(URI).await });
+    assert!(poll(asking.as_mut()).is_none());
+    let (_, server) = lab.request(&theirs);
+    lab.pass(Duration::from_secs(7));
+    assert_eq!(lab.active(), 1);
+    lab.pass(Duration::from_secs(2));
+    assert_eq!(lab.active(), 0, "and nobody has polled it");
+    assert_eq!(timed_out(lab.run(asking)), Timeout::FirstByte);
+    drop(server);
+}
+
+/// Times of nothing are over soon, and nobody looks for ever whether they are.
+#[test]
+fn times_of_nothing_are_short() {
+    let nothing = Timeouts::default().with_idle(Duration::ZERO);
+    let mut lab = Lab::with(builder().timeouts(nothing));
+    let theirs = lab.warm();
+    let (response, server) = lab.answered(&theirs);
+    let mut body = response.into_body();
+    assert!(poll(pin!(body.chunk())).is_none(), "a reader waits");
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(lab.active(), 1);
+    drop(server);
+    assert!(lab.run(body.chunk()).is_err(), "it is cut short");
+    let (unread, _server) = lab.answered(&theirs);
+    lab.pass(Duration::from_secs(1));
+    assert_eq!(
+        timed_out(lab.run(unread.into_body().chunk())),
+        Timeout::Idle
+    );
 }
 
 /// The time for the whole is a request's own, and ends it wherever it is.
@@ -94,9 +112,7 @@ fn the_time_for_the_whole_counts_while_it_is_read() {
     let theirs = lab.accept();
     let (_, mut server) = lab.request(&theirs);
     lab.pass(Duration::from_secs(3));
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
+    begin(&mut server);
     let mut body = lab.finish(&asked).expect("is answered").into_body();
     let reading = lab.spawn(async move { body.chunk().await });
     lab.pass(Duration::from_secs(2));
@@ -111,13 +127,7 @@ fn the_time_for_the_whole_counts_while_it_is_read() {
 fn a_server_that_is_silent_is_given_up_if_asked() {
     let patience = Timeouts::default().with_read(Duration::from_secs(3));
     let mut lab = Lab::with(builder().timeouts(patience));
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
-    let mut body = lab.finish(&first).expect("is answered").into_body();
+    let (mut body, _theirs, server) = lab.begun();
     let reading = lab.spawn(async move { body.chunk().await });
     lab.pass(Duration::from_secs(2));
     assert!(reading.take().is_none());
@@ -130,13 +140,7 @@ fn a_server_that_is_silent_is_given_up_if_asked() {
 #[test]
 fn a_reader_that_went_away_does_not_wait() {
     let mut lab = Lab::new();
-    let first = lab.get();
-    let theirs = lab.accept();
-    let (_, mut server) = lab.request(&theirs);
-    server
-        .send_response(Response::new(()))
-        .expect("not sent yet");
-    let mut body = lab.finish(&first).expect("is answered").into_body();
+    let (mut body, _theirs, mut server) = lab.begun();
     assert!(poll(pin!(body.chunk())).is_none());
     lab.run(server.send_data(Bytes::from_static(b"for nobody")))
         .expect("room");
