@@ -48,7 +48,7 @@ fn with_client<F: Future>(test: impl FnOnce(Client, String) -> F) -> F::Output {
         test(client.expect("suits"), root).await
     };
     let limit = async {
-        smol::Timer::after(Duration::from_secs(20)).await;
+        smol::Timer::after(Duration::from_secs(60)).await;
         panic!("the test hangs");
     };
     smol::block_on(all.or(limit))

@@ -94,7 +94,7 @@ pub(crate) fn http(code: Code) -> PeerCode {
 
 /// Runs a test, which must come to its end.
 pub(crate) async fn within<T>(test: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), test)
+    tokio::time::timeout(Duration::from_secs(60), test)
         .await
         .expect("the test hangs")
 }
