@@ -298,7 +298,9 @@ async fn a_request_is_tried_again_where_that_does_no_harm() {
     let server = Scripted::start(|_, _| Answer::new(503, &[("retry-after", "7200")], "busy"));
     let begun = Instant::now();
     let run = get(&["--retry", "3", &server.url("/")]).await;
-    let told = run.expect(4, "503").expect(4, "left alone for 120 min 00 s");
+    let told = run
+        .expect(4, "503")
+        .expect(4, "left alone for 120 min 00 s");
     assert_eq!(told.text(), "busy");
     assert!(begun.elapsed() < Duration::from_secs(30) && server.asked().len() == 1);
     // Nothing was sent to whom there is no connection.
