@@ -517,3 +517,15 @@ async fn a_server_that_is_not_there_is_waited_for_once() {
         "{lines:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_delays_no_other() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = format!("https://{}/", silent.local_addr().unwrap());
+    let server = Scripted::start(|_, _| Answer::text("there"));
+    let urls = [&*silent, &server.url("/")];
+    let run = get(&[&["-Z", "--json", "--connect-timeout", "3s"], &urls[..]].concat()).await;
+    let lines = run.expect(1, "no answer").json();
+    let events: Vec<_> = lines.iter().map(|it| it["event"].as_str()).collect();
+    assert_eq!(events, [Some("response"), Some("error")]);
+}
