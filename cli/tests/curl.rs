@@ -298,7 +298,9 @@ async fn a_request_is_tried_again_where_that_does_no_harm() {
     let server = Scripted::start(|_, _| Answer::new(503, &[("retry-after", "7200")], "busy"));
     let begun = Instant::now();
     let run = get(&["--retry", "3", &server.url("/")]).await;
-    let told = run.expect(4, "503").expect(4, "left alone for 120 min 00 s");
+    let told = run
+        .expect(4, "503")
+        .expect(4, "left alone for 120 min 00 s");
     assert_eq!(told.text(), "busy");
     assert!(begun.elapsed() < Duration::from_secs(30) && server.asked().len() == 1);
     // Nothing was sent to whom there is no connection.
@@ -514,4 +516,16 @@ async fn a_server_that_is_not_there_is_waited_for_once() {
         lines.iter().all(|it| it["repeatable"] == "safe"),
         "{lines:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_delays_no_other() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = format!("https://{}/", silent.local_addr().unwrap());
+    let server = Scripted::start(|_, _| Answer::text("there"));
+    let urls = [&*silent, &server.url("/")];
+    let run = get(&[&["-Z", "--json", "--connect-timeout", "3s"], &urls[..]].concat()).await;
+    let lines = run.expect(1, "no answer").json();
+    let events: Vec<_> = lines.iter().map(|it| it["event"].as_str()).collect();
+    assert_eq!(events, [Some("response"), Some("error")]);
 }

@@ -21,7 +21,8 @@ async fn crash(arguments: &[&str]) -> (String, Duration) {
     // The client says something, which nobody knows what to make of.
     let request = http::Request::get(format!("https://{address}/bytes/1"));
     let asked = client.connection().request_empty(request.body(()).unwrap());
-    let _asked = asked.await.unwrap();
+    // It may have heard already, of an acknowledgement that was late.
+    let _asked = asked.await;
     let reason = client.connection().closed().await;
     (reason.to_string(), begun.elapsed())
 }

@@ -111,6 +111,19 @@ impl Dialer {
         Ok(self)
     }
 
+    /// One for a server of its own: what is said against its certificate, and what it gave to begin
+    /// with, has nothing to do with others.
+    ///
+    /// # Errors
+    /// As [`Dialer::new`].
+    pub fn apart(&self) -> Result<Self, Failure> {
+        let mut dialer = self.clone();
+        dialer.verdict = Verdict::default();
+        dialer.tls = Arc::new(tls::client_config(&self.how.trust(), &dialer.verdict)?);
+        dialer.tickets = Arc::new(MemoryTickets::new());
+        Ok(dialer)
+    }
+
     /// One that opens connections to a proxy, otherwise as this one does. Such a proxy is trusted as
     /// `trust` says, or as this one's servers are.
     ///

@@ -1,7 +1,9 @@
 //! The connections of a run: one for each host and port.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tokio::Connection;
@@ -15,13 +17,15 @@ use crate::exit::Failure;
 /// The connections, by host and port.
 pub(super) struct Servers {
     dialer: Dialer,
-    /// One is opened at a time: what is said against a certificate has one place.
-    open: Mutex<BTreeMap<(String, u16), Place>>,
+    open: Mutex<BTreeMap<(String, u16), Shared>>,
 }
 
-/// What is known of a host and port.
-#[derive(Default)]
+type Shared = Arc<Mutex<Place>>;
+
+/// What is known of a host and port. One connection to it is opened at a time; a server that does not
+/// answer delays no other.
 struct Place {
+    dialer: Dialer,
     client: Option<Client>,
     /// Where it was when there was a connection.
     before: Option<SocketAddr>,
@@ -63,9 +67,8 @@ impl Servers {
     /// The connection to the host of `target`: the one there is, unless it takes no more requests.
     pub(super) async fn connection(&self, target: &Target) -> Result<Connected, Failure> {
         let asked = Instant::now();
-        let mut open = self.open.lock().await;
-        let name = (target.host().to_owned(), target.port());
-        let place = open.entry(name).or_default();
+        let place = self.place(target).await?;
+        let mut place = place.lock().await;
         if let Some(client) = &place.client {
             if !client.is_going_away().await {
                 return Ok(Connected {
@@ -84,7 +87,7 @@ impl Servers {
         }
         // Handles of transfers keep the old connection until they end.
         let begun = Instant::now();
-        let client = match self.dialer.dial_again(target, place.before).await {
+        let client = match place.dialer.dial_again(target, place.before).await {
             Ok(client) => client,
             Err(failure) => {
                 place.failed = Some((Instant::now(), failure.repeated()));
@@ -98,7 +101,7 @@ impl Servers {
             dialed: Some(Dialed {
                 begun,
                 lookup: client.lookup(),
-                handshake: under_way.then(|| client.connected(&self.dialer, target)),
+                handshake: under_way.then(|| client.connected(&place.dialer, target)),
             }),
         };
         place.before = Some(client.address());
@@ -106,10 +109,27 @@ impl Servers {
         Ok(connected)
     }
 
+    async fn place(&self, target: &Target) -> Result<Shared, Failure> {
+        let mut open = self.open.lock().await;
+        let name = (target.host().to_owned(), target.port());
+        Ok(match open.entry(name) {
+            Entry::Occupied(place) => place.get().clone(),
+            Entry::Vacant(vacant) => {
+                let place = Place {
+                    dialer: self.dialer.apart()?,
+                    client: None,
+                    before: None,
+                    failed: None,
+                };
+                vacant.insert(Arc::new(Mutex::new(place))).clone()
+            }
+        })
+    }
+
     /// Closes them in good order, with what the next ones are to begin with.
     pub(super) async fn reconnect(&self) {
         for place in self.open.lock().await.values() {
-            if let Some(client) = &place.client {
+            if let Some(client) = &place.lock().await.client {
                 client.ticket().await;
             }
         }
@@ -118,9 +138,8 @@ impl Servers {
 
     /// Closes them in good order.
     pub(super) async fn close(&self) {
-        let mut open = self.open.lock().await;
-        for place in open.values_mut() {
-            if let Some(client) = place.client.take() {
+        for place in self.open.lock().await.values() {
+            if let Some(client) = place.lock().await.client.take() {
                 client.close().await;
             }
         }

@@ -105,16 +105,21 @@ fn heard(pair: &mut Pair) -> (Vec<Event>, Option<(ConnKey, StreamKey, bool)>) {
 fn answered(pair: &mut Pair, client: ConnKey, asked: StreamKey) -> bool {
     let (_, request) = heard(pair);
     let (server, stream, early) = request.expect("arrives");
-    let head = ResponseHead::new(StatusCode::OK);
-    let answer = pair
-        .server(server)
-        .access()
-        .respond(stream, &head, End::Fin);
-    answer.expect("answers");
-    let answers =
-        |event: &Event| matches!(event, Event::Response { stream, .. } if *stream == asked);
-    assert!(pair.drive_until(|pair| pair.client.take(client).iter().any(answers)));
+    answer(pair, server, stream);
+    assert!(pair.drive_until(|pair| answers(&pair.client.take(client), asked)));
     early
+}
+
+fn answer(pair: &mut Pair, server: ConnKey, stream: StreamKey) {
+    let ok = ResponseHead::new(StatusCode::OK);
+    let answer = pair.server(server).access().respond(stream, &ok, End::Fin);
+    answer.expect("answers");
+}
+
+/// Whether the answer to a request is among what a client was told.
+fn answers(told: &[Event], asked: StreamKey) -> bool {
+    let mut told = told.iter();
+    told.any(|event| matches!(event, Event::Response { stream, .. } if *stream == asked))
 }
 
 /// Row A18: a request and the first flight arrive together, a round trip before the server
@@ -152,18 +157,11 @@ fn a_request_goes_out_with_the_first_flight() {
     let (_, request) = heard(&mut pair);
     let (server, stream, early) = request.expect("arrives");
     assert!(early);
-    let head = ResponseHead::new(StatusCode::OK);
-    let answer = pair
-        .server(server)
-        .access()
-        .respond(stream, &head, End::Fin);
-    answer.expect("answers");
+    answer(&mut pair, server, stream);
     let mut told = Vec::new();
     assert!(pair.drive_until(|pair| {
         told.extend(pair.client.take(second));
-        let response =
-            |event: &Event| matches!(event, Event::Response { stream, .. } if *stream == asked);
-        told.iter().any(response)
+        answers(&told, asked)
     }));
     assert_eq!(
         pair.elapsed() - begun,
@@ -359,9 +357,7 @@ fn early_data_over_a_bad_network() {
         let done = pair.drive_until(|pair| {
             for (server, event) in std::mem::take(&mut pair.server.events) {
                 if let Event::Request { stream, .. } = event {
-                    let ok = ResponseHead::new(StatusCode::OK);
-                    let answer = pair.server(server).access().respond(stream, &ok, End::Fin);
-                    answer.expect("answers");
+                    answer(pair, server, stream);
                 }
             }
             for event in pair.client.take(second) {
