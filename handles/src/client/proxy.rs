@@ -104,10 +104,11 @@ pub(super) async fn dial(
     let words = |error: &dyn fmt::Display| error.to_string().into();
     let to = Place::from_variables(origin.host(), &origin.port().to_string());
     let to = to.map_err(|error| DialFailure::NotBegun(words(&error)))?;
-    let carrier = hub.place(&proxy.origin, None).await;
-    let (slot, carrier) = carrier.map_err(|error| refused(&error, error.class()))?;
+    let carrier = hub.place(&proxy.origin).await;
+    let (mut slot, carrier) = carrier.map_err(|error| refused(&error, error.class()))?;
     let tunnel = open(proxy, &carrier, &to).await?;
     slot.opened(tunnel.id());
+    slot.tell();
     drop(carrier);
     let transport = settings.transport.clone();
     let transport = transport.unwrap_or_else(TransportSettings::client);
