@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::uri::{HttpsUri, UriError};
 /// assert_ne!(origin, origin.clone().partitioned(b"a user of its own"));
 /// # Ok::<(), aqueduct_core::uri::UriError>(())
 /// ```
-#[derive(Clone, Hash)]
+#[derive(Clone)]
 pub struct Origin(Arc<Parts>);
 
 // Clones are the same without a look at their parts.
@@ -33,6 +34,12 @@ impl Ord for Origin {
 impl PartialOrd for Origin {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
