@@ -234,12 +234,15 @@ impl State {
             total,
             ..
         } = self.timeouts;
-        let before = match self.phase {
-            Phase::Answered => [None, None],
-            Phase::Begun | Phase::Asked(_) => [first_byte, total],
+        let least = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
         };
-        let all = before.into_iter().chain([idle, read]);
-        all.flatten().min()
+        let quiet = least(idle, read);
+        match self.phase {
+            Phase::Answered => quiet,
+            Phase::Begun | Phase::Asked(_) => least(quiet, least(first_byte, total)),
+        }
     }
 
     /// What is due next.

@@ -182,12 +182,7 @@ impl Client {
         U: TryInto<Uri>,
         U::Error: Into<http::Error>,
     {
-        let wrong = |error: U::Error| UriError::Syntax(error.into().to_string().into());
-        let uri = uri.try_into().map_err(wrong)?;
-        let mut request = Request::new(Body::empty());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = uri;
-        self.send(request).await
+        self.send(get(uri)?).await
     }
 
     /// Takes no more requests: those that wait for a connection fail, those that are
@@ -236,6 +231,19 @@ impl Client {
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.0.0
     }
+}
+
+fn get<U>(uri: U) -> Result<Request<Body>, UriError>
+where
+    U: TryInto<Uri>,
+    U::Error: Into<http::Error>,
+{
+    let wrong = |error: U::Error| UriError::Syntax(error.into().to_string().into());
+    let uri = uri.try_into().map_err(wrong)?;
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = uri;
+    Ok(request)
 }
 
 /// The span of the request, if somebody may listen.

@@ -108,6 +108,7 @@ pub(super) async fn dial(
     let (mut slot, carrier) = carrier.map_err(|error| refused(&error, error.class()))?;
     let tunnel = open(proxy, &carrier, &to).await?;
     slot.opened(tunnel.id());
+    slot.tell();
     drop(carrier);
     let transport = settings.transport.clone();
     let transport = transport.unwrap_or_else(TransportSettings::client);

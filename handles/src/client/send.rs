@@ -109,31 +109,13 @@ pub(crate) fn request(
 async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, Error> {
     let began = now();
     let Asked { end, timeouts, .. } = *asked;
-    let may_be_early = early::may_go(hub, &mut asked.head, end);
-    let (origin, head) = (&asked.origin, &asked.head);
     // The stream ends before this gives its place to another.
     let exchange = Exchange::new(timeouts, began);
-    let placed = if may_be_early {
-        let placing = hub.place_early(origin, timeouts.total, &exchange, head, end);
-        Box::pin(placing).await?
-    } else {
-        let (mut slot, turn) = hub.ask(began, origin, timeouts.total, Some(&exchange), None)?;
-        let pooled = match turn {
-            Some(turn) => turn?,
-            None => Box::pin(slot.wait(origin)).await?,
-        };
-        Placed::Lent(slot, pooled)
+    let (stream, slot, early) = match at_once(hub, asked, &exchange, began)? {
+        Sent::Already(stream, slot) => (stream, slot, false),
+        waits => Box::pin(later(hub, asked, &exchange, began, waits)).await?,
     };
-    let (stream, slot, early) = match placed {
-        Placed::Sent(slot, stream) => (stream, slot, true),
-        Placed::Lent(mut slot, pooled) => {
-            let until = timeouts.total.map(|total| after(began, total));
-            let stream = open(&mut slot, pooled, head, end, &timeouts, until).await?;
-            (stream, slot, false)
-        }
-    };
-    let name = stream.recv.0.0.half.name();
-    exchange.asked(slot, name, end);
+    exchange.asked(slot, stream.recv.0.0.half.name(), end);
     let _looks = hub.settings.metrics.is_some().then(|| Looks::at(&stream));
     let (send, mut recv) = stream.split();
 
@@ -142,22 +124,10 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
         drop(send);
         (answer(&mut recv, &asked.hook).await, None)
     } else {
-        let writing = Alarm::new(&hub.endpoint.shared);
         let body = std::mem::take(&mut asked.body);
-        let mut uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
-        let mut uploaded = false;
-        let mut answering = pin!(answer(&mut recv, &asked.hook));
-        let response = poll_fn(|cx| {
-            if !uploaded && let Poll::Ready(outcome) = uploading.as_mut().poll(cx) {
-                if let Err(error) = outcome {
-                    return Poll::Ready(Err(error));
-                }
-                uploaded = true;
-                exchange.sent();
-            }
-            answering.as_mut().poll(cx)
-        });
-        (response.await, (!uploaded).then_some(uploading))
+        let writing = Alarm::new(&hub.endpoint.shared);
+        let uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
+        Box::pin(beside(&exchange, uploading, &mut recv, &asked.hook)).await
     };
     let response = response.map_err(|error| exchange.why(error))?;
     exchange.answered();
@@ -172,6 +142,7 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
         }));
     }
     if let Some(alternatives) = &hub.settings.alternatives {
+        let origin = &asked.origin;
         if response.status() == StatusCode::MISDIRECTED_REQUEST {
             alternatives.misdirected(origin);
             hub.misdirected(&recv.0.0.half.conn);
@@ -183,6 +154,100 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
         response.extensions_mut().insert(EarlyOutcome::Accepted);
     }
     Ok(response)
+}
+
+/// How far a request has come.
+enum Sent {
+    Already(RequestStream, Slot),
+    /// The connection did not take it at once.
+    Refused(Slot, Arc<Pooled>),
+    /// It waits for its turn.
+    Queued(Slot),
+    /// It may be early data.
+    Early,
+}
+
+/// Sends a request if there is a connection that takes it.
+fn at_once(
+    hub: &Arc<Hub>,
+    asked: &mut Asked,
+    exchange: &Arc<Exchange>,
+    began: Instant,
+) -> Result<Sent, Error> {
+    if early::may_go(hub, &mut asked.head, asked.end) {
+        return Ok(Sent::Early);
+    }
+    let total = asked.timeouts.total;
+    let (mut slot, turn) = hub.ask(began, &asked.origin, total, Some(exchange), None)?;
+    let Some(turn) = turn else {
+        return Ok(Sent::Queued(slot));
+    };
+    let pooled = turn?;
+    Ok(match pooled.send(&asked.head, asked.end) {
+        Ok(stream) => {
+            slot.opened(stream.id());
+            Sent::Already(stream, slot)
+        }
+        Err(_) => Sent::Refused(slot, pooled),
+    })
+}
+
+/// Sends it when there is one. Tells whether it was early data.
+async fn later(
+    hub: &Arc<Hub>,
+    asked: &mut Asked,
+    exchange: &Arc<Exchange>,
+    began: Instant,
+    waits: Sent,
+) -> Result<(RequestStream, Slot, bool), Error> {
+    let Asked {
+        origin,
+        head,
+        end,
+        timeouts,
+        ..
+    } = asked;
+    let (mut slot, pooled) = match waits {
+        Sent::Already(stream, slot) => return Ok((stream, slot, false)),
+        Sent::Refused(slot, pooled) => (slot, pooled),
+        Sent::Queued(mut slot) => {
+            let pooled = slot.wait(origin).await?;
+            (slot, pooled)
+        }
+        Sent::Early => {
+            let placing = hub.place_early(origin, timeouts.total, exchange, head, *end);
+            match placing.await? {
+                Placed::Sent(slot, stream) => return Ok((stream, slot, true)),
+                Placed::Lent(slot, pooled) => (slot, pooled),
+            }
+        }
+    };
+    let until = timeouts.total.map(|total| after(began, total));
+    let stream = open(&mut slot, pooled, head, *end, timeouts, until).await?;
+    Ok((stream, slot, false))
+}
+
+/// Sends the content while the answer is awaited. Gives what is left of it then.
+async fn beside(
+    exchange: &Exchange,
+    mut uploading: Uploading,
+    recv: &mut ResponseReceiver,
+    hook: &Option<OnInterim>,
+) -> (Result<Response<()>, Error>, Option<Uploading>) {
+    let mut uploaded = false;
+    let mut answering = pin!(answer(recv, hook));
+    let response = poll_fn(|cx| {
+        if !uploaded && let Poll::Ready(outcome) = uploading.as_mut().poll(cx) {
+            if let Err(error) = outcome {
+                return Poll::Ready(Err(error));
+            }
+            uploaded = true;
+            exchange.sent();
+        }
+        answering.as_mut().poll(cx)
+    });
+    let response = response.await;
+    (response, (!uploaded).then_some(uploading))
 }
 
 type Uploading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -294,7 +359,7 @@ async fn open(
             };
         }
     };
-    let stream = Box::pin(limit.race(waiting.alarm(), opening)).await??;
+    let stream = limit.race(waiting.alarm(), opening).await??;
     slot.lent = now();
     slot.opened(stream.id());
     Ok(stream)
