@@ -167,7 +167,7 @@ impl ClientBuilder {
     }
 
     /// Where session tickets are kept
-    /// ([`MemoryTickets`](crate::MemoryTickets)).
+    /// ([`MemoryTickets`]).
     pub fn tickets(mut self, store: Arc<dyn TicketStore>) -> Self {
         self.tickets = Some(store);
         self

@@ -70,7 +70,7 @@ pub enum Error {
     /// the server could have said whether it took it: the handshake failed or took too
     /// long, which the source says, or another address answered first. The server may have
     /// acted upon it. One that it did not take is
-    /// [`ReadError::EarlyDataRejected`](crate::error::ReadError::EarlyDataRejected).
+    /// [`ReadError::EarlyDataRejected`].
     #[error("whether the server took the request as early data is not known")]
     EarlyDataUnknown {
         /// Why there is no connection.
