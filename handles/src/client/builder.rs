@@ -166,8 +166,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Where session tickets are kept
-    /// ([`MemoryTickets`]).
+    /// Where session tickets are kept ([`MemoryTickets`]).
     pub fn tickets(mut self, store: Arc<dyn TicketStore>) -> Self {
         self.tickets = Some(store);
         self

@@ -69,8 +69,7 @@ pub enum Error {
     /// The request was early data (0-RTT), and there was no connection in the end on which
     /// the server could have said whether it took it: the handshake failed or took too
     /// long, which the source says, or another address answered first. The server may have
-    /// acted upon it. One that it did not take is
-    /// [`ReadError::EarlyDataRejected`].
+    /// acted upon it. One that it did not take is [`ReadError::EarlyDataRejected`].
     #[error("whether the server took the request as early data is not known")]
     EarlyDataUnknown {
         /// Why there is no connection.

@@ -35,6 +35,7 @@ use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::connection::{ConnHandle, Connection};
 use crate::endpoint::Endpoint;
+use crate::http::RequestStream;
 use crate::waiters::{Waiters, park};
 
 pub(crate) use early::Placed;
@@ -71,8 +72,11 @@ struct State {
 struct Waiter {
     turn: Option<Turn>,
     waker: Option<Waker>,
-    /// It would go out as early data, to there.
-    early: Option<Origin>,
+    /// It would go out as early data.
+    early: Option<Box<early::Wish>>,
+    /// It did, or is about to.
+    went: bool,
+    sent: Option<RequestStream>,
 }
 
 /// What a wait comes to.
@@ -278,7 +282,7 @@ impl Hub {
         origin: &Origin,
         within: Option<Duration>,
         times: Option<&Arc<Exchange>>,
-        early: Option<Origin>,
+        early: Option<Box<early::Wish>>,
     ) -> Result<(Slot, Option<Turn>), PoolError> {
         let mut due = Due::default();
         let mut state = self.lock();

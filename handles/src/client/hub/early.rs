@@ -6,17 +6,18 @@
 //!     └──turn──▶ lent   └──failure──▶ unknown
 //! ```
 //!
-//! A dial offers the connection that it makes. Requests that may be early data take it and
-//! keep their places in the queue, so the pool knows nothing of it: what it lends them in
-//! their turn is the connection that they are on.
+//! A dial offers the connection that it makes: those that wait and may be early data are
+//! sent by the dial itself, so that they go with its first packets, and those that come
+//! later take the offer. They keep their places in the queue, so the pool knows nothing of
+//! it: what it lends them in their turn is the connection that they are on.
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aqueduct_core::head::{End, RequestHead};
-use aqueduct_core::pool::{ConnId, Origin, PoolError};
+use aqueduct_core::pool::{ConnId, Origin, PoolError, Ticket};
 use aqueduct_core::transport::EarlyData;
 use tracing::Instrument;
 
@@ -55,29 +56,62 @@ pub(crate) enum Placed {
     Sent(Slot, RequestStream),
 }
 
+/// A request that would go out early.
+pub(crate) struct Wish {
+    origin: Origin,
+    head: RequestHead,
+    end: End,
+}
+
 /// What comes first for whoever waits.
 enum First {
     Turn(Turn),
-    Offer(Arc<Pooled>),
+    /// Its turn has failed while the dial was sending it.
+    Crossed(PoolError),
+    /// The dial has sent it.
+    Sent(RequestStream),
+    Offer(Arc<Pooled>, Box<Wish>),
 }
 
 impl Hub {
     /// The connection of a dial takes early data from here on, in place of one that the
     /// dial has made before. O(requests that wait).
     pub(crate) fn offer(&self, origin: &Origin, offer: Pooled) {
-        let mut wakes = Vec::new();
         let (id, offer) = (offer.id, Arc::new(offer));
-        let before = {
+        let (before, wishes) = {
             let mut state = self.lock();
             let before = state.offers.remove(id);
-            state.offers.0.push((origin.clone(), offer));
-            let waiters = state.waiting.values_mut();
-            let wanting = waiters.filter(|waiter| waiter.early.as_ref() == Some(origin));
-            wakes.extend(wanting.filter_map(|waiter| waiter.waker.take()));
-            before
+            state.offers.0.push((origin.clone(), offer.clone()));
+            let waiting = state.waiting.iter_mut();
+            let wishes = waiting.filter_map(|(ticket, waiter)| {
+                let wish = waiter.early.take_if(|wish| wish.origin == *origin)?;
+                waiter.went = true;
+                Some((*ticket, wish))
+            });
+            (before, wishes.collect::<Vec<_>>())
         };
         drop(before);
-        wakes.into_iter().for_each(Waker::wake);
+        for (ticket, wish) in wishes {
+            self.sent_early(ticket, offer.send_early(&wish));
+        }
+    }
+
+    /// What cannot be sent early may be sent later.
+    fn sent_early(&self, ticket: Ticket, mut stream: Option<RequestStream>) {
+        let waker = {
+            let mut state = self.lock();
+            let waiter = state.waiting.get_mut(&ticket);
+            waiter.and_then(|waiter| {
+                waiter.went = stream.is_some();
+                waiter.sent = stream.take();
+                waiter.waker.take_if(|_| waiter.went)
+            })
+        };
+        // Of one that nobody waits for any more it is the end.
+        drop(stream);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// A dial is over.
@@ -96,31 +130,38 @@ impl Hub {
         head: &RequestHead,
         end: End,
     ) -> Result<Placed, Error> {
-        let (mut slot, turn) =
-            self.ask(now(), origin, within, Some(times), Some(origin.clone()))?;
+        let wish = Box::new(Wish {
+            origin: origin.clone(),
+            head: head.clone(),
+            end,
+        });
+        let (mut slot, turn) = self.ask(now(), origin, within, Some(times), Some(wish))?;
         if let Some(turn) = turn {
             return Ok(Placed::Lent(slot, turn?));
         }
         let watch = Watch::queue(&self.settings.metrics, origin);
         let span = tracing::debug_span!(target: TARGET, "queue", %origin);
         async {
-            let offer = match slot.first().await {
+            let stream = match slot.first().await {
                 First::Turn(turn) => {
                     slot.lent = now();
                     ends(watch, &turn);
                     return Ok(Placed::Lent(slot, turn?));
                 }
-                First::Offer(offer) => offer,
+                First::Crossed(error) => {
+                    watch.ends(&Watched::Done);
+                    let source = Some(error);
+                    return Err(Error::EarlyDataUnknown { source });
+                }
+                First::Sent(stream) => Some(stream),
+                First::Offer(offer, wish) => offer.send_early(&wish),
             };
-            // What cannot be sent early may be sent later.
-            let Some(stream) = offer.send_early(head, end) else {
-                drop(offer);
+            let Some(stream) = stream else {
                 let turn = slot.turn().await;
                 slot.lent = now();
                 ends(watch, &turn);
                 return Ok(Placed::Lent(slot, turn?));
             };
-            drop(offer);
             tracing::debug!(target: TARGET, stream = ?stream.id(), "sent as early data");
             // It does not wait any more.
             watch.ends(&Watched::Done);
@@ -166,7 +207,8 @@ fn is_same(one: &Connection, other: &Connection) -> bool {
 }
 
 impl Pooled {
-    fn send_early(&self, head: &RequestHead, end: End) -> Option<RequestStream> {
+    fn send_early(&self, wish: &Wish) -> Option<RequestStream> {
+        let (head, end) = (&wish.head, wish.end);
         match &self.used {
             None => self.connection.try_send_early(head, end),
             Some(used) => self.connection.try_send_early(&head_for(head, used), end),
@@ -180,20 +222,27 @@ impl Slot {
     }
 
     fn poll_first(&self, cx: &Context<'_>) -> Poll<First> {
-        if let Poll::Ready(turn) = self.poll_turn(cx) {
-            return Poll::Ready(First::Turn(turn));
-        }
         let mut state = self.hub.lock();
         let State {
             waiting, offers, ..
         } = &mut *state;
-        // One offer is tried, and no other.
         let waiter = waiting.get_mut(&self.ticket);
-        let offer = waiter.and_then(|waiter| {
-            let offer = offers.find(waiter.early.as_ref()?)?.clone();
-            waiter.early = None;
-            Some(offer)
-        });
-        offer.map_or(Poll::Pending, |offer| Poll::Ready(First::Offer(offer)))
+        if let Some(waiter) = waiter.filter(|waiter| waiter.turn.is_none() || waiter.went) {
+            if let Some(stream) = waiter.sent.take() {
+                return Poll::Ready(First::Sent(stream));
+            }
+            if let Some(Err(error)) = &waiter.turn {
+                return Poll::Ready(First::Crossed(error.clone()));
+            }
+            // One offer is tried, and no other.
+            let wish = waiter.early.as_ref();
+            if let Some(offer) = wish.and_then(|wish| offers.find(&wish.origin)).cloned()
+                && let Some(wish) = waiter.early.take()
+            {
+                return Poll::Ready(First::Offer(offer, wish));
+            }
+        }
+        drop(state);
+        self.poll_turn(cx).map(First::Turn)
     }
 }

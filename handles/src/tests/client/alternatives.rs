@@ -1,5 +1,7 @@
 //! Row D18: how long alternatives count. Where they lead the runtimes' tests show.
 
+use std::sync::OnceLock;
+
 use super::*;
 
 /// Names that are looked up.
@@ -65,12 +67,16 @@ fn an_alternative_counts_as_long_as_the_origin_says() {
 #[test]
 fn what_is_known_is_kept_when_it_changes_and_once_a_minute() {
     let kept = Arc::new(AtomicUsize::new(0));
-    let count = kept.clone();
+    let (count, client) = (kept.clone(), Arc::new(OnceLock::<Client>::new()));
+    let known = client.clone();
     let keep = move |all: Vec<_>| {
-        assert_eq!(all.len(), 1);
+        // No lock is held.
+        let known = known.get().expect("is there").alternatives();
+        assert_eq!((known.len(), all.len()), (1, 1));
         count.fetch_add(1, Ordering::Relaxed);
     };
     let (mut lab, asked) = lab_with(builder().keep_alternatives(keep));
+    assert!(client.set(lab.client.clone()).is_ok());
     let mut ask = |said, after, times| {
         lab.pass(Duration::from_secs(after));
         ask(&mut lab, &asked, &[("alt-svc", said)]);

@@ -1,6 +1,7 @@
 //! Row D17: what a client tells whoever counts, by the names of its page.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use aqueduct_core::head::Protocol;
 
@@ -9,12 +10,20 @@ use crate::client::{DatagramDrop, Metric};
 
 /// What was told: names, each with what matters of the rest.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(&'static str, String)>>>);
+struct Told(
+    Arc<Mutex<Vec<(&'static str, String)>>>,
+    Arc<OnceLock<Client>>,
+);
 
 impl Told {
     fn hook(&self) -> impl Fn(&Metric<'_>) + Send + Sync + 'static {
         let told = self.clone();
         move |metric: &Metric<'_>| {
+            // No lock is held: it may look at the client, and at its endpoint.
+            if let Some(client) = told.1.get() {
+                assert!(client.hub().endpoint.shared().is_free());
+                let _ = client.stats();
+            }
             let rest = match metric {
                 Metric::HandshakeException { failure, .. } => format!("{failure:?}"),
                 Metric::QueueException { error, .. } => format!("{error:?}"),
@@ -70,6 +79,7 @@ fn each_name_of_the_page_is_told() {
     http.limits.datagrams = 2;
     let builder = builder().http(http).resolver(resolve);
     let mut lab = Lab::with(builder.metrics(told.hook()));
+    assert!(told.1.set(lab.client.clone()).is_ok());
 
     // One that is answered, and one that is not.
     let asked = lab.get();
