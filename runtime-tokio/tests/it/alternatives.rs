@@ -7,7 +7,9 @@ use aqueduct_tokio::http_client::{Error, Resolve, Resolving, ResolvingHttps};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
-use aqueduct_tokio::protocol::pool::{Alternative, HttpsRecord, Origin, StoredAlternative};
+use aqueduct_tokio::protocol::pool::{
+    AltSvcLimits, Alternative, HttpsRecord, Origin, StoredAlternative,
+};
 use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Client, ClientBuilder, Connection, Endpoint, client};
 use http::Response;
@@ -210,6 +212,26 @@ async fn only_http3_that_is_still_true_is_an_alternative() {
     .await;
 }
 
+/// Row D18: whatever a server names, the origin's own place is tried.
+#[tokio::test]
+async fn many_alternatives_leave_room_for_the_origin() {
+    within(async {
+        let mut limits = AltSvcLimits::default();
+        limits.alternatives = 32;
+        let world = World::with(|_, _, builder| builder.alternatives(limits));
+        let silent: Vec<_> = (0..32)
+            .map(|_| std::net::UdpSocket::bind(ANY).expect("binds"))
+            .collect();
+        let port = |socket: &std::net::UdpSocket| socket.local_addr().expect("bound").port();
+        let services = silent.iter().map(|one| format!(r#"h3=":{}""#, port(one)));
+        world.origin.says(services.collect::<Vec<_>>().join(","));
+        assert_eq!(world.ask().await, HERE);
+        assert_eq!(world.client.alternatives().len(), 32);
+        assert_eq!(world.ask().await, HERE);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_alternative_that_does_not_work_is_passed_by() {
     within(async {
@@ -250,6 +272,23 @@ async fn an_alternative_that_does_not_serve_the_origin_is_forgotten() {
         // Its connection gets nothing more.
         world.again().await.expect("is answered");
         assert_eq!((world.origin.count(), world.other.count()), (2, 1));
+    })
+    .await;
+}
+
+/// Row D18: RFC 7838 §6. One that names itself in its 421 would be asked for ever.
+#[tokio::test]
+async fn what_an_answer_421_says_of_alternatives_is_ignored() {
+    within(async {
+        let world = World::new();
+        let here = format!(r#"h3=":{}""#, world.other.port());
+        world.other.says.lock().expect("no panic").misdirected = true;
+        world.other.says(here.clone());
+        world.origin.says(here);
+        assert_eq!(world.ask().await, HERE);
+        assert_eq!(world.ask().await, THERE);
+        assert!(world.client.alternatives().is_empty());
+        assert_eq!(world.ask().await, HERE);
     })
     .await;
 }
