@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use aqueduct_tokio::http_client::{Metric, Resolving};
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::endpoint::tls::{Ticket, TicketStore};
 use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Client, ClientBuilder, Connection, Endpoint, client};
 use http::Response;
@@ -175,4 +176,42 @@ fn a_client_outlives_its_runtime() {
         client.closed().await;
         settled(&client).await;
     }));
+}
+
+/// A store that breaks.
+#[derive(Debug)]
+struct Broken {
+    takes: bool,
+}
+
+impl TicketStore for Broken {
+    fn insert(&self, _: &str, _: Ticket) {
+        assert!(!self.takes, "no store");
+    }
+
+    fn take(&self, _: &str) -> Option<Ticket> {
+        assert!(self.takes, "no store");
+        None
+    }
+}
+
+/// Row A18: a store that panics ends what it is asked for, and nobody waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_tickets_that_panics_leaves_nobody_waiting() {
+    for takes in [true, false] {
+        within(async {
+            let (uri, _) = site();
+            let client = client(builder().tickets(Arc::new(Broken { takes }))).expect("suits");
+            let mut asked = Ok(());
+            for _ in 0..3 {
+                let answer = tokio::time::timeout(Duration::from_secs(5), client.get(&*uri));
+                asked = answer.await.expect("nobody waits").map(drop);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let error = asked.expect_err("the store is needed");
+            assert!(error.is_unprocessed(), "{error}");
+            settled(&client).await;
+        })
+        .await;
+    }
 }
