@@ -295,7 +295,7 @@ fn what_resolve_names_is_a_host_that_a_url_can_have() {
         };
         Ok::<_, String>(get.connect.address_of(&get.urls[0]))
     };
-    let there: std::net::SocketAddr = "192.0.2.1:444".parse().unwrap();
+    let there: SocketAddr = "192.0.2.1:444".parse().unwrap();
     for (resolve, url, found) in [
         ("A.example:444:192.0.2.1", "https://a.example:444", true),
         ("+a.example:444:192.0.2.1", "https://a.example:444", true),
