@@ -8,7 +8,7 @@ use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
 use aqueduct_tokio::protocol::pool::{
-    AltSvcLimits, Alternative, HttpsRecord, Origin, StoredAlternative,
+    AltSvcLimits, Alternative, HttpsRecord, Origin, PlanConfig, StoredAlternative,
 };
 use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Client, ClientBuilder, Connection, Endpoint, client};
@@ -362,12 +362,19 @@ fn rdata(priority: u16, target: &str, port: u16) -> Vec<u8> {
     rdata
 }
 
+/// Records are waited for however busy the machine is.
+fn patient(builder: ClientBuilder) -> ClientBuilder {
+    let mut plan = PlanConfig::default();
+    plan.resolution_delay = Duration::from_secs(5);
+    builder.plan(plan)
+}
+
 #[tokio::test]
 async fn https_records_say_where_to_connect() {
     within(async {
         let asked = |origin: &Place| format!("_{}._https.localhost", origin.port());
         let world = World::with(|origin, other, builder| {
-            builder.resolver(Records(vec![(asked(origin), rdata(1, "", other.port()))]))
+            patient(builder).resolver(Records(vec![(asked(origin), rdata(1, "", other.port()))]))
         });
         assert_eq!(world.ask().await, THERE);
         let (authority, name, used) = world.other.take().remove(0);
@@ -377,26 +384,26 @@ async fn https_records_say_where_to_connect() {
         // By way of an alias; and of one that leads in a circle.
         let alias = "svc.example".to_owned();
         let world = World::with(|origin, other, builder| {
-            builder.resolver(Records(vec![
+            patient(builder).resolver(Records(vec![
                 (asked(origin), rdata(0, &alias, 0)),
                 (alias.clone(), rdata(1, "", other.port())),
             ]))
         });
         assert_eq!(world.ask().await, THERE);
         let world = World::with(|origin, _, builder| {
-            builder.resolver(Records(vec![
+            patient(builder).resolver(Records(vec![
                 (asked(origin), rdata(0, &alias, 0)),
                 (alias.clone(), rdata(0, &alias, 0)),
             ]))
         });
         assert_eq!(world.ask().await, HERE);
         // None, and one whose place does not answer.
-        let world = World::with(|_, _, builder| builder.resolver(Records(Vec::new())));
+        let world = World::with(|_, _, builder| patient(builder).resolver(Records(Vec::new())));
         assert_eq!(world.ask().await, HERE);
         let silent = std::net::UdpSocket::bind(ANY).expect("binds");
         let silent = silent.local_addr().expect("bound").port();
         let world = World::with(|origin, _, builder| {
-            builder.resolver(Records(vec![(asked(origin), rdata(1, "", silent))]))
+            patient(builder).resolver(Records(vec![(asked(origin), rdata(1, "", silent))]))
         });
         assert_eq!(world.ask().await, HERE);
     })
