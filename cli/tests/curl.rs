@@ -471,6 +471,35 @@ async fn nothing_is_appended_to_another_version() {
     );
 }
 
+/// A range may be shorter than what was asked for, and what comes shorter or longer than the range.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_the_rest_does_not_make_it_whole() {
+    for (range, body, then, why) in [
+        ("bytes 4-6/10", "456", "0123456", "sent a part of the rest"),
+        ("bytes 4-9/10", "456", "0123456", "sent a part of the rest"),
+        ("bytes 4-6/10", "45678", "0123", "sends more than the range"),
+    ] {
+        let server = Scripted::start(move |number, _| match number {
+            0 => Answer::new(200, &[("content-length", "10"), ("etag", "\"1\"")], "0123")
+                .then(Then::Reset(Code::H3_INTERNAL_ERROR)),
+            1 => Answer::new(206, &[("content-range", range)], body),
+            _ => Answer::new(206, &[("content-range", "bytes 7-9/10")], "789"),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let (url, file) = (server.url("/x"), path.to_str().unwrap());
+        get(&["-o", file, &url]).await.expect(1, "file.part`");
+        get(&["-C", "-", "-o", file, &url]).await.expect(1, why);
+        assert!(!path.exists(), "{range}");
+        let part = fs::read_to_string(path.with_extension("part")).unwrap();
+        assert_eq!(part, then, "{range}");
+        if then.len() == 7 {
+            get(&["-C", "-", "-o", file, &url]).await.ok();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "0123456789");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_try_begins_anew_or_goes_on() {
     for resumes in [false, true] {

@@ -212,6 +212,31 @@ fn each_body_has_a_place_of_its_own() {
     server
         .run(&twice)
         .expect(2, "is the output of several URLs");
+    // Links to what is not there yet, one of them by way of another, and to themselves.
+    #[cfg(unix)]
+    {
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, path(name)).unwrap();
+        link("later", "first");
+        link("first", "second");
+        link("later", "third");
+        link("circle", "circle");
+        let (later, [one, two, three]) = (path("later"), ["first", "second", "third"].map(path));
+        for pair in [[&one, &two], [&two, &three], [&three, &later]] {
+            let [one, other] = pair;
+            let twice = ["get", &url, &url, "-o", one, "-o", other];
+            server
+                .run(&twice)
+                .expect(2, "is the output of several URLs");
+        }
+        let circle = path("circle");
+        server
+            .run(&["get", &url, "-o", &circle])
+            .expect(1, "circle");
+        for name in ["first", "second", "third", "circle"] {
+            fs::remove_file(path(name)).unwrap();
+        }
+    }
+
     assert!(!fs::exists(&file).unwrap());
     let both = ["get", &url, &url, "-o", "-", "-o", "-"];
     server

@@ -12,7 +12,11 @@ use crate::shared::{Step, wait_for};
 /// Tickets that are kept; servers commonly give two for a connection.
 const TICKETS: usize = 128;
 
-/// The latest session tickets of all servers, 128 of them, for as long as it lives.
+/// Those of one server: one that gives without end costs the others nothing.
+const OF_A_SERVER: usize = 8;
+
+/// The latest session tickets of all servers, 128 of them and 8 of each, for as long as it
+/// lives.
 ///
 /// What the servers said in SETTINGS is kept with them, so that requests may be early data:
 /// [`Target::early_data`](aqueduct_core::endpoint::Target::early_data).
@@ -47,7 +51,11 @@ impl MemoryTickets {
 impl TicketStore for MemoryTickets {
     fn insert(&self, server_name: &str, ticket: Ticket) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == TICKETS {
+        let of_it = |(name, _): &(String, Ticket)| name == server_name;
+        if kept.iter().filter(|one| of_it(one)).count() >= OF_A_SERVER {
+            let oldest = kept.iter().position(of_it);
+            oldest.and_then(|at| kept.remove(at));
+        } else if kept.len() >= TICKETS {
             kept.pop_front();
         }
         kept.push_back((server_name.to_owned(), ticket));

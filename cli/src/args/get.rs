@@ -268,6 +268,13 @@ fn remote_name(target: &Target) -> Option<OsString> {
 /// What names the same file in the same way, if it is one that is not to be written twice: devices
 /// may be.
 fn place(path: &Path) -> Option<PathBuf> {
+    place_behind(path, LINKS)
+}
+
+/// Links to what is not there that are followed, one after another.
+const LINKS: usize = 40;
+
+fn place_behind(path: &Path, links: usize) -> Option<PathBuf> {
     if let Ok(there) = path.canonicalize() {
         return there.is_file().then_some(there);
     }
@@ -276,8 +283,13 @@ fn place(path: &Path) -> Option<PathBuf> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    match folder.canonicalize() {
-        Ok(folder) => Some(folder.join(name)),
-        _ => Some(path.to_owned()),
+    let Ok(folder) = folder.canonicalize() else {
+        return Some(path.to_owned());
+    };
+    let named = folder.join(name);
+    match named.read_link() {
+        // A link to what is not there yet: that is made. One to itself leads nowhere.
+        Ok(to) if links > 0 => place_behind(&folder.join(to), links - 1),
+        _ => Some(named),
     }
 }

@@ -219,8 +219,8 @@ pub struct Connect {
     /// Send packets to this address, whatever the URL's host resolves to
     #[arg(long, global = true, value_name = "ADDR")]
     pub connect_to: Option<SocketAddr>,
-    /// Send packets for this host and port to this address (repeatable); IPv6 may have brackets.
-    /// --connect-to goes before it
+    /// Send packets for this host, or `*` for all, and port to this address (repeatable); IPv6 may
+    /// have brackets. --connect-to goes before it
     #[arg(long, global = true, value_name = "HOST:PORT:ADDR", value_parser = Resolve::parse)]
     pub resolve: Vec<Resolve>,
     /// Give up connecting after this time
@@ -239,7 +239,8 @@ pub struct Connect {
 /// Where a host is, whatever the resolver says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolve {
-    host: String,
+    /// `None` for whatever host.
+    host: Option<String>,
     port: u16,
     address: IpAddr,
 }
@@ -268,15 +269,30 @@ impl Resolve {
                 .trim_end_matches(']')
                 .to_owned()
         };
-        let host = bare(host).to_ascii_lowercase();
-        if host.is_empty() {
-            return Err(form());
-        }
+        // What curl forgets after a minute of a run: no run of ours looks up anew.
+        let host = host.strip_prefix('+').unwrap_or(host);
+        // What no URL can have would never count, and nobody would know.
+        let at = |host: &str| {
+            let whole = !host.contains(['/', '?', '#', '*']);
+            let target = format!("https://{host}:{port}/").parse::<Target>().ok();
+            target.filter(|target| whole && target.port() != 0)
+        };
+        let host = match host {
+            "*" => at("any.example").map(|_| None),
+            host => at(host).map(|target| Some(target.host().to_owned())),
+        };
         Ok(Self {
-            host,
+            host: host.ok_or_else(form)?,
             port: port.parse().map_err(|_| form())?,
             address: bare(address).parse().map_err(|_| form())?,
         })
+    }
+}
+
+impl Resolve {
+    fn is_for(&self, target: &Target) -> bool {
+        let host = self.host.as_deref();
+        host.is_none_or(|host| host == target.host()) && self.port == target.port()
     }
 }
 
@@ -285,7 +301,7 @@ impl Connect {
     pub fn address_of(&self, target: &Target) -> Option<SocketAddr> {
         let resolved = || {
             let mut all = self.resolve.iter();
-            let it = all.find(|it| it.host == target.host() && it.port == target.port())?;
+            let it = all.find(|it| it.is_for(target))?;
             Some(SocketAddr::new(it.address, it.port))
         };
         self.connect_to.or_else(resolved)

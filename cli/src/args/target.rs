@@ -37,7 +37,7 @@ impl Target {
     /// Whether both are on the same origin: an `https` URL's is its host and port.
     #[must_use]
     pub fn is_same_origin(&self, other: &Self) -> bool {
-        (self.host(), self.port()) == (other.host(), other.port())
+        (self.resolvable(), self.port()) == (other.resolvable(), other.port())
     }
 
     /// The host without the brackets of an IPv6 address, as TLS wants it.

@@ -282,3 +282,39 @@ fn the_proxy_of_get_is_trusted_as_told() {
         assert!(parse_line(&wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn what_resolve_names_is_a_host_that_a_url_can_have() {
+    let address = |resolve: &str, url: &str| {
+        let line = format!("get {url} --resolve {resolve}");
+        let Command::Get(get) = parse_line(&line)
+            .map_err(|error| error.to_string())?
+            .command
+        else {
+            panic!("{line}");
+        };
+        Ok::<_, String>(get.connect.address_of(&get.urls[0]))
+    };
+    let there: SocketAddr = "192.0.2.1:444".parse().unwrap();
+    for (resolve, url, found) in [
+        ("A.example:444:192.0.2.1", "https://a.example:444", true),
+        ("+a.example:444:192.0.2.1", "https://a.example:444", true),
+        ("*:444:192.0.2.1", "https://a.example:444", true),
+        ("*:444:192.0.2.1", "https://a.example:445", false),
+        ("[::1]:444:192.0.2.1", "https://[::1]:444", true),
+        ("b.example:444:192.0.2.1", "https://a.example:444", false),
+    ] {
+        let expected = found.then_some(there);
+        assert_eq!(address(resolve, url).unwrap(), expected, "{resolve} {url}");
+    }
+    for wrong in [
+        "a:0:192.0.2.1",
+        "*.a:443:192.0.2.1",
+        "a/b:443:192.0.2.1",
+        "u@a:443:192.0.2.1",
+        ":443:192.0.2.1",
+        "a:443:192.0.2.1:5",
+    ] {
+        assert!(address(wrong, "https://a.example").is_err(), "{wrong}");
+    }
+}

@@ -354,19 +354,22 @@ impl Exchange<'_> {
         report: &mut Report,
     ) -> Result<(), Failure> {
         let failed = |error| read_failed(self.doing(), error);
+        let mut rest = None;
         let mut sink = match &self.part {
             None => self.sink(head).await?,
             Some(part) => match resume::judge(part, head)? {
                 resume::Rest::Refused => None,
-                rest => {
+                resume::Rest::Nothing => {
                     report.resumed = part.len;
                     let sink = self.go_on(part, head).await?;
-                    if rest == resume::Rest::Nothing {
-                        // It is all there: what the answer says about it is no error.
-                        report.status = Some(StatusCode::OK);
-                        return sink.finish().await;
-                    }
-                    Some(sink)
+                    // It is all there: what the answer says about it is no error.
+                    report.status = Some(StatusCode::OK);
+                    return sink.finish().await;
+                }
+                resume::Rest::Follows { len, is_all } => {
+                    report.resumed = part.len;
+                    rest = Some((part, len, is_all));
+                    Some(self.go_on(part, head).await?)
                 }
             },
         };
@@ -392,6 +395,11 @@ impl Exchange<'_> {
             };
             self.watch.moved();
             let len = chunk.len() as u64;
+            if let Some((part, most, _)) = rest
+                && report.received + len > most
+            {
+                return Err(resume::too_much(part));
+            }
             if let Some(sink) = &mut sink {
                 self.watch.own(sink.write(&chunk)).await?;
             }
@@ -402,6 +410,15 @@ impl Exchange<'_> {
         if let Some(trailers) = trailers {
             show::trailers(self.context, trailers.fields());
             report.trailers = Some(lines(trailers.fields()));
+        }
+        if let Some((_, len, is_all)) = rest
+            && (report.received < len || !is_all)
+        {
+            if let Some(sink) = &mut sink {
+                sink.flush().await;
+            }
+            let what = format!("{}: the server sent a part of the rest", self.doing());
+            return Err(Failure::new(Exit::Failure, what).or(Again::Idempotent));
         }
         // What has come to its end alone gets the name of a file.
         match sink {

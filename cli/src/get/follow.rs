@@ -229,4 +229,13 @@ mod tests {
             assert_eq!(fields.len(), left, "{status} {location:?}");
         }
     }
+    #[test]
+    fn an_address_in_another_zone_is_another_host() {
+        let [here, too, there] = ["%25a", "%25a", "%25b"].map(|zone| {
+            let target = format!("https://[fe80::1{zone}]/x").parse();
+            target.unwrap_or_else(|error| panic!("{error}"))
+        });
+        let (here, too, there): (Target, Target, Target) = (here, too, there);
+        assert!(here.is_same_origin(&too) && !here.is_same_origin(&there));
+    }
 }

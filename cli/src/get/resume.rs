@@ -12,8 +12,13 @@ use crate::exit::{Exit, Failure};
 /// What an answer to a request for the rest is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Rest {
-    /// The rest follows.
-    Follows,
+    /// So many bytes follow.
+    Follows {
+        /// How many.
+        len: u64,
+        /// Whether it is whole then, as far as anybody says.
+        is_all: bool,
+    },
     /// There is no rest: the part is whole.
     Nothing,
     /// An error that says nothing about the part.
@@ -52,12 +57,8 @@ pub(super) fn judge(part: &Part, head: &Response<()>) -> Result<Rest, Failure> {
         .and_then(|value| value.to_str().ok()?.strip_prefix("bytes "));
     match status {
         StatusCode::PARTIAL_CONTENT => {
-            let (first, total) = range
-                .and_then(|range| {
-                    let (span, total) = range.split_once('/')?;
-                    let first: u64 = span.split_once('-')?.0.parse().ok()?;
-                    Some((first, total.parse().ok()))
-                })
+            let (first, len, total) = range
+                .and_then(span)
                 .ok_or_else(|| unlike(part, "the server does not say which part it sends"))?;
             if first != part.len {
                 return Err(unlike(
@@ -66,7 +67,11 @@ pub(super) fn judge(part: &Part, head: &Response<()>) -> Result<Rest, Failure> {
                 ));
             }
             same(part, fields, total)?;
-            Ok(Rest::Follows)
+            let total = total.or(part.origin.as_ref().and_then(|origin| origin.total));
+            //= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7
+            // It may be less than what was asked for.
+            let is_all = total.is_none_or(|total| first + len == total);
+            Ok(Rest::Follows { len, is_all })
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
             let total = range.and_then(|range| range.strip_prefix("*/")?.parse().ok());
@@ -82,6 +87,24 @@ pub(super) fn judge(part: &Part, head: &Response<()>) -> Result<Rest, Failure> {
         }
         _ => Ok(Rest::Refused),
     }
+}
+
+/// The first byte, how many there are, and of how many, if that is known.
+//= https://www.rfc-editor.org/rfc/rfc9110#section-14.4
+// One that ends before it begins, or after all there is, is not valid.
+fn span(range: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (span, total) = range.split_once('/')?;
+    let (first, last) = span.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    let total: Option<u64> = match total {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    let end = last.checked_add(1)?;
+    let len = end.checked_sub(first).filter(|len| *len > 0)?;
+    total
+        .is_none_or(|total| end <= total)
+        .then_some((first, len, total))
 }
 
 /// Compares what is known of both.
@@ -122,6 +145,11 @@ fn unlike(part: &Part, why: &str) -> Failure {
         part.path.display()
     );
     Failure::new(Exit::Failure, what)
+}
+
+/// The answer has more than it says.
+pub(super) fn too_much(part: &Part) -> Failure {
+    unlike(part, "the server sends more than the range that it names")
 }
 
 /// Where what an answer brings comes from, to go on with it later.
@@ -216,7 +244,16 @@ mod tests {
         let part = part(Some("\"1\""), Some(DATE));
         let range = ("content-range", "bytes 4-7/8");
         let good = judge(&part, &answer(206, &[range, ("etag", "\"1\"")]));
-        assert_eq!(good.unwrap(), Rest::Follows);
+        let follows = |len, is_all| Rest::Follows { len, is_all };
+        assert_eq!(good.unwrap(), follows(4, true));
+        for (range, rest) in [
+            ("bytes 4-6/8", follows(3, false)),
+            ("bytes 4-6/*", follows(3, false)),
+            ("bytes 4-7/*", follows(4, true)),
+        ] {
+            let answer = answer(206, &[("content-range", range)]);
+            assert_eq!(judge(&part, &answer).unwrap(), rest, "{range}");
+        }
         let whole = judge(&part, &answer(416, &[("content-range", "bytes */4")]));
         assert!(whole.unwrap_err().to_string().contains("was 8 bytes"));
         for (status, fields, why) in [
@@ -233,6 +270,14 @@ mod tests {
             ),
             (206, vec![("content-range", "bytes 0-7/8")], "from byte 0"),
             (206, vec![("content-range", "lines 4-7/8")], "does not say"),
+            (206, vec![("content-range", "bytes 4-3/8")], "does not say"),
+            (206, vec![("content-range", "bytes 4-8/8")], "does not say"),
+            (206, vec![("content-range", "bytes 4-7/x")], "does not say"),
+            (
+                206,
+                vec![("content-range", "bytes 4-18446744073709551615/*")],
+                "does not say",
+            ),
             (206, vec![], "does not say"),
             (200, vec![("etag", "\"2\"")], "has changed"),
             (200, vec![("etag", "\"1\"")], "no parts"),
@@ -257,7 +302,11 @@ mod tests {
         let error = judge(&part, &answer(206, &rest)).unwrap_err();
         assert!(error.to_string().contains("newer than the part"), "{error}");
         part.modified = Some(UNIX_EPOCH + Duration::from_secs(101));
-        assert_eq!(judge(&part, &answer(206, &rest)).unwrap(), Rest::Follows);
+        let follows = Rest::Follows {
+            len: 4,
+            is_all: true,
+        };
+        assert_eq!(judge(&part, &answer(206, &rest)).unwrap(), follows);
         let whole = answer(416, &[("content-range", "bytes */4")]);
         assert_eq!(judge(&part, &whole).unwrap(), Rest::Nothing);
     }

@@ -111,7 +111,8 @@ impl Servers {
 
     async fn place(&self, target: &Target) -> Result<Shared, Failure> {
         let mut open = self.open.lock().await;
-        let name = (target.host().to_owned(), target.port());
+        // One address in two zones is two hosts.
+        let name = (target.resolvable().into_owned(), target.port());
         Ok(match open.entry(name) {
             Entry::Occupied(place) => place.get().clone(),
             Entry::Vacant(vacant) => {

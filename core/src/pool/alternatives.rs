@@ -19,7 +19,8 @@ pub struct AltSvcLimits {
     /// Origins that are remembered; the one that was told longest ago goes first.
     /// Default 1,000.
     pub origins: usize,
-    /// Alternatives of each, the first that it names. Default 4.
+    /// Alternatives of each, the first that it names. Default 4. No more than 7 are tried
+    /// for a connection ([`MAX_ROUTES`](super::MAX_ROUTES)).
     pub alternatives: usize,
     /// The longest that any is believed. Default 30 days.
     pub max_age: Duration,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::Origin;
 use super::alt_svc::Alternative;
 use super::https::HttpsRecord;
+use super::plan::MAX_ROUTES;
 
 /// A host and a port at which an origin may be served. Whichever it is, the certificate
 /// has to be the origin's (RFC 7838 §2.1, RFC 9460 §9), and `:authority` is.
@@ -50,7 +51,8 @@ impl Route {
     }
 
     /// The places of an origin: what it says itself, what DNS says, and its own. Each
-    /// host and port is there once, for the first reason.
+    /// host and port is there once, for the first reason. They are at most [`MAX_ROUTES`],
+    /// the origin's own among them: nobody can name so many others that it is not tried.
     ///
     /// `records` are all the HTTPS records of one name: the origin's, or `name` if an
     /// alias led there ([`HttpsRecord::alias`]), which takes the place of the origin's host
@@ -65,7 +67,11 @@ impl Route {
         let mut routes: Vec<Self> = Vec::new();
         let mut add = |route: Self| {
             let is_new = |one: &Self| (&one.host, one.port) != (&route.host, route.port);
-            if routes.iter().all(is_new) {
+            let most = match route.via {
+                Via::Origin => MAX_ROUTES,
+                _ => MAX_ROUTES - 1,
+            };
+            if routes.len() < most && routes.iter().all(is_new) {
                 routes.push(route);
             }
         };
@@ -170,6 +176,20 @@ mod tests {
         let none: [&Alternative; 0] = [];
         let plain = Route::all(&origin, none, &[], None);
         assert_eq!(plain, [Route::origin(&origin)]);
+    }
+
+    #[test]
+    fn the_origins_own_place_is_among_the_routes_however_many_there_are() {
+        let origin: Origin = "https://a.example:444".parse().expect("an origin");
+        let elsewhere: Vec<_> = (1..100).map(Alternative::h3).collect();
+        let here: Vec<_> = (elsewhere.iter().cloned())
+            .chain([Alternative::h3(444)])
+            .collect();
+        for alternatives in [elsewhere, here] {
+            let routes = Route::all(&origin, &alternatives, &[], None);
+            assert_eq!(routes.len(), MAX_ROUTES);
+            assert_eq!(routes.last(), Some(&Route::origin(&origin)));
+        }
     }
 
     #[test]

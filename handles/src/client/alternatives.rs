@@ -148,6 +148,8 @@ fn age(headers: &HeaderMap) -> Duration {
 /// The field by which an alternative learns as which one it was asked; none for the
 /// origin's own place.
 pub(super) fn alt_used(origin: &Origin, host: &str, port: u16) -> Option<HeaderValue> {
+    // A zone means something on this side alone (RFC 6874 §4).
+    let host = host.split_once('%').map_or(host, |(address, _)| address);
     if (host, port) == (origin.host(), origin.port()) {
         return None;
     }
@@ -167,3 +169,17 @@ pub(super) fn head_for(head: &RequestHead, used: &HeaderValue) -> RequestHead {
 }
 
 const ALT_USED: HeaderName = HeaderName::from_static("alt-used");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alternative_is_named_without_the_zone_of_its_address() {
+        let origin: Origin = "https://[fe80::1%25eth0]:1".parse().expect("an origin");
+        let used = |host, port| alt_used(&origin, host, port).map(|used| used.as_bytes().to_vec());
+        assert_eq!(used("fe80::1%eth0", 1), None);
+        assert_eq!(used("fe80::1%eth0", 2), Some(b"[fe80::1]:2".to_vec()));
+        assert_eq!(used("a.example", 1), Some(b"a.example:1".to_vec()));
+    }
+}

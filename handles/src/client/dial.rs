@@ -20,7 +20,7 @@ use super::TARGET;
 use super::alternatives::alt_used;
 use super::cancel::Cancel;
 use super::hub::{Hub, Pooled};
-use super::metrics::{Counter, End, Metric, Watch};
+use super::metrics::{self, Counter, End, Metric, Watch};
 use super::proxy::{self, ClientProxy};
 use super::runtime::Resolving;
 use super::services::Services;
@@ -45,7 +45,12 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
     let span = tracing::debug_span!(
         target: TARGET, "handshake", %origin, connection = ?id, error = Empty
     );
+    let mut cut_short = CutShort {
+        hub: Arc::downgrade(&hub),
+        id: Some(id),
+    };
     let dialed = dial(&hub, id, &origin, &cancel).instrument(span).await;
+    cut_short.id = None;
     let Some(Dialed { connection, used }) = dialed else {
         return hub.withdraw(id);
     };
@@ -72,6 +77,24 @@ pub(crate) async fn run(hub: Arc<Hub>, id: ConnId, origin: Origin, cancel: Arc<C
     watch(client, id, &origin, &watched).await;
     if let Some(counter) = counter {
         watched.0.count_dropped(&counter);
+    }
+}
+
+/// Tells the pool, when it is dropped, of a dial whose task has not come to its end: it
+/// panicked in code of the application's (a resolver, a store of tickets), or its runtime is
+/// gone.
+struct CutShort {
+    hub: Weak<Hub>,
+    id: Option<ConnId>,
+}
+
+impl Drop for CutShort {
+    fn drop(&mut self) {
+        if let (Some(hub), Some(id)) = (self.hub.upgrade(), self.id) {
+            let why = "its task was cut short";
+            hub.dial_failed(id, DialFailure::NotBegun(why.into()));
+            hub.withdraw(id);
+        }
     }
 }
 
@@ -128,7 +151,7 @@ async fn watch(hub: Weak<Hub>, id: ConnId, origin: &Origin, connection: &Connect
                 target: TARGET, "draining", %origin, connection = ?id, ?by
             ));
             if let Some(hook) = &hub.settings.metrics {
-                hook.record(&Metric::Draining { origin, by });
+                metrics::tell(&**hook, &Metric::Draining { origin, by });
             }
             match by {
                 Side::Server => hub.goaway(id),

@@ -1,6 +1,7 @@
 //! What a client tells whoever counts.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ use crate::meter::Meter;
 /// Counts what a client does ([`ClientBuilder::metrics`](super::ClientBuilder::metrics)).
 /// Closures of this shape do.
 ///
-/// Called where the thing happens, with no lock held: it should be brief.
+/// Called where the thing happens, with no lock held: it should be brief. It may call the
+/// client. A panic of it is caught and logged, and what it was told of goes on.
 pub trait Metrics: Send + Sync + 'static {
     /// Something has happened.
     fn record(&self, metric: &Metric<'_>);
@@ -191,6 +193,16 @@ impl Metric<'_> {
     }
 }
 
+/// Tells a hook. Its panic would end the task of a connection, unknown to the pool, or the
+/// process while another unwinds.
+pub(super) fn tell(hook: &dyn Metrics, metric: &Metric<'_>) {
+    // Whoever panics has said why, and no state of ours is in its hands.
+    let told = catch_unwind(AssertUnwindSafe(|| hook.record(metric)));
+    if told.is_err() {
+        tracing::error!(metric = metric.name(), "the hook for metrics panicked");
+    }
+}
+
 /// The hook of a client, if it has one.
 pub(super) type Hook = Option<Arc<dyn Metrics>>;
 
@@ -236,11 +248,12 @@ impl Watch {
     fn new(hook: &Hook, of: impl FnOnce() -> Of) -> Self {
         Self(hook.as_ref().map(|hook| {
             let (hook, of) = (hook.clone(), of());
-            hook.record(&match &of {
+            let begins = match &of {
                 Of::Handshake(origin) => Metric::HandshakeStart { origin },
                 Of::Queue(origin) => Metric::QueueStart { origin },
                 Of::Request(method, uri) => Metric::RequestStart { method, uri },
-            });
+            };
+            tell(&*hook, &begins);
             let began = now();
             Box::new(Running { hook, of, began })
         }))
@@ -256,7 +269,7 @@ impl Watch {
         };
         let Running { hook, of, began } = *running;
         let took = now().saturating_duration_since(began);
-        hook.record(&match (&of, how) {
+        let ends = match (&of, how) {
             (Of::Handshake(origin), End::Done) => Metric::HandshakeStop { origin, took },
             (Of::Handshake(origin), how) => {
                 let failure = match how {
@@ -305,7 +318,8 @@ impl Watch {
                     error,
                 }
             }
-        });
+        };
+        tell(&*hook, &ends);
     }
 }
 
@@ -338,20 +352,22 @@ impl Counter {
 impl Meter for Counter {
     fn sent(&self, count: usize, bytes: usize) {
         let origin = &self.origin;
-        self.hook.record(&Metric::DatagramSent {
+        let sent = Metric::DatagramSent {
             origin,
             count,
             bytes,
-        });
+        };
+        tell(&*self.hook, &sent);
     }
 
     fn received(&self, count: usize, bytes: usize) {
         let origin = &self.origin;
-        self.hook.record(&Metric::DatagramReceived {
+        let received = Metric::DatagramReceived {
             origin,
             count,
             bytes,
-        });
+        };
+        tell(&*self.hook, &received);
     }
 
     fn dropped(&self, stats: &Stats) {
@@ -371,8 +387,8 @@ impl Meter for Counter {
             let count = all.saturating_sub(told.fetch_max(all, Ordering::Relaxed));
             if count > 0 {
                 let origin = &self.origin;
-                self.hook
-                    .record(&Metric::DatagramDropped { origin, count, why });
+                let dropped = Metric::DatagramDropped { origin, count, why };
+                tell(&*self.hook, &dropped);
             }
         }
     }

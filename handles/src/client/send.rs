@@ -144,10 +144,13 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
     if let Some(alternatives) = &hub.settings.alternatives {
         let origin = &asked.origin;
         if response.status() == StatusCode::MISDIRECTED_REQUEST {
+            //= https://www.rfc-editor.org/rfc/rfc7838#section-6
+            // What it says of alternatives itself does not count.
             alternatives.misdirected(origin);
             hub.misdirected(&recv.0.0.half.conn);
+        } else {
+            alternatives.heard(origin, response.headers());
         }
-        alternatives.heard(origin, response.headers());
     }
     let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
     if early {

@@ -5,6 +5,7 @@ mod channel;
 mod content;
 mod dials;
 mod early;
+mod given_up;
 mod metrics;
 mod queue;
 mod spans;

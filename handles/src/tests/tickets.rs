@@ -12,7 +12,7 @@ use aqueduct_core::endpoint::tls::rustls::pki_types::{CertificateDer, ServerName
 use aqueduct_core::endpoint::tls::rustls::{
     self, ClientConfig, DigitallySignedStruct, SignatureScheme,
 };
-use aqueduct_core::endpoint::tls::{TicketStore, provider};
+use aqueduct_core::endpoint::tls::{Ticket, TicketStore, provider};
 
 use super::Net;
 use crate::MemoryTickets;
@@ -58,6 +58,16 @@ impl ServerCertVerifier for Counting {
     }
 }
 
+fn tls(seen: Arc<Counting>) -> Arc<ClientConfig> {
+    let tls = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("there is TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(seen)
+        .with_no_client_auth();
+    Arc::new(tls)
+}
+
 #[test]
 fn a_ticket_makes_the_next_connection_shorter() {
     let mut net = Net::new();
@@ -65,13 +75,7 @@ fn a_ticket_makes_the_next_connection_shorter() {
         Arc::new(Counting::default()),
         Arc::new(MemoryTickets::new()),
     );
-    let tls = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("there is TLS 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(seen.clone())
-        .with_no_client_auth();
-    let tls = Arc::new(tls);
+    let tls = tls(seen.clone());
     let (client, server) = (net.client.clone(), net.server.clone());
     // Who has no ticket for a name looks at the certificate; who has, does not.
     for (name, looked_at) in [("one.test", 1), ("one.test", 1), ("two.test", 2)] {
@@ -91,6 +95,45 @@ fn a_ticket_makes_the_next_connection_shorter() {
     assert!(store.take("three.test").is_none());
     while store.take("one.test").is_some() {}
     assert!(store.take("two.test").is_some());
+}
+
+/// Keeps tickets, and gives none out.
+#[derive(Debug, Default)]
+struct Hoard(MemoryTickets);
+
+impl TicketStore for Hoard {
+    fn insert(&self, server_name: &str, ticket: Ticket) {
+        self.0.insert(server_name, ticket);
+    }
+
+    fn take(&self, _: &str) -> Option<Ticket> {
+        None
+    }
+}
+
+/// A server gives as many as it likes.
+#[test]
+fn a_server_that_gives_without_end_costs_others_nothing() {
+    let mut net = Net::new();
+    let (tls, store) = (tls(Arc::default()), Arc::new(Hoard::default()));
+    for connection in 0..80 {
+        let name = if connection == 0 {
+            "one.test"
+        } else {
+            "greedy.test"
+        };
+        let target = Target::new(net.server.local_addr(), name, tls.clone());
+        let connecting = net.client.connect_with(target.tickets(store.clone()));
+        let ours = net.run(connecting.expect("begins").established());
+        let ours = ours.expect("shakes hands");
+        let _theirs = net.run(net.server.clone().accept()).expect("arrives");
+        assert!(net.run(ours.ticket()), "the server gives some");
+        net.settle();
+        ours.close(Code::H3_NO_ERROR, "");
+        net.settle();
+    }
+    let takes = |name: &str| std::iter::from_fn(|| store.0.take(name)).count();
+    assert_eq!((takes("greedy.test"), takes("one.test")), (8, 2));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use aqueduct_tokio::http_client::{Error, Resolve, Resolving, ResolvingHttps};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
 use aqueduct_tokio::protocol::endpoint::EndpointConfig;
-use aqueduct_tokio::protocol::pool::{Alternative, HttpsRecord, Origin, StoredAlternative};
+use aqueduct_tokio::protocol::pool::{
+    AltSvcLimits, Alternative, HttpsRecord, Origin, PlanConfig, StoredAlternative,
+};
 use aqueduct_tokio::protocol::testing::cert::Identity;
 use aqueduct_tokio::{Client, ClientBuilder, Connection, Endpoint, client};
 use http::Response;
@@ -210,6 +212,26 @@ async fn only_http3_that_is_still_true_is_an_alternative() {
     .await;
 }
 
+/// Row D18: whatever a server names, the origin's own place is tried.
+#[tokio::test]
+async fn many_alternatives_leave_room_for_the_origin() {
+    within(async {
+        let mut limits = AltSvcLimits::default();
+        limits.alternatives = 32;
+        let world = World::with(|_, _, builder| builder.alternatives(limits));
+        let silent: Vec<_> = (0..32)
+            .map(|_| std::net::UdpSocket::bind(ANY).expect("binds"))
+            .collect();
+        let port = |socket: &std::net::UdpSocket| socket.local_addr().expect("bound").port();
+        let services = silent.iter().map(|one| format!(r#"h3=":{}""#, port(one)));
+        world.origin.says(services.collect::<Vec<_>>().join(","));
+        assert_eq!(world.ask().await, HERE);
+        assert_eq!(world.client.alternatives().len(), 32);
+        assert_eq!(world.ask().await, HERE);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_alternative_that_does_not_work_is_passed_by() {
     within(async {
@@ -250,6 +272,23 @@ async fn an_alternative_that_does_not_serve_the_origin_is_forgotten() {
         // Its connection gets nothing more.
         world.again().await.expect("is answered");
         assert_eq!((world.origin.count(), world.other.count()), (2, 1));
+    })
+    .await;
+}
+
+/// Row D18: RFC 7838 §6. One that names itself in its 421 would be asked for ever.
+#[tokio::test]
+async fn what_an_answer_421_says_of_alternatives_is_ignored() {
+    within(async {
+        let world = World::new();
+        let here = format!(r#"h3=":{}""#, world.other.port());
+        world.other.says.lock().expect("no panic").misdirected = true;
+        world.other.says(here.clone());
+        world.origin.says(here);
+        assert_eq!(world.ask().await, HERE);
+        assert_eq!(world.ask().await, THERE);
+        assert!(world.client.alternatives().is_empty());
+        assert_eq!(world.ask().await, HERE);
     })
     .await;
 }
@@ -323,12 +362,19 @@ fn rdata(priority: u16, target: &str, port: u16) -> Vec<u8> {
     rdata
 }
 
+/// Records are waited for however busy the machine is.
+fn patient(builder: ClientBuilder) -> ClientBuilder {
+    let mut plan = PlanConfig::default();
+    plan.resolution_delay = Duration::from_secs(5);
+    builder.plan(plan)
+}
+
 #[tokio::test]
 async fn https_records_say_where_to_connect() {
     within(async {
         let asked = |origin: &Place| format!("_{}._https.localhost", origin.port());
         let world = World::with(|origin, other, builder| {
-            builder.resolver(Records(vec![(asked(origin), rdata(1, "", other.port()))]))
+            patient(builder).resolver(Records(vec![(asked(origin), rdata(1, "", other.port()))]))
         });
         assert_eq!(world.ask().await, THERE);
         let (authority, name, used) = world.other.take().remove(0);
@@ -338,26 +384,26 @@ async fn https_records_say_where_to_connect() {
         // By way of an alias; and of one that leads in a circle.
         let alias = "svc.example".to_owned();
         let world = World::with(|origin, other, builder| {
-            builder.resolver(Records(vec![
+            patient(builder).resolver(Records(vec![
                 (asked(origin), rdata(0, &alias, 0)),
                 (alias.clone(), rdata(1, "", other.port())),
             ]))
         });
         assert_eq!(world.ask().await, THERE);
         let world = World::with(|origin, _, builder| {
-            builder.resolver(Records(vec![
+            patient(builder).resolver(Records(vec![
                 (asked(origin), rdata(0, &alias, 0)),
                 (alias.clone(), rdata(0, &alias, 0)),
             ]))
         });
         assert_eq!(world.ask().await, HERE);
         // None, and one whose place does not answer.
-        let world = World::with(|_, _, builder| builder.resolver(Records(Vec::new())));
+        let world = World::with(|_, _, builder| patient(builder).resolver(Records(Vec::new())));
         assert_eq!(world.ask().await, HERE);
         let silent = std::net::UdpSocket::bind(ANY).expect("binds");
         let silent = silent.local_addr().expect("bound").port();
         let world = World::with(|origin, _, builder| {
-            builder.resolver(Records(vec![(asked(origin), rdata(1, "", silent))]))
+            patient(builder).resolver(Records(vec![(asked(origin), rdata(1, "", silent))]))
         });
         assert_eq!(world.ask().await, HERE);
     })

@@ -15,6 +15,7 @@ mod generic;
 #[cfg(all(feature = "quic-lb", target_os = "linux"))]
 mod group;
 mod harness;
+mod hooks;
 #[cfg(all(feature = "proxy", target_os = "linux"))]
 mod own;
 mod page;
