@@ -19,6 +19,13 @@ pub mod pair;
 pub mod raw;
 mod watch;
 
+/// Plaintext of packets on their way between quinn and the cipher, for fuzzing.
+#[cfg(feature = "quinn")]
+pub mod reset_at {
+    pub use crate::endpoint::reset_at::frames::{Head, NoRoom, Reset, Verdict, receive, send};
+    pub use crate::endpoint::reset_at::ledger::Ledger;
+}
+
 pub use watch::{Watch, WatchFactory, watch_all};
 
 /// Where virtual time begins. Its value is of no consequence: nothing but
