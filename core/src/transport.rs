@@ -109,8 +109,8 @@ pub trait Transport {
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Caps {
-    /// RESET_STREAM_AT is sent and understood, which both ends have said, so that a reset stream's header
-    /// still arrives (draft-ietf-quic-reliable-stream-reset).
+    /// RESET_STREAM_AT is sent and understood, which both ends have said, so that a reset
+    /// stream's header still arrives (draft-ietf-quic-reliable-stream-reset).
     pub reliable_reset: bool,
     /// Whether the peer has said that it takes RESET_STREAM_AT; `None` where it was not
     /// heard, or is not known yet.
