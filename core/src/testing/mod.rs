@@ -14,6 +14,8 @@ pub mod faults;
 pub mod link;
 pub mod loopback;
 pub mod loopback_pair;
+#[cfg(feature = "quinn")]
+pub mod packet_key;
 #[cfg(feature = "pair")]
 pub mod pair;
 pub mod raw;

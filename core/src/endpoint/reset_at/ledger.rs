@@ -16,6 +16,12 @@ pub struct Ledger {
     /// Bytes by which packets may grow for those.
     room: usize,
     counts: ResetStats,
+    /// Frames that go out with the next packet, whatever they are.
+    #[cfg(test)]
+    pub(crate) forged: Vec<u8>,
+    /// Most resets that one packet had.
+    #[cfg(test)]
+    pub(crate) most_sent: u64,
 }
 
 /// A reset of the peer's, until it has been told.
@@ -60,6 +66,10 @@ impl Ledger {
             sent: BTreeMap::new(),
             room: 0,
             counts: ResetStats::default(),
+            #[cfg(test)]
+            forged: Vec::new(),
+            #[cfg(test)]
+            most_sent: 0,
         }
     }
 
@@ -174,11 +184,18 @@ impl Ledger {
 
     /// Bytes by which one packet may grow that has all of them.
     pub(crate) fn room(&self) -> usize {
+        #[cfg(test)]
+        return self.room + self.forged.len();
+        #[cfg(not(test))]
         self.room
     }
 
     pub(crate) fn count_sent(&mut self, frames: u64) {
         self.counts.sent += frames;
+        #[cfg(test)]
+        {
+            self.most_sent = self.most_sent.max(frames);
+        }
     }
 
     pub(crate) fn is_sending(&self, id: StreamId) -> bool {

@@ -37,7 +37,7 @@ mod key;
 pub(crate) mod ledger;
 mod shared;
 pub(super) mod streams;
-pub(super) mod tls;
+pub(crate) mod tls;
 
 /// The transport parameter that says that the frame is understood.
 //= https://www.ietf.org/archive/id/draft-ietf-quic-reliable-stream-reset-10.html#section-3
@@ -50,3 +50,15 @@ pub(super) const OLDER_PARAMETER: u64 = 0x17_f758_6d2c_b571;
 /// Bytes of a stream that can be made to arrive with its reset, at most: a header of
 /// WebTransport's has 10.
 pub(super) const MAX_HEAD: usize = 16;
+
+/// Keys as one connection has them, for benches.
+#[cfg(feature = "testing")]
+pub(crate) fn wrapped(
+    keys: [Box<dyn rustls::quic::PacketKey>; 2],
+) -> [Box<dyn quinn_proto::crypto::PacketKey>; 2] {
+    let shared = std::sync::Arc::new(shared::Shared::new(crate::id::Side::Client));
+    keys.map(|key| key::Key::boxed(key, &shared))
+}
+
+#[cfg(all(test, feature = "pair"))]
+mod tests;

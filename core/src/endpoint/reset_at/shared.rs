@@ -100,6 +100,11 @@ impl Shared {
             let made = frames::send(plain, len, |stream| ledger.head(stream));
             debug_assert!(made.is_ok(), "room for all that is on its way");
             ledger.count_sent(made.unwrap_or(0));
+            #[cfg(test)]
+            {
+                let forged = std::mem::take(&mut ledger.forged);
+                plain[..forged.len()].copy_from_slice(&forged);
+            }
         });
     }
 }

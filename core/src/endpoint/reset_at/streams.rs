@@ -23,11 +23,11 @@ const MOST_ROOM: usize = 512;
 #[derive(Debug, Default)]
 pub(in crate::endpoint) struct Resets {
     /// Where the endpoint's configuration has RESET_STREAM_AT.
-    shared: Option<Arc<Shared>>,
+    pub(super) shared: Option<Arc<Shared>>,
     /// Bytes read of streams of which there is more to read.
-    read: BTreeMap<StreamId, u64>,
+    pub(super) read: BTreeMap<StreamId, u64>,
     /// In the order in which they were reset.
-    waiting: VecDeque<(StreamId, u64, Head)>,
+    pub(super) waiting: VecDeque<(StreamId, u64, Head)>,
     /// What quinn's queue of datagrams takes while none waits in it.
     empty: usize,
 }

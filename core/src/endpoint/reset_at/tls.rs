@@ -172,7 +172,7 @@ fn parameter<'a>(wire: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
     Some((id, value))
 }
 
-fn initial_suite(provider: &CryptoProvider) -> Option<Suite> {
+pub(crate) fn initial_suite(provider: &CryptoProvider) -> Option<Suite> {
     let initial = rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
     let mut suites = provider.cipher_suites.iter();
     suites.find_map(|suite| {
