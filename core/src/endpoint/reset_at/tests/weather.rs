@@ -28,12 +28,20 @@ fn play(seed: u64) -> u64 {
         (link.loss, link.duplicates, link.jitter) = (loss, twice, jitter);
     }
     let mut expected = [BTreeMap::new(), BTreeMap::new()];
+    let (mut updated, mut moved) = (false, false);
     for turn in 0..40 {
         let side = [Side::Client, Side::Server][below(2) as usize];
         let dir = [Dir::Bi, Dir::Uni][below(2) as usize];
         match below(12) {
-            0 => net.state(side).quic.force_key_update(),
-            1 if turn > 5 => {
+            // One that was not acknowledged may not be followed by another.
+            0 if !updated => {
+                updated = true;
+                net.state(side).quic.force_key_update();
+            }
+            // quinn-proto 0.11 counts packets in flight by path, and asserts of a timer that
+            // was set on another one that there are some: without loss, and once.
+            1 if turn > 5 && !moved && loss < 20 => {
+                moved = true;
                 net.pair.rebind_client();
                 net.pair.client.endpoint.handle_rebind(net.pair.now);
             }
@@ -62,7 +70,13 @@ fn play(seed: u64) -> u64 {
     for (heard, expected) in net.heard.iter().zip(&expected) {
         let heard: BTreeMap<_, _> = heard
             .iter()
-            .map(|(id, (_, end))| (*id, end.expect("ended").expect_err("reset")))
+            .map(|(id, (_, end))| {
+                (
+                    *id,
+                    end.unwrap_or_else(|| panic!("seed {seed}: {id} has no end"))
+                        .expect_err("reset"),
+                )
+            })
             .collect();
         assert_eq!(&heard, expected, "seed {seed}");
     }
