@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aqueduct_core::id::Side;
-use aqueduct_core::testing::reset_at::{Head, Ledger, Verdict, receive, send};
+use aqueduct_core::testing::reset_at::{Head, Ledger, Verdict, has_resets, receive, send};
 use aqueduct_core::wire::varint::take_slice;
 
 use crate::input::Input;
@@ -33,6 +33,11 @@ fn received(side: Side, packet: &[u8]) {
         verdict
     });
     assert_eq!(after.len(), packet.len());
+    assert_eq!(
+        has_resets(packet),
+        !verdicts.is_empty(),
+        "both ways of looking agree"
+    );
     let (before, whole) = frames(packet);
     let (after, still) = frames(&after);
     assert_eq!(whole, still, "what parsed parses");

@@ -81,7 +81,7 @@ mod renew;
 mod reset;
 #[cfg_attr(
     feature = "unstable-wire",
-    expect(unreachable_pub, reason = "for fuzzing")
+    allow(unreachable_pub, reason = "for fuzzing, with a feature more")
 )]
 pub(crate) mod reset_at;
 mod resources;

@@ -24,7 +24,9 @@ mod watch;
 /// Plaintext of packets on their way between quinn and the cipher, for fuzzing.
 #[cfg(feature = "quinn")]
 pub mod reset_at {
-    pub use crate::endpoint::reset_at::frames::{Head, NoRoom, Reset, Verdict, receive, send};
+    pub use crate::endpoint::reset_at::frames::{
+        Head, NoRoom, Reset, Verdict, has_resets, receive, send,
+    };
     pub use crate::endpoint::reset_at::ledger::Ledger;
 }
 

@@ -242,7 +242,9 @@ mod tests {
     fn frames_are_judged_by_what_came_before() {
         use Verdict::{End, Keep, Reset as Plain, StateError};
         // A client's view of a stream of the server's.
-        let cases: &[(&str, &[(u64, u64, Option<u64>)], Verdict)] = &[
+        /// Code, final size, reliable size.
+        type Said = (u64, u64, Option<u64>);
+        let cases: &[(&str, &[Said], Verdict)] = &[
             ("the first", &[(7, 100, Some(4))], End),
             ("all of it reliable", &[(7, 4, Some(4))], End),
             ("again", &[(7, 100, Some(4)), (7, 100, Some(4))], End),

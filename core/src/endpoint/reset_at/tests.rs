@@ -23,6 +23,9 @@ mod early;
 mod frames;
 mod weather;
 
+/// What was read of a stream, and how it ended: whole, or reset with a code.
+type Heard = (Vec<u8>, Option<Result<(), u32>>);
+
 /// A session over QUIC, and what its streams have come to at either end.
 struct Net {
     pair: Pair,
@@ -30,7 +33,7 @@ struct Net {
     sessions: [SessionKey; 2],
     /// What was heard at each end of streams that the other one opened: what was read, and
     /// how it ended.
-    heard: [BTreeMap<u64, (Vec<u8>, Option<Result<(), u32>>)>; 2],
+    heard: [BTreeMap<u64, Heard>; 2],
 }
 
 fn request() -> ConnectRequest {

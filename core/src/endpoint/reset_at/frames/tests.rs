@@ -23,12 +23,14 @@ fn around(frame: &str) -> Vec<u8> {
 }
 
 fn found(packet: &[u8]) -> Vec<Reset> {
+    let has = has_resets(packet);
     let mut all = Vec::new();
     let mut packet = packet.to_vec();
     receive(&mut packet, |reset| {
         all.push(reset);
         Verdict::Keep
     });
+    assert_eq!(has, !all.is_empty());
     all
 }
 

@@ -11,7 +11,7 @@ const FRAME_ENCODING: u64 = 0x07;
 
 /// A stream of the client's with a session's header and five bytes, and frames that the
 /// client is made to send beside it. What the server heard of it, or why it closed.
-fn forged(frames: &[&str]) -> Result<(Vec<u8>, Option<Result<(), u32>>), u64> {
+fn forged(frames: &[&str]) -> Result<Heard, u64> {
     let mut net = Net::new(Options::default());
     let stream = net.open(Side::Client, Dir::Uni).expect("room");
     assert_eq!(stream.id().wire(), 0x12);

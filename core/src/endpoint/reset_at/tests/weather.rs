@@ -17,7 +17,7 @@ fn play(seed: u64) -> u64 {
     let mut below = move |n: u64| luck.next() % n;
     let mut options = Options {
         seed,
-        record: seed % 10 == 0,
+        record: seed.is_multiple_of(10),
         ..Options::default()
     };
     options.transport.idle_timeout = None;
