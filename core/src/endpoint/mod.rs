@@ -79,10 +79,7 @@ mod quic;
 mod received;
 mod renew;
 mod reset;
-#[cfg_attr(
-    feature = "unstable-wire",
-    allow(unreachable_pub, reason = "for fuzzing, with a feature more")
-)]
+#[allow(unreachable_pub, reason = "for fuzzing, with a feature more")]
 pub(crate) mod reset_at;
 mod resources;
 mod seed;

@@ -199,7 +199,7 @@ const INTS: [u8; 32] = [
 const OTHER: u8 = u8::MAX;
 
 /// Whether there is a reset in a packet. Every packet that arrives goes through this, so it
-/// does what [`Walk`] does in fewer steps where frames are the usual ones.
+/// takes fewer steps than [`receive`] does, where frames are the usual ones.
 #[must_use]
 pub fn has_resets(payload: &[u8]) -> bool {
     find(payload).is_some()
