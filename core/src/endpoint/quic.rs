@@ -172,11 +172,9 @@ impl Transport for QuinnTransport<'_> {
         // Credit goes back to the peer with the next transmit, which every use
         // of a connection asks for.
         let _ = unread.finalize();
-        if read.state != ReadState::Finished {
-            self.resets.on_read(id, read.bytes);
-        } else if self.resets.on_end(id) {
-            // All that was sent has come; it was reset all the same.
-            read.state = ReadState::Open;
+        match read.state {
+            ReadState::Finished => _ = self.resets.forget(id),
+            ReadState::Open | ReadState::Blocked => self.resets.on_read(id, read.bytes),
         }
         Ok(read)
     }

@@ -31,8 +31,6 @@ pub(crate) struct Received {
     pub(crate) final_size: u64,
     /// Bytes that are read before it is told.
     pub(crate) reliable: u64,
-    /// quinn has forgotten the stream.
-    pub(crate) forgotten: bool,
     /// It came as RESET_STREAM_AT.
     pub(crate) at: bool,
 }
@@ -105,7 +103,6 @@ impl Ledger {
                 code: reset.code,
                 final_size: reset.final_size,
                 reliable: reset.reliable.unwrap_or(0),
-                forgotten: false,
                 at: reset.reliable.is_some(),
             };
             self.received.insert(reset.stream, received);
@@ -137,7 +134,7 @@ impl Ledger {
     pub(crate) fn sort_out(&mut self, mut is_live: impl FnMut(StreamId) -> bool) {
         for stream in std::mem::take(&mut self.fresh) {
             let over = StreamId::from_wire(stream).is_none_or(|id| !is_live(id));
-            if over && !self.received.get(&stream).is_some_and(|r| r.forgotten) {
+            if over {
                 self.received.remove(&stream);
             }
         }
@@ -153,13 +150,6 @@ impl Ledger {
 
     pub(crate) fn received(&self, id: StreamId) -> Option<Received> {
         self.received.get(&id.wire()).copied()
-    }
-
-    /// quinn has forgotten a stream whose reset is not told yet.
-    pub(crate) fn outlives(&mut self, id: StreamId) {
-        if let Some(received) = self.received.get_mut(&id.wire()) {
-            received.forgotten = true;
-        }
     }
 
     /// A reset was told, or nobody wants to know of it.
@@ -321,14 +311,13 @@ mod tests {
     #[test]
     fn what_is_said_of_streams_that_are_over_is_dropped() {
         let mut ledger = Ledger::new(Side::Client);
-        for stream in [3, 7, 11] {
+        for stream in [3, 7] {
             ledger.judge(reset(stream, 7, 9, Some(4)));
         }
         let id = |wire| StreamId::from_wire(wire).expect("in range");
-        ledger.outlives(id(11));
         ledger.sort_out(|stream| stream.wire() == 3);
-        let left = [3, 7, 11].map(|wire| ledger.received(id(wire)).is_some());
-        assert_eq!(left, [true, false, true]);
+        let left = [3, 7].map(|wire| ledger.received(id(wire)).is_some());
+        assert_eq!(left, [true, false]);
         assert!(!ledger.has_fresh());
     }
 

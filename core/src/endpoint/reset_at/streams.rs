@@ -99,7 +99,6 @@ impl Resets {
         };
         let read = self.read.get(&id).copied().unwrap_or(0);
         match received.reliable.checked_sub(read) {
-            _ if received.forgotten => Left::Told(received),
             // QUIC has the reset, and tells it.
             _ if received.reliable == 0 && !received.at => Left::All,
             Some(left) if left > 0 => Left::Bytes(left),
@@ -113,19 +112,6 @@ impl Resets {
         if self.shared.is_some() && bytes > 0 {
             *self.read.entry(id).or_default() += bytes as u64;
         }
-    }
-
-    /// quinn has forgotten a stream after the bytes that were just read. Whether a reset is
-    /// told after them.
-    pub(in crate::endpoint) fn on_end(&mut self, id: StreamId) -> bool {
-        self.read.remove(&id);
-        let Some(shared) = self.shared.as_ref().filter(|shared| shared.has_received()) else {
-            return false;
-        };
-        shared.with(|ledger| {
-            ledger.outlives(id);
-            ledger.received(id).is_some()
-        })
     }
 
     /// The reset of a stream is told, or nobody wants to know of it: its final size.
