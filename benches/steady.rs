@@ -8,8 +8,9 @@ use std::hint::black_box;
 use aqueduct_benches::pool::Warm;
 use aqueduct_benches::{BATCH, Bare, DATAGRAM, Joined, PAYLOAD, swallow};
 use aqueduct_core::id::Side;
+use aqueduct_core::testing::packet_key::Keys;
 use aqueduct_core::transport::{Transport, TransportEvent};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -26,7 +27,54 @@ fn main() {
         // What the two that receive spend on the network.
         "floor-datagram" => floor_datagrams(batches),
         "floor-chunk" => floor_chunks(batches),
+        // Packets through keys that look for resets, and through bare ones.
+        "packet-opened" => packets_opened(batches, true, &[BULK]),
+        "floor-packet-opened" => packets_opened(batches, false, &[BULK]),
+        "small-frames-opened" => packets_opened(batches, true, &[SMALL; 20]),
+        "floor-small-frames-opened" => packets_opened(batches, false, &[SMALL; 20]),
+        "packet-sealed" => packets_sealed(batches, true),
+        "floor-packet-sealed" => packets_sealed(batches, false),
         other => panic!("no operation {other}"),
+    }
+}
+
+/// The frames of a usual packet: an acknowledgement, and a stream to the packet's end.
+const BULK: &[u8] = &[
+    0x02, 0x41, 0x07, 0x19, 0x00, 0x40, 0x41, 0x0c, 0x04, 0x80, 0x01, 0x00, 0x00,
+];
+/// A small frame: so much may be sent on a stream.
+const SMALL: &[u8] = &[0x11, 0x04, 0x80, 0x02, 0x04, 0x24];
+const HEADER: usize = 13;
+
+/// A packet as it is before it is sealed; one with a stream is full.
+fn packet(frames: &[&[u8]]) -> Vec<u8> {
+    let mut packet = vec![0x40; HEADER];
+    packet.extend(frames.concat());
+    if frames[0] == BULK {
+        packet.resize(1200 - 16, 0x24);
+    }
+    packet.resize(packet.len() + 16, 0);
+    packet
+}
+
+fn packets_opened(batches: u64, wrapped: bool, frames: &[&[u8]]) {
+    let keys = Keys::new(wrapped);
+    let mut sealed = packet(frames);
+    keys.seal(9, &mut sealed, HEADER);
+    let (header, body) = sealed.split_at(HEADER);
+    let mut payload = BytesMut::with_capacity(body.len());
+    for _ in 0..batches * BATCH {
+        payload.clear();
+        payload.extend_from_slice(body);
+        keys.open(9, header, black_box(&mut payload));
+    }
+}
+
+fn packets_sealed(batches: u64, wrapped: bool) {
+    let keys = Keys::new(wrapped);
+    let mut packet = packet(&[BULK]);
+    for number in 0..batches * BATCH {
+        keys.seal(number, black_box(&mut packet), HEADER);
     }
 }
 

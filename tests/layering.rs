@@ -193,8 +193,10 @@ fn the_engine_has_one_user() {
             "std::sync::Mutex",
         ] {
             let shown = file.display();
+            // quinn's traits ask for keys that threads can share.
+            let shared = banned.ends_with("Mutex") && file.ends_with("reset_at/shared.rs");
             assert!(
-                from == "driver" || !code.contains(banned),
+                from == "driver" || shared || !code.contains(banned),
                 "{shown} names {banned}"
             );
         }

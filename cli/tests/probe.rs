@@ -21,9 +21,10 @@ fn a_probe_names_what_the_server_speaks() {
     assert_eq!(found["settings"]["ENABLE_CONNECT_PROTOCOL"], 1);
     assert_eq!(
         found["webtransport_drafts"],
-        serde_json::json!(["02-05", "07-12"])
+        serde_json::json!(["02-05", "07-12", "13-14", "15-16"])
     );
     assert_eq!(found["transport_parameters"]["max_idle_timeout"], 30_000);
+    assert_eq!(found["transport_parameters"]["reset_stream_at"], true);
     assert!(found["rtt_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(found["session_tickets"], true);
     assert_eq!(found["session"]["opened"], true);

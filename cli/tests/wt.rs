@@ -13,7 +13,7 @@ fn everything_is_echoed() {
     let lines = run.ok().json();
     let (opened, lines) = lines.split_first().unwrap();
     assert_eq!(opened["event"], "session");
-    assert_eq!(opened["dialect"], "draft-07..12");
+    assert_eq!(opened["dialect"], "draft-15/16");
     let kinds: Vec<_> = lines
         .iter()
         .map(|line| line["kind"].as_str().unwrap())

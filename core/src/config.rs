@@ -198,6 +198,15 @@ pub struct Config {
     /// Send reserved settings, frames and stream types, so that peers stay
     /// tolerant (RFC 9114 §7.2.8). Default yes.
     pub grease: bool,
+    /// Open QPACK's two streams when a connection begins, as most do. If not, each is opened
+    /// when it first has something to say (RFC 9204 §4.2), which one peer needs that expects
+    /// no unidirectional streams before those of a session. The dynamic tables work all the
+    /// same: the encoder's stream is opened as soon as the peer's SETTINGS offer a table
+    /// that is used, the decoder's with its first acknowledgement; without tables
+    /// ([`Limits::qpack_table`] and [`Limits::qpack_encoder_table`] are 0) there are no such
+    /// streams. Until the decoder's is open, which the peer's limit of streams may delay,
+    /// the peer's encoder learns of nothing that it may drop. Default yes.
+    pub qpack_streams_at_once: bool,
     /// Further settings to send, for extensions above this library. Left out are
     /// identifiers that the library sends itself or HTTP/3 forbids, and identifiers and
     /// values above 2^62 - 1.
@@ -232,6 +241,7 @@ impl Default for Config {
             webtransport: webtransport::Config::default(),
             field_lines: false,
             grease: true,
+            qpack_streams_at_once: true,
             extra_settings: Vec::new(),
         }
     }

@@ -109,9 +109,12 @@ pub trait Transport {
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Caps {
-    /// RESET_STREAM_AT is sent and understood, so that a reset stream's header
-    /// still arrives (draft-ietf-quic-reliable-stream-reset).
+    /// RESET_STREAM_AT is sent and understood, which both ends have said, so that a reset
+    /// stream's header still arrives (draft-ietf-quic-reliable-stream-reset).
     pub reliable_reset: bool,
+    /// Whether the peer has said that it takes RESET_STREAM_AT; `None` where it was not
+    /// heard, or is not known yet.
+    pub peer_reliable_reset: Option<bool>,
 }
 
 impl Caps {
@@ -120,6 +123,7 @@ impl Caps {
     pub const fn new() -> Self {
         Self {
             reliable_reset: false,
+            peer_reliable_reset: None,
         }
     }
 
@@ -127,6 +131,13 @@ impl Caps {
     #[must_use]
     pub const fn reliable_reset(mut self, can: bool) -> Self {
         self.reliable_reset = can;
+        self
+    }
+
+    /// The same with [`Self::peer_reliable_reset`].
+    #[must_use]
+    pub const fn peer_reliable_reset(mut self, can: Option<bool>) -> Self {
+        self.peer_reliable_reset = can;
         self
     }
 }

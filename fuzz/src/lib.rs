@@ -24,6 +24,7 @@ pub mod qpack_decode;
 pub mod qpack_encoder;
 pub mod qpack_roundtrip;
 pub mod recording;
+pub mod reset_at;
 pub mod session_ops;
 pub mod settings;
 pub mod structured_fields;
@@ -43,7 +44,7 @@ macro_rules! for_each_target {
             varint frame_reader capsule_reader settings structured_fields datagram
             qpack_decode qpack_encoder qpack_roundtrip message
             h3_server h3_client session_ops recording masque_template masque_tunnels
-            alternatives pool
+            alternatives pool reset_at
         }
     };
 }

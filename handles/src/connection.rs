@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::endpoint::{ConnectionInfo, ExportFailed, PathStats, PeerParameters};
+use aqueduct_core::endpoint::{
+    ConnectionInfo, ExportFailed, PathStats, PeerParameters, ResetStats,
+};
 use aqueduct_core::error::{CloseReason, RequestError};
 use aqueduct_core::id::{ConnKey, Side};
 use aqueduct_core::settings::Settings;
@@ -343,6 +345,13 @@ impl Connection {
             .lock()
             .info(self.0.key, |info| info.peer_parameters())
             .flatten()
+    }
+
+    /// RESET_STREAM_AT frames, and the resets that they were for; `None`
+    /// some time after the end.
+    #[must_use]
+    pub fn resets(&self) -> Option<ResetStats> {
+        self.0.lock().info(self.0.key, |info| info.resets())
     }
 
     /// Keying material derived from the TLS session (RFC 8446 §7.5), of

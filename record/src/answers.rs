@@ -66,7 +66,14 @@ impl<'a> Answers<'a> {
         // No datagram is longer than the length field of UDP says.
         self.path.max_datagram_size = words.option::<u16>()?.map(usize::from);
         self.path.peer_max_datagram_size = words.option()?;
-        self.path.caps.reliable_reset = words.word()? == "true";
+        let (both, theirs) = match words.word()? {
+            "true" => (true, Some(true)),
+            "theirs" => (false, Some(true)),
+            "ours" => (false, Some(false)),
+            _ => (false, None),
+        };
+        self.path.caps.reliable_reset = both;
+        self.path.caps.peer_reliable_reset = theirs;
         self.path.receive_credit_spent = words.maybe() == Some("spent");
         words.end()
     }

@@ -106,7 +106,7 @@ fields! {
     "webtransport" webtransport.enabled;  "origins" webtransport.origins;  "dialects" webtransport.dialects;
     "tolerate-missing-reset-stream-at" webtransport.tolerate_missing_reset_stream_at;  "session-flow" webtransport.flow;
     "strict-draining" webtransport.strict_draining;  "end-drained-sessions" webtransport.end_drained_sessions;
-    "grease" grease;  "extra-settings" extra_settings;  "claimed-uni" claimed_uni;  "claimed-bidi" claimed_bidi;
+    "grease" grease;  "qpack-streams-at-once" qpack_streams_at_once;  "extra-settings" extra_settings;  "claimed-uni" claimed_uni;  "claimed-bidi" claimed_bidi;
 }
 
 /// Size in which interim responses are counted as nuisances.

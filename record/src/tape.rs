@@ -181,7 +181,14 @@ impl Tape {
         self.line("path", |line, _| {
             line.option(path.max_datagram_size)
                 .option(path.peer_max_datagram_size);
-            line.show(path.caps.reliable_reset);
+            line.word(
+                match (path.caps.reliable_reset, path.caps.peer_reliable_reset) {
+                    (true, _) => "true",
+                    (false, None) => "false",
+                    (false, Some(true)) => "theirs",
+                    (false, Some(false)) => "ours",
+                },
+            );
             if path.receive_credit_spent {
                 line.word("spent");
             }

@@ -51,6 +51,10 @@ impl Quic {
             options.client = speaking(Dialects::SET_B, Some(client));
             options.server = speaking(Dialects::SET_B, Some(server));
         }
+        if flow.is_none() {
+            options.client.webtransport.flow = None;
+            options.server.webtransport.flow = None;
+        }
         let (pair, client, server) = Pair::connected(options);
         let mut quic = Self {
             pair,

@@ -4,10 +4,11 @@ use aqueduct_core::code::Code;
 use aqueduct_core::config::Config;
 use aqueduct_core::event::Event;
 use aqueduct_core::head::{End, ResponseHead};
-use aqueduct_core::id::Side;
+use aqueduct_core::id::{Dir, Side};
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::raw::{RawPeer, frame, join};
+use aqueduct_core::transport::Transport;
 use aqueduct_core::{expect_event, take_event};
 use aqueduct_tests::{assert_closed, get, request, seeds};
 use http::StatusCode;
@@ -246,5 +247,41 @@ fn our_own_table_has_a_cap() {
             None => assert!(sent.len() <= 1, "{sent:x?}"),
             Some(capacity) => assert_eq!(sent.get(1..3), Some(&capacity[..]), "{sent:x?}"),
         }
+    }
+}
+
+/// Row A11, RFC 9204 §4.2: QPACK's streams are opened when they have something to say, if
+/// the configuration wants that; the table works all the same.
+#[test]
+fn qpack_streams_when_they_are_needed() {
+    let config = |table| {
+        let mut config = Config::default();
+        config.qpack_streams_at_once = false;
+        config.grease = false;
+        config.limits.qpack_table = table;
+        config.limits.qpack_encoder_table = table;
+        config
+    };
+    for (table, streams) in [(0, [1, 1]), (4_096, [2, 2])] {
+        let mut pair = LoopbackPair::new(config(table), config(table), Knobs::default());
+        pair.connect();
+        for n in 0..10 {
+            let mut head = get();
+            let value = format!("value-{}", n / 5);
+            head.headers
+                .insert("x-field", value.parse().expect("a value"));
+            pair.client().request(&head, End::Fin).expect("a request");
+            let got = expect_event!(
+                pair, Side::Server, Event::Request { head, .. } => head
+            );
+            assert_eq!(got.headers, head.headers);
+        }
+        pair.drive();
+        // The server answers nothing, so there is nothing that a client would acknowledge.
+        let opened = [Side::Client, Side::Server].map(|side| {
+            let next = pair.net.end(side).open(Dir::Uni).expect("room");
+            next.number()
+        });
+        assert_eq!(opened, streams, "with {table}");
     }
 }

@@ -17,6 +17,8 @@ const CLOSED: &[(&str, &str)] = &[
     ("Way", "in or out"),
     ("Part", "a capsule is a type, a length and a value"),
     ("RawCapsule", "the same, held in memory"),
+    ("Reset", "a frame has its four fields"),
+    ("Verdict", "a fuzz target knows what becomes of each"),
     ("Field", "a line of QPACK is a name, a value and a bit"),
     ("Text", "a string of QPACK has one bit for it"),
     ("Identity", "a chain and its key, made by whoever has them"),

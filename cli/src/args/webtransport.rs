@@ -12,10 +12,10 @@ use crate::units::parse_bytes;
 pub struct WebTransport {
     /// Drafts to speak: a (02 and 07 to 12), b (02 and 13 to 16), c (a, 15 and 16), all, or numbers
     /// such as 02,15
-    /// [default: a for a server, all for a client]
+    /// [default: all; with a peer that has no RESET_STREAM_AT, a of a server]
     #[arg(long, global = true, value_name = "SET|LIST", value_parser = parse_dialects)]
     pub dialects: Option<Dialects>,
-    /// Speak drafts 13 and later although QUIC has no RESET_STREAM_AT here, which they call for
+    /// Speak drafts 13 and later with peers that have no RESET_STREAM_AT, too, which they call for
     #[arg(long, global = true)]
     pub tolerate_missing_reset_stream_at: bool,
     /// Bytes on streams the peer may send ahead in a session, with drafts 13 and later; 0 for no

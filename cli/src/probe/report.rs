@@ -265,5 +265,6 @@ fn parameters(of: &PeerParameters) -> Vec<(&'static str, Value)> {
         disable_active_migration,
         active_connection_id_limit,
         max_datagram_frame_size,
+        reset_stream_at,
     ]
 }

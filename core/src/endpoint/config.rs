@@ -72,6 +72,7 @@ pub(super) struct ServerParts {
     tls: Arc<rustls::ServerConfig>,
     /// Early data is taken.
     early: bool,
+    reliable_reset: bool,
     pub(super) http: Arc<Config>,
 }
 
@@ -115,11 +116,12 @@ impl EndpointConfig {
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
         let tls = tls::server_tls(tls)?;
-        let crypto = Arc::new(Sparing(tls::server_crypto(Arc::clone(&tls))?));
+        let crypto = Arc::new(Sparing(tls::server_crypto(Arc::clone(&tls), true)?));
         let server = ServerParts {
             quic: quinn_proto::ServerConfig::with_crypto(crypto),
             tls,
             early: false,
+            reliable_reset: true,
             http: Arc::new(http),
         };
         Ok(Self {
@@ -172,6 +174,12 @@ impl EndpointConfig {
     /// [`ConfigError::OutOfRange`] names the field.
     pub fn transport(mut self, settings: TransportSettings) -> Result<Self, ConfigError> {
         settings.build(true, &Closing::default())?;
+        if let Some(parts) = &mut self.server
+            && parts.reliable_reset != settings.reliable_reset
+        {
+            parts.reliable_reset = settings.reliable_reset;
+            parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls))?;
+        }
         self.transport = settings;
         Ok(self)
     }
@@ -393,11 +401,13 @@ impl ServerParts {
         tls: Arc<rustls::ServerConfig>,
     ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
         if !self.early {
-            return Ok(Arc::new(Sparing(tls::server_crypto(tls)?)));
+            let crypto = tls::server_crypto(tls, self.reliable_reset)?;
+            return Ok(Arc::new(Sparing(crypto)));
         }
-        // What the transport can do beyond RFC 9000 is the same for all of them.
-        let said = Connection::settings_of(Side::Server, &self.http, Caps::new());
-        let early = tls::EarlyCrypto::new(tls, said)?;
+        // To a client that can do less beyond RFC 9000 less is said, each time.
+        let caps = Caps::new().reliable_reset(self.reliable_reset);
+        let said = Connection::settings_of(Side::Server, &self.http, caps);
+        let early = tls::EarlyCrypto::new(tls, said, self.reliable_reset)?;
         Ok(Arc::new(Sparing(Arc::new(early))))
     }
 }

@@ -17,8 +17,10 @@ use super::memory::{Memory, MemoryInfo, Windows};
 use super::parameters::PeerParameters;
 use super::quic::{DatagramLimits, QuinnTransport, is_close, to_code, translate};
 use super::received::{Buffers, Received};
+use super::reset_at::ledger::ResetStats;
+use super::reset_at::streams::{self, Resets};
 use super::shares::Place;
-use super::tls::Tickets;
+use super::tls::{Shaken, Tickets};
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
@@ -148,6 +150,7 @@ pub(super) struct State {
     pub(super) facts: Facts,
     pub(super) received: Received,
     pub(super) windows: Windows,
+    pub(super) resets: Resets,
     /// Told once QUIC is closed, whoever closed it.
     pub(super) closing: Closing,
     /// Bytes of streams that have been read.
@@ -195,13 +198,14 @@ macro_rules! transport {
             $state.facts.datagrams,
             &mut $state.read,
             $state.windows.are_spent($state.received.content()),
+            &mut $state.resets,
         )
     };
 }
 
 impl State {
     pub(super) fn new(
-        quic: quinn_proto::Connection,
+        mut quic: quinn_proto::Connection,
         side: Side,
         http: Connection,
         server_name: Option<String>,
@@ -209,6 +213,7 @@ impl State {
         windows: Windows,
     ) -> Self {
         Self {
+            resets: Resets::new(&mut quic),
             quic,
             http,
             facts: Facts {
@@ -306,6 +311,7 @@ impl State {
         self.fed += datagram.memory.len;
         self.done.unmeasured += datagram.memory.len;
         self.quic.handle_event(datagram.event);
+        self.resets.on_input(&mut self.quic);
         self.received.push(datagram.memory, buffers);
         let max = self.windows.max_received();
         // One that is closed holds what it held until it is forgotten.
@@ -403,7 +409,8 @@ impl State {
         handle: ConnectionHandle,
         now: Instant,
     ) {
-        self.facts.datagrams.path = self.quic.datagrams().max_size();
+        self.resets.let_go(&mut self.quic);
+        self.measure_datagrams();
         let mut again = true;
         while again {
             again = false;
@@ -427,6 +434,9 @@ impl State {
                 if let TransportEvent::Connected { early } = event {
                     self.early_outcome = Some(early);
                     self.learn_parameters();
+                    if early == EarlyData::Rejected {
+                        self.resets.forget_opened(Side::Client);
+                    }
                 }
                 let event = self.facts.sends.explained(event);
                 let mut transport = transport!(self, now);
@@ -457,7 +467,10 @@ impl State {
         if closed {
             self.closing.begin();
         }
-        let transmit = self.quic.poll_transmit(now, max_segments, out)?;
+        self.resets.make_room(&self.quic);
+        let transmit = self.quic.poll_transmit(now, max_segments, out);
+        self.resets.take_room_back();
+        let transmit = transmit?;
         if closed {
             self.remember_close(&transmit, out);
         }
@@ -554,6 +567,12 @@ impl ConnectionInfo<'_> {
         }
     }
 
+    /// RESET_STREAM_AT frames, and the resets that they were for.
+    #[must_use]
+    pub fn resets(&self) -> ResetStats {
+        streams::stats(self.quic)
+    }
+
     /// The application protocol that TLS agreed on, once known.
     #[must_use]
     pub fn alpn(&self) -> Option<Vec<u8>> {
@@ -606,7 +625,14 @@ impl ConnectionInfo<'_> {
 
     fn handshake(&self) -> Option<HandshakeData> {
         let data = self.quic.crypto_session().handshake_data()?;
-        data.downcast().ok().map(|data| *data)
+        let shaken = match data.downcast() {
+            Ok(quinns) => return Some(*quinns),
+            Err(other) => other.downcast::<Shaken>().ok()?,
+        };
+        Some(HandshakeData {
+            protocol: shaken.protocol,
+            server_name: shaken.server_name,
+        })
     }
 }
 

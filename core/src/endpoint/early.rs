@@ -23,7 +23,7 @@ impl State {
             None
         };
         self.early = true;
-        self.facts.datagrams.path = self.quic.datagrams().max_size();
+        self.measure_datagrams();
         let ConnectionMut {
             http,
             mut transport,
@@ -34,8 +34,18 @@ impl State {
 
     /// The peer's transport parameters are known.
     pub(super) fn learn_parameters(&mut self) {
-        let peer = PeerParameters::of(&self.quic);
+        let mut peer = PeerParameters::of(&self.quic);
+        if let Some(peer) = &mut peer {
+            peer.reset_stream_at = self.resets.both_take();
+        }
         self.facts.datagrams.peer = peer.as_ref().and_then(PeerParameters::max_datagram);
         self.facts.peer = peer;
+    }
+
+    /// Asks QUIC for the largest datagram that may be sent.
+    pub(super) fn measure_datagrams(&mut self) {
+        let room = self.resets.datagram_room();
+        let most = self.quic.datagrams().max_size();
+        self.facts.datagrams.path = most.map(|bytes| bytes.saturating_sub(room));
     }
 }

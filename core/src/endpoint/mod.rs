@@ -79,6 +79,8 @@ mod quic;
 mod received;
 mod renew;
 mod reset;
+#[allow(unreachable_pub, reason = "for fuzzing, with a feature more")]
+pub(crate) mod reset_at;
 mod resources;
 mod seed;
 mod settings;
@@ -119,6 +121,7 @@ pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, SocketFault, Transmit};
 pub use parameters::PeerParameters;
 pub use quic::QuinnTransport;
+pub use reset_at::ledger::ResetStats;
 pub use settings::{Congestion, TransportSettings};
 pub use shares::{Block as AddressBlock, Origin as NetworkOrigin};
 pub use stats::EndpointStats;
@@ -262,7 +265,8 @@ impl Endpoint {
         let transport = self
             .config
             .transport_for(settings, to.http.datagrams, &closing, trace)?;
-        let (mut config, tickets) = to.crypto(Arc::clone(&self.tokens) as _)?;
+        let (mut config, tickets) =
+            to.crypto(Arc::clone(&self.tokens) as _, settings.reliable_reset)?;
         config.transport_config(transport);
         if self.config.has_seed() {
             let ids = seed::initial_ids(self.grease.next());

@@ -15,6 +15,11 @@ macro_rules! parameters {
             /// Largest DATAGRAM frame taken, type and length included; `None` when
             /// the peer takes none (RFC 9221 §3).
             pub max_datagram_frame_size: Option<u64>,
+            /// The peer takes RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset);
+            /// unknown, and told as no, where
+            /// [`TransportSettings::reliable_reset`](super::TransportSettings::reliable_reset)
+            /// is off.
+            pub reset_stream_at: bool,
         }
 
         impl PeerParameters {
@@ -22,6 +27,7 @@ macro_rules! parameters {
                 $($name: $default,)*
                 disable_active_migration: false,
                 max_datagram_frame_size: None,
+                reset_stream_at: false,
             };
 
             fn set(&mut self, id: u64, mut value: &[u8]) {

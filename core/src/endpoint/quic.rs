@@ -9,6 +9,7 @@ use quinn_proto::{
 };
 use smallvec::SmallVec;
 
+use super::reset_at::streams::{Left, Resets, give_back};
 use super::tls;
 use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
@@ -25,6 +26,7 @@ pub struct QuinnTransport<'a> {
     /// Bytes of streams that have been read, in all.
     pub(super) read: &'a mut u64,
     pub(super) credit_spent: bool,
+    pub(super) resets: &'a mut Resets,
 }
 
 /// Largest datagrams, as the layers above may know them: by the path, and by the
@@ -54,6 +56,7 @@ impl<'a> QuinnTransport<'a> {
         datagrams: DatagramLimits,
         read: &'a mut u64,
         credit_spent: bool,
+        resets: &'a mut Resets,
     ) -> Self {
         Self {
             quic,
@@ -61,6 +64,7 @@ impl<'a> QuinnTransport<'a> {
             datagrams,
             read,
             credit_spent,
+            resets,
         }
     }
 
@@ -76,7 +80,9 @@ impl<'a> QuinnTransport<'a> {
 
 impl Transport for QuinnTransport<'_> {
     fn caps(&self) -> Caps {
-        Caps::new()
+        let caps = Caps::new().reliable_reset(self.resets.both_take());
+        let known = self.resets.takes() && !self.quic.is_handshaking();
+        caps.peer_reliable_reset(known.then(|| self.resets.both_take()))
     }
 
     fn side(&self) -> Side {
@@ -95,27 +101,33 @@ impl Transport for QuinnTransport<'_> {
         if !self.receives(id) {
             return Err(StreamGone::Unknown);
         }
+        let mut read = Read::new(0, 0, ReadState::Open);
+        let left = match self.resets.left(id) {
+            Left::All => usize::MAX,
+            // What it takes of memory, the caller has.
+            Left::Bytes(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            Left::Told(reset) => {
+                self.resets.forget(id);
+                give_back(self.quic, id, reset.code);
+                return Err(StreamGone::Reset {
+                    code: reset.code,
+                    final_size: Some(reset.final_size),
+                });
+            }
+        };
         let mut stream = self.quic.recv_stream(to_id(id));
         if max == 0 {
             return match stream.received_reset() {
                 Ok(Some(code)) => Err(StreamGone::Reset {
                     code: code.into_inner(),
-                    final_size: None,
+                    final_size: self.resets.forget(id),
                 }),
-                Ok(None) => Ok(Read {
-                    chunks: 0,
-                    bytes: 0,
-                    state: ReadState::Open,
-                }),
+                Ok(None) => Ok(read),
                 Err(_) => Err(StreamGone::Unknown),
             };
         }
+        let max = max.min(left);
         let mut unread = stream.read(true).map_err(|_| StreamGone::Unknown)?;
-        let mut read = Read {
-            chunks: 0,
-            bytes: 0,
-            state: ReadState::Open,
-        };
         // What is read does not hold the datagrams it came in, whose memory is counted
         // until QUIC has no use for it and is used again. The small ones are joined.
         let mut found: SmallVec<[Bytes; 12]> = SmallVec::new();
@@ -142,7 +154,7 @@ impl Transport for QuinnTransport<'_> {
                     Err(ReadError::Reset(code)) => {
                         return Err(StreamGone::Reset {
                             code: code.into_inner(),
-                            final_size: None,
+                            final_size: self.resets.forget(id),
                         });
                     }
                 }
@@ -160,11 +172,15 @@ impl Transport for QuinnTransport<'_> {
         // Credit goes back to the peer with the next transmit, which every use
         // of a connection asks for.
         let _ = unread.finalize();
+        match read.state {
+            ReadState::Finished => _ = self.resets.forget(id),
+            ReadState::Open | ReadState::Blocked => self.resets.on_read(id, read.bytes),
+        }
         Ok(read)
     }
 
     fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Result<usize, StreamGone> {
-        if !self.sends(id) {
+        if !self.sends(id) || self.resets.is_waiting(id) {
             return Err(StreamGone::Unknown);
         }
         let mut taken = 0;
@@ -187,15 +203,15 @@ impl Transport for QuinnTransport<'_> {
     }
 
     fn finish(&mut self, id: StreamId) {
-        if self.sends(id) {
+        if self.sends(id) && !self.resets.is_waiting(id) {
             // The only failures are a stream that has ended or that the peer has
             // stopped, which an event tells.
             let _ = self.quic.send_stream(to_id(id)).finish();
         }
     }
 
-    fn reset(&mut self, id: StreamId, code: u64, _head: &[u8]) {
-        if self.sends(id) {
+    fn reset(&mut self, id: StreamId, code: u64, head: &[u8]) {
+        if self.sends(id) && !self.resets.reset(self.quic, id, code, head) {
             // Fails only for a stream that has ended.
             let _ = self.quic.send_stream(to_id(id)).reset(to_code(code));
         }
@@ -203,6 +219,7 @@ impl Transport for QuinnTransport<'_> {
 
     fn stop(&mut self, id: StreamId, code: u64) {
         if self.receives(id) {
+            self.resets.forget(id);
             // Fails only for a stream that has ended.
             let _ = self.quic.recv_stream(to_id(id)).stop(to_code(code));
         }
@@ -365,7 +382,7 @@ fn from_side(side: quinn_proto::Side) -> Side {
     }
 }
 
-fn to_dir(dir: Dir) -> quinn_proto::Dir {
+pub(super) fn to_dir(dir: Dir) -> quinn_proto::Dir {
     match dir {
         Dir::Bi => quinn_proto::Dir::Bi,
         Dir::Uni => quinn_proto::Dir::Uni,
@@ -379,7 +396,7 @@ fn from_dir(dir: quinn_proto::Dir) -> Dir {
     }
 }
 
-fn to_id(id: StreamId) -> quinn_proto::StreamId {
+pub(super) fn to_id(id: StreamId) -> quinn_proto::StreamId {
     quinn_proto::StreamId::new(to_side(id.initiator()), to_dir(id.dir()), id.number())
 }
 

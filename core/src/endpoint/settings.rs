@@ -77,6 +77,12 @@ pub struct TransportSettings {
     pub congestion: Congestion,
     /// Hand several datagrams to the socket at once where it can. Default yes.
     pub segmentation_offload: bool,
+    /// Take and send RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset), for which
+    /// drafts 13 and later of WebTransport call: streams that are reset still say whose
+    /// they are. With a peer that has it, the largest datagram is 64 bytes smaller. It costs
+    /// each received packet a look at its frames. What an endpoint accepts is decided by the
+    /// settings of the endpoint. Default yes.
+    pub reliable_reset: bool,
 }
 
 /// How the sending rate is found.
@@ -113,6 +119,7 @@ impl Default for TransportSettings {
             initial_rtt: Duration::from_millis(333),
             congestion: Congestion::Cubic,
             segmentation_offload: true,
+            reliable_reset: true,
         }
     }
 }

@@ -29,9 +29,9 @@ pub(super) fn first_credit(window: u64) -> u64 {
 }
 
 /// TLS that tells the peer less of the streams' windows.
-pub(super) struct Sparing<T>(pub(super) Arc<T>);
+pub(super) struct Sparing<T: ?Sized>(pub(super) Arc<T>);
 
-impl<T: ServerConfig> ServerConfig for Sparing<T> {
+impl<T: ServerConfig + ?Sized> ServerConfig for Sparing<T> {
     fn initial_keys(&self, version: u32, id: &ConnectionId) -> Result<Keys, UnsupportedVersion> {
         self.0.initial_keys(version, id)
     }
@@ -50,7 +50,7 @@ impl<T: ServerConfig> ServerConfig for Sparing<T> {
     }
 }
 
-impl<T: ClientConfig> ClientConfig for Sparing<T> {
+impl<T: ClientConfig + ?Sized> ClientConfig for Sparing<T> {
     fn start_session(
         self: Arc<Self>,
         version: u32,

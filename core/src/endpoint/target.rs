@@ -100,9 +100,15 @@ impl Target {
     pub(super) fn crypto(
         &self,
         tokens: Arc<dyn TokenStore>,
+        reliable_reset: bool,
     ) -> Result<(quinn_proto::ClientConfig, tls::Tickets), ConfigError> {
         let (tickets, resumption) = self.tickets.clone().map(tls::Tickets::new).unzip();
-        let tls = tls::client_crypto(Arc::clone(&self.tls), resumption, self.early_data)?;
+        let tls = tls::client_crypto(
+            Arc::clone(&self.tls),
+            resumption,
+            self.early_data,
+            reliable_reset,
+        )?;
         let mut config = quinn_proto::ClientConfig::new(Arc::new(Sparing(tls)));
         config.token_store(tokens);
         Ok((config, tickets.unwrap_or_default()))

@@ -158,13 +158,18 @@ impl H3 {
                 self.decoder.take_output(self.decoder_out.buffer());
             }
         }
-        self.decoder_out.flush(t);
+        let at_once = self.config.qpack_streams_at_once;
+        if at_once || self.decoder_out.is_open() {
+            self.decoder_out.flush(t);
+        }
         if self.encoder.has_output() {
             self.encoder_out.flush(t);
             if self.encoder_out.is_flushed() {
                 self.encoder.take_output(self.encoder_out.buffer());
             }
         }
-        self.encoder_out.flush(t);
+        if at_once || self.encoder_out.is_open() {
+            self.encoder_out.flush(t);
+        }
     }
 }

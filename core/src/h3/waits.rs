@@ -336,10 +336,18 @@ impl H3 {
 
     /// What the connection still waits for.
     fn lacks(&self) -> Option<Violation> {
-        let ours = [&self.control_out, &self.encoder_out, &self.decoder_out];
+        let at_once = self.config.qpack_streams_at_once;
+        let ours = [
+            (&self.control_out, true),
+            (&self.encoder_out, at_once || self.encoder.has_output()),
+            (&self.decoder_out, at_once || self.decoder.has_output()),
+        ];
         //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2
         // Each side allows the other three of these streams.
-        if !ours.iter().all(|stream| stream.is_open()) {
+        if !ours
+            .iter()
+            .all(|(stream, wanted)| stream.is_open() || !wanted)
+        {
             return Some(Violation::TooFewStreams);
         }
         //= https://www.rfc-editor.org/rfc/rfc9114#section-6.2.1

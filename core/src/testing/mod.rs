@@ -14,10 +14,21 @@ pub mod faults;
 pub mod link;
 pub mod loopback;
 pub mod loopback_pair;
+#[cfg(feature = "quinn")]
+pub mod packet_key;
 #[cfg(feature = "pair")]
 pub mod pair;
 pub mod raw;
 mod watch;
+
+/// Plaintext of packets on their way between quinn and the cipher, for fuzzing.
+#[cfg(feature = "quinn")]
+pub mod reset_at {
+    pub use crate::endpoint::reset_at::frames::{
+        Head, NoRoom, Reset, Verdict, has_resets, receive, send,
+    };
+    pub use crate::endpoint::reset_at::ledger::Ledger;
+}
 
 pub use watch::{Watch, WatchFactory, watch_all};
 

@@ -16,10 +16,9 @@ pub struct Config {
     /// Default [`Origins::own`].
     pub origins: Origins,
     /// The WebTransport dialects to announce. Those that call for RESET_STREAM_AT are
-    /// left out when the transport lacks it. Default [`Dialects::SET_A`], of
-    /// [`Self::client`] all.
+    /// left out on a connection whose ends do not both have it. Default all.
     pub dialects: Dialects,
-    /// Announce dialects that call for RESET_STREAM_AT although the transport lacks
+    /// Announce dialects that call for RESET_STREAM_AT although the peer, or this side, lacks
     /// it. Their resets may then outrun stream headers. Default no, of [`Self::client`]
     /// yes.
     pub tolerate_missing_reset_stream_at: bool,
@@ -40,7 +39,7 @@ impl Default for Config {
         Self {
             enabled: true,
             origins: Origins::default(),
-            dialects: Dialects::SET_A,
+            dialects: Dialects::ALL,
             tolerate_missing_reset_stream_at: false,
             flow: Some(SessionFlow::default()),
             strict_draining: false,
@@ -51,13 +50,11 @@ impl Default for Config {
 
 impl Config {
     /// What suits a client, which says what it speaks and takes what a server has: all
-    /// dialects, so that the newest which both speak is spoken. Servers that insist on
-    /// RESET_STREAM_AT although this side does not announce it refuse the drafts that
-    /// call for it, 13 and later; none is known.
+    /// dialects with every server, so that the newest which both speak is spoken, though
+    /// it be one that has no RESET_STREAM_AT and should not speak it.
     #[must_use]
     pub fn client() -> Self {
         Self {
-            dialects: Dialects::ALL,
             tolerate_missing_reset_stream_at: true,
             ..Self::default()
         }

@@ -147,7 +147,8 @@ impl Dialects {
     pub const NONE: Self = Self(0);
     /// All.
     pub const ALL: Self = Self(0b1111);
-    /// Set A: what reaches today's browsers without RESET_STREAM_AT.
+    /// Set A: what reaches today's browsers without RESET_STREAM_AT, and what is left of all
+    /// with a peer that does not have it.
     pub const SET_A: Self = Self::NONE.with(Dialect::Draft02).with(Dialect::Draft07);
     /// Set B: for transports with RESET_STREAM_AT and session flow control. Without
     /// drafts 07 to 12, whose setting one client does not take beside that of 13.

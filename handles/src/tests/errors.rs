@@ -115,7 +115,7 @@ fn what_is_known_of_a_session_outlives_it() {
     assert_eq!(session.close_reason(), None);
     assert_eq!(session.transport(), SessionTransport::Http3);
     let spoken = session.dialect();
-    assert_eq!(spoken, Some(Dialect::Draft07));
+    assert_eq!(spoken, Some(Dialect::Draft15));
     assert_eq!(server_session.dialect(), spoken);
     server_session.close(7, "done").expect("is open");
     net.settle();

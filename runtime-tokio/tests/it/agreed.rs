@@ -70,7 +70,7 @@ async fn both_ends_know_the_dialect() {
         pair.server.settings().await.expect("arrive");
         let agreed = pair.client.negotiated().expect("both speak it");
         assert_eq!(pair.server.negotiated(), Ok(agreed));
-        assert_eq!(agreed.dialect, Dialect::Draft07);
+        assert_eq!(agreed.dialect, Dialect::Draft15);
         let (client, _server) = pair.session().await;
         let stats = client.stats().expect("open");
         assert_eq!(stats.flow_control.is_some(), agreed.flow_control);

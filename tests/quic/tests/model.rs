@@ -21,7 +21,8 @@ fn play(weather: Weather, flow: Option<[SessionFlow; 2]>, ops: &[Op]) {
     let mut quic = Quic::new(weather, flow);
     let idle = quic.live_streams();
     let keys = quic.session();
-    Player::new(quic, keys, flow, idle).play(ops);
+    let player = Player::new(quic, keys, flow, idle);
+    player.with_reliable_resets().play(ops);
 }
 
 proptest! {

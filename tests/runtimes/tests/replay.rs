@@ -10,10 +10,10 @@ connection: connected none
 connection: settings
 connection: draining server
 connection: closed peer-drained
-session 12: established 200 1 sec-webtransport-http3-draft draft02 0
+session 12: established 200 0 0
 session 12: opened 19 uni
 session 12: closed by client 7 done
-session 20: established 200 1 sec-webtransport-http3-draft draft02 0
+session 20: established 200 0 0
 session 20: draining
 session 20: closed by client 0 bye
 session 8: rejected 404 0 0
@@ -29,13 +29,13 @@ connection: connected none
 connection: settings
 connection: draining server
 connection: closed remote 256 %
-session 12: requested https://localhost/chat 1 sec-webtransport-http3-draft02 1 0 false
+session 12: requested https://localhost/chat 0 0 false
 session 12: opened 16 bi
 session 12: opened 18 uni
 session 12: closed by client 7 done
-session 20: requested https://localhost/late 1 sec-webtransport-http3-draft02 1 0 false
+session 20: requested https://localhost/late 0 0 false
 session 20: closed by client 0 bye
-session 8: requested https://localhost/nowhere 1 sec-webtransport-http3-draft02 1 0 false
+session 8: requested https://localhost/nowhere 0 0 false
 stream 0: request 4 :method GET :scheme https :authority localhost :path /hello
 stream 24: request 4 :method POST :scheme https :authority localhost :path /drain
 stream 4: request 4 :method POST :scheme https :authority localhost :path /echo

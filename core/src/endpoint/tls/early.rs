@@ -24,6 +24,7 @@ use crate::wire::varint;
 pub(in crate::endpoint) struct EarlyCrypto {
     tls: Arc<ServerConfig>,
     quic: Arc<QuicServerConfig>,
+    reliable_reset: bool,
     settings: Settings,
 }
 
@@ -35,6 +36,7 @@ impl EarlyCrypto {
     pub(in crate::endpoint) fn new(
         mut tls: Arc<ServerConfig>,
         settings: Settings,
+        reliable_reset: bool,
     ) -> Result<Self, ConfigError> {
         //= https://www.rfc-editor.org/rfc/rfc8446#section-8.1
         // A session serves once. rustls takes no early data with tickets that are sealed
@@ -49,6 +51,7 @@ impl EarlyCrypto {
         Ok(Self {
             tls,
             quic,
+            reliable_reset,
             settings,
         })
     }
@@ -79,8 +82,13 @@ impl quinn_proto::crypto::ServerConfig for EarlyCrypto {
             store: Arc::clone(&self.tls.session_storage),
             terms,
         });
-        let quic = QuicServerConfig::try_from(tls).map_or_else(|_| self.quic.clone(), Arc::new);
-        quic.start_session(version, params)
+        let (tls, quic) = (Arc::new(tls), Arc::clone(&self.quic));
+        match QuicServerConfig::try_from(Arc::clone(&tls)) {
+            Ok(bound) => super::server_session(tls, Arc::new(bound), self.reliable_reset)
+                .unwrap_or(quic)
+                .start_session(version, params),
+            Err(_) => quic.start_session(version, params),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod trust;
 
 use std::sync::Arc;
 
+use quinn_proto::crypto;
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -45,6 +46,8 @@ use rustls::{ClientConfig, KeyLog, KeyLogFile, ServerConfig};
 
 use super::error::ConfigError;
 
+pub(super) use super::reset_at::tls::Shaken;
+use super::reset_at::tls::{ClientCrypto, ServerCrypto};
 pub use certificates::Certificates;
 pub(super) use early::EarlyCrypto;
 pub(super) use fault::in_words;
@@ -142,7 +145,8 @@ pub(super) fn client_crypto(
     mut tls: Arc<ClientConfig>,
     tickets: Option<Resumption>,
     early: bool,
-) -> Result<Arc<QuicClientConfig>, ConfigError> {
+    reliable_reset: bool,
+) -> Result<Arc<dyn crypto::ClientConfig>, ConfigError> {
     suits(&tls.alpn_protocols, tls.crypto_provider())?;
     if tls.alpn_protocols.is_empty() {
         Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
@@ -162,8 +166,13 @@ pub(super) fn client_crypto(
     let mut trial = ClientConfig::clone(&tls);
     trial.resumption = Resumption::disabled();
     let nobody = ServerName::IpAddress(std::net::IpAddr::from([0, 0, 0, 0]).into());
-    ClientConnection::new(Arc::new(trial), Version::V1, nobody, Vec::new())
+    let trial = Arc::new(trial);
+    ClientConnection::new(Arc::clone(&trial), Version::V1, nobody, Vec::new())
         .map_err(|why| ConfigError::Tls(why.to_string()))?;
+    if reliable_reset {
+        let crypto = ClientCrypto::new(tls, trial).ok_or(ConfigError::NoInitialSuite)?;
+        return Ok(Arc::new(crypto));
+    }
     let crypto = QuicClientConfig::try_from(tls).map_err(|_| ConfigError::NoInitialSuite)?;
     Ok(Arc::new(crypto))
 }
@@ -183,12 +192,27 @@ pub(super) fn server_tls(mut tls: Arc<ServerConfig>) -> Result<Arc<ServerConfig>
 /// The same as quinn takes it, as for [`client_crypto`]; without early data.
 pub(super) fn server_crypto(
     mut tls: Arc<ServerConfig>,
-) -> Result<Arc<QuicServerConfig>, ConfigError> {
+    reliable_reset: bool,
+) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
     // Early data may be a replay: it is taken where the endpoint's configuration says so.
     if tls.max_early_data_size > 0 {
         Arc::make_mut(&mut tls).max_early_data_size = 0;
     }
-    server_quic(tls)
+    let quic = server_quic(Arc::clone(&tls))?;
+    server_session(tls, quic, reliable_reset)
+}
+
+/// What starts sessions, of a configuration that was tried.
+fn server_session(
+    tls: Arc<ServerConfig>,
+    quic: Arc<QuicServerConfig>,
+    reliable_reset: bool,
+) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
+    if !reliable_reset {
+        return Ok(quic);
+    }
+    let crypto = ServerCrypto::new(tls, quic).ok_or(ConfigError::NoInitialSuite)?;
+    Ok(Arc::new(crypto))
 }
 
 fn server_quic(tls: Arc<ServerConfig>) -> Result<Arc<QuicServerConfig>, ConfigError> {

@@ -118,12 +118,16 @@ impl Grant {
     }
 
     /// `n` of what arrived is done with. The new limit, when it is time to say so:
-    /// half of the window is used up.
+    /// half of the window is used up, or the peer stands still.
     pub(crate) fn release(&mut self, n: u64) -> Option<u64> {
         // What was forgiven was released then.
         let again = n.min(self.late);
         self.late -= again;
-        self.renew(n - again, self.window.div_ceil(2).max(1))
+        let least = match self.stuck_at == Some(self.granted) {
+            true => 1,
+            false => self.window.div_ceil(2).max(1),
+        };
+        self.renew(n - again, least)
     }
 
     /// Counts `n` as done with. The new limit, if it is `least` more than the last.
@@ -140,6 +144,12 @@ impl Grant {
     /// The peer says that it is blocked at `limit`.
     pub(crate) fn stuck(&mut self, limit: u64) {
         self.stuck_at = Some(limit);
+    }
+
+    /// The new limit for a peer that stands still, if something was done with since the
+    /// last one: while most of the window is in use, no half of it is left.
+    pub(crate) fn unstick(&mut self) -> Option<u64> {
+        self.release(0)
     }
 
     /// Whether the peer is blocked now, by things that have not arrived.
@@ -346,6 +356,20 @@ mod tests {
         assert_eq!(grant.arrive(50), Ok(()));
         assert_eq!(grant.arrive(1), Err(Overrun));
         assert_eq!(grant.release(100), Some(250));
+    }
+
+    // Row B23: whoever keeps most of a window in use gets the rest of it again.
+    #[test]
+    fn a_peer_that_stands_still_gets_what_there_is() {
+        let mut grant = Grant::new(100);
+        assert_eq!(grant.arrive(100), Ok(()));
+        assert_eq!(grant.release(5), None);
+        for (limit, renewed) in [(99, None), (100, Some(105)), (105, None)] {
+            grant.stuck(limit);
+            assert_eq!(grant.unstick(), renewed, "{limit}");
+        }
+        assert_eq!(grant.release(1), Some(106));
+        assert_eq!(grant.release(1), None);
     }
 
     #[test]

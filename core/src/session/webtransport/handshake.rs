@@ -149,6 +149,7 @@ impl WebTransport {
             offered: self.offered,
             peer: h3.peer_settings.as_ref(),
             quic_datagrams: t.max_datagram_size().is_some(),
+            caps: t.caps(),
         })
     }
 

@@ -92,6 +92,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) peer: Option<&'a Settings>,
     /// The transport takes datagrams in both directions.
     pub(crate) quic_datagrams: bool,
+    pub(crate) caps: Caps,
 }
 
 /// Chooses the dialect, or says everything that is missing.
@@ -124,7 +125,8 @@ pub(crate) fn negotiate(facts: &Facts<'_>) -> Result<Negotiated, NegotiationFail
                 && !facts.offered.has(dialect)
         });
         if could {
-            lacks(us, Requirement::ResetStreamAt);
+            let theirs = facts.caps.peer_reliable_reset == Some(false);
+            lacks(if theirs { them } else { us }, Requirement::ResetStreamAt);
         } else {
             let side = if facts.offered == Dialects::NONE {
                 us

@@ -392,16 +392,17 @@ impl<C: Carrier> SessionMut<'_, C> {
         Ok(())
     }
 
-    /// WT_DATA_BLOCKED: advice, unless resets took bytes away.
+    /// WT_DATA_BLOCKED: whoever stands still gets what there is.
     pub(super) fn on_data_blocked(&mut self, limit: u64) -> Result<(), Fault> {
         if let Some(flow) = self.flow_mut()? {
             flow.recv_data.stuck(limit);
             self.forgive();
+            self.unstick(None);
         }
         Ok(())
     }
 
-    /// WT_STREAMS_BLOCKED: advice, unless resets took streams away.
+    /// WT_STREAMS_BLOCKED: likewise.
     pub(super) fn on_streams_blocked(&mut self, dir: Dir, limit: u64) -> Result<(), Fault> {
         let Some(flow) = self.flow_mut()? else {
             return Ok(());
@@ -411,7 +412,23 @@ impl<C: Carrier> SessionMut<'_, C> {
         }
         flow.accept(dir).stuck(limit);
         self.forgive();
+        self.unstick(Some(dir));
         Ok(())
+    }
+
+    /// Lets a peer that stands still have what there is, of bytes or of streams.
+    fn unstick(&mut self, of: Option<Dir>) {
+        let Some(flow) = &mut self.session.flow else {
+            return;
+        };
+        let (grant, what) = match of {
+            None => (&mut flow.recv_data, Tell::MaxData),
+            Some(dir) => (flow.accept(dir), Tell::MaxStreams(dir)),
+        };
+        if grant.unstick().is_some() {
+            flow.tell(what);
+            self.tell_limits();
+        }
     }
 
     /// The session's limits; `None` when there are none, and then a capsule about

@@ -65,6 +65,8 @@ func client(ctx context.Context, name string, arguments *peer.Arguments) error {
 		return leave(ctx, session, arguments)
 	case "given-up":
 		seen, err = givenUp(ctx, session)
+	case "resets":
+		seen, err = resets(ctx, session, arguments)
 	case "give-up":
 		seen, err = giveUp(ctx, session, arguments)
 	default:
@@ -250,6 +252,46 @@ func giveUp(
 	stream.CancelRead(webtransport.StreamErrorCode(stop))
 	stream.CancelWrite(webtransport.StreamErrorCode(reset))
 	return peer.Fields{"echoed": 1000}, bidi(ctx, session, 1000)
+}
+
+// resets gives up streams right after their headers, and takes as many that the server gives up likewise.
+func resets(
+	ctx context.Context, session *webtransport.Session, arguments *peer.Arguments,
+) (peer.Fields, error) {
+	count, err := arguments.Size("count", 1)
+	if err != nil {
+		return nil, err
+	}
+	code, err := arguments.Number("code", 0)
+	if err != nil {
+		return nil, err
+	}
+	opened := make(chan error, 1)
+	go func() {
+		opened <- func() error {
+			for range count {
+				stream, err := session.OpenUniStreamSync(ctx)
+				if err != nil {
+					return err
+				}
+				stream.CancelWrite(webtransport.StreamErrorCode(code))
+			}
+			return nil
+		}()
+	}()
+	codes := map[webtransport.StreamErrorCode]int{}
+	for range count {
+		stream, err := session.AcceptUniStream(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var reset *webtransport.StreamError
+		if _, err := io.ReadAll(stream); !errors.As(err, &reset) {
+			return nil, fmt.Errorf("no reset: %v", err)
+		}
+		codes[reset.ErrorCode]++
+	}
+	return peer.Fields{"codes": codes}, <-opened
 }
 
 // many holds so many sessions at once, each with all kinds of echo.

@@ -10,6 +10,7 @@ use aqueduct_core::event::Event;
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, StreamId, StreamKey};
 use aqueduct_core::testing::pair::{Options, Pair};
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::dialect::Dialects;
 use aqueduct_core::webtransport::{ConnectRequest, SessionEvent};
 
 const SIZE: usize = 400_000;
@@ -22,6 +23,7 @@ fn roomy() -> Options {
     options.transport.stream_receive_window = 8 << 20;
     options.transport.receive_window = 8 << 20;
     options.transport.initial_receive_window = 8 << 20;
+    options.server.webtransport.dialects = Dialects::SET_A;
     options
 }
 

@@ -6,6 +6,7 @@ use aqueduct_core::head::{End, RequestHead, ResponseHead};
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
 use aqueduct_core::testing::pair::{Options, Pair};
 use aqueduct_core::transport::ReadState;
+use aqueduct_core::webtransport::dialect::Dialects;
 use aqueduct_core::webtransport::{ConnectAnswer, SessionEvent};
 use aqueduct_tests::wt::there;
 use bytes::Bytes;
@@ -57,6 +58,8 @@ impl World {
         }
         options.transport = transport;
         options.server.limits.open_requests = 300;
+        // QUIC's own limits are what is tried.
+        options.server.webtransport.dialects = Dialects::SET_A;
         let (pair, client, server) = Pair::connected(options);
         let mut world = Self {
             pair,

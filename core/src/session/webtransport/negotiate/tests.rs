@@ -33,6 +33,7 @@ fn as_server(dialects: Dialects, pairs: &[(u64, u64)]) -> Result<Negotiated, Neg
         offered: offered(&config, Caps::default()),
         peer: Some(&settings),
         quic_datagrams: true,
+        caps: Caps::default(),
     })
 }
 
@@ -148,7 +149,10 @@ fn flow_control_needs_consent_of_both() {
 fn everything_that_is_missing_is_named() {
     let config = Config {
         datagrams: false,
-        ..Config::default()
+        ..with(webtransport::Config {
+            dialects: Dialects::SET_A,
+            ..Default::default()
+        })
     };
     let settings = peer(&[(0x2c7c_f000, 1)]);
     let mut facts = Facts {
@@ -157,6 +161,7 @@ fn everything_that_is_missing_is_named() {
         offered: offered(&config, Caps::default()),
         peer: None,
         quic_datagrams: false,
+        caps: Caps::default(),
     };
     let missing = |facts: &Facts<'_>| negotiate(facts).unwrap_err().missing;
     assert_eq!(missing(&facts), [(Side::Server, Requirement::Settings)]);
@@ -180,26 +185,28 @@ fn a_dialect_the_transport_cannot_carry_is_not_offered() {
     });
     assert_eq!(offered(&config, Caps::default()), Dialects::SET_A);
     assert_eq!(
-        offered(
-            &config,
-            Caps {
-                reliable_reset: true
-            }
-        ),
+        offered(&config, Caps::new().reliable_reset(true)),
         Dialects::SET_C
     );
     let settings = peer(&[(0x33, 1), (0x2c7c_f000, 1)]);
-    let failure = negotiate(&Facts {
-        side: Side::Server,
-        config: &config,
-        offered: offered(&config, Caps::default()),
-        peer: Some(&settings),
-        quic_datagrams: true,
-    });
-    assert_eq!(
-        failure.unwrap_err().missing,
-        [(Side::Server, Requirement::ResetStreamAt)]
-    );
+    // Row B37: the side that lacks it is named.
+    for (theirs, lacking) in [
+        (None, Side::Server),
+        (Some(true), Side::Server),
+        (Some(false), Side::Client),
+    ] {
+        let caps = Caps::new().peer_reliable_reset(theirs);
+        let failure = negotiate(&Facts {
+            side: Side::Server,
+            config: &config,
+            offered: offered(&config, caps),
+            peer: Some(&settings),
+            quic_datagrams: true,
+            caps,
+        });
+        let missing = failure.unwrap_err().missing;
+        assert_eq!(missing, [(lacking, Requirement::ResetStreamAt)]);
+    }
     config.webtransport.tolerate_missing_reset_stream_at = true;
     assert_eq!(offered(&config, Caps::default()), Dialects::SET_C);
     config.webtransport.enabled = false;
@@ -257,6 +264,7 @@ fn without_limits_no_flow_control_is_declared() {
             offered: Dialects::SET_B,
             peer: Some(&theirs),
             quic_datagrams: true,
+            caps: Caps::default(),
         });
         assert_eq!(agreed.map(|agreed| agreed.flow_control), Ok(false));
     }

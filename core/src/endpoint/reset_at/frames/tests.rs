@@ -1,0 +1,145 @@
+use super::*;
+use crate::wire::testing::hex;
+
+/// A packet with frames of every kind that QUIC knows, and a place for one more.
+fn around(frame: &str) -> Vec<u8> {
+    let mut packet = hex(concat!(
+        "00 01",                            // PADDING, PING
+        "02 0a 00 01 02 00 03",             // ACK with one range more
+        "03 0a 00 00 02 01 02 03",          // ACK with ECN
+        "05 01 02",                         // STOP_SENDING
+        "06 00 02 0404",                    // CRYPTO
+        "07 02 2424",                       // NEW_TOKEN
+        "0e 00 04 03 240404",               // STREAM
+        "10 24 11 04 24 12 04 13 24 14 04", // MAX_DATA to DATA_BLOCKED
+        "15 04 24 16 04 17 24",             // _BLOCKED
+        "18 01 00 04 24242424 00112233445566778899aabbccddeeff",
+        "19 04 1a 2424242424242424 1b 0404040404040404",
+        "31 02 0424 1e 1f 40af 04 24 04 24", // DATAGRAM, ACK_FREQUENCY
+    ));
+    packet.extend(hex(frame));
+    packet.extend(hex("08 00 2404"));
+    packet
+}
+
+fn found(packet: &[u8]) -> Vec<Reset> {
+    let has = has_resets(packet);
+    let mut all = Vec::new();
+    let mut packet = packet.to_vec();
+    receive(&mut packet, |reset| {
+        all.push(reset);
+        Verdict::Keep
+    });
+    assert_eq!(has, !all.is_empty());
+    all
+}
+
+// Row B37.
+#[test]
+fn a_reset_is_found_among_all_other_frames() {
+    let expected = Reset {
+        stream: 2,
+        code: 0x52e4_a40f_a8db,
+        final_size: 100,
+        reliable: Some(3),
+    };
+    assert_eq!(found(&around("24 02 c00052e4a40fa8db 4064 03")), [expected]);
+    let plain = Reset {
+        reliable: None,
+        ..expected
+    };
+    assert_eq!(found(&around("04 02 c00052e4a40fa8db 4064")), [plain]);
+    assert_eq!(found(&around("")), []);
+    // What is closed for is not looked into any further.
+    assert_eq!(found(&around("1c 00 00 01 20")), []);
+    assert_eq!(found(&around("21 24 02 01 04 03")), []);
+    assert_eq!(found(&hex("24 02 01 04")), []);
+}
+
+#[test]
+fn what_is_received_becomes_no_longer() {
+    for (frame, verdict, becomes) in [
+        ("24 02 07 4064 03", Verdict::Keep, "24 02 07 4064 03"),
+        ("24 02 07 4064 03", Verdict::End, "0f 02 4064 00 00"),
+        ("24 02 07 4064 03", Verdict::Reset, "04 02 07 4064 00"),
+        (
+            "24 02 07 4064 03",
+            Verdict::StateError(3),
+            "05 03 00 000000",
+        ),
+        ("24 02 07 00 00", Verdict::End, "0f 02 00 00 00"),
+        ("04 02 07 00", Verdict::StateError(2), "05 02 00 00"),
+        // Written at greater length than needed.
+        (
+            "24 c000000000000002 07 80000004 4003",
+            Verdict::End,
+            "0f 02 04 00 0000000000 000000 000000 00",
+        ),
+    ] {
+        let mut packet = around(frame);
+        receive(&mut packet, |_| verdict);
+        let expected = around(becomes);
+        assert_eq!(packet, expected, "{frame} {verdict:?}");
+    }
+}
+
+fn sent(payload: &[u8], room: usize) -> (Vec<u8>, Result<u64, NoRoom>) {
+    let mut packet = payload.to_vec();
+    packet.resize(payload.len() + room, 0xee);
+    let head = |stream| (stream != 6).then(|| Head::new(&[0x40, 0x54, 0]).expect("short"));
+    let made = send(&mut packet, payload.len(), head);
+    (packet, made)
+}
+
+#[test]
+fn a_reset_takes_its_header_along() {
+    let (packet, made) = sent(&around("04 02 07 4064"), 10);
+    assert_eq!(made, Ok(1));
+    let mut expected = vec![0; 3];
+    expected.extend(around("0a 02 03 405400 24 02 07 4064 03"));
+    assert_eq!(packet, expected);
+    // Of a stream that needs none.
+    let (packet, made) = sent(&around("04 06 07 4064"), 2);
+    assert_eq!(made, Ok(0));
+    assert_eq!(packet[2..], around("04 06 07 4064"));
+    assert_eq!(packet[..2], [0, 0]);
+}
+
+#[test]
+fn several_resets_are_exchanged_in_one_packet() {
+    let (packet, made) = sent(&around("04 02 07 04 04 06 07 04 01 04 0a 07 04"), 14);
+    assert_eq!(made, Ok(2));
+    let expected = around(concat!(
+        "0a 02 03 405400 24 02 07 04 03",
+        "04 06 07 04 01",
+        "0a 0a 03 405400 24 0a 07 04 03",
+    ));
+    assert_eq!(packet, expected);
+}
+
+// Row B37: no more is said to arrive than was sent.
+#[test]
+fn of_a_header_that_is_not_all_out_arrives_what_is() {
+    let (packet, _) = sent(&around("04 02 07 02"), 6);
+    assert_eq!(packet, around("0a 02 02 4054 24 02 07 02 02"));
+    let (packet, made) = sent(&around("04 02 07 00"), 0);
+    assert_eq!((packet, made), (around("04 02 07 00"), Ok(0)));
+}
+
+#[test]
+fn what_has_no_room_stays_what_it_is() {
+    let (packet, made) = sent(&around("04 02 07 04 04 0a 07 04"), 8);
+    assert_eq!(made, Err(NoRoom));
+    let mut expected = vec![0];
+    expected.extend(around("0a 02 03 405400 24 02 07 04 03 04 0a 07 04"));
+    assert_eq!(packet, expected);
+}
+
+#[test]
+fn a_header_has_its_growth() {
+    let head = Head::new(&[1; MAX_HEAD]).expect("the longest");
+    assert_eq!(head.growth(2), 1 + 1 + 1 + 16 + 1);
+    assert_eq!(head.growth(1 << 40), 1 + 8 + 1 + 16 + 1);
+    assert_eq!(Head::new(&[0; MAX_HEAD + 1]), None);
+    assert_eq!(Head::new(&[]), None);
+}
