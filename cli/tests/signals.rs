@@ -49,9 +49,11 @@ fn a_session_is_closed_in_words_when_a_signal_comes() {
     // What was measured until then is told.
     assert!(wt.end().ok().text().contains("median_ms"));
 
-    let throughput = ["wt", &url, "throughput", "--bytes", "100GB"];
-    let wt = Running::start(trusting(&server, &throughput));
+    let throughput = ["wt", &url, "throughput", "--bytes", "100GB", "--json"];
+    let mut wt = Running::start(trusting(&server, &throughput));
     assert_eq!(server.line()["event"], "session_opened");
+    // Before it knows of the session it could only close the connection.
+    assert!(wt.line().contains("\"session\""));
     wt.signal("INT");
     // Its streams end first.
     while server.line()["event"] != "session_closed" {}
