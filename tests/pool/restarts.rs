@@ -49,8 +49,10 @@ fn run(seed: u64, connect: Connect) -> (usize, usize) {
         }
         world.tick();
     }
-    // Five seconds to wait for a place, two for a drain; the rest is on its way.
-    for _ in 0..2_000 {
+    // Five seconds to wait for a place, two for a drain; the rest is on its way, or on a
+    // connection that is gone: QUIC waits for three probe timeouts at least (RFC 9000
+    // §10.1), which are many seconds after a handshake with much loss.
+    for _ in 0..6_000 {
         if world.is_quiet() {
             break;
         }
