@@ -229,6 +229,7 @@ mod tests {
             assert_eq!(fields.len(), left, "{status} {location:?}");
         }
     }
+
     #[test]
     fn an_address_in_another_zone_is_another_host() {
         let [here, too, there] = ["%25a", "%25a", "%25b"].map(|zone| {

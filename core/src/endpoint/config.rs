@@ -72,7 +72,6 @@ pub(super) struct ServerParts {
     tls: Arc<rustls::ServerConfig>,
     /// Early data is taken.
     early: bool,
-    reliable_reset: bool,
     pub(super) http: Arc<Config>,
 }
 
@@ -121,7 +120,6 @@ impl EndpointConfig {
             quic: quinn_proto::ServerConfig::with_crypto(crypto),
             tls,
             early: false,
-            reliable_reset: true,
             http: Arc::new(http),
         };
         Ok(Self {
@@ -161,7 +159,7 @@ impl EndpointConfig {
     pub fn early_data(mut self, take: bool) -> Result<Self, ConfigError> {
         if let Some(parts) = &mut self.server {
             parts.early = take;
-            parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls))?;
+            parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls), &self.transport)?;
         }
         Ok(self)
     }
@@ -175,10 +173,9 @@ impl EndpointConfig {
     pub fn transport(mut self, settings: TransportSettings) -> Result<Self, ConfigError> {
         settings.build(true, &Closing::default())?;
         if let Some(parts) = &mut self.server
-            && parts.reliable_reset != settings.reliable_reset
+            && self.transport.reliable_reset != settings.reliable_reset
         {
-            parts.reliable_reset = settings.reliable_reset;
-            parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls))?;
+            parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls), &settings)?;
         }
         self.transport = settings;
         Ok(self)
@@ -296,7 +293,7 @@ impl EndpointConfig {
         tls: Arc<rustls::ServerConfig>,
     ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
         let parts = self.server.as_ref().ok_or(ConfigError::NotAServer)?;
-        parts.crypto(tls::server_tls(tls)?)
+        parts.crypto(tls::server_tls(tls)?, &self.transport)
     }
 
     /// How many connections there may be, and how much of the memory each has its share
@@ -399,15 +396,17 @@ impl ServerParts {
     fn crypto(
         &self,
         tls: Arc<rustls::ServerConfig>,
+        transport: &TransportSettings,
     ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
+        let reliable_reset = transport.reliable_reset;
         if !self.early {
-            let crypto = tls::server_crypto(tls, self.reliable_reset)?;
+            let crypto = tls::server_crypto(tls, reliable_reset)?;
             return Ok(Arc::new(Sparing(crypto)));
         }
         // To a client that can do less beyond RFC 9000 less is said, each time.
-        let caps = Caps::new().reliable_reset(self.reliable_reset);
+        let caps = Caps::new().reliable_reset(reliable_reset);
         let said = Connection::settings_of(Side::Server, &self.http, caps);
-        let early = tls::EarlyCrypto::new(tls, said, self.reliable_reset)?;
+        let early = tls::EarlyCrypto::new(tls, said, reliable_reset)?;
         Ok(Arc::new(Sparing(Arc::new(early))))
     }
 }

@@ -20,8 +20,8 @@ use super::{Endpoint, state_of, touched};
 use crate::id::ConnKey;
 use crate::time::{Deadline, Why};
 
-/// Work of one turn, a quarter of a millisecond or so: of datagrams, of deadlines that have come,
-/// and of attempts.
+/// Work of one turn, a quarter of a millisecond or so: of datagrams, of deadlines that have
+/// come, and of attempts.
 const WORK: u32 = 2048;
 
 /// Work that a datagram is, whatever is in it; a frame in it is one, and so is a unit of

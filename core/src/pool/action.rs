@@ -180,8 +180,8 @@ pub enum DialFailure {
 }
 
 impl DialFailure {
-    /// As the reason's for `Closed`, as it says for `Proxy`, [`Class::Unrecoverable`] for `NotBegun`, else
-    /// [`Class::Transient`].
+    /// As the reason's for `Closed`, as it says for `Proxy`, [`Class::Unrecoverable`] for
+    /// `NotBegun`, else [`Class::Transient`].
     #[must_use]
     pub fn class(&self) -> Class {
         match self {

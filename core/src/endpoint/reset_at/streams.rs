@@ -1,7 +1,7 @@
 //! Resets of one connection's streams: what waits to be sent, what is read of one that the
 //! peer has reset, and what quinn is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quinn_proto::VarInt;
@@ -26,8 +26,8 @@ pub(in crate::endpoint) struct Resets {
     pub(super) shared: Option<Arc<Shared>>,
     /// Bytes read of streams of which there is more to read.
     pub(super) read: BTreeMap<StreamId, u64>,
-    /// In the order in which they were reset.
-    pub(super) waiting: VecDeque<(StreamId, u64, Head)>,
+    /// Those that wait for room, the oldest stream first.
+    pub(super) waiting: BTreeMap<StreamId, (u64, Head)>,
     /// What quinn's queue of datagrams takes while none waits in it.
     empty: usize,
 }
@@ -158,7 +158,7 @@ impl Resets {
         let known = self.is_waiting(id)
             || (self.shared.as_ref()).is_some_and(|shared| shared.with(|l| l.is_sending(id)));
         if !known {
-            self.waiting.push_back((id, code, head));
+            self.waiting.insert(id, (code, head));
             self.let_go(quic);
         }
         true
@@ -166,7 +166,7 @@ impl Resets {
 
     /// Whether a stream is as good as reset.
     pub(in crate::endpoint) fn is_waiting(&self, id: StreamId) -> bool {
-        self.waiting.iter().any(|(waiting, ..)| *waiting == id)
+        self.waiting.contains_key(&id)
     }
 
     /// Forgets resets that were acknowledged, and lets others go for which there is room.
@@ -184,10 +184,11 @@ impl Resets {
         shared.with(|ledger| {
             // quinn has forgotten a stream that was reset when the peer has acknowledged it.
             ledger.release(|id| quic.send_stream(to_id(id)).stopped().is_err());
-            while let Some((id, code, head)) = self.waiting.front().copied()
+            while let Some(next) = self.waiting.first_entry()
+                && let (id, (code, head)) = (*next.key(), *next.get())
                 && ledger.room() + head.growth(id.wire()) <= most
             {
-                self.waiting.pop_front();
+                next.remove();
                 ledger.send(id, head);
                 if quic.send_stream(to_id(id)).reset(to_code(code)).is_err() {
                     ledger.take_back(id);

@@ -46,6 +46,15 @@ impl Net {
         Self::on(pair, [client, server])
     }
 
+    /// Why the server's connection has ended, once.
+    fn closed(&mut self) -> Option<CloseReason> {
+        let events = self.pair.server.take(self.keys[1]);
+        events.into_iter().find_map(|event| match event {
+            Event::Closed(reason) => Some(*reason),
+            _ => None,
+        })
+    }
+
     fn on(mut pair: Pair, keys: [ConnKey; 2]) -> Self {
         let [client, server] = keys;
         pair.drive();
@@ -464,17 +473,8 @@ fn a_close_in_the_middle_of_them() {
         .access()
         .close(crate::code::Code::H3_NO_ERROR, "enough");
     net.pair.drive();
-    let closed = net
-        .pair
-        .server
-        .take(net.keys[1])
-        .into_iter()
-        .find_map(|event| match event {
-            Event::Closed(reason) => Some(*reason),
-            _ => None,
-        });
     assert_eq!(
-        closed,
+        net.closed(),
         Some(CloseReason::Remote {
             code: crate::code::Code::H3_NO_ERROR,
             reason: "enough".into()

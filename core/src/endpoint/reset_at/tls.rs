@@ -188,6 +188,20 @@ pub(in crate::endpoint) struct Shaken {
     pub(in crate::endpoint) shared: Arc<Shared>,
 }
 
+/// Keys of the handshake, in whose packets are no resets.
+fn bare(keys: rustls::quic::Keys) -> Keys {
+    Keys {
+        header: KeyPair {
+            local: Box::new(keys.local.header),
+            remote: Box::new(keys.remote.header),
+        },
+        packet: KeyPair {
+            local: Box::new(keys.local.packet),
+            remote: Box::new(keys.remote.packet),
+        },
+    }
+}
+
 struct TlsSession {
     inner: Connection,
     initial: Suite,
@@ -212,17 +226,7 @@ impl TlsSession {
 
 impl Session for TlsSession {
     fn initial_keys(&self, id: &ConnectionId, side: quinn_proto::Side) -> Keys {
-        let keys = self.initial.keys(id, side.into(), Version::V1);
-        Keys {
-            header: KeyPair {
-                local: Box::new(keys.local.header),
-                remote: Box::new(keys.remote.header),
-            },
-            packet: KeyPair {
-                local: Box::new(keys.local.packet),
-                remote: Box::new(keys.remote.packet),
-            },
-        }
+        bare(self.initial.keys(id, side.into(), Version::V1))
     }
 
     /// A [`Shaken`] at any time.
@@ -293,16 +297,7 @@ impl Session for TlsSession {
 
     fn write_handshake(&mut self, buf: &mut Vec<u8>) -> Option<Keys> {
         match self.inner.write_hs(buf)? {
-            KeyChange::Handshake { keys } => Some(Keys {
-                header: KeyPair {
-                    local: Box::new(keys.local.header),
-                    remote: Box::new(keys.remote.header),
-                },
-                packet: KeyPair {
-                    local: Box::new(keys.local.packet),
-                    remote: Box::new(keys.remote.packet),
-                },
-            }),
+            KeyChange::Handshake { keys } => Some(bare(keys)),
             KeyChange::OneRtt { keys, next } => {
                 self.next = Some(next);
                 Some(Keys {

@@ -141,15 +141,7 @@ fn ever_new_streams_are_held_by_the_budget() {
         net.at(Side::Client);
         net.pair.advance(Duration::from_millis(2));
         net.shared(Side::Client).note();
-        closed = net
-            .pair
-            .server
-            .take(net.keys[1])
-            .into_iter()
-            .find_map(|event| match event {
-                Event::Closed(reason) => Some(*reason),
-                _ => None,
-            });
+        closed = net.closed();
         if closed.is_some() {
             break;
         }
