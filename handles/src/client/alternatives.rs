@@ -1,5 +1,6 @@
 //! Where else origins are served, as they say themselves (RFC 7838).
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -161,10 +162,15 @@ pub(super) fn alt_used(origin: &Origin, host: &str, port: u16) -> Option<HeaderV
 }
 
 //= https://www.rfc-editor.org/rfc/rfc7838#section-5
-/// The head as it goes to an alternative.
-pub(super) fn head_for(head: &RequestHead, used: &HeaderValue) -> RequestHead {
-    let mut head = head.clone();
-    head.headers.insert(ALT_USED, used.clone());
+/// The head as it goes where `used` says, if that is an alternative.
+pub(super) fn head_for<'a>(
+    head: &'a RequestHead,
+    used: Option<&HeaderValue>,
+) -> Cow<'a, RequestHead> {
+    let mut head = Cow::Borrowed(head);
+    if let Some(used) = used {
+        head.to_mut().headers.insert(ALT_USED, used.clone());
+    }
     head
 }
 

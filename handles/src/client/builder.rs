@@ -3,14 +3,16 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::endpoint::TransportSettings;
 use aqueduct_core::endpoint::tls::{self, TicketStore, Trust};
+use aqueduct_core::endpoint::{Target, TransportSettings};
 use aqueduct_core::pool::{
-    AltSvcLimits, OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules, StoredAlternative,
+    AltSvcLimits, Origin, OriginConfig, PlanConfig, Pool, PoolConfig, PoolLimits, Rules,
+    StoredAlternative,
 };
 
 use super::Client;
@@ -367,4 +369,17 @@ pub(crate) struct Settings {
     pub(crate) metrics: Hook,
     pub(crate) alternatives: Option<Alternatives>,
     pub(crate) proxy: Option<ClientProxy>,
+}
+
+impl Settings {
+    /// Where a connection to an origin goes.
+    //= https://www.rfc-editor.org/rfc/rfc7838#section-2.1
+    // Whoever answers there has to be the origin.
+    pub(crate) fn target(&self, to: SocketAddr, origin: &Origin) -> Target {
+        let mut target = Target::new(to, origin.host(), self.tls.clone());
+        target.http = self.http.clone();
+        target.tickets.clone_from(&self.tickets);
+        target.early_data = self.early_data;
+        target
+    }
 }

@@ -10,10 +10,9 @@ use aqueduct_core::head::RequestHead;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 
-use super::alternatives::head_for;
 use super::error::Error;
 use super::hub::{Hub, Pooled, Slot};
-use super::metrics::{End as Watched, Watch};
+use super::metrics::Watch;
 use super::send::{Place, Until};
 use crate::alarm::Alarm;
 use crate::connection::Connection;
@@ -196,10 +195,7 @@ impl Stage {
 pub(super) async fn open(hub: &Arc<Hub>, request: Request<()>) -> Result<Channel, Error> {
     let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
     let outcome = place(hub, request).await;
-    watch.ends(&match &outcome {
-        Ok(_) => Watched::Done,
-        Err(error) => Watched::Failed(error),
-    });
+    watch.opened(&outcome);
     outcome
 }
 
@@ -235,11 +231,7 @@ async fn send(
         if known && !has_datagrams(connection) {
             return Err(Error::DatagramsDisabled);
         }
-        let sent = match &pooled.used {
-            None => connection.try_open_channel(head),
-            Some(used) => connection.try_open_channel(&head_for(head, used)),
-        };
-        match sent {
+        match connection.try_open_channel(&pooled.head(head)) {
             Ok((stream, datagrams)) => {
                 slot.opened(stream.id());
                 slot.tell();

@@ -266,19 +266,12 @@ impl Dialing {
         if let Some(proxy) = settings.proxy.as_ref().filter(|proxy| proxy.is(origin)) {
             return self.attempt_carrier(hub, origin, (attempt, route), to, proxy);
         }
-        //= https://www.rfc-editor.org/rfc/rfc7838#section-2.1
-        // Whoever answers there has to be the origin.
-        let mut target = Target::new(to, origin.host(), settings.tls.clone());
-        target.http = settings.http.clone();
+        let mut target = settings.target(to, origin);
         target.transport.clone_from(&settings.transport);
-        target.tickets.clone_from(&settings.tickets);
-        target.early_data = settings.early_data;
         tracing::trace!(%origin, %to, "connects");
         match hub.endpoint.connect_with(target) {
             Ok(connecting) => {
-                if settings.early_data {
-                    self.offer(hub, origin, route, connecting.early());
-                }
+                hub.offer(self.id, origin, &connecting, self.used(origin, route));
                 let attempting = Box::pin(connecting.established());
                 self.attempts.push((attempt, route, attempting));
             }
@@ -319,18 +312,6 @@ impl Dialing {
         let failure = DialFailure::NotBegun(error.to_string().into());
         self.failed(hub, origin, route);
         self.plan.handle_failed(now(), attempt, failure);
-    }
-
-    /// Lets requests go out before the handshake is complete, if they may.
-    fn offer(&self, hub: &Hub, origin: &Origin, route: usize, connection: Connection) {
-        if connection.may_send_early() {
-            let offer = Pooled {
-                id: self.id,
-                connection,
-                used: self.used(origin, route),
-            };
-            hub.offer(origin, offer);
-        }
     }
 
     fn poll_attempts(

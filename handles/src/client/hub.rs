@@ -5,6 +5,7 @@
 
 mod early;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::error::CloseReason;
+use aqueduct_core::head::RequestHead;
 use aqueduct_core::id::StreamId;
 use aqueduct_core::pool::{
     Action, ConnId, DialFailure, Origin, OriginStats, Pool, PoolError, PoolStats, Ticket,
@@ -23,6 +25,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 use tracing::Instrument;
 
+use super::alternatives::head_for;
 use super::builder::Settings;
 use super::cancel::Cancel;
 use super::dial;
@@ -38,7 +41,7 @@ use crate::endpoint::Endpoint;
 use crate::http::RequestStream;
 use crate::waiters::{Waiters, park};
 
-pub(crate) use early::Placed;
+pub(crate) use early::{Placed, Wish};
 
 pub(crate) struct Hub {
     pub(crate) endpoint: Endpoint,
@@ -73,7 +76,7 @@ struct Waiter {
     turn: Option<Turn>,
     waker: Option<Waker>,
     /// It would go out as early data.
-    early: Option<Box<early::Wish>>,
+    early: Option<Box<Wish>>,
     /// It did, or is about to.
     went: bool,
     sent: Option<RequestStream>,
@@ -88,6 +91,13 @@ pub(crate) struct Pooled {
     pub(crate) connection: Connection,
     /// The alternative that it leads to, for `alt-used`.
     pub(crate) used: Option<HeaderValue>,
+}
+
+impl Pooled {
+    /// A head as it goes there.
+    pub(crate) fn head<'a>(&self, head: &'a RequestHead) -> Cow<'a, RequestHead> {
+        head_for(head, self.used.as_ref())
+    }
 }
 
 enum Link {
@@ -265,7 +275,7 @@ impl Hub {
         self: &Arc<Self>,
         origin: &Origin,
     ) -> Result<(Slot, Arc<Pooled>), PoolError> {
-        let (mut slot, turn) = self.ask(now(), origin, None, None, None)?;
+        let (mut slot, turn) = self.ask(now(), origin, None, None, || None)?;
         let pooled = match turn {
             Some(turn) => turn?,
             None => slot.wait(origin).await?,
@@ -275,14 +285,14 @@ impl Hub {
 
     /// A place in the queue, to become one on a connection in so long at the most, and
     /// what it comes to if that is known at once. `times` are the request's, if it has
-    /// some.
+    /// some; `early` is what may go out while it waits.
     pub(crate) fn ask(
         self: &Arc<Self>,
         now: Instant,
         origin: &Origin,
         within: Option<Duration>,
         times: Option<&Arc<Exchange>>,
-        early: Option<Box<early::Wish>>,
+        early: impl FnOnce() -> Option<Box<Wish>>,
     ) -> Result<(Slot, Option<Turn>), PoolError> {
         let mut due = Due::default();
         let mut state = self.lock();
@@ -297,7 +307,7 @@ impl Hub {
                 let turn = state.act(now, &mut due, Some(ticket));
                 if turn.is_none() {
                     let waiter = Waiter {
-                        early,
+                        early: early(),
                         ..Waiter::default()
                     };
                     state.waiting.insert(ticket, waiter);
@@ -550,9 +560,14 @@ impl Slot {
         let span = tracing::debug_span!(target: TARGET, "queue", %origin);
         let watch = Watch::queue(&self.hub.settings.metrics, origin);
         let turn = self.turn().instrument(span).await;
+        self.comes(watch, &turn);
+        turn
+    }
+
+    /// Its turn has come, which it was watched for.
+    fn comes(&mut self, watch: Watch, turn: &Turn) {
         watch.ends(&turn.as_ref().map_or_else(End::NotLent, |_| End::Done));
         self.lent = now();
-        turn
     }
 
     async fn turn(&self) -> Turn {

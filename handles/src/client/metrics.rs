@@ -259,6 +259,11 @@ impl Watch {
         }))
     }
 
+    /// The end of a request that is opened, and not exchanged for an answer.
+    pub(super) fn opened<T>(self, outcome: &Result<T, Error>) {
+        self.ends(&outcome.as_ref().map_or_else(End::Failed, |_| End::Done));
+    }
+
     pub(super) fn ends(mut self, how: &End<'_>) {
         self.end(how);
     }

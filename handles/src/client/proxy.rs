@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use aqueduct_core::endpoint::{EndpointConfig, Target, TransportSettings};
+use aqueduct_core::endpoint::{EndpointConfig, TransportSettings};
 use aqueduct_core::error::Class;
 use aqueduct_core::masque::{Dialect, OpenTunnel, Target as Place, Template, TunnelKind};
 use aqueduct_core::pool::{ConnId, DialFailure, Origin};
@@ -124,25 +124,10 @@ pub(super) async fn dial(
         Some(ip) => SocketAddr::new(ip, origin.port()),
         None => ANYWHERE,
     };
-    let mut target = Target::new(address, origin.host(), settings.tls.clone());
-    target.http = settings.http.clone();
-    target.tickets.clone_from(&settings.tickets);
-    target.early_data = settings.early_data;
     tracing::trace!(%origin, "connects through the proxy");
-    let connecting = endpoint.connect_with(target);
+    let connecting = endpoint.connect_with(settings.target(address, origin));
     let connecting = connecting.map_err(|error| DialFailure::NotBegun(words(&error)))?;
-    let early = connecting.early();
-    if settings.early_data && early.may_send_early() {
-        let used = None;
-        hub.offer(
-            origin,
-            Pooled {
-                id,
-                connection: early,
-                used,
-            },
-        );
-    }
+    hub.offer(id, origin, &connecting, None);
     let connection = connecting.established().await?;
     Ok(Dialed {
         connection,

@@ -15,13 +15,12 @@ use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::alternatives::head_for;
 use super::body::{Body, Part};
 use super::builder::Timeouts;
 use super::early::{self, EarlyOutcome};
 use super::error::{Error, Timeout};
 use super::exchange::Exchange;
-use super::hub::{Hub, Placed, Pooled, Slot};
+use super::hub::{Hub, Placed, Pooled, Slot, Wish};
 use super::metrics::{End as Watched, Looks, Watch};
 use super::span;
 use crate::alarm::Alarm;
@@ -113,7 +112,7 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
     let exchange = Exchange::new(timeouts, began);
     let (stream, slot, early) = match at_once(hub, asked, &exchange, began)? {
         Sent::Already(stream, slot) => (stream, slot, false),
-        waits => Box::pin(later(hub, asked, &exchange, began, waits)).await?,
+        waits => Box::pin(later(asked, began, waits)).await?,
     };
     exchange.asked(slot, stream.recv.0.0.half.name(), end);
     let _looks = hub.settings.metrics.is_some().then(|| Looks::at(&stream));
@@ -166,8 +165,8 @@ enum Sent {
     Refused(Slot, Arc<Pooled>),
     /// It waits for its turn.
     Queued(Slot),
-    /// It may be early data.
-    Early,
+    /// The same, and may be early data.
+    Early(Slot),
 }
 
 /// Sends a request if there is a connection that takes it.
@@ -177,13 +176,15 @@ fn at_once(
     exchange: &Arc<Exchange>,
     began: Instant,
 ) -> Result<Sent, Error> {
-    if early::may_go(hub, &mut asked.head, asked.end) {
-        return Ok(Sent::Early);
-    }
+    let early = early::may_go(hub, &mut asked.head, asked.end);
+    let wish = || early.then(|| Wish::new(&asked.origin, &asked.head, asked.end));
     let total = asked.timeouts.total;
-    let (mut slot, turn) = hub.ask(began, &asked.origin, total, Some(exchange), None)?;
+    let (mut slot, turn) = hub.ask(began, &asked.origin, total, Some(exchange), wish)?;
     let Some(turn) = turn else {
-        return Ok(Sent::Queued(slot));
+        return Ok(match early {
+            true => Sent::Early(slot),
+            false => Sent::Queued(slot),
+        });
     };
     let pooled = turn?;
     Ok(match pooled.send(&asked.head, asked.end) {
@@ -197,9 +198,7 @@ fn at_once(
 
 /// Sends it when there is one. Tells whether it was early data.
 async fn later(
-    hub: &Arc<Hub>,
     asked: &mut Asked,
-    exchange: &Arc<Exchange>,
     began: Instant,
     waits: Sent,
 ) -> Result<(RequestStream, Slot, bool), Error> {
@@ -217,13 +216,10 @@ async fn later(
             let pooled = slot.wait(origin).await?;
             (slot, pooled)
         }
-        Sent::Early => {
-            let placing = hub.place_early(origin, timeouts.total, exchange, head, *end);
-            match placing.await? {
-                Placed::Sent(slot, stream) => return Ok((stream, slot, true)),
-                Placed::Lent(slot, pooled) => (slot, pooled),
-            }
-        }
+        Sent::Early(slot) => match slot.wait_early(origin).await? {
+            Placed::Sent(slot, stream) => return Ok((stream, slot, true)),
+            Placed::Lent(slot, pooled) => (slot, pooled),
+        },
     };
     let until = timeouts.total.map(|total| after(began, total));
     let stream = open(&mut slot, pooled, head, *end, timeouts, until).await?;
@@ -288,11 +284,7 @@ pub(crate) async fn open_request(
 ) -> Result<OpenRequest, Error> {
     let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
     let outcome = open_stream(hub, request).await;
-    watch.ends(
-        &outcome
-            .as_ref()
-            .map_or_else(Watched::Failed, |_| Watched::Done),
-    );
+    watch.opened(&outcome);
     outcome
 }
 
@@ -370,10 +362,7 @@ async fn open(
 
 impl Pooled {
     fn send(&self, head: &RequestHead, end: End) -> Result<RequestStream, Refusal> {
-        match &self.used {
-            None => self.connection.try_send_head(head, end),
-            Some(used) => self.connection.try_send_head(&head_for(head, used), end),
-        }
+        self.connection.try_send_head(&self.head(head), end)
     }
 }
 

@@ -14,21 +14,20 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::pool::{ConnId, Origin, PoolError, Ticket};
 use aqueduct_core::transport::EarlyData;
+use http::HeaderValue;
 use tracing::Instrument;
 
 use super::{Hub, Pooled, Slot, State, Turn};
 use crate::client::TARGET;
-use crate::client::alternatives::head_for;
 use crate::client::error::Error;
-use crate::client::exchange::Exchange;
 use crate::client::metrics::{End as Watched, Watch};
 use crate::clock::now;
 use crate::connection::Connection;
+use crate::endpoint::Connecting;
 use crate::error::ReadError;
 use crate::http::RequestStream;
 
@@ -63,6 +62,13 @@ pub(crate) struct Wish {
     end: End,
 }
 
+impl Wish {
+    pub(crate) fn new(origin: &Origin, head: &RequestHead, end: End) -> Box<Self> {
+        let (origin, head) = (origin.clone(), head.clone());
+        Box::new(Self { origin, head, end })
+    }
+}
+
 /// What comes first for whoever waits.
 enum First {
     Turn(Turn),
@@ -74,10 +80,27 @@ enum First {
 }
 
 impl Hub {
-    /// The connection of a dial takes early data from here on, in place of one that the
-    /// dial has made before. O(requests that wait).
-    pub(crate) fn offer(&self, origin: &Origin, offer: Pooled) {
-        let (id, offer) = (offer.id, Arc::new(offer));
+    /// The connection of a dial takes early data from here on, if it may send any, in place
+    /// of one that the dial has made before. O(requests that wait).
+    pub(crate) fn offer(
+        &self,
+        id: ConnId,
+        origin: &Origin,
+        connecting: &Connecting,
+        used: Option<HeaderValue>,
+    ) {
+        if !self.settings.early_data {
+            return;
+        }
+        let connection = connecting.early();
+        if !connection.may_send_early() {
+            return;
+        }
+        let offer = Arc::new(Pooled {
+            id,
+            connection,
+            used,
+        });
         let (before, wishes) = {
             let mut state = self.lock();
             let before = state.offers.remove(id);
@@ -119,66 +142,6 @@ impl Hub {
         let gone = self.lock().offers.remove(id);
         drop(gone);
     }
-
-    /// As [`place`](Self::place) for a request that may be early data: it goes out at once
-    /// where a connection is made that takes it.
-    pub(crate) async fn place_early(
-        self: &Arc<Self>,
-        origin: &Origin,
-        within: Option<Duration>,
-        times: &Arc<Exchange>,
-        head: &RequestHead,
-        end: End,
-    ) -> Result<Placed, Error> {
-        let wish = Box::new(Wish {
-            origin: origin.clone(),
-            head: head.clone(),
-            end,
-        });
-        let (mut slot, turn) = self.ask(now(), origin, within, Some(times), Some(wish))?;
-        if let Some(turn) = turn {
-            return Ok(Placed::Lent(slot, turn?));
-        }
-        let watch = Watch::queue(&self.settings.metrics, origin);
-        let span = tracing::debug_span!(target: TARGET, "queue", %origin);
-        async {
-            let stream = match slot.first().await {
-                First::Turn(turn) => {
-                    slot.lent = now();
-                    ends(watch, &turn);
-                    return Ok(Placed::Lent(slot, turn?));
-                }
-                First::Crossed(error) => {
-                    watch.ends(&Watched::Done);
-                    let source = Some(error);
-                    return Err(Error::EarlyDataUnknown { source });
-                }
-                First::Sent(stream) => Some(stream),
-                First::Offer(offer, wish) => offer.send_early(&wish),
-            };
-            let Some(stream) = stream else {
-                let turn = slot.turn().await;
-                slot.lent = now();
-                ends(watch, &turn);
-                return Ok(Placed::Lent(slot, turn?));
-            };
-            tracing::debug!(target: TARGET, stream = ?stream.id(), "sent as early data");
-            // It does not wait any more.
-            watch.ends(&Watched::Done);
-            let turn = slot.turn().await;
-            settle(slot, stream, turn)
-        }
-        .instrument(span)
-        .await
-    }
-}
-
-fn ends(watch: Watch, turn: &Turn) {
-    watch.ends(
-        &turn
-            .as_ref()
-            .map_or_else(Watched::NotLent, |_| Watched::Done),
-    );
 }
 
 /// What becomes of early data once the handshake is over, one way or another.
@@ -208,15 +171,46 @@ fn is_same(one: &Connection, other: &Connection) -> bool {
 
 impl Pooled {
     fn send_early(&self, wish: &Wish) -> Option<RequestStream> {
-        let (head, end) = (&wish.head, wish.end);
-        match &self.used {
-            None => self.connection.try_send_early(head, end),
-            Some(used) => self.connection.try_send_early(&head_for(head, used), end),
-        }
+        self.connection
+            .try_send_early(&self.head(&wish.head), wish.end)
     }
 }
 
 impl Slot {
+    /// As [`wait`](Self::wait) for a request that may be early data: it goes out before its
+    /// turn where a connection is made that takes it.
+    pub(crate) async fn wait_early(mut self, origin: &Origin) -> Result<Placed, Error> {
+        let watch = Watch::queue(&self.hub.settings.metrics, origin);
+        let span = tracing::debug_span!(target: TARGET, "queue", %origin);
+        async {
+            let (stream, turn) = match self.first().await {
+                First::Turn(turn) => (None, Some(turn)),
+                First::Crossed(error) => {
+                    watch.ends(&Watched::Done);
+                    let source = Some(error);
+                    return Err(Error::EarlyDataUnknown { source });
+                }
+                First::Sent(stream) => (Some(stream), None),
+                First::Offer(offer, wish) => (offer.send_early(&wish), None),
+            };
+            if let Some(stream) = stream {
+                tracing::debug!(target: TARGET, stream = ?stream.id(), "sent as early data");
+                // It does not wait any more.
+                watch.ends(&Watched::Done);
+                let turn = self.turn().await;
+                return settle(self, stream, turn);
+            }
+            let turn = match turn {
+                Some(turn) => turn,
+                None => self.turn().await,
+            };
+            self.comes(watch, &turn);
+            Ok(Placed::Lent(self, turn?))
+        }
+        .instrument(span)
+        .await
+    }
+
     async fn first(&self) -> First {
         poll_fn(|cx| self.poll_first(cx)).await
     }
