@@ -198,25 +198,19 @@ impl H3 {
                     return self.no_room_for_head(t, key);
                 }
                 let extended = self.config.connect_protocol;
-                let mut head = message::request(fields, extended).map_err(malformed)?;
-                if !self.keep_lines {
-                    head.forget_lines();
-                }
+                let mut head = message::request(&fields, extended).map_err(malformed)?;
+                head.fields = self.lines_kept(fields);
                 self.on_request(t, key, head)
             }
             (Part::Head, Side::Client) => {
                 let size = fields.size();
-                let mut head = message::response(fields).map_err(malformed)?;
-                if !self.keep_lines {
-                    head.forget_lines();
-                }
+                let mut head = message::response(&fields).map_err(malformed)?;
+                head.fields = self.lines_kept(fields);
                 self.on_response(key, head, size)
             }
             _ => {
-                let mut trailers = message::trailers(fields).map_err(malformed)?;
-                if !self.keep_lines {
-                    trailers.forget_lines();
-                }
+                let mut trailers = message::trailers(&fields).map_err(malformed)?;
+                trailers.fields = self.lines_kept(fields);
                 if let Some(exchange) = self.table.exchange(key) {
                     exchange.recv = Part::Trailers;
                 }
@@ -226,6 +220,15 @@ impl H3 {
                 Ok(())
             }
         }
+    }
+
+    /// The lines that stay with a head: those that somebody looks at.
+    fn lines_kept(&mut self, fields: FieldSection) -> FieldSection {
+        if self.keep_lines {
+            return fields;
+        }
+        self.decoder.give_back(fields);
+        FieldSection::new()
     }
 
     fn on_request<T: Transport>(
