@@ -527,7 +527,14 @@ impl Endpoint {
     /// and while something is unread.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
-        self.process();
+        // What an owner does for each event is looked at when there are no more.
+        self.next_event().or_else(|| {
+            self.process();
+            self.next_event()
+        })
+    }
+
+    fn next_event(&mut self) -> Option<(ConnKey, Event)> {
         while let Some(key) = self.eventful.pop_front() {
             let Some(state) = state_of(&mut self.slots, key) else {
                 continue;
@@ -559,7 +566,13 @@ impl Endpoint {
     /// a loop asks before it sleeps.
     #[must_use]
     pub fn has_events(&mut self) -> bool {
-        self.process();
+        self.has_next_event() || {
+            self.process();
+            self.has_next_event()
+        }
+    }
+
+    fn has_next_event(&mut self) -> bool {
         while let Some(key) = self.eventful.front().copied() {
             if let Some(state) = state_of(&mut self.slots, key) {
                 if state.http.has_events() {
