@@ -125,7 +125,8 @@ impl Locked<'_> {
             // What nobody drives would take bytes that never leave.
             return None;
         }
-        let mut conn = state.endpoint.connection(now(), key)?;
+        let now = state.now();
+        let mut conn = state.endpoint.connection(now, key)?;
         Some(change(&mut conn.access()))
     }
 

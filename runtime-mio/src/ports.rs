@@ -20,6 +20,9 @@ use crate::key::PortKey;
 use crate::remote::{Job, Remote};
 use crate::socket::Socket;
 
+/// Connections used by one reading of the clock.
+const USES: u8 = 32;
+
 /// Jobs of other threads per [`Ports::receive`].
 const JOBS: usize = 256;
 
@@ -40,6 +43,9 @@ pub struct Ports {
     remote: Remote,
     /// The inbox may hold more than one round took.
     backlog: bool,
+    /// The time between [`Self::receive`] and [`Self::send`], and how often it may be used
+    /// before the clock is read again.
+    time: Option<(Instant, u8)>,
 }
 
 #[derive(Debug)]
@@ -71,6 +77,7 @@ impl Ports {
             inbox,
             remote,
             backlog: false,
+            time: None,
         })
     }
 
@@ -168,7 +175,8 @@ impl Ports {
     /// A connection to be used; `None` some time after its `Event::Closed`, as
     /// [`Endpoint::connection`] says.
     pub fn connection(&mut self, port: PortKey, key: ConnKey) -> Option<ConnectionMut<'_>> {
-        self.endpoint(port)?.connection(Instant::now(), key)
+        let now = self.now();
+        self.endpoint(port)?.connection(now, key)
     }
 
     /// Begins a connection (client). An IPv6 socket reaches IPv4 hosts too.
@@ -242,6 +250,7 @@ impl Ports {
             job(self);
         }
         let now = Instant::now();
+        self.time = Some((now, USES));
         let mut result = Ok(());
         for port in self.ports.iter_mut().flatten() {
             if port.io.readable
@@ -276,16 +285,33 @@ impl Ports {
     /// Sends what there is to send and tells how long the loop may sleep: the
     /// second argument of [`mio::Poll::poll`]. Never waits. O(ports).
     pub fn send(&mut self) -> Option<Duration> {
+        self.time = None;
         let now = Instant::now();
         let mut wait = self.backlog.then_some(Duration::ZERO);
         for port in self.ports.iter_mut().flatten() {
-            port.driver.collect(&mut port.core, now);
-            let mut turn = port.driver.flush(&mut port.io);
+            let mut turn = port.driver.send(&mut port.core, now, &mut port.io);
             // Sending makes events too: they are told before the loop sleeps.
             turn.more |= (port.io.readable && !turn.paused) || port.core.has_events();
             wait = wait.into_iter().chain(turn.wait(now)).min();
         }
         wait
+    }
+
+    /// The time at present, or, within a round of the loop, a little before.
+    fn now(&mut self) -> Instant {
+        match &mut self.time {
+            Some((now, left)) if *left > 0 => {
+                *left -= 1;
+                *now
+            }
+            time => {
+                let now = Instant::now();
+                if let Some(read) = time {
+                    *read = (now, USES);
+                }
+                now
+            }
+        }
     }
 
     fn token(&self, index: usize) -> Option<Token> {
