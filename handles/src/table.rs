@@ -518,6 +518,11 @@ impl From<SendOver> for WriteError {
 }
 
 impl Stream {
+    /// Whether it is one of a session's, with nothing of a message.
+    pub(crate) fn is_sessions(&self) -> bool {
+        self.message.is_none() && self.end.is_some()
+    }
+
     fn new(key: StreamKey) -> Self {
         Self {
             key,

@@ -12,7 +12,6 @@ use super::connection::{CHUNK, H3};
 use super::exchange::Part;
 use super::message::{self, Wrong};
 use super::streams::{Kind, Recv};
-use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::code::Code;
 use crate::fault::{Fault, Violation};
@@ -259,11 +258,10 @@ impl H3 {
         exchange.recv_length = length;
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7
         // The latest PRIORITY_UPDATE overrides the field.
-        match exchange.priority.or(announced).or(stated) {
-            Some(priority) => self.reprioritize(t, key, priority),
-            // Nothing was asked for: the usual urgency, shared, so that a long
-            // download starves neither its neighbours nor a session.
-            None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
+        // Where nothing was asked for, it is the usual urgency, shared, so that a long
+        // download starves neither its neighbours nor a session.
+        if let Some(priority) = exchange.priority.or(announced).or(stated) {
+            self.reprioritize(t, key, priority);
         }
         self.stats.requests += 1;
         self.await_no_more(key);

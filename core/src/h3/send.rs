@@ -15,7 +15,6 @@ use super::exchange::{Exchange, Part};
 use super::message::{self, Wrong};
 use super::outgoing::{self, Outgoing};
 use super::streams::{Kind, Send, SendEnd, Slot};
-use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
@@ -24,8 +23,10 @@ use crate::id::{Dir, Side, StreamKey};
 use crate::time::Why;
 use crate::transport::{StreamGone, Transport};
 use crate::wire::frame;
-use crate::wire::priority::Priority;
 use crate::wire::seen::Seen;
+
+/// The transport's number for a stream of which nobody has said how urgent it is.
+const USUAL: i32 = 0;
 
 /// Bytes of a response after which a stop of it is a change of mind.
 const BEGUN: u64 = 16_000;
@@ -95,7 +96,6 @@ impl H3 {
         };
         let slot = Slot::new(id, self.side, Kind::Exchange(Box::new(exchange)));
         let key = self.table.insert(slot);
-        t.set_priority(id, tunnel_priority(Priority::default(), 0));
         if head.method == http::Method::CONNECT {
             self.await_more(key, Why::Answer);
         }
@@ -581,7 +581,9 @@ impl H3 {
     ) -> Option<StreamKey> {
         let id = t.open(dir)?;
         // Before the header is written: bytes that wait keep the number they came with.
-        t.set_priority(id, priority);
+        if priority != USUAL {
+            t.set_priority(id, priority);
+        }
         let mut slot = Slot::raw(id, self.side, header);
         let head = self.frame_head(header);
         slot.owed.push(head);
