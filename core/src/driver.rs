@@ -84,6 +84,14 @@ pub trait UdpIo {
     /// What the socket can do at present.
     fn limits(&self) -> IoLimits;
 
+    /// Whether a call of [`Self::recv`] that filled fewer buffers than it was given has
+    /// emptied the socket, so that what comes afterwards is told as readiness anew: of
+    /// `quinn_udp::UdpSocketState::recv` that is [`RECV_EMPTIES`]. By default it is not
+    /// known, and another call finds out.
+    fn recv_empties(&self) -> bool {
+        false
+    }
+
     /// Asks the system anew what the socket can do: with a new
     /// `quinn_udp::UdpSocketState`, which an error about one receiver (EINVAL, EIO) has
     /// made give up GSO and ECN for all. Called at most once a second, and by default
@@ -95,6 +103,10 @@ pub trait UdpIo {
         Ok(())
     }
 }
+
+/// Whether a call that receives many datagrams at once gives all that there are: where the
+/// system has such calls. Elsewhere each gives one.
+pub const RECV_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// What a socket can do.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -242,6 +254,8 @@ pub struct Driver {
     /// Datagrams made in this turn and in the one before.
     segments: usize,
     segments_before: usize,
+    /// The socket may hold more than the last call gave.
+    rest: bool,
     /// The last round fed something, so the socket may hold more; its collection
     /// stopped at a full queue; its flush stopped at a full socket.
     fed: bool,
@@ -297,6 +311,7 @@ impl Driver {
             gso: limits.gso.max(1),
             segments: 0,
             segments_before: 0,
+            rest: false,
             fed: false,
             full: false,
             blocked: false,
@@ -329,6 +344,7 @@ impl Driver {
         match io.recv(&mut bufs, &mut self.meta) {
             Ok(count) => {
                 self.received = count.min(BATCH);
+                self.rest |= count >= BATCH || !io.recv_empties();
                 self.faults.received();
             }
             Err(error) => self.faults.on_receive(now, error)?,
@@ -379,7 +395,7 @@ impl Driver {
     /// turn, and [`Self::feed`] follows.
     pub fn deliver(&mut self, core: &mut Endpoint, now: Instant) {
         let received = std::mem::take(&mut self.received);
-        self.fed |= received > 0;
+        self.fed |= received > 0 && std::mem::take(&mut self.rest);
         let mut taken = self.taken.drain(..);
         for (from, datagram) in datagrams(&self.scratch, self.buffer_len, &self.meta, received) {
             self.delivered.0 += datagram.len();

@@ -2,13 +2,12 @@
 
 use std::io::{self, IoSliceMut};
 
-use aqueduct_core::driver::{IoLimits, UdpIo, prepare, quinn_udp};
+use aqueduct_core::driver::{IoLimits, RECV_EMPTIES, UdpIo, prepare, quinn_udp};
 use mio::net::UdpSocket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 /// A socket, what the platform offers beyond send and receive, and whether it is
-/// worth a try to receive: what an edge has told holds until `WouldBlock` takes it
-/// back. Nothing is noted of the other direction: what waits to be sent is tried in
+/// worth a try to receive: what an edge has told holds until a call has found the end. Nothing is noted of the other direction: what waits to be sent is tried in
 /// every round, and the edge is what makes a round.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -47,7 +46,10 @@ impl UdpIo for Socket {
             script.recv()?;
             state.recv(UdpSockRef::from(&*socket), bufs, meta)
         });
-        self.readable = !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.readable = match &result {
+            Ok(received) => !RECV_EMPTIES || *received >= bufs.len().min(quinn_udp::BATCH_SIZE),
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
         result
     }
 
@@ -58,6 +60,10 @@ impl UdpIo for Socket {
 
     fn limits(&self) -> IoLimits {
         IoLimits::from(&self.state)
+    }
+
+    fn recv_empties(&self) -> bool {
+        RECV_EMPTIES
     }
 
     fn restore(&mut self) -> io::Result<()> {
