@@ -13,12 +13,15 @@ use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
 use aqueduct_core::time::after;
 use bytes::Bytes;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use thiserror::Error;
 
 use crate::key::PortKey;
 use crate::remote::{Job, Remote};
 use crate::socket::Socket;
+
+/// When a socket is tried again that cannot be watched.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Connections used by one reading of the clock.
 const USES: u8 = 32;
@@ -108,7 +111,7 @@ impl Ports {
         let index = self.ports.iter().position(Option::is_none);
         let index = index.unwrap_or(self.ports.len());
         let token = self.token(index).ok_or(io::ErrorKind::InvalidInput)?;
-        self.registry.register(&mut io.socket, token, BOTH)?;
+        io.register(&self.registry, token)?;
         self.serial += 1;
         let serial = self.serial;
         let key = PortKey { index, serial };
@@ -136,7 +139,7 @@ impl Ports {
         let token = self.token(port.index).ok_or(io::ErrorKind::NotFound)?;
         let registry = self.registry.try_clone()?;
         let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
-        registry.register(&mut io.socket, token, BOTH)?;
+        io.register(&registry, token)?;
         registry.deregister(&mut port.io.socket)?;
         let (now, limits) = (Instant::now(), io.limits());
         port.driver.rebind(&mut port.core, now, limits);
@@ -290,6 +293,13 @@ impl Ports {
         let mut wait = self.backlog.then_some(Duration::ZERO);
         for port in self.ports.iter_mut().flatten() {
             let mut turn = port.driver.send(&mut port.core, now, &mut port.io);
+            let full = turn.wants_write;
+            if let Some(token) = token_of(&self.tokens, port.key.index)
+                && port.io.watch_writing(&self.registry, token, full).is_err()
+            {
+                // The system is out of memory, say: it is tried again before long.
+                wait = wait.into_iter().chain([AGAIN]).min();
+            }
             // Sending makes events too: they are told before the loop sleeps.
             turn.more |= (port.io.readable && !turn.paused) || port.core.has_events();
             wait = wait.into_iter().chain(turn.wait(now)).min();
@@ -315,8 +325,7 @@ impl Ports {
     }
 
     fn token(&self, index: usize) -> Option<Token> {
-        let token = self.tokens.start.checked_add(index)?.checked_add(1)?;
-        self.tokens.contains(&token).then_some(Token(token))
+        token_of(&self.tokens, index)
     }
 
     fn port(&mut self, key: PortKey) -> Option<&mut Port> {
@@ -325,8 +334,11 @@ impl Ports {
     }
 }
 
-/// Edges in both directions; mio's are always edges.
-pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+/// The token of the socket at this place, if there are as many.
+fn token_of(tokens: &Range<usize>, index: usize) -> Option<Token> {
+    let token = tokens.start.checked_add(index)?.checked_add(1)?;
+    tokens.contains(&token).then_some(Token(token))
+}
 
 /// A port's socket is unusable.
 #[derive(Debug, Error)]
