@@ -21,6 +21,7 @@ use crate::wire::testing::hex;
 
 mod early;
 mod frames;
+mod hostile;
 mod weather;
 
 /// What was read of a stream, and how it ended: whole, or reset with a code.
