@@ -183,8 +183,8 @@ impl Net {
                     }
                 }
                 Err(ReadError::Reset(code)) => {
-                    let code = code.app.expect("an application's");
-                    return heard.1 = Some(Err(code));
+                    // Not a session's at all: one that nobody sends.
+                    return heard.1 = Some(Err(code.app.unwrap_or(u32::MAX)));
                 }
                 Err(_) => return,
             }

@@ -1,9 +1,12 @@
 //! A peer that wants to do harm with resets.
 
 use super::*;
+use crate::mix::Mix;
 
 /// QUIC's codes (RFC 9000 section 20.1).
 const FLOW_CONTROL: u64 = 0x03;
+
+const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
 /// The first stream of the client's that is no part of HTTP/3.
 const FIRST: u64 = 0x12;
@@ -32,6 +35,29 @@ impl Net {
         if self.is_there(side) {
             self.shared(side).note();
         }
+    }
+
+    /// Reads what there is; whether the side's connection has ended.
+    fn hear(&mut self, side: Side) -> bool {
+        let events = match side {
+            Side::Client => self.pair.client.take(self.keys[0]),
+            Side::Server => self.pair.server.take(self.keys[1]),
+        };
+        for event in events {
+            if !self.is_there(side) {
+                return true;
+            }
+            match event {
+                Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => {
+                    self.heard[side as usize].insert(stream.id().wire(), Default::default());
+                    self.read(side, stream);
+                }
+                Event::Stream(stream, _) => self.read(side, stream),
+                Event::Closed(_) => return true,
+                _ => {}
+            }
+        }
+        !self.is_there(side)
     }
 
     fn is_there(&mut self, side: Side) -> bool {
@@ -118,4 +144,142 @@ fn credit_of_a_stream_that_is_stopped_is_given_back_once() {
         id += 4;
     }
     assert_no_credit_beyond(net, id, "stopped");
+}
+
+fn one(luck: &mut Mix, choice: &[u64]) -> u64 {
+    choice[(luck.next() % choice.len() as u64) as usize]
+}
+
+/// HTTP/3's, sessions' and nobody's, of both ends.
+const STREAMS: [u64; 14] = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    6,
+    9,
+    14,
+    18,
+    19,
+    398,
+    402,
+    4 << 20,
+    (1 << 62) - 2,
+];
+
+/// Frames of streams, some of which agree; now and then one that may not be.
+fn frenzy(luck: &mut Mix, streams: &[u64]) -> Vec<u8> {
+    let strange = streams.is_empty() || luck.next().is_multiple_of(12);
+    let mut of = |usual: &[u64], unusual: &[u64]| one(luck, if strange { unusual } else { usual });
+    // Of sessions' streams, of HTTP/3's, and of those of nobody, of either end.
+    let id = of(streams, &STREAMS);
+    let size = of(&[100], &[0, 1, 2, 3, 8, 60_000, 1 << 30, (1 << 62) - 1]);
+    let code = of(&[CODE], &[CODE + 1, 0x10c]);
+    let reliable = of(&[0, 3, 5, 8, 100], &[0, 3, size, size + 1]).min((1 << 62) - 1);
+    match of(&[0x24, 0x24, 0x04, 0x0f, 0x0e], &[0x24, 0x24, 0x04, 0x05]) {
+        0x24 => frame(0x24, &[id, code, size, reliable]),
+        0x04 => frame(0x04, &[id, code, size]),
+        0x05 => frame(0x05, &[id, code]),
+        0x0f => frame(0x0f, &[id, size, 0]),
+        _ => [&frame(0x0a, &[id, 6])[..], &[0x40, 0x54, 0, 7, 7, 7]].concat(),
+    }
+}
+
+/// Frames that a peer may send of a stream that it sends on, whose header or more has come.
+fn legal(luck: &mut Mix, id: u64) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for _ in 0..1 + luck.next() % 3 {
+        frames.extend(match one(luck, &[0x24, 0x24, 0x24, 0x04, 0x0f]) {
+            0x24 => {
+                let reliable = one(luck, &[0, 1, 2, 3, 5, 8, 50, 100]);
+                frame(0x24, &[id, CODE, 100, reliable])
+            }
+            0x04 => frame(0x04, &[id, CODE, 100]),
+            _ => frame(0x0f, &[id, 100, 0]),
+        });
+    }
+    frames
+}
+
+fn narrow_in_streams(seed: u64) -> Net {
+    let mut options = Options {
+        seed,
+        record: false,
+        ..Options::default()
+    };
+    options.transport.max_streams_uni = 20;
+    options.transport.max_streams_bidi = 20;
+    Net::new(options)
+}
+
+/// Row B37: whatever a peer sends of resets, nothing breaks, and no more is noted than there
+/// are streams.
+#[test]
+fn any_frames_in_any_order_do_no_harm() {
+    let mut turns = 0;
+    for seed in 0..weather::seeds() {
+        let mut luck = Mix(seed);
+        let mut net = narrow_in_streams(seed);
+        let mut streams = [vec![], vec![]];
+        let mut over = false;
+        while !over {
+            turns += 1;
+            let side = SIDES[(luck.next() % 2) as usize];
+            let dir = [Dir::Bi, Dir::Uni][(luck.next() % 2) as usize];
+            let streams = &mut streams[side as usize];
+            if let Some(stream) = net.open(side, dir) {
+                streams.push(stream.id().wire());
+                match luck.next() % 4 {
+                    0 => net.write(side, stream, b"hello"),
+                    1 => net.reset(side, stream, 0),
+                    _ => {}
+                }
+            }
+            let frames = (0..3).flat_map(|_| frenzy(&mut luck, streams));
+            net.forge(side, frames.collect());
+            over = SIDES.map(|side| net.hear(side)).contains(&true);
+            for side in SIDES {
+                if net.is_there(side) {
+                    let noted = net.shared(side).with(|ledger| ledger.noted());
+                    assert!(noted <= 80, "seed {seed}: {noted}");
+                }
+            }
+        }
+        net.pair.advance(Duration::from_secs(40));
+        let left = SIDES.map(|side| net.is_there(side));
+        assert_eq!(left, [false; 2], "seed {seed}");
+    }
+    assert!(turns > 2 * weather::seeds(), "{turns}");
+}
+
+/// Row B37: resets that agree, in whichever order, end their streams and nothing else.
+#[test]
+fn frames_that_agree_close_nothing() {
+    for seed in 0..weather::seeds() {
+        let mut luck = Mix(seed);
+        let mut net = narrow_in_streams(seed);
+        let mut streams = Vec::new();
+        for _ in 0..60 {
+            let side = SIDES[(luck.next() % 2) as usize];
+            let dir = [Dir::Bi, Dir::Uni][(luck.next() % 2) as usize];
+            if let Some(stream) = net.open(side, dir) {
+                if luck.next().is_multiple_of(2) {
+                    net.write(side, stream, b"hello");
+                }
+                streams.push((side, stream.id().wire()));
+            }
+            let (side, id) = streams[(luck.next() % streams.len() as u64) as usize];
+            net.forge(side, legal(&mut luck, id));
+            assert_eq!(SIDES.map(|side| net.hear(side)), [false; 2], "seed {seed}");
+        }
+        // All that was opened, for there was room to the end.
+        assert!(streams.len() > 40, "{}", streams.len());
+        for (side, id) in streams {
+            net.forge(side, frame(0x24, &[id, CODE, 100, 3]));
+            assert_eq!(SIDES.map(|side| net.hear(side)), [false; 2], "seed {seed}");
+        }
+        net.settle();
+        net.assert_over();
+    }
 }

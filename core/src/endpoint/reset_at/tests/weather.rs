@@ -4,7 +4,7 @@ use super::*;
 use crate::mix::Mix;
 
 /// Seeds of one run; `SEEDS=n` for others.
-fn seeds() -> u64 {
+pub(super) fn seeds() -> u64 {
     let seeds = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok());
     seeds.unwrap_or(100)
 }
