@@ -482,3 +482,31 @@ fn a_close_in_the_middle_of_them() {
         })
     );
 }
+
+/// Row B37: probes for a larger datagram are as large as they say while resets are on their
+/// way, and find it.
+#[test]
+fn the_path_is_probed_beside_resets() {
+    let mut net = Net::new(Options::default());
+    // Another one, of which the server knows nothing.
+    net.pair.client.addr.set_ip([10, 0, 0, 9].into());
+    net.pair.client.endpoint.handle_rebind(net.pair.now);
+    let mut grew = 0;
+    for _ in 0..60 {
+        for side in [Side::Client, Side::Server] {
+            let stream = net.open(side, Dir::Uni).expect("room");
+            net.reset(side, stream, 3);
+        }
+        let before = net.at(Side::Server).info().path().mtu;
+        net.pair.advance(Duration::from_millis(3));
+        let room = net.shared(Side::Server).with(|ledger| ledger.room());
+        let after = net.at(Side::Server).info().path().mtu;
+        grew += usize::from(room > 0 && after > before);
+        net.listen();
+    }
+    net.settle();
+    let path = net.at(Side::Server).info().path();
+    assert!(grew > 1 && path.mtu > 1_400, "{grew} times, {path:?}");
+    assert_eq!(net.heard.each_ref().map(BTreeMap::len), [60; 2]);
+    net.assert_over();
+}

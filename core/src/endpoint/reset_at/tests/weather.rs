@@ -10,7 +10,7 @@ pub(super) fn seeds() -> u64 {
 }
 
 impl Net {
-    fn weather(&mut self, loss: u64, twice: u64) {
+    pub(super) fn weather(&mut self, loss: u64, twice: u64) {
         for link in [&mut self.pair.client.link, &mut self.pair.server.link] {
             (link.loss, link.duplicates) = (loss, twice);
         }
