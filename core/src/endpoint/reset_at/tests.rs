@@ -326,6 +326,33 @@ fn slots_and_credit_come_back() {
     net.assert_over();
 }
 
+/// Row B37: that streams may be opened again is told, though nothing is read of any after
+/// their resets, which come all at once.
+#[test]
+fn slots_of_streams_that_were_read_come_back() {
+    let mut options = Options::default();
+    options.transport.max_streams_uni = 40;
+    let mut net = Net::new(options);
+    for turn in 1..=4 {
+        let mut streams = Vec::new();
+        while let Some(stream) = net.open(Side::Client, Dir::Uni) {
+            net.write(Side::Client, stream, b"hello");
+            streams.push(stream);
+        }
+        // HTTP/3 has its own, one of them of a reserved type, which ends.
+        assert!(streams.len() >= 36, "turn {turn}: {}", streams.len());
+        net.settle();
+        for stream in streams {
+            net.reset(Side::Client, stream, turn);
+        }
+        net.pair.advance(Duration::from_millis(15));
+        net.listen();
+        net.pair.advance(Duration::from_millis(60));
+    }
+    net.settle();
+    net.assert_over();
+}
+
 /// Row B37: many at once neither stall nor take more room than there is.
 #[test]
 fn a_thousand_resets_at_once() {
