@@ -68,6 +68,8 @@ struct Wire {
     failing: VecDeque<i32>,
     /// Addresses at which there is nobody.
     nobody: Vec<SocketAddr>,
+    /// What there was to receive when something was sent first.
+    waiting: Option<usize>,
 }
 
 impl Wire {
@@ -109,6 +111,8 @@ impl UdpIo for Wire {
         if self.nobody.contains(&transmit.destination) {
             return Ok(());
         }
+        let waiting = self.inbox.lock().expect("no panic").len();
+        self.waiting.get_or_insert(waiting);
         let datagram = transmit.contents.to_vec();
         self.outbox.lock().expect("no panic").push_back(datagram);
         Ok(())
@@ -161,6 +165,7 @@ impl Net {
                 calls: 0,
                 failing: VecDeque::new(),
                 nobody: Vec::new(),
+                waiting: None,
             };
             (endpoint, (worker, wire))
         };

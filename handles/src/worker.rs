@@ -31,6 +31,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     driver: Driver,
     over: bool,
+    /// The last turn left something for the next.
+    busy: bool,
     /// Events handed out under one hold of the lock.
     pub(crate) events: usize,
     /// Its place among others on the same port.
@@ -44,6 +46,7 @@ impl Worker {
             shared,
             driver,
             over: false,
+            busy: false,
             events: EVENTS,
             #[cfg(feature = "quic-lb")]
             member: None,
@@ -66,7 +69,26 @@ impl Worker {
         turn
     }
 
+    /// What the handles have done since a turn that was not the last of its kind leaves
+    /// before more is taken in: an answer does not wait for a flood of others' packets.
+    fn send_first(&mut self, now: Instant, io: &mut impl UdpIo) {
+        for _ in 0..ROUNDS {
+            let mut locked = self.shared.lock();
+            if !locked.state().kicked {
+                return;
+            }
+            let more = self.driver.collect_some(&mut locked.state().endpoint, now);
+            drop(locked);
+            if !self.driver.flush_some(io) || !more {
+                return;
+            }
+        }
+    }
+
     fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
+        if std::mem::take(&mut self.busy) {
+            self.send_first(now, io);
+        }
         loop {
             let any = self.driver.receive(now, io)?;
             #[cfg(feature = "quic-lb")]
@@ -125,6 +147,7 @@ impl Worker {
         drop(locked);
         let mut turn = self.driver.flush(io);
         turn.more |= behind;
+        self.busy = turn.more;
         turn.deadline = self.shared.lock().state().alarms.tell(turn.deadline);
         Ok(if self.over && self.driver.queued() == 0 {
             None

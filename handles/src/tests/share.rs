@@ -309,6 +309,47 @@ fn the_lock_is_held_for_a_bounded_number_of_events() {
     assert_eq!(table(&theirs, |conn| conn.requests.len()), 80);
 }
 
+/// What is asked of a busy endpoint goes before it takes more in.
+#[test]
+fn an_answer_does_not_wait_for_what_comes() {
+    let mut net = Net::new();
+    let (ours, theirs) = net.connect();
+    let (_client, server) = net.session(&ours, &theirs);
+    let ask = |net: &mut Net| {
+        for _ in 0..30 {
+            let get = Request::get("https://localhost/").body(()).expect("valid");
+            drop(
+                poll(pin!(ours.request(get)))
+                    .expect("room")
+                    .expect("is sent"),
+            );
+        }
+        let [(client, wire), _] = &mut net.ends;
+        client.turn(Instant::now(), wire).expect("no errors");
+    };
+    net.settle();
+    net.ends[1].0.events = 2;
+    for busy in [false, true] {
+        ask(&mut net);
+        if busy {
+            let [_, (worker, wire)] = &mut net.ends;
+            let turn = worker.turn(Instant::now(), wire).expect("no errors");
+            assert!(turn.expect("goes on").more);
+            ask(&mut net);
+        }
+        let [_, (worker, wire)] = &mut net.ends;
+        let comes = wire.inbox.lock().expect("no panic").len();
+        assert!(comes > 0);
+        server.send_datagram(b"an answer").expect("room");
+        wire.waiting = None;
+        worker.turn(Instant::now(), wire).expect("no errors");
+        assert_eq!(wire.waiting, Some(if busy { comes } else { 0 }));
+        net.ends[1].0.events = 512;
+        net.settle();
+        net.ends[1].0.events = 2;
+    }
+}
+
 #[test]
 fn a_blocked_peer_costs_small_copies() {
     let mut net = Net::new();
