@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use aqueduct_tokio::error::OpenSessionError;
+use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::webtransport::ConnectRequest;
 use support::{Server, aqueduct};
 
@@ -176,6 +177,47 @@ fn what_clients_do_to_sessions_is_told() {
         (&line["event"], &line["code"]),
         (&"session_closed".into(), &0.into())
     );
+}
+
+/// What a server tells of a session: its beginning, and the end that it has.
+#[track_caller]
+fn session_ends(server: &mut Server, event: &str, field: &str, with: &str) {
+    assert_eq!(server.line()["event"], "session_opened", "{with}");
+    let line = server.line();
+    assert_eq!(line["event"], event, "{line}");
+    assert!(line[field].to_string().contains(with), "{line}");
+}
+
+#[tokio::test]
+async fn every_session_that_was_opened_has_an_end() {
+    let mut server = Server::start(&[]);
+    let client = server.connect().await;
+    let connection = client.connection();
+    let open = || ConnectRequest::new(server.url("/echo").parse().unwrap());
+    let (first, second) = (open(), open());
+    let session = connection.open_session(first).await.unwrap();
+    session.close(7, "enough").unwrap();
+    session_ends(&mut server, "session_closed", "reason", "enough");
+    let session = connection.open_session(second).await.unwrap();
+    connection.close(Code::H3_NO_ERROR, "all of it ends");
+    session_ends(&mut server, "session_ended", "why", "all of it ends");
+    drop(session);
+    server.run(&["wt", &server.url("/close?code=7&reason=ours")]);
+    let ours = "closed by the server with code 7: ours";
+    session_ends(&mut server, "session_ended", "why", ours);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_end_of_a_session_whose_client_is_dead_is_told() {
+    let mut server = Server::start(&["--idle-timeout", "500ms"]);
+    let (url, cert) = (server.url("/echo"), server.cert());
+    let ping = ["wt", &url, "ping", "--count", "1000", "--json", "--cacert"];
+    let mut client = support::Running::start(ping.into_iter().chain(cert.to_str()));
+    while !client.line().contains("reply") {}
+    client.signal("KILL");
+    session_ends(&mut server, "session_ended", "why", "timed out");
+    client.end();
 }
 
 /// Waits until the server, which runs with `-v`, has taken a request for `/slow`.

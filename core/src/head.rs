@@ -92,12 +92,16 @@ impl RequestHead {
     #[must_use]
     pub fn from_http(request: Request<()>) -> Self {
         let (mut parts, ()) = request.into_parts();
+        let (protocol, early) = match parts.extensions.is_empty() {
+            true => (None, None),
+            false => (parts.extensions.remove(), parts.extensions.remove()),
+        };
         Self {
             method: parts.method,
             uri: parts.uri,
-            protocol: parts.extensions.remove::<Protocol>(),
+            protocol,
             headers: parts.headers,
-            early: parts.extensions.remove::<Early>().unwrap_or_default(),
+            early: early.unwrap_or_default(),
             fields: FieldSection::new(),
             in_order: false,
         }

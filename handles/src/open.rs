@@ -6,14 +6,14 @@ use std::task::{Poll, ready};
 
 use aqueduct_core::error::RequestError as Refusal;
 use aqueduct_core::head::{End, RequestHead};
-use aqueduct_core::id::Dir;
+use aqueduct_core::id::{Dir, StreamKey};
 use aqueduct_core::webtransport::ConnectRequest;
 use http::{Method, Request, Uri};
 
 use crate::connection::Connection;
 use crate::datagrams::Datagrams;
 use crate::error::{OpenSessionError, RequestError};
-use crate::http::{CameEarly, RequestStream, ServerRequest};
+use crate::http::{CameEarly, RequestStream, ResponseReceiver, ServerRequest};
 use crate::place::{ConnTopic, Place};
 use crate::session::{PendingSession, Session, SessionRequest};
 use crate::share::PRICE;
@@ -186,6 +186,14 @@ impl Connection {
         self.open_stream(&mut self.0.lock(), head, end)
     }
 
+    /// Sends a request without content, or tells what it would have to wait for. Nobody
+    /// has a handle of what is sent.
+    pub(crate) fn try_send_whole(&self, head: &RequestHead) -> Result<ResponseReceiver, Refusal> {
+        let mut locked = self.0.lock();
+        let (at, key) = self.send_on(&mut locked, head, End::Fin)?;
+        Ok(ResponseReceiver::of_whole(&self.0, &mut locked, at, key))
+    }
+
     /// Sends a request's head as early data; `None` if that cannot be.
     pub(crate) fn try_send_early(&self, head: &RequestHead, end: End) -> Option<RequestStream> {
         let mut locked = self.0.lock();
@@ -217,12 +225,23 @@ impl Connection {
         head: &RequestHead,
         end: End,
     ) -> Result<RequestStream, Refusal> {
+        let (at, key) = self.send_on(locked, head, end)?;
+        Ok(RequestStream::new(&self.0, locked, at, key, end))
+    }
+
+    /// Sends a request's head, and gives its stream's place and key.
+    fn send_on(
+        &self,
+        locked: &mut Locked<'_>,
+        head: &RequestHead,
+        end: End,
+    ) -> Result<(usize, StreamKey), Refusal> {
         let conn = &self.0;
         let sent = locked.core(conn.key, |core| core.request(head, end));
         let key = sent.unwrap_or(Err(Refusal::Closed))?;
         // The entry exists before the lock goes, so no event of it is missed.
         let at = locked.conn(conn.at).insert_stream(Stream::message(key));
-        Ok(RequestStream::new(conn, locked, at, key, end))
+        Ok((at, key))
     }
 
     /// Asks for a WebTransport session (client) and waits for the peer's

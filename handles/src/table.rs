@@ -483,6 +483,8 @@ pub(crate) struct Stream {
     pub(crate) delivered: bool,
     /// The end was read, or this side stopped it.
     pub(crate) recv_over: Option<RecvOver>,
+    /// It was read to its end, with which no trailers came.
+    pub(crate) plain: bool,
     pub(crate) send_over: Option<SendOver>,
     /// The session it belongs to, or is.
     pub(crate) end: Option<SessionEnd>,
@@ -539,6 +541,7 @@ impl Stream {
             early_rejected: false,
             delivered: false,
             recv_over: None,
+            plain: false,
             send_over: None,
             end: None,
             session: None,

@@ -7,6 +7,7 @@ use aqueduct_tokio::protocol::webtransport::SessionClose;
 use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
+use super::answer::Unanswered;
 use crate::output::Output;
 
 /// Prints events with `--json`, and logs them otherwise.
@@ -42,8 +43,8 @@ impl Events {
         self.print("session_rejected", fields);
     }
 
-    /// A session has ended; told when the client did it.
-    pub(super) fn session_closed(self, close: &SessionClose) {
+    /// A session has ended: each that was [opened](Self::session_opened) has one such line.
+    pub(super) fn session_over(self, close: &SessionClose) {
         tracing::info!(%close, "a session is over");
         if let SessionClose::Closed {
             by: Side::Client,
@@ -52,7 +53,14 @@ impl Events {
         } = close
         {
             self.print("session_closed", json!({ "code": code, "reason": reason }));
+        } else {
+            self.print("session_ended", json!({ "why": close.to_string() }));
         }
+    }
+
+    /// What a session that was opened was for could not be done, and it ends by that.
+    pub(super) fn session_failed(self, why: &Unanswered) {
+        self.print("session_ended", json!({ "why": why.to_string() }));
     }
 
     /// The client reset a session's stream.

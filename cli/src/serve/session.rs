@@ -67,14 +67,16 @@ async fn act(
     let session = request.accept_with(answer)?;
     site.events.session_opened(&session);
     let close = tokio::select! {
-        close = live(&session, action, connection, site) => close?,
+        close = live(&session, action, connection, site) => {
+            close.inspect_err(|why| site.events.session_failed(why))?
+        }
         () = site.shutdown.came() => {
             // It may have ended just now.
             let _ = session.close(0, SHUTDOWN);
             session.closed().await
         }
     };
-    site.events.session_closed(&close);
+    site.events.session_over(&close);
     Ok(())
 }
 

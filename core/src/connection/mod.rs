@@ -28,6 +28,8 @@ use std::time::Instant;
 
 use self::shell::Shell;
 use crate::config::Config;
+#[cfg(feature = "quinn")]
+use crate::error::CloseReason;
 use crate::event::Event;
 use crate::id::{Side, StreamKey};
 use crate::stats::Stats;
@@ -129,6 +131,12 @@ impl Connection {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
+    }
+
+    /// Why it ended, if it has.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn close_reason(&self) -> Option<&CloseReason> {
+        self.0.state.close_reason()
     }
 
     /// Which end this is.

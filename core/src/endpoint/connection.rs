@@ -444,6 +444,9 @@ impl State {
                 let mut transport = transport!(self, now);
                 self.http.handle(&mut transport, now, event);
             }
+            if self.early && self.quic.side().is_client() {
+                self.judge_early();
+            }
             if self.tickets.are_waiting()
                 && self
                     .tickets

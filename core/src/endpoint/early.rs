@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::connection::{ConnectionMut, State};
 use super::parameters::PeerParameters;
+use crate::error::{CloseReason, TransportFailure};
 use crate::transport::TransportEvent;
 
 impl State {
@@ -30,6 +31,28 @@ impl State {
             ..
         } = self.lend(now);
         http.handle(&mut transport, now, TransportEvent::Early { remembered });
+    }
+
+    /// Forgets the tickets of a server on which a connection with early data has failed: it
+    /// would fail with each of them, and a handshake without is sure to be one round trip
+    /// more at the most.
+    //= https://www.rfc-editor.org/rfc/rfc9001#section-4.6.2
+    // A client that attempts 0-RTT has to be ready for it not to work.
+    pub(super) fn judge_early(&mut self) {
+        let failed = match self.http.close_reason() {
+            Some(CloseReason::PeerMisbehaved { .. }) => true,
+            Some(CloseReason::Transport(failure)) => match failure {
+                TransportFailure::Error { .. } | TransportFailure::ClosedByPeer { .. } => true,
+                // Nothing was heard of the handshake: it may be that early data is what
+                // does not arrive.
+                TransportFailure::TimedOut => self.early_outcome.is_none(),
+                _ => false,
+            },
+            _ => false,
+        };
+        if failed {
+            self.tickets.forget();
+        }
     }
 
     /// The peer's transport parameters are known.

@@ -12,6 +12,7 @@
 
 use super::{CloseReason, PeerCode, RequestError, TransportFailure};
 use crate::code::Code;
+use crate::fault::Violation;
 
 /// Who or what would have to change for the same to succeed.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
@@ -141,10 +142,14 @@ impl CloseReason {
     /// | `Transport` | as [`TransportFailure::is_retryable`] |
     /// | `PeerDrained` | yes |
     /// | `Local`, `Drained` | no: this side wanted it |
-    /// | `PeerMisbehaved` | no |
+    /// | `PeerMisbehaved` | no; but yes where early data was sent by settings that do not hold, since the next connection sends none |
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::PeerMisbehaved {
+                why: Violation::SettingsReduced | Violation::SettingsTable,
+                ..
+            } => true,
             Self::Remote { code, .. } => code.is_retryable(),
             Self::Transport(failure) => failure.is_retryable(),
             Self::PeerDrained => true,
@@ -164,7 +169,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::fault::Violation;
     use crate::id::Side;
     use crate::webtransport::dialect::{NegotiationFailure, Requirement};
     use crate::webtransport::{OpenSessionError, SessionClose};
@@ -189,6 +193,10 @@ mod tests {
             code: Code::H3_FRAME_ERROR,
             why: Violation::FrameMalformed,
         };
+        let forgetful = CloseReason::PeerMisbehaved {
+            code: Code::H3_SETTINGS_ERROR,
+            why: Violation::SettingsReduced,
+        };
         let untrusted = TransportFailure::Error {
             code: 0x12a,
             reason: String::new(),
@@ -208,6 +216,7 @@ mod tests {
             (CloseReason::Drained, false),
             (CloseReason::PeerDrained, true),
             (misbehaved, false),
+            (forgetful, true),
         ] {
             assert_eq!(reason.is_retryable(), retryable, "{reason}");
             let session = SessionClose::Connection(reason);

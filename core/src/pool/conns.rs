@@ -169,9 +169,7 @@ impl Pool {
         let Some(entry) = self.conns.get_mut(conn) else {
             return;
         };
-        entry.unopened -= 1;
-        entry.opened = entry.opened.max(stream.number().saturating_add(1));
-        entry.heard = now;
+        entry.opens(now, stream);
         let unprocessed = entry.goaway.is_some_and(|id| stream >= id);
         let origin = entry.origin;
         if unprocessed {

@@ -5,13 +5,14 @@ use std::time::Instant;
 use super::action::{DialFailure, Retired};
 use super::machine::{Life, Pool, Queued};
 use super::table::Key;
+use crate::time::heap::Timers;
 use crate::time::{Deadline, Why, after, earliest};
 
 impl Pool {
     /// Does what is due.
     pub(super) fn expire(&mut self, now: Instant) {
-        let peeks = [self.waits.peek(), self.lives.peek(), self.back_offs.peek()];
-        if !peeks.into_iter().flatten().any(|due| due.at <= now) {
+        let is_due = |timers: &Timers<Key>| timers.peek().is_some_and(|due| due.at <= now);
+        if !(is_due(&self.waits) || is_due(&self.lives) || is_due(&self.back_offs)) {
             return;
         }
         while let Some(ticket) = self.waits.pop_due(now) {

@@ -211,6 +211,35 @@ impl Pool {
         self.check_out(now, origin, Some(timeout))
     }
 
+    /// The same where a connection is free: the ticket has its place on it, and no action
+    /// tells of it. `None` where none is, or an action is there to be taken first, and
+    /// nothing has changed. O(log n) of the origins.
+    pub fn checkout_now(
+        &mut self,
+        now: Instant,
+        origin: &Origin,
+        timeout: Option<Duration>,
+    ) -> Option<(Ticket, ConnId)> {
+        if self.shut || !self.actions.is_empty() {
+            return None;
+        }
+        let origin = *self.names.get(origin)?;
+        let known = self.origins.get_mut(origin)?;
+        // Nobody waits while a connection is free.
+        let conn = known.open.first()?;
+        let until = after(now, timeout.unwrap_or(known.config.checkout_timeout));
+        known.tickets += 1;
+        let ticket = self.tickets.insert(Place {
+            origin,
+            state: State::Waiting,
+            until,
+            links: Links::default(),
+        });
+        self.assign(now, ticket, conn, true);
+        self.stats.lent += 1;
+        Some((Ticket(ticket), ConnId(conn)))
+    }
+
     fn check_out(
         &mut self,
         now: Instant,
@@ -286,6 +315,22 @@ impl Pool {
         true
     }
 
+    /// [`Self::request_opened`] and [`Self::release`] at once, of a request of which was told
+    /// neither that it has its stream nor that it is over.
+    pub fn release_opened(&mut self, now: Instant, ticket: Ticket, stream: StreamId) -> bool {
+        if let Some(place) = self.tickets.get_mut(ticket.0)
+            && let State::Lent { conn, .. } = place.state
+            && let Some(entry) = self.conns.get_mut(conn)
+            && entry.goaway.is_none()
+        {
+            place.state = State::Sent { conn, stream };
+            entry.opens(now, stream);
+        } else {
+            self.request_opened(now, ticket, stream);
+        }
+        self.release(now, ticket)
+    }
+
     /// The connection that was lent did not take the request, of which nothing was sent:
     /// it had no stream to give, was draining or closed. The ticket waits again, in its
     /// old place of the queue and until the same time, for another connection or for
@@ -332,10 +377,12 @@ impl Pool {
                 if let Some(conn) = self.conns.get_mut(conn) {
                     conn.proven = true;
                 }
-                if let Some(known) = self.origins.get_mut(origin) {
-                    known.reached();
-                }
+                let known = self.origins.get_mut(origin);
+                let reached = known.is_some_and(Known::reached);
                 self.leave(now, ticket.0, conn);
+                if reached {
+                    self.settle(now, origin);
+                }
             }
             State::Orphan { .. } | State::Failed => {}
         }
@@ -398,6 +445,14 @@ impl Pool {
                 Action::KeepAlive { conn: ConnId(conn) }
             }
         })
+    }
+
+    /// Whether [`Self::poll_action`] may have something to give before that time. Looks at
+    /// nothing closely. O(1).
+    #[must_use]
+    pub fn may_act_before(&self, at: Instant) -> bool {
+        let due = |timers: &Timers<Key>| timers.peek().is_some_and(|due| due.at < at);
+        !self.actions.is_empty() || due(&self.waits) || due(&self.lives) || due(&self.back_offs)
     }
 
     /// When [`Self::poll_action`] is wanted next.
@@ -586,18 +641,37 @@ impl Known {
         self.last.clone().filter(|_| alone && ready >= until)
     }
 
-    /// A request came to its end: the server is there.
-    fn reached(&mut self) {
-        if self.failures > 0 {
+    /// A request came to its end: the server is there. Whether that is news.
+    fn reached(&mut self) -> bool {
+        let news = self.failures > 0;
+        if news {
             self.failures = 0;
             self.last = None;
             self.ready = None;
             self.forget = None;
         }
+        news
+    }
+
+    /// Nobody waits, a connection is there, and none has failed: there is nothing to see to.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty()
+            && self.now.connections > 0
+            && !self.wants
+            && !self.remembered
+            && self.ready.is_none()
+            && self.forget.is_none()
     }
 }
 
 impl Conn {
+    /// A request on it has its stream.
+    pub(super) fn opens(&mut self, now: Instant, stream: StreamId) {
+        self.unopened -= 1;
+        self.opened = self.opened.max(stream.number().saturating_add(1));
+        self.heard = now;
+    }
+
     /// How many more requests it takes.
     pub(super) fn free(&self, config: &OriginConfig) -> u64 {
         if self.life != Life::Connected || self.blocked {

@@ -12,6 +12,9 @@ impl Pool {
     /// Lends what is free to whoever waits, in the order of the queue, and connects if
     /// there is more that waits.
     pub(super) fn serve(&mut self, now: Instant, origin: Key) {
+        if self.origins.get(origin).is_some_and(Known::is_quiet) {
+            return;
+        }
         loop {
             let Some(known) = self.origins.get(origin) else {
                 return;
@@ -29,15 +32,21 @@ impl Pool {
         self.settle(now, origin);
     }
 
-    /// Gives a ticket that is in no list a place on a connection.
+    /// Gives a ticket that is in no list a place on a connection, and tells.
     pub(super) fn lend(&mut self, now: Instant, ticket: Key, key: Key) {
+        self.assign(now, ticket, key, false);
+        self.actions.push_back(Queued::Lend(ticket, key));
+    }
+
+    /// The same, and its caller tells, or has been told.
+    pub(super) fn assign(&mut self, now: Instant, ticket: Key, key: Key, told: bool) {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
         if let Some(place) = self.tickets.get_mut(ticket) {
             place.state = State::Lent {
                 conn: key,
-                told: false,
+                told,
                 epoch: conn.epoch,
             };
         }
@@ -45,7 +54,6 @@ impl Pool {
         conn.unopened += 1;
         let origin = conn.origin;
         self.count(origin, |now| now.active += 1);
-        self.actions.push_back(Queued::Lend(ticket, key));
         self.changed(now, key);
     }
 

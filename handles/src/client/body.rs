@@ -164,16 +164,20 @@ impl Body {
     /// [`Error::TooLong`] beyond `limit`, else as [`poll_part`](Self::poll_part).
     pub async fn collect(mut self, limit: usize) -> Result<(Bytes, Option<HeaderMap>), Error> {
         let (mut first, mut rest, mut trailers) = (Bytes::new(), BytesMut::new(), None);
-        while let Some(part) = self.part().await? {
-            match part {
-                Part::Data(data) if data.len() > limit - first.len() - rest.len() => {
-                    return Err(Error::TooLong(limit));
+        let whole = poll_fn(|cx| {
+            while let Some(part) = ready!(self.poll_part(cx)) {
+                match part? {
+                    Part::Data(data) if data.len() > limit - first.len() - rest.len() => {
+                        return Poll::Ready(Err(Error::TooLong(limit)));
+                    }
+                    Part::Data(data) if first.is_empty() => first = data,
+                    Part::Data(data) => rest.extend_from_slice(&data),
+                    Part::Trailers(fields) => trailers = Some(fields),
                 }
-                Part::Data(data) if first.is_empty() => first = data,
-                Part::Data(data) => rest.extend_from_slice(&data),
-                Part::Trailers(fields) => trailers = Some(fields),
             }
-        }
+            Poll::Ready(Ok(()))
+        });
+        whole.await?;
         if !rest.is_empty() {
             first = [&first[..], &rest[..]].concat().into();
         }

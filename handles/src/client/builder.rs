@@ -24,6 +24,9 @@ use super::runtime::{Resolve, Runtime};
 use crate::endpoint::Endpoint;
 use crate::tickets::MemoryTickets;
 
+/// Shorter times are this: a request is not looked at more often.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// How long what may take.
 ///
 /// Among the extensions of a request it counts for that request, in place of the
@@ -58,6 +61,21 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// No shorter than a request is looked at.
+    pub(super) fn bounded(mut self) -> Self {
+        let Self {
+            first_byte,
+            idle,
+            read,
+            total,
+            ..
+        } = &mut self;
+        for limit in [first_byte, idle, read, total].into_iter().flatten() {
+            *limit = (*limit).max(SHORTEST);
+        }
+        self
+    }
+
     /// See [`first_byte`](Self::first_byte); `None` is for ever, here as below.
     #[must_use]
     pub fn with_first_byte(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -327,7 +345,7 @@ impl ClientBuilder {
             transport: self.transport,
             tickets,
             early_data: self.early_data,
-            timeouts: self.timeouts,
+            timeouts: self.timeouts.bounded(),
             plan: self.plan,
             resolver: self.resolver,
             metrics: self.metrics,

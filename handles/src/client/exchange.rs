@@ -15,9 +15,6 @@ use crate::clock::now;
 use crate::error::ReadError;
 use crate::half::StreamName;
 
-/// Shorter times are this: a request is not looked at more often.
-const SHORTEST: Duration = Duration::from_millis(1);
-
 /// Shared by whoever waits for the answer, then by its content, and by what is left of an
 /// upload. When all are gone the place is free.
 pub(crate) struct Exchange {
@@ -55,35 +52,25 @@ enum Over {
     Ended,
     TimedOut(Timeout),
     /// Told once.
-    Failed(Option<Error>),
+    Failed(Option<Box<Error>>),
 }
 
 impl Exchange {
-    pub(crate) fn new(mut timeouts: Timeouts, began: Instant) -> Arc<Self> {
-        let Timeouts {
-            first_byte,
-            idle,
-            read,
-            total,
-            ..
-        } = &mut timeouts;
-        for limit in [first_byte, idle, read, total].into_iter().flatten() {
-            *limit = (*limit).max(SHORTEST);
-        }
-        let state = State {
-            slot: None,
-            stream: None,
-            until: timeouts.total.map(|total| after(began, total)),
-            timeouts,
-            phase: Phase::Begun,
-            since: began,
-            reading: false,
-            seen: began,
-            over: None,
-        };
+    pub(crate) fn new(timeouts: &Timeouts, began: Instant) -> Arc<Self> {
+        let shortest = shortest_of(timeouts, true);
         Arc::new(Self {
-            first: state.shortest().map(|shortest| after(began, shortest)),
-            state: Mutex::new(state),
+            first: shortest.map(|shortest| after(began, shortest)),
+            state: Mutex::new(State {
+                slot: None,
+                stream: None,
+                until: timeouts.total.map(|total| after(began, total)),
+                timeouts: *timeouts,
+                phase: Phase::Begun,
+                since: began,
+                reading: false,
+                seen: began,
+                over: None,
+            }),
             upload: Cancel::default(),
         })
     }
@@ -167,13 +154,17 @@ impl Exchange {
     }
 
     /// The answer has been read to its end, or will not be.
-    pub(crate) fn read(&self) {
-        self.end(Over::Ended);
+    pub(crate) fn read(self: Arc<Self>) {
+        // The last one leaves nobody to be told: who looks at the clock meanwhile finds
+        // that its stream is over.
+        if Arc::strong_count(&self) > 1 {
+            self.end(Over::Ended);
+        }
     }
 
     /// The body of the request failed.
     pub(crate) fn failed(&self, error: Error) {
-        self.give_up(Over::Failed(Some(error)));
+        self.give_up(Over::Failed(Some(Box::new(error))));
     }
 
     /// Cancels the request and frees its place.
@@ -203,6 +194,19 @@ impl Exchange {
     }
 }
 
+/// The shortest of the times that may begin, before the head of the answer or after it.
+fn shortest_of(timeouts: &Timeouts, before: bool) -> Option<Duration> {
+    let least = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    let quiet = least(timeouts.idle, timeouts.read);
+    match before {
+        true => least(quiet, least(timeouts.first_byte, timeouts.total)),
+        false => quiet,
+    }
+}
+
 /// What is due at a time.
 enum Due {
     End(Timeout),
@@ -218,31 +222,16 @@ impl State {
     fn is_open(&mut self) -> Result<(), Error> {
         match &mut self.over {
             Some(Over::TimedOut(why)) => Err(Error::TimedOut(*why)),
-            Some(Over::Failed(error)) => {
-                Err(error.take().unwrap_or(Error::Rest(ReadError::Closed)))
-            }
+            Some(Over::Failed(error)) => Err(error
+                .take()
+                .map_or(Error::Rest(ReadError::Closed), |error| *error)),
             Some(Over::Ended) | None => Ok(()),
         }
     }
 
     /// The shortest of the times that may begin from here on.
     fn shortest(&self) -> Option<Duration> {
-        let Timeouts {
-            first_byte,
-            idle,
-            read,
-            total,
-            ..
-        } = self.timeouts;
-        let least = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let quiet = least(idle, read);
-        match self.phase {
-            Phase::Answered => quiet,
-            Phase::Begun | Phase::Asked(_) => least(quiet, least(first_byte, total)),
-        }
+        shortest_of(&self.timeouts, !matches!(self.phase, Phase::Answered))
     }
 
     /// What is due next.

@@ -178,12 +178,16 @@ impl Hub {
 
     /// Changes the pool, and does what follows.
     fn with<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> R) -> R {
-        let (now, mut due) = (now(), Due::default());
-        let result = {
+        let now = now();
+        let (result, due) = {
             let mut state = self.lock();
             let result = change(&mut state, now);
+            if state.is_still(now) {
+                return result;
+            }
+            let mut due = Due::default();
             state.act(now, &mut due, None);
-            result
+            (result, due)
         };
         self.follow(due);
         result
@@ -254,13 +258,8 @@ impl Hub {
 
     /// The origin of a URI.
     pub(crate) fn origin(&self, uri: &Uri) -> Result<Origin, UriError> {
-        if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Err(UriError::Scheme);
-        }
-        let authority = uri.authority().ok_or(UriError::NoHost)?;
-        if let Some((recent, origin)) = &self.lock().recent
-            && recent.as_str() == authority.as_str()
-        {
+        let authority = authority(uri)?;
+        if let Some(origin) = self.lock().recent(authority) {
             return Ok(origin.clone());
         }
         let origin: Origin = format!("https://{authority}").parse()?;
@@ -268,6 +267,65 @@ impl Hub {
         let before = std::mem::replace(&mut self.lock().recent, kept);
         drop(before);
         Ok(origin)
+    }
+
+    /// A place on a connection for a request with these times, in so long at the most, if
+    /// one is free and the origin was asked last: what most requests get.
+    pub(crate) fn lend(
+        self: &Arc<Self>,
+        now: Instant,
+        uri: &Uri,
+        within: Option<Duration>,
+        times: &Arc<Exchange>,
+    ) -> Result<Option<Lent>, UriError> {
+        let authority = authority(uri)?;
+        let (ticket, time, pooled, origin, due) = {
+            let mut state = self.lock();
+            let state = &mut *state;
+            // Its fields one by one: some are looked at, others changed.
+            let recent = state.recent.as_ref();
+            let Some((_, origin)) = recent.filter(|(recent, _)| is_same(recent, authority)) else {
+                return Ok(None);
+            };
+            let Some((ticket, conn)) = state.pool.checkout_now(now, origin, within) else {
+                return Ok(None);
+            };
+            let Some(Link::Open(pooled)) = state.conns.get(&conn) else {
+                // A connection is lent when it is there.
+                state.pool.release(now, ticket);
+                return Ok(None);
+            };
+            let (pooled, mut due) = (pooled.clone(), None);
+            let time = times.first.map(|at| {
+                due = state.armed.is_none_or(|armed| at < armed).then_some(at);
+                state.armed = due.or(state.armed);
+                state.times.add(at, Arc::downgrade(times))
+            });
+            let origin = self.settings.alternatives.as_ref().map(|_| origin.clone());
+            (ticket, time, pooled, origin, due)
+        };
+        if due.is_some() {
+            self.follow(Due {
+                alarm: due,
+                ..Due::default()
+            });
+        }
+        let slot = self.slot(ticket, time, now);
+        Ok(Some(Lent {
+            slot,
+            pooled,
+            origin,
+        }))
+    }
+
+    fn slot(self: &Arc<Self>, ticket: Ticket, time: Option<TimeKey>, now: Instant) -> Slot {
+        Slot {
+            hub: self.clone(),
+            ticket,
+            stream: None,
+            time,
+            lent: now,
+        }
     }
 
     /// Waits for a place on a connection.
@@ -322,14 +380,7 @@ impl Hub {
         drop(state);
         self.follow(due);
         let (ticket, time, turn) = asked?;
-        let slot = Slot {
-            hub: self.clone(),
-            ticket,
-            stream: None,
-            time,
-            lent: now,
-        };
-        Ok((slot, turn))
+        Ok((self.slot(ticket, time, now), turn))
     }
 
     // ---- for dials and connections ----------------------------------------------
@@ -432,6 +483,23 @@ impl Hub {
 }
 
 impl State {
+    /// The origin that was asked last, if it is this.
+    fn recent(&self, authority: &Authority) -> Option<&Origin> {
+        let (recent, origin) = self.recent.as_ref()?;
+        is_same(recent, authority).then_some(origin)
+    }
+
+    /// Whether nothing follows from a change: the pool wants nothing, and the alarm, which
+    /// is still to come, is early enough.
+    fn is_still(&self, now: Instant) -> bool {
+        self.armed.is_some_and(|armed| {
+            armed > now
+                && !self.pool.may_act_before(armed)
+                && self.times.peek().is_none_or(|at| at >= armed)
+                && !self.pool.is_over()
+        })
+    }
+
     /// The cause of an error, where it is not the pool's.
     fn why(&self, error: PoolError) -> PoolError {
         match (error, &self.failed) {
@@ -489,6 +557,19 @@ impl State {
     }
 }
 
+/// The authority of an https URI.
+fn authority(uri: &Uri) -> Result<&Authority, UriError> {
+    if uri.scheme() != Some(&Scheme::HTTPS) {
+        return Err(UriError::Scheme);
+    }
+    uri.authority().ok_or(UriError::NoHost)
+}
+
+/// Whether they are written alike: others are looked into.
+fn is_same(recent: &Authority, authority: &Authority) -> bool {
+    recent.as_str() == authority.as_str()
+}
+
 /// Whoever waits for the end.
 struct Ending<'a> {
     hub: &'a Hub,
@@ -500,6 +581,14 @@ impl Drop for Ending<'_> {
         let left = self.place.and_then(|at| self.hub.lock().ends.leave(at));
         drop(left);
     }
+}
+
+/// A place that was free.
+pub(crate) struct Lent {
+    pub(crate) slot: Slot,
+    pub(crate) pooled: Arc<Pooled>,
+    /// Whose connection it is, where the answer is looked at for alternatives.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// A place in the queue, and on a connection then. Its drop frees it.
@@ -599,11 +688,11 @@ impl Drop for Slot {
             if let Some(key) = self.time {
                 state.times.remove(key);
             }
-            if let Some(stream) = self.stream {
+            match self.stream {
                 // What the pool has to say against it the stream tells as well.
-                state.pool.request_opened(now, ticket, stream);
-            }
-            state.pool.release(now, ticket);
+                Some(stream) => state.pool.release_opened(now, ticket, stream),
+                None => state.pool.release(now, ticket),
+            };
             state.waiting.remove(&ticket)
         });
         drop(waiter);

@@ -13,8 +13,7 @@ use http::{Method, StatusCode, Uri};
 
 use super::error::Error;
 use crate::clock::now;
-use crate::connection::Connection;
-use crate::http::RequestStream;
+use crate::connection::{ConnHandle, Connection};
 use crate::meter::Meter;
 
 /// Counts what a client does ([`ClientBuilder::metrics`](super::ClientBuilder::metrics)).
@@ -403,8 +402,8 @@ impl Meter for Counter {
 pub(super) struct Looks(Connection);
 
 impl Looks {
-    pub(super) fn at(stream: &RequestStream) -> Self {
-        Self(stream.connection())
+    pub(super) fn at(conn: &Arc<ConnHandle>) -> Self {
+        Self(Connection::of(conn))
     }
 }
 

@@ -52,7 +52,7 @@
 //! # What it costs
 //!
 //! A task for each connection. A request that finds a connection takes the client's lock
-//! three times, for O(log n) of its tickets and times.
+//! twice, for O(log n) of its origins and connections.
 
 mod alternatives;
 mod body;
@@ -135,15 +135,7 @@ impl Client {
         &self,
         request: Request<B>,
     ) -> Result<Response<Body>, Error> {
-        self.send(request.map(Into::into)).await
-    }
-
-    fn send(
-        &self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
-        let span = request_span(&request);
-        send::request(&self.0.0, request).instrument(span)
+        send::request(&self.0.0, request.map(Into::into)).await
     }
 
     /// Sends the head of a request and gives its stream: for
@@ -155,7 +147,7 @@ impl Client {
     /// # Errors
     /// [`Error`]; nothing was sent.
     pub async fn open(&self, request: Request<()>) -> Result<OpenRequest, Error> {
-        let span = request_span(&request);
+        let span = request_span(request.method(), request.uri());
         send::open_request(&self.0.0, request)
             .instrument(span)
             .await
@@ -169,7 +161,7 @@ impl Client {
     /// # Errors
     /// [`Error`], [`Error::DatagramsDisabled`] among others; nothing was sent.
     pub async fn open_channel(&self, request: Request<()>) -> Result<Channel, Error> {
-        let span = request_span(&request);
+        let span = request_span(request.method(), request.uri());
         channel::open(&self.0.0, request).instrument(span).await
     }
 
@@ -182,7 +174,9 @@ impl Client {
         U: TryInto<Uri>,
         U::Error: Into<http::Error>,
     {
-        self.send(get(uri)?).await
+        let wrong = |error: U::Error| UriError::Syntax(error.into().to_string().into());
+        let uri = uri.try_into().map_err(wrong)?;
+        send::get(&self.0.0, uri).await
     }
 
     /// Takes no more requests: those that wait for a connection fail, those that are
@@ -233,27 +227,13 @@ impl Client {
     }
 }
 
-fn get<U>(uri: U) -> Result<Request<Body>, UriError>
-where
-    U: TryInto<Uri>,
-    U::Error: Into<http::Error>,
-{
-    let wrong = |error: U::Error| UriError::Syntax(error.into().to_string().into());
-    let uri = uri.try_into().map_err(wrong)?;
-    let mut request = Request::new(Body::empty());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = uri;
-    Ok(request)
-}
-
 /// The span of the request, if somebody may listen.
 fn span() -> Option<Span> {
     let may = LevelFilter::current() >= LevelFilter::DEBUG;
     may.then(Span::current).filter(|span| !span.is_disabled())
 }
 
-fn request_span<B>(request: &Request<B>) -> Span {
-    let (method, uri) = (request.method(), request.uri());
+fn request_span(method: &Method, uri: &Uri) -> Span {
     tracing::debug_span!(
         target: TARGET, "request", %method, %uri, stream = Empty, status = Empty, error = Empty
     )

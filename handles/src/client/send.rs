@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
@@ -13,16 +13,17 @@ use aqueduct_core::head::{End, RequestHead};
 use aqueduct_core::pool::Origin;
 use aqueduct_core::time::after;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use tracing::Instrument;
 
 use super::body::{Body, Part};
 use super::builder::Timeouts;
 use super::early::{self, EarlyOutcome};
 use super::error::{Error, Timeout};
 use super::exchange::Exchange;
-use super::hub::{Hub, Placed, Pooled, Slot, Wish};
+use super::hub::{Hub, Lent, Placed, Pooled, Slot, Wish};
 use super::metrics::{End as Watched, Looks, Watch};
-use super::span;
+use super::{request_span, span};
 use crate::alarm::Alarm;
 use crate::clock::now;
 use crate::error::WriteError;
@@ -46,49 +47,81 @@ impl fmt::Debug for OnInterim {
     }
 }
 
-/// A request as it is sent.
+/// A request that has begun.
+enum Begun<'a> {
+    /// All of it is sent.
+    Sent(Sent),
+    /// It has to wait for something. What is seldom waited for is in a box: the future is
+    /// moved about, and most of it would be this.
+    Waits(Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send + 'a>>),
+}
+
+/// A request whose answer is awaited.
+struct Sent {
+    // The stream ends before its place is given to another.
+    recv: ResponseReceiver,
+    exchange: Arc<Exchange>,
+    hook: Option<OnInterim>,
+    origin: Option<Origin>,
+    #[expect(dead_code, reason = "its drop is what it is for")]
+    looks: Option<Looks>,
+}
+
+/// A request that has to wait.
 struct Asked {
+    exchange: Arc<Exchange>,
+    began: Instant,
     origin: Origin,
     head: RequestHead,
     end: End,
     body: Body,
     timeouts: Timeouts,
     hook: Option<OnInterim>,
+    /// A place on a connection that did not take all of it at once.
+    lent: Option<(Slot, Arc<Pooled>)>,
 }
 
-impl Asked {
-    fn new(hub: &Hub, request: Request<Body>) -> Result<Self, Error> {
-        let (mut parts, body) = request.into_parts();
-        let origin = hub.origin(&parts.uri)?;
-        let timeouts = parts.extensions.remove::<Timeouts>();
-        let hook = parts.extensions.remove::<OnInterim>();
-        announce(&parts.method, &mut parts.headers, &body);
-        let end = match body.is_over() && parts.method != Method::CONNECT {
-            true => End::Fin,
-            false => End::More,
-        };
-        Ok(Self {
-            origin,
-            head: RequestHead::from_http(Request::from_parts(parts, ())),
-            end,
-            body,
-            timeouts: timeouts.unwrap_or(hub.settings.timeouts),
-            hook,
-        })
-    }
-}
-
-/// Sends a request and waits for the head of its answer. What is seldom waited for is in
-/// boxes: the future is moved about, and most of it would be theirs.
+/// Sends a request, or has it wait, when it is called, and waits for the head of its answer.
 pub(crate) fn request(
     hub: &Arc<Hub>,
     request: Request<Body>,
 ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
-    let watch = Watch::request(&hub.settings.metrics, request.method(), request.uri());
-    let mut asked = Asked::new(hub, request);
-    async move {
-        let outcome = match asked {
-            Ok(ref mut asked) => exchange(hub, asked).await,
+    let (mut parts, body) = request.into_parts();
+    let (own, hook) = match parts.extensions.is_empty() {
+        true => (None, None),
+        false => (parts.extensions.remove(), parts.extensions.remove()),
+    };
+    let mut head = RequestHead::from_http(Request::from_parts(parts, ()));
+    announce(&head.method, &mut head.headers, &body);
+    exchange(hub, head, body, own, hook)
+}
+
+/// The same for GET.
+pub(crate) fn get(
+    hub: &Arc<Hub>,
+    uri: Uri,
+) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
+    let head = RequestHead::new(Method::GET, uri);
+    exchange(hub, head, Body::empty(), None, None)
+}
+
+fn exchange(
+    hub: &Arc<Hub>,
+    head: RequestHead,
+    body: Body,
+    own: Option<Timeouts>,
+    hook: Option<OnInterim>,
+) -> impl Future<Output = Result<Response<Body>, Error>> + Send + '_ {
+    let named = request_span(&head.method, &head.uri);
+    let watch = Watch::request(&hub.settings.metrics, &head.method, &head.uri);
+    let begun = named.in_scope(|| begin(hub, head, body, own, hook));
+    let answered = async move {
+        let outcome = match begun {
+            Ok(Begun::Sent(mut sent)) => {
+                let head = poll_fn(|cx| sent.poll_head(cx)).await;
+                sent.answered(hub, head)
+            }
+            Ok(Begun::Waits(waits)) => waits.await,
             Err(error) => Err(error),
         };
         watch.ends(&match &outcome {
@@ -102,37 +135,82 @@ pub(crate) fn request(
             };
         }
         outcome
-    }
+    };
+    answered.instrument(named)
 }
 
-async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, Error> {
+/// Sends a request if there is a connection that takes all of it at once.
+fn begin(
+    hub: &Arc<Hub>,
+    head: RequestHead,
+    body: Body,
+    own: Option<Timeouts>,
+    hook: Option<OnInterim>,
+) -> Result<Begun<'_>, Error> {
     let began = now();
-    let Asked { end, timeouts, .. } = *asked;
-    // The stream ends before this gives its place to another.
-    let exchange = Exchange::new(timeouts, began);
-    let (stream, slot, early) = match at_once(hub, asked, &exchange, began)? {
-        Sent::Already(stream, slot) => (stream, slot, false),
-        waits => Box::pin(later(asked, began, waits)).await?,
+    let end = match body.is_over() && head.method != Method::CONNECT {
+        true => End::Fin,
+        false => End::More,
     };
-    exchange.asked(slot, stream.recv.0.0.half.name(), end);
-    let _looks = hub.settings.metrics.is_some().then(|| Looks::at(&stream));
-    let (send, mut recv) = stream.split();
+    let timeouts = own.map_or(hub.settings.timeouts, Timeouts::bounded);
+    let exchange = Exchange::new(&timeouts, began);
+    let lent = hub.lend(began, &head.uri, timeouts.total, &exchange)?;
+    let lent = match lent {
+        Some(lent) if end == End::Fin => match lent.pooled.send_whole(&head) {
+            Ok(recv) => {
+                let Lent {
+                    mut slot, origin, ..
+                } = lent;
+                slot.opened(recv.id());
+                let sent = Sent::new(hub, exchange, (slot, recv), end, (origin, hook));
+                return Ok(Begun::Sent(sent));
+            }
+            Err(_) => Some(lent),
+        },
+        lent => lent,
+    };
+    let asked = Asked {
+        origin: hub.origin(&head.uri)?,
+        exchange,
+        began,
+        head,
+        end,
+        body,
+        timeouts,
+        hook,
+        lent: lent.map(|lent| (lent.slot, lent.pooled)),
+    };
+    Ok(Begun::Waits(Box::pin(later(hub, asked))))
+}
 
+/// Sends a request when it can be, and its content, and waits for the head of its answer.
+async fn later(hub: &Arc<Hub>, mut asked: Asked) -> Result<Response<Body>, Error> {
+    // The stream ends before this gives its place to another.
+    let exchange = asked.exchange.clone();
+    let (stream, slot, early) = place(hub, &mut asked).await?;
+    let Asked {
+        origin,
+        end,
+        body,
+        timeouts,
+        hook,
+        ..
+    } = asked;
+    let (send, recv) = stream.split();
+    let more = (Some(origin), hook);
+    let mut sent = Sent::new(hub, exchange.clone(), (slot, recv), end, more);
     // When a time is over the stream is, and wakes whoever waits for it.
-    let (response, uploading) = if end == End::Fin {
+    let (head, uploading) = if end == End::Fin {
         drop(send);
-        (answer(&mut recv, &asked.hook).await, None)
+        (poll_fn(|cx| sent.poll_head(cx)).await, None)
     } else {
-        let body = std::mem::take(&mut asked.body);
         let writing = Alarm::new(&hub.endpoint.shared);
         let uploading: Uploading = Box::pin(upload(send, body, writing, timeouts.write));
-        Box::pin(beside(&exchange, uploading, &mut recv, &asked.hook)).await
+        beside(&mut sent, uploading).await
     };
-    let response = response.map_err(|error| exchange.why(error))?;
-    exchange.answered();
+    let mut response = sent.answered(hub, head)?;
     if let Some(uploading) = uploading {
         // The answer has overtaken it.
-        let exchange = exchange.clone();
         hub.runtime.spawn(Box::pin(async move {
             let outcome = exchange.upload.unless(uploading).await;
             if let Some(Err(error)) = outcome {
@@ -140,110 +218,118 @@ async fn exchange(hub: &Arc<Hub>, asked: &mut Asked) -> Result<Response<Body>, E
             }
         }));
     }
-    if let Some(alternatives) = &hub.settings.alternatives {
-        let origin = &asked.origin;
-        if response.status() == StatusCode::MISDIRECTED_REQUEST {
-            //= https://www.rfc-editor.org/rfc/rfc7838#section-6
-            // What it says of alternatives itself does not count.
-            alternatives.misdirected(origin);
-            hub.misdirected(&recv.0.0.half.conn);
-        } else {
-            alternatives.heard(origin, response.headers());
-        }
-    }
-    let mut response = response.map(|()| Body::received(recv.into_body(), exchange));
     if early {
         response.extensions_mut().insert(EarlyOutcome::Accepted);
     }
     Ok(response)
 }
 
-/// How far a request has come.
-enum Sent {
-    Already(RequestStream, Slot),
-    /// The connection did not take it at once.
-    Refused(Slot, Arc<Pooled>),
-    /// It waits for its turn.
-    Queued(Slot),
-    /// The same, and may be early data.
-    Early(Slot),
-}
-
-/// Sends a request if there is a connection that takes it.
-fn at_once(
-    hub: &Arc<Hub>,
-    asked: &mut Asked,
-    exchange: &Arc<Exchange>,
-    began: Instant,
-) -> Result<Sent, Error> {
-    let early = early::may_go(hub, &mut asked.head, asked.end);
-    let wish = || early.then(|| Wish::new(&asked.origin, &asked.head, asked.end));
-    let total = asked.timeouts.total;
-    let (mut slot, turn) = hub.ask(began, &asked.origin, total, Some(exchange), wish)?;
-    let Some(turn) = turn else {
-        return Ok(match early {
-            true => Sent::Early(slot),
-            false => Sent::Queued(slot),
-        });
-    };
-    let pooled = turn?;
-    Ok(match pooled.send(&asked.head, asked.end) {
-        Ok(stream) => {
-            slot.opened(stream.id());
-            Sent::Already(stream, slot)
-        }
-        Err(_) => Sent::Refused(slot, pooled),
-    })
-}
-
-/// Sends it when there is one. Tells whether it was early data.
-async fn later(
-    asked: &mut Asked,
-    began: Instant,
-    waits: Sent,
-) -> Result<(RequestStream, Slot, bool), Error> {
+/// Gives a request its stream on a connection. Tells whether it was early data.
+async fn place(hub: &Arc<Hub>, asked: &mut Asked) -> Result<(RequestStream, Slot, bool), Error> {
     let Asked {
+        exchange,
+        began,
         origin,
         head,
         end,
         timeouts,
+        lent,
         ..
     } = asked;
-    let (mut slot, pooled) = match waits {
-        Sent::Already(stream, slot) => return Ok((stream, slot, false)),
-        Sent::Refused(slot, pooled) => (slot, pooled),
-        Sent::Queued(mut slot) => {
-            let pooled = slot.wait(origin).await?;
-            (slot, pooled)
+    let early = early::may_go(hub, head, *end);
+    let (mut slot, pooled) = match lent.take() {
+        Some(lent) => lent,
+        None => {
+            let wish = || early.then(|| Wish::new(origin, head, *end));
+            let times = Some(&*exchange);
+            let (mut slot, turn) = hub.ask(*began, origin, timeouts.total, times, wish)?;
+            match turn {
+                Some(turn) => (slot, turn?),
+                None if early => match slot.wait_early(origin).await? {
+                    Placed::Sent(slot, stream) => return Ok((stream, slot, true)),
+                    Placed::Lent(slot, pooled) => (slot, pooled),
+                },
+                None => {
+                    let pooled = slot.wait(origin).await?;
+                    (slot, pooled)
+                }
+            }
         }
-        Sent::Early(slot) => match slot.wait_early(origin).await? {
-            Placed::Sent(slot, stream) => return Ok((stream, slot, true)),
-            Placed::Lent(slot, pooled) => (slot, pooled),
-        },
     };
-    let until = timeouts.total.map(|total| after(began, total));
+    let until = timeouts.total.map(|total| after(*began, total));
     let stream = open(&mut slot, pooled, head, *end, timeouts, until).await?;
     Ok((stream, slot, false))
 }
 
+impl Sent {
+    /// The request has its stream and its place.
+    fn new(
+        hub: &Hub,
+        exchange: Arc<Exchange>,
+        (slot, recv): (Slot, ResponseReceiver),
+        end: End,
+        (origin, hook): (Option<Origin>, Option<OnInterim>),
+    ) -> Self {
+        let half = &recv.0.0.half;
+        exchange.asked(slot, half.name(), end);
+        let looks = hub.settings.metrics.is_some();
+        Self {
+            looks: looks.then(|| Looks::at(&half.conn)),
+            recv,
+            exchange,
+            hook,
+            origin,
+        }
+    }
+
+    /// The head of the final answer.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, Error>> {
+        if let Some(OnInterim(hook)) = &self.hook {
+            while let Some(interim) = ready!(self.recv.poll_interim(cx))? {
+                hook(interim);
+            }
+        }
+        self.recv.poll_response(cx).map_err(Error::from)
+    }
+
+    /// The head of the answer is there, or will not come.
+    fn answered(
+        self,
+        hub: &Arc<Hub>,
+        head: Result<Response<()>, Error>,
+    ) -> Result<Response<Body>, Error> {
+        let response = head.map_err(|error| self.exchange.why(error))?;
+        self.exchange.answered();
+        if let (Some(alternatives), Some(origin)) = (&hub.settings.alternatives, &self.origin) {
+            if response.status() == StatusCode::MISDIRECTED_REQUEST {
+                //= https://www.rfc-editor.org/rfc/rfc7838#section-6
+                // What it says of alternatives itself does not count.
+                alternatives.misdirected(origin);
+                hub.misdirected(&self.recv.0.0.half.conn);
+            } else {
+                alternatives.heard(origin, response.headers());
+            }
+        }
+        let (recv, exchange) = (self.recv.into_body(), self.exchange);
+        Ok(response.map(|()| Body::received(recv, exchange)))
+    }
+}
+
 /// Sends the content while the answer is awaited. Gives what is left of it then.
 async fn beside(
-    exchange: &Exchange,
+    sent: &mut Sent,
     mut uploading: Uploading,
-    recv: &mut ResponseReceiver,
-    hook: &Option<OnInterim>,
 ) -> (Result<Response<()>, Error>, Option<Uploading>) {
     let mut uploaded = false;
-    let mut answering = pin!(answer(recv, hook));
     let response = poll_fn(|cx| {
         if !uploaded && let Poll::Ready(outcome) = uploading.as_mut().poll(cx) {
             if let Err(error) = outcome {
                 return Poll::Ready(Err(error));
             }
             uploaded = true;
-            exchange.sent();
+            sent.exchange.sent();
         }
-        answering.as_mut().poll(cx)
+        sent.poll_head(cx)
     });
     let response = response.await;
     (response, (!uploaded).then_some(uploading))
@@ -364,19 +450,13 @@ impl Pooled {
     fn send(&self, head: &RequestHead, end: End) -> Result<RequestStream, Refusal> {
         self.connection.try_send_head(&self.head(head), end)
     }
-}
 
-/// The head of the final answer.
-async fn answer(
-    recv: &mut ResponseReceiver,
-    hook: &Option<OnInterim>,
-) -> Result<Response<()>, Error> {
-    if let Some(OnInterim(hook)) = hook {
-        while let Some(interim) = recv.recv_interim().await? {
-            hook(interim);
+    fn send_whole(&self, head: &RequestHead) -> Result<ResponseReceiver, Refusal> {
+        match &self.used {
+            None => self.connection.try_send_whole(head),
+            Some(_) => self.connection.try_send_whole(&self.head(head)),
         }
     }
-    Ok(recv.recv_response().await?)
 }
 
 /// Sends the content of a request as the server takes it, and gives up one that takes

@@ -86,6 +86,13 @@ impl Times {
         due
     }
 
+    /// A time that is not after [`next`](Self::next), had without a look at who is over.
+    pub(super) fn peek(&self) -> Option<Instant> {
+        let row = self.row.front().map(|(at, _)| *at);
+        let rest = self.rest.peek().map(|Reverse((at, _))| *at);
+        row.into_iter().chain(rest).min()
+    }
+
     /// When somebody is to be looked at next.
     pub(super) fn next(&mut self) -> Option<Instant> {
         let Self { all, row, rest, .. } = self;

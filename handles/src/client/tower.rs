@@ -30,6 +30,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let client = self.clone();
         let request = request.map(Body::new);
-        Box::pin(async move { client.send(request).await })
+        Box::pin(async move { client.request(request).await })
     }
 }

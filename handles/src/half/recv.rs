@@ -41,6 +41,8 @@ pub(crate) struct RecvHalf {
     ahead: VecDeque<Bytes>,
     /// The end has been read.
     over: bool,
+    /// No trailers came with it.
+    pub(crate) plain: bool,
 }
 
 impl RecvHalf {
@@ -54,7 +56,27 @@ impl RecvHalf {
             half,
             ahead: VecDeque::new(),
             over: false,
+            plain: false,
         }
+    }
+
+    /// Ready with one chunk, or `None` at the end. Reads as far as the end if that is all
+    /// that comes behind it, so that it need not be looked for.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        let mut chunks = [const { Bytes::new() }; 2];
+        let moved = ready!(self.poll_chunks(cx, usize::MAX, &mut chunks))?;
+        let [mut chunk, next] = chunks;
+        if moved == Some(2) {
+            if chunk.len() < SMALL && next.len() <= JOINED {
+                chunk = [&chunk[..], &next[..]].concat().into();
+            } else {
+                self.ahead.push_front(next);
+            }
+        }
+        Poll::Ready(Ok(moved.map(|_| chunk)))
     }
 
     /// Hands out what was read ahead; `None` when there is nothing of it.
@@ -201,11 +223,13 @@ impl RecvHalf {
                     {
                         self.join(&mut locked, last, max - read.bytes);
                     }
-                    let over = locked.stream(self.half.at).recv_over;
-                    self.over = over == Some(RecvOver::Finished);
+                    let stream = locked.stream(self.half.at);
+                    self.over = stream.recv_over == Some(RecvOver::Finished);
+                    self.plain = stream.plain;
                     return Poll::Ready(Ok(Some(read.chunks)));
                 }
                 if read.state == ReadState::Finished {
+                    self.plain = locked.stream(self.half.at).plain;
                     return Poll::Ready(Ok(None));
                 }
             }
@@ -239,9 +263,16 @@ impl RecvHalf {
             }
             return Ok(read);
         }
-        let read = |core: &mut Access<'_, QuinnTransport<'_>>| match core.recv(self.half.key) {
-            Ok(mut recv) => recv.read(max, out),
-            Err(_) => Err(CoreRead::Gone),
+        let mut trailers = None;
+        let read = |core: &mut Access<'_, QuinnTransport<'_>>| {
+            let read = match core.recv(self.half.key) {
+                Ok(mut recv) => recv.read(max, out),
+                Err(_) => Err(CoreRead::Gone),
+            };
+            if matches!(&read, Ok(read) if read.state == ReadState::Finished) {
+                trailers = Some(core.stats().trailers);
+            }
+            read
         };
         // Only what moved something gives the driver work: credit, or, in a
         // message, acknowledgements of field sections.
@@ -256,6 +287,13 @@ impl RecvHalf {
         if let Ok(read) = &read {
             if read.state == ReadState::Finished {
                 locked.end_recv(self.half.at, RecvOver::Finished);
+                // Trailers are told by an event, which the read that finds the end causes.
+                // Most have none.
+                let told = locked.conn(self.half.at.conn).trailers;
+                let stream = locked.stream(self.half.at);
+                let message = stream.message.as_ref();
+                let none = message.is_none_or(|message| message.trailers.is_none());
+                stream.plain = none && trailers == Some(told);
             }
             if read.chunks > 0 {
                 let price = price_of(read.chunks, read.bytes);

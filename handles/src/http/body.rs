@@ -159,13 +159,7 @@ impl BodyReceiver {
     /// # Errors
     /// [`ReadError`].
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ReadError>> {
-        let mut chunk = [Bytes::new()];
-        self.0
-            .poll_chunks(cx, usize::MAX, &mut chunk)
-            .map_ok(|moved| {
-                let [chunk] = chunk;
-                moved.map(|_| chunk)
-            })
+        self.0.poll_chunk(cx)
     }
 
     /// The trailers, `None` when there are none; content that was not read is
@@ -180,9 +174,12 @@ impl BodyReceiver {
 
     /// The trailers that came with the end of the content, once.
     pub fn take_trailers(&mut self) -> Option<Trailers> {
+        if self.0.plain {
+            return None;
+        }
         let half = &self.0.half;
         let mut locked = half.conn.lock();
-        // The event was caused by the read that found the end. Most have none.
+        // The event was caused by the read that found the end.
         let came = locked.peek(half.conn.key, |core| core.stats().trailers);
         if came != Some(locked.conn(half.at.conn).trailers) {
             locked.pump();

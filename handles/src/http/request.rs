@@ -8,13 +8,12 @@ use aqueduct_core::priority::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use super::{BodyReceiver, BodySender, ResponseReceiver};
+use super::{BodySender, ResponseReceiver};
 use crate::connection::{ConnHandle, Connection};
 use crate::datagrams::Datagrams;
 use crate::error::{ReadError, WriteError};
-use crate::half::{Half, RecvHalf, SendHalf};
+use crate::half::{Half, SendHalf};
 use crate::shared::Locked;
-use crate::table::SendOver;
 
 /// A request that was sent (client): its content goes out, the answer comes in.
 ///
@@ -37,15 +36,12 @@ impl RequestStream {
         key: StreamKey,
         end: End,
     ) -> Self {
-        if end == End::Fin {
-            locked.conn(conn.at).streams[at].send_over = Some(SendOver::Finished);
-        }
-        Self {
-            send: BodySender(SendHalf::new(Half::new(conn, locked, at, key))),
-            recv: ResponseReceiver(BodyReceiver(RecvHalf::new(Half::new(
-                conn, locked, at, key,
-            )))),
-        }
+        let send = BodySender(SendHalf::new(Half::new(conn, locked, at, key)));
+        let recv = match end {
+            End::Fin => ResponseReceiver::of_whole(conn, locked, at, key),
+            End::More => ResponseReceiver::new(conn, locked, at, key),
+        };
+        Self { send, recv }
     }
 
     /// The QUIC stream id.

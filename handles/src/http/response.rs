@@ -1,21 +1,23 @@
 //! The heads of an answer, in either direction.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::error::{PeerCode, SendError};
 use aqueduct_core::head::{End, ResponseHead, Trailers};
-use aqueduct_core::id::StreamId;
+use aqueduct_core::id::{StreamId, StreamKey};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 
 use super::{BodyReceiver, BodySender};
+use crate::connection::ConnHandle;
 use crate::datagrams::Datagrams;
 use crate::error::{InvalidHead, ReadError, ResetError, WriteError};
-use crate::half::Half;
+use crate::half::{Half, RecvHalf};
 use crate::shared::Locked;
-use crate::table::RecvOver;
+use crate::table::{RecvOver, SendOver};
 
 /// The sending half of an answer (server): heads first, then as a [`BodySender`].
 #[derive(Debug)]
@@ -198,26 +200,52 @@ impl ResponseSender {
 pub struct ResponseReceiver(pub(crate) BodyReceiver);
 
 impl ResponseReceiver {
+    pub(super) fn new(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        at: usize,
+        key: StreamKey,
+    ) -> Self {
+        Self(BodyReceiver(RecvHalf::new(Half::new(
+            conn, locked, at, key,
+        ))))
+    }
+
+    /// Of a request that has been sent to its end.
+    pub(crate) fn of_whole(
+        conn: &Arc<ConnHandle>,
+        locked: &mut Locked<'_>,
+        at: usize,
+        key: StreamKey,
+    ) -> Self {
+        locked.conn(conn.at).streams[at].send_over = Some(SendOver::Finished);
+        Self::new(conn, locked, at, key)
+    }
+
     /// The next interim response; `None` once the final one has arrived. Of
     /// interim responses that nobody takes the last 16 are kept. Cancel safe.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn recv_interim(&mut self) -> Result<Option<Response<()>>, ReadError> {
+        poll_fn(|cx| self.poll_interim(cx)).await
+    }
+
+    pub(crate) fn poll_interim(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Response<()>>, ReadError>> {
         let half = &self.0.0.half;
-        poll_fn(|cx| {
-            let mut locked = half.conn.lock();
-            if let Some(message) = &mut locked.stream(half.at).message {
-                if let Some(head) = message.interims.pop_front() {
-                    return Poll::Ready(Ok(Some(head.into_http())));
-                }
-                if message.response.is_some() || message.response_taken {
-                    return Poll::Ready(Ok(None));
-                }
+        let mut locked = half.conn.lock();
+        if let Some(message) = &mut locked.stream(half.at).message {
+            if let Some(head) = message.interims.pop_front() {
+                return Poll::Ready(Ok(Some(head.into_http())));
             }
-            Self::wait(half, &mut locked, cx)
-        })
-        .await
+            if message.response.is_some() || message.response_taken {
+                return Poll::Ready(Ok(None));
+            }
+        }
+        Self::wait(half, &mut locked, cx)
     }
 
     /// The final response's head; interim responses stay available. Cancel safe.
@@ -225,21 +253,25 @@ impl ResponseReceiver {
     /// # Errors
     /// [`ReadError`]; [`ReadError::WrongState`] when it was taken before.
     pub async fn recv_response(&mut self) -> Result<Response<()>, ReadError> {
+        poll_fn(|cx| self.poll_response(cx)).await
+    }
+
+    pub(crate) fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, ReadError>> {
         let half = &self.0.0.half;
-        poll_fn(|cx| {
-            let mut locked = half.conn.lock();
-            if let Some(message) = &mut locked.stream(half.at).message {
-                if let Some(head) = message.response.take() {
-                    message.response_taken = true;
-                    return Poll::Ready(Ok(head.into_http()));
-                }
-                if message.response_taken {
-                    return Poll::Ready(Err(ReadError::WrongState));
-                }
+        let mut locked = half.conn.lock();
+        if let Some(message) = &mut locked.stream(half.at).message {
+            if let Some(head) = message.response.take() {
+                message.response_taken = true;
+                return Poll::Ready(Ok(head.into_http()));
             }
-            Self::wait(half, &mut locked, cx)
-        })
-        .await
+            if message.response_taken {
+                return Poll::Ready(Err(ReadError::WrongState));
+            }
+        }
+        Self::wait(half, &mut locked, cx)
     }
 
     fn wait<T>(

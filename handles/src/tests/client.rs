@@ -1,6 +1,7 @@
 //! The client in virtual time: its tasks and both drivers are run by the test.
 
 mod alternatives;
+mod broken;
 mod channel;
 mod content;
 mod dials;

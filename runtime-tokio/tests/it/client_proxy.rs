@@ -1,13 +1,14 @@
 //! A client whose connections go through a proxy: QUIC in QUIC, over real sockets.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aqueduct_tokio::http_client::{ClientProxy, EarlyOutcome, Error, Resolving};
 use aqueduct_tokio::protocol::code::Code;
 use aqueduct_tokio::protocol::config::Config;
-use aqueduct_tokio::protocol::endpoint::EndpointConfig;
+use aqueduct_tokio::protocol::endpoint::{EndpointConfig, TransportSettings};
 use aqueduct_tokio::protocol::error::Class;
 use aqueduct_tokio::protocol::pool::{DialFailure, PoolError, PoolLimits};
 use aqueduct_tokio::protocol::testing::cert::Identity;
@@ -15,6 +16,7 @@ use aqueduct_tokio::proxy::{Credentials, GateConfig, Proxy, TargetPolicy};
 use aqueduct_tokio::tls::{Ticket, TicketStore};
 use aqueduct_tokio::{Client, ClientBuilder, Connection, Endpoint, MemoryTickets};
 use http::{HeaderValue, Response};
+use tokio::net::UdpSocket;
 
 use crate::harness::{ANY, within};
 
@@ -47,7 +49,12 @@ impl Site {
                     .expect("no panic")
                     .push(connection.clone());
                 tokio::spawn(async move {
-                    while let Some((_, mut stream)) = connection.accept_request().await {
+                    let mut held = Vec::new();
+                    while let Some((request, mut stream)) = connection.accept_request().await {
+                        if request.uri().path() == "/held" {
+                            held.push(stream);
+                            continue;
+                        }
                         let address = connection.remote_address().expect("is there");
                         from.lock().expect("no panic").push(address);
                         // The client may have gone.
@@ -109,7 +116,11 @@ impl World {
 
     /// The proxy as a client knows it.
     fn known(&self, token: &'static str) -> ClientProxy {
-        let uri = format!("https://127.0.0.1:{}", self.endpoint.local_addr().port());
+        Self::known_at(self.endpoint.local_addr(), token)
+    }
+
+    fn known_at(address: SocketAddr, token: &'static str) -> ClientProxy {
+        let uri = format!("https://127.0.0.1:{}", address.port());
         let tls = Identity::new(7, &["proxy.example", "127.0.0.1"]).client_arc();
         ClientProxy::new(&uri)
             .expect("a URI")
@@ -253,6 +264,94 @@ async fn a_proxy_that_is_lost_is_dialled_again() {
         assert_eq!(site.take().len(), 2);
         let stats = client.stats();
         assert_eq!((stats.dials, stats.cut_off), (4, 1), "one was a tunnel");
+    })
+    .await;
+}
+
+/// A wire to a server, which can be cut.
+struct Wire {
+    address: SocketAddr,
+    cut: Arc<AtomicBool>,
+}
+
+impl Wire {
+    async fn to(server: SocketAddr) -> Self {
+        let near = UdpSocket::bind(ANY).await.expect("binds");
+        let far = UdpSocket::bind(ANY).await.expect("binds");
+        far.connect(server).await.expect("is there");
+        let address = near.local_addr().expect("is bound");
+        let cut = Arc::new(AtomicBool::new(false));
+        let is_cut = cut.clone();
+        tokio::spawn(async move {
+            let (mut out, mut back) = (vec![0; 65_536], vec![0; 65_536]);
+            let mut client = ANY;
+            loop {
+                tokio::select! {
+                    Ok((len, from)) = near.recv_from(&mut out) => {
+                        client = from;
+                        if !is_cut.load(Ordering::Relaxed) {
+                            far.send(&out[..len]).await.expect("goes");
+                        }
+                    }
+                    Ok(len) = far.recv(&mut back) => {
+                        if !is_cut.load(Ordering::Relaxed) {
+                            near.send_to(&back[..len], client).await.expect("goes");
+                        }
+                    }
+                }
+            }
+        });
+        Self { address, cut }
+    }
+}
+
+/// Row D14: a proxy that is lost takes with it what is under way through it, soon, whether
+/// it says so or not; each request is told of once, and what comes later gets through again.
+#[tokio::test]
+async fn what_is_under_way_ends_with_its_proxy() {
+    within(async {
+        for says_so in [true, false] {
+            let (world, site) = (World::new(), Site::new());
+            let wire = Wire::to(world.endpoint.local_addr()).await;
+            let mut quic = TransportSettings::default();
+            quic.idle_timeout = Some(Duration::from_millis(600));
+            let proxy = World::known_at(wire.address, "Bearer right");
+            let client = world.client(|builder| builder.proxy(proxy).transport(quic));
+            client
+                .get(site.uri("127.0.0.1"))
+                .await
+                .expect("is answered");
+            let asked: Vec<_> = (0..5)
+                .map(|_| {
+                    let (client, uri) = (client.clone(), site.uri("127.0.0.1") + "held");
+                    tokio::spawn(async move { client.get(uri).await.map(drop) })
+                })
+                .collect();
+            while client.stats().all.active < 5 + 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            match says_so {
+                true => {
+                    let carrier = world.connections.lock().expect("no panic").remove(0);
+                    carrier.close(Code::H3_INTERNAL_ERROR, "dies");
+                }
+                false => wire.cut.store(true, Ordering::Relaxed),
+            }
+            let soon = tokio::time::timeout(Duration::from_secs(10), async {
+                for later in asked {
+                    let error = later.await.expect("no panic").expect_err("is cut off");
+                    assert!(!error.is_unprocessed() && error.is_retryable(), "{error:?}");
+                }
+            });
+            soon.await.expect("soon");
+            wire.cut.store(false, Ordering::Relaxed);
+            // Those who are told of a failed dial may try again.
+            while let Err(error) = client.get(site.uri("127.0.0.1")).await {
+                assert!(error.is_unprocessed() && error.is_retryable(), "{error:?}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(site.take().len(), 2);
+        }
     })
     .await;
 }

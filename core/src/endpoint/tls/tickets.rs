@@ -17,6 +17,9 @@ use crate::wire::settings::Settings;
 /// Tickets that wait for their server's SETTINGS; servers commonly give two.
 const WAITING: usize = 8;
 
+/// Tickets that are forgotten at once, at most.
+const FORGOTTEN: usize = 128;
+
 /// What a server gave a client to begin with next time: with it the handshake is shorter,
 /// and no certificate is sent or looked at. Where the server allows it, requests may go out
 /// as early data (0-RTT), by the SETTINGS that are kept with it.
@@ -71,15 +74,17 @@ pub trait TicketStore: fmt::Debug + Send + Sync {
 
     /// A ticket for a connection that begins, the latest that there is.
     //= https://www.rfc-editor.org/rfc/rfc8446#appendix-C.4
-    /// Each is given out once, so that nobody can tell connections of one client.
+    /// Each is given out once, so that nobody can tell connections of one client. When a
+    /// server does not hold to what early data was sent by, or fails over it, all of its
+    /// tickets are taken out, up to 128, and dropped.
     fn take(&self, server_name: &str) -> Option<Ticket>;
 }
 
 /// What TLS says of tickets, from the middle of its work.
 #[derive(Debug)]
 enum Told {
-    /// A ticket is used, from a server that says this.
-    Used(Option<Settings>),
+    /// A ticket is used, from a server of this name that says this.
+    Used(ServerName<'static>, Option<Settings>),
     /// One came.
     Came(ServerName<'static>, Box<Tls13ClientSessionValue>),
 }
@@ -94,6 +99,8 @@ struct Kept {
     told: Receiver<Told>,
     /// What is said of the ticket that is used, until it is asked for.
     used: Option<Settings>,
+    /// Whose it is.
+    server: Option<ServerName<'static>>,
     /// They came before the server's settings.
     waiting: VecDeque<(ServerName<'static>, Box<Tls13ClientSessionValue>)>,
 }
@@ -111,6 +118,7 @@ impl Tickets {
             store: Arc::clone(&store),
             told,
             used: None,
+            server: None,
             waiting: VecDeque::new(),
         };
         (Self(Some(kept)), Watched { store, tell })
@@ -121,6 +129,19 @@ impl Tickets {
         let kept = self.0.as_mut()?;
         kept.listen();
         kept.used.take()
+    }
+
+    /// What was promised with the ticket that is used does not hold: those that the same
+    /// server gave before are no better, and are taken out of the store. Once.
+    pub(in crate::endpoint) fn forget(&mut self) {
+        if let Some(kept) = &mut self.0
+            && let Some(name) = kept.server.take()
+        {
+            let name = name.to_str();
+            let taken = (0..FORGOTTEN).map_while(|_| kept.store.take(&name));
+            let count = taken.count();
+            tracing::debug!(%name, count, "tickets are forgotten");
+        }
     }
 
     /// Whether there may be something to file.
@@ -162,7 +183,10 @@ impl Kept {
     fn listen(&mut self) {
         for told in self.told.try_iter() {
             match told {
-                Told::Used(settings) => self.used = settings,
+                Told::Used(name, settings) => {
+                    self.used = settings;
+                    self.server = Some(name);
+                }
                 Told::Came(name, session) => {
                     if self.waiting.len() == WAITING {
                         self.waiting.pop_front();
@@ -195,7 +219,7 @@ impl ClientSessionStore for Watched {
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         let ticket = self.store.take(&name.to_str())?;
-        self.tell(Told::Used(ticket.settings));
+        self.tell(Told::Used(name.to_owned(), ticket.settings));
         Some(ticket.session)
     }
 

@@ -272,3 +272,60 @@ fn nothing_grows_with_requests() {
     assert_eq!((run.pool.stats().origins, run.pool.names.len()), (0, 0));
     assert_eq!(run.pool.poll_timeout(), None);
 }
+
+/// A place that is free is had at once, and of a request that is over all is told at once:
+/// the same comes of it as of one step after the other.
+#[test]
+fn the_short_way_comes_to_the_same_as_the_long_one() {
+    let change = |config: &mut OriginConfig| config.max_streams = 3;
+    let (mut long, mut short) = (Run::with(change), Run::with(change));
+    short.now = long.now;
+    assert_eq!(short.pool.checkout_now(short.now, &origin(1), None), None);
+    let [(conn, first), (also, second)] = [&mut long, &mut short].map(|run| run.connect(1));
+    // The server allows these and one more.
+    long.pool.credit(long.now, conn, Some(5));
+    short.pool.credit(short.now, also, Some(5));
+    for n in 0..4 {
+        let ticket = long.checkout(1);
+        assert_eq!(long.actions(), [lent(ticket, conn)]);
+        let had = short.pool.checkout_now(short.now, &origin(1), None);
+        let (early, on) = had.expect("is free");
+        assert_eq!((on, &short.actions()[..]), (also, &[][..]));
+        assert!(long.open(ticket, n));
+        long.release(ticket);
+        let over = short.pool.release_opened(short.now, early, request(n));
+        assert!(over && !short.release(early), "it is over");
+        assert_eq!(short.pool.stats(), long.pool.stats());
+        let free = [(&long, conn), (&short, also)].map(|(run, conn)| run.pool.free_streams(conn));
+        assert_eq!(free[0], free[1], "{n}");
+    }
+    assert_eq!(short.pool.checkout_now(short.now, &origin(1), None), None);
+    long.release(first);
+    short.release(second);
+    assert_eq!(short.pool.poll_timeout(), long.pool.poll_timeout());
+}
+
+/// Nobody is served before an action that waits to be taken, nor once the pool shuts down;
+/// what lies beyond a GOAWAY is counted as unprocessed, however it is told.
+#[test]
+fn the_short_way_overtakes_nothing() {
+    let mut run = Run::with(|_| {});
+    let (conn, first) = run.connect(1);
+    let (early, _) = run
+        .pool
+        .checkout_now(run.now, &origin(1), Some(ms(5)))
+        .expect("is free");
+    let next = run.checkout(1);
+    assert!(run.pool.may_act_before(run.now));
+    assert_eq!(run.pool.checkout_now(run.now, &origin(1), None), None);
+    assert_eq!(run.actions(), [lent(next, conn)]);
+    assert!(!run.pool.may_act_before(run.now));
+    run.pool.goaway(run.now, conn, Some(request(1)));
+    assert!(run.pool.release_opened(run.now, early, request(2)));
+    assert!(run.pool.release_opened(run.now, first, request(0)));
+    assert_eq!(run.pool.stats().unprocessed, 1);
+    run.pool.shut_down(run.now);
+    assert_eq!(run.pool.checkout_now(run.now, &origin(1), None), None);
+    run.release(next);
+    assert!(run.pool.is_over());
+}

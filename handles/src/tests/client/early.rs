@@ -5,6 +5,7 @@ use aqueduct_core::head::Early;
 use aqueduct_core::pool::PoolError;
 use aqueduct_core::transport::EarlyData;
 use http::StatusCode;
+use rustls::server::StoresServerSessions;
 
 use super::*;
 use crate::MemoryTickets;
@@ -177,6 +178,90 @@ fn a_rejected_request_is_unprocessed() {
     reply(&mut came);
     lab.finish(&again).expect("is answered");
     assert_eq!(lab.client.stats().dials, 1);
+}
+
+/// Sessions of a server that does not look at what it has promised with them: it says of
+/// each that it is from the latest of its configurations.
+#[derive(Debug)]
+struct Careless {
+    kept: Arc<dyn StoresServerSessions>,
+    /// What is kept with each session to be compared: its length in four bytes and a mark of
+    /// eight at its end.
+    latest: Mutex<Vec<u8>>,
+}
+
+fn terms_of(value: &[u8]) -> usize {
+    let (rest, _) = value.split_last_chunk::<8>().expect("a mark");
+    let (rest, len) = rest.split_last_chunk::<4>().expect("a length");
+    rest.len() - u32::from_be_bytes(*len) as usize
+}
+
+impl StoresServerSessions for Careless {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        *self.latest.lock().expect("no panic") = value[terms_of(&value)..].to_vec();
+        self.kept.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.kept.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut value = self.kept.take(key)?;
+        value.truncate(terms_of(&value));
+        value.extend_from_slice(&self.latest.lock().expect("no panic"));
+        Some(value)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// RFC 9114 section 7.2.4.2, RFC 9000 section 7.4.1: a server that has restarted takes early
+/// data by old tickets, and not what it has promised with them. The connection is over, and
+/// the next does not begin with another of these tickets.
+#[test]
+fn a_server_that_breaks_its_word_is_asked_without_early_data() {
+    let mut less = Config::default();
+    less.limits.field_section /= 2;
+    let mut fewer = TransportSettings::default();
+    fewer.max_streams_bidi /= 2;
+    for (http, quic) in [(less, None), (Config::default(), Some(fewer))] {
+        let mut world = World::new();
+        let tls = Arc::make_mut(&mut world.server);
+        tls.session_storage = Arc::new(Careless {
+            kept: tls.session_storage.clone(),
+            latest: Mutex::default(),
+        });
+        drop(world.acquainted(world.builder()));
+        assert!(world.store.len() > 1, "there are more of them");
+        let config = EndpointConfig::server(world.server.clone(), http);
+        let mut config = config.and_then(|config| config.early_data(true));
+        if let Some(quic) = quic {
+            config = config.and_then(|config| config.transport(quic));
+        }
+        let mut lab = Lab::on(Net::of(config.expect("suits")), world.builder());
+        // The server has said to somebody else what it says since it restarted.
+        let stranger = lab.net.connect();
+        drop(stranger);
+
+        let asked = lab.get();
+        let error = lab.finish(&asked).expect_err("the connection is over");
+        assert!(!error.is_unprocessed(), "{error:?}");
+        // Whoever is there for a moment only is not asked again at once.
+        lab.pass(Duration::from_secs(1));
+        let again = lab.get();
+        lab.settle();
+        let mut theirs = lab.accept();
+        while theirs.close_reason().is_some() {
+            theirs = lab.accept();
+        }
+        let (_, mut came) = lab.request(&theirs);
+        assert!(!came.is_early());
+        reply(&mut came);
+        lab.finish(&again).expect("is answered");
+    }
 }
 
 #[test]
