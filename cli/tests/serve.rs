@@ -188,7 +188,7 @@ fn session_ends(server: &mut Server, event: &str, field: &str, with: &str) {
     assert!(line[field].to_string().contains(with), "{line}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_session_that_was_opened_has_an_end() {
     let mut server = Server::start(&[]);
     let client = server.connect().await;
