@@ -98,3 +98,8 @@ fuzz TARGET *ARGS:
 # Benchmarks: time beside the bare transport's, and allocations.
 bench *ARGS:
     cargo bench -p aqueduct-benches {{ ARGS }}
+
+# Instructions, allocations and datagrams of each operation, against benches/counts. Not a step of `ci`: it wants valgrind
+# and the Rust that they are of.
+instructions *ARGS="--check":
+    benches/instructions {{ ARGS }}

@@ -23,7 +23,7 @@ usage: peers [OPTION...]
 #[derive(Debug)]
 pub struct Args {
     pub repetitions: usize,
-    window: Duration,
+    pub window: Duration,
     pub works: Vec<&'static Work>,
     pub contestants: Vec<&'static str>,
     pub cores: [usize; 2],

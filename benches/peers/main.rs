@@ -2,9 +2,11 @@
 //! one after another, by a server on one core and a client on another.
 
 mod args;
+mod chart;
 mod contestants;
 mod count;
 mod load;
+mod machine;
 mod measure;
 mod run;
 mod setup;

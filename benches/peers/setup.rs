@@ -48,7 +48,8 @@ impl Setup {
     /// Writes a certificate for all that use this folder.
     pub fn prepare(dir: &Path) -> Res<()> {
         let key = rcgen::KeyPair::generate()?;
-        let cert = rcgen::CertificateParams::new([NAME.to_owned()])?.self_signed(&key)?;
+        let cert = rcgen::CertificateParams::new([NAME.to_owned(), "127.0.0.1".to_owned()])?
+            .self_signed(&key)?;
         std::fs::write(dir.join("cert.der"), cert.der())?;
         std::fs::write(dir.join("key.der"), key.serialize_der())?;
         std::fs::write(dir.join("cert.pem"), cert.pem())?;

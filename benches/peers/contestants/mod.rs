@@ -3,12 +3,14 @@
 pub mod bare;
 pub mod floor;
 pub mod h3_quinn;
+pub mod h3_webtransport;
 pub mod io;
 pub mod mio;
 pub mod ours;
 pub mod quinn;
 pub mod tokio;
 pub mod web_transport_quinn;
+pub mod wtransport;
 
 use std::io::Write as _;
 use std::net::UdpSocket;
@@ -128,6 +130,18 @@ pub const CONTESTANTS: &[Contestant] = &[
         "web-transport-quinn",
         WEBTRANSPORT,
         awaited!(web_transport_quinn),
+    ),
+    contestant(
+        "wtransport",
+        "wtransport",
+        WEBTRANSPORT,
+        awaited!(wtransport),
+    ),
+    contestant(
+        "h3-webtransport",
+        "h3-webtransport, client wtransport",
+        WEBTRANSPORT,
+        awaited!(h3_webtransport),
     ),
     contestant("h3-quinn", "h3-quinn", HTTP, awaited!(h3_quinn)),
 ];
