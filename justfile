@@ -103,3 +103,8 @@ bench *ARGS:
 # and the Rust that they are of.
 instructions *ARGS="--check":
     benches/instructions {{ ARGS }}
+
+# Aqueduct beside its peers, and beside quinn-proto alone: `just peers --quick`. Not a step of `ci`: it fetches and builds
+# them. `just peers --check` tells whether it still compiles.
+peers *ARGS:
+    scripts/peers {{ ARGS }}

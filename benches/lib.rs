@@ -139,8 +139,8 @@ impl Meter {
         }
     }
 
-    /// One line per row; rows named `x/core` and `x/recorded` are set against
-    /// `x/floor`.
+    /// One line per row; rows named `x/core`, `x/handles` and `x/recorded` are set
+    /// against `x/floor`.
     pub fn report(&self) {
         let rows = self.0.borrow();
         println!(
@@ -148,8 +148,8 @@ impl Meter {
             "best of all samples", "ns/op", "allocs/op", "x floor"
         );
         for row in &*rows {
-            let what = row.name.strip_suffix("/core");
-            let what = what.or_else(|| row.name.strip_suffix("/recorded"));
+            let against = ["/core", "/handles", "/recorded"];
+            let what = against.iter().find_map(|by| row.name.strip_suffix(by));
             let floor = what.map(|what| format!("{what}/floor"));
             let floor = floor.and_then(|name| rows.iter().find(|row| row.name == name));
             let ratio = floor.map(|floor| format!("{:.2}", row.best / floor.best));

@@ -107,6 +107,7 @@ fn requests_over_h3(count: u64) {
     for _ in 0..count {
         let head = RequestHead::new(Method::GET, uri.clone());
         let asked = pair.client().request(&head, End::Fin).expect("credit");
+        pair.drive();
         let arrived = pair.take(Side::Server, |event| match event {
             Event::Request { stream, .. } => Ok(stream),
             other => Err(other),
@@ -116,7 +117,8 @@ fn requests_over_h3(count: u64) {
         let head = ResponseHead::new(StatusCode::OK);
         access.respond(stream, &head, End::More).expect("asked");
         let mut send = access.send(stream).expect("is there");
-        send.write(&mut [Bytes::from_static(HUNDRED)]).expect("room");
+        send.write(&mut [Bytes::from_static(HUNDRED)])
+            .expect("room");
         send.finish().expect("once");
         pair.drive();
         read_all(&mut pair, Side::Server, stream);
@@ -135,8 +137,10 @@ fn streams_over_h3(count: u64) {
         let mut session = access.webtransport(joined.client);
         let stream = session.open_stream(Dir::Uni).expect("credit");
         let mut send = access.send(stream).expect("is there");
-        send.write(&mut [Bytes::from_static(HUNDRED)]).expect("room");
+        send.write(&mut [Bytes::from_static(HUNDRED)])
+            .expect("room");
         send.finish().expect("once");
+        pair.drive();
         let opened = pair.take(Side::Server, |event| match event {
             Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => Ok(stream),
             other => Err(other),

@@ -60,11 +60,19 @@ impl Core {
         let mut apps = [App::default(), App::default()];
         run(&mut ends, &mut apps);
         let mut conn = ends[0].0.connection(Instant::now(), key).expect("is there");
-        let asked = conn.access().open_session(&ConnectRequest::new(uri.clone()));
+        let asked = conn
+            .access()
+            .open_session(&ConnectRequest::new(uri.clone()));
         asked.expect("may be asked for");
         run(&mut ends, &mut apps);
         let session = apps[0].session.expect("accepted");
-        Self { ends, apps, key, session, uri }
+        Self {
+            ends,
+            apps,
+            key,
+            session,
+            uri,
+        }
     }
 
     /// The client does something, and both go on until all is done.
@@ -74,7 +82,9 @@ impl Core {
         }
         working_as(Side::Client);
         let (endpoint, ..) = &mut self.ends[0];
-        let mut conn = endpoint.connection(Instant::now(), self.key).expect("is there");
+        let mut conn = endpoint
+            .connection(Instant::now(), self.key)
+            .expect("is there");
         let mut access = conn.access();
         for _ in 0..at_once {
             work(&mut access);

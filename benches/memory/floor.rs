@@ -64,7 +64,9 @@ impl Floor {
             }
         });
         let to = Wire::addr(Side::Server);
-        let conn = ends[0].endpoint.connect(Instant::now(), client, to, "localhost");
+        let conn = ends[0]
+            .endpoint
+            .connect(Instant::now(), client, to, "localhost");
         ends[0].conn = Some(conn.expect("begins"));
         let mut floor = Self { ends };
         floor.run();
@@ -109,7 +111,10 @@ impl Quic {
         let came = self.wire.has_some();
         while let Some(data) = self.wire.take(|datagram| BytesMut::from(datagram)) {
             self.out.clear();
-            match self.endpoint.handle(now, peer, None, None, data, &mut self.out) {
+            match self
+                .endpoint
+                .handle(now, peer, None, None, data, &mut self.out)
+            {
                 Some(DatagramEvent::ConnectionEvent(_, event)) => {
                     let (_, conn) = self.conn.as_mut().expect("known");
                     conn.handle_event(event);
@@ -189,7 +194,10 @@ impl Quic {
             if self.side == Side::Server && id.dir() == Dir::Bi {
                 let mut send = conn.send_stream(id);
                 // A head, and the content's frame.
-                let parts = &mut [Bytes::from_static(&REQUEST[..5]), Bytes::from_static(HUNDRED)];
+                let parts = &mut [
+                    Bytes::from_static(&REQUEST[..5]),
+                    Bytes::from_static(HUNDRED),
+                ];
                 send.write_chunks(parts).expect("room");
                 send.finish().expect("once");
             }
@@ -202,7 +210,8 @@ impl Ends for Floor {
         self.exchange(at_once, |conn| {
             let id = conn.streams().open(Dir::Bi).expect("credit");
             let mut send = conn.send_stream(id);
-            send.write_chunks(&mut [Bytes::from_static(REQUEST)]).expect("room");
+            send.write_chunks(&mut [Bytes::from_static(REQUEST)])
+                .expect("room");
             send.finish().expect("once");
         });
         assert_eq!(self.ends[0].done, at_once, "all were answered");
@@ -212,7 +221,8 @@ impl Ends for Floor {
         self.exchange(at_once, |conn| {
             let id = conn.streams().open(Dir::Uni).expect("credit");
             let mut send = conn.send_stream(id);
-            send.write_chunks(&mut [Bytes::from_static(HUNDRED)]).expect("room");
+            send.write_chunks(&mut [Bytes::from_static(HUNDRED)])
+                .expect("room");
             send.finish().expect("once");
         });
         assert_eq!(self.ends[1].done, at_once, "all arrived");

@@ -38,7 +38,9 @@ pub struct Handles {
 
 impl std::fmt::Debug for Handles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handles").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Handles")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,9 +73,11 @@ impl Handles {
     pub fn new() -> Self {
         let identity = Identity::localhost();
         let server = EndpointConfig::server(identity.server().into(), Config::default());
-        let mut configs =
-            [(Side::Client, EndpointConfig::client()), (Side::Server, server.expect("suits"))]
-                .into_iter();
+        let mut configs = [
+            (Side::Client, EndpointConfig::client()),
+            (Side::Server, server.expect("suits")),
+        ]
+        .into_iter();
         let opened = Wire::pair().map(|wire| {
             let (side, config) = configs.next().expect("two");
             let open = Endpoint::open(config, wire.limits(), Wire::addr(side));
@@ -138,7 +142,12 @@ impl Default for Handles {
 async fn serve_session(session: &Session) {
     let streams = async {
         while let Ok(mut stream) = session.accept_uni().await {
-            while stream.read_chunk(usize::MAX).await.expect("no reset").is_some() {}
+            while stream
+                .read_chunk(usize::MAX)
+                .await
+                .expect("no reset")
+                .is_some()
+            {}
         }
     };
     let datagrams = async {
@@ -158,7 +167,10 @@ async fn serve_session(session: &Session) {
 async fn serve_requests(connection: Connection) {
     while let Some((_, mut request)) = connection.accept_request().await {
         request.send_response(Response::new(())).expect("asked");
-        request.send_data(Bytes::from_static(HUNDRED)).await.expect("asked");
+        request
+            .send_data(Bytes::from_static(HUNDRED))
+            .await
+            .expect("asked");
         request.finish().expect("once");
     }
     pending().await
@@ -167,10 +179,15 @@ async fn serve_requests(connection: Connection) {
 /// Both workers take a turn, and the server's tasks that were woken; whether anything went.
 fn turn(ends: &mut [(Worker, Wire); 2], server: &mut [(Task, Arc<Flag>)]) -> bool {
     let mut busy = false;
-    for (side, (worker, wire)) in [Side::Client, Side::Server].into_iter().zip(ends.iter_mut()) {
+    for (side, (worker, wire)) in [Side::Client, Side::Server]
+        .into_iter()
+        .zip(ends.iter_mut())
+    {
         working_as(side);
         busy |= wire.has_some();
-        let turn = worker.turn(Instant::now(), wire).expect("a wire does not fail");
+        let turn = worker
+            .turn(Instant::now(), wire)
+            .expect("a wire does not fail");
         busy |= turn.is_some_and(|turn| turn.more);
     }
     for (task, flag) in server {

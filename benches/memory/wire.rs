@@ -50,10 +50,7 @@ impl Wire {
             outbox: Rc::clone(outbox),
             sent: Counts::default(),
         };
-        [
-            end(Side::Server, &one, &two),
-            end(Side::Client, &two, &one),
-        ]
+        [end(Side::Server, &one, &two), end(Side::Client, &two, &one)]
     }
 
     /// Where an end is.

@@ -41,6 +41,11 @@ impl Io {
         })
     }
 
+    #[cfg(feature = "quiche")]
+    pub fn local(&self) -> io::Result<std::net::SocketAddr> {
+        self.socket.local_addr()
+    }
+
     /// Datagrams that one call may send.
     pub fn gso(&self) -> usize {
         self.gso

@@ -7,7 +7,11 @@ pub mod h3_webtransport;
 pub mod io;
 pub mod mio;
 pub mod ours;
+#[cfg(feature = "quiche")]
+pub mod quiche;
 pub mod quinn;
+#[cfg(feature = "s2n")]
+pub mod s2n;
 pub mod tokio;
 pub mod web_transport_quinn;
 pub mod wtransport;
@@ -59,6 +63,13 @@ impl Contestant {
 
 /// What QUIC alone has.
 const QUIC: &[Needs] = &[Needs::Streams, Needs::Datagrams, Needs::Connections];
+#[cfg(feature = "quiche")]
+const QUICHE: &[Needs] = &[
+    Needs::Streams,
+    Needs::Datagrams,
+    Needs::Requests,
+    Needs::Connections,
+];
 const HTTP: &[Needs] = &[Needs::Requests, Needs::Connections];
 const WEBTRANSPORT: &[Needs] = &[Needs::Streams, Needs::Datagrams, Needs::Sessions];
 const ALL: &[Needs] = &[
@@ -144,4 +155,8 @@ pub const CONTESTANTS: &[Contestant] = &[
         awaited!(h3_webtransport),
     ),
     contestant("h3-quinn", "h3-quinn", HTTP, awaited!(h3_quinn)),
+    #[cfg(feature = "quiche")]
+    contestant("quiche", "quiche", QUICHE, quiche::run),
+    #[cfg(feature = "s2n")]
+    contestant("s2n", "s2n-quic", &[Needs::Streams], awaited!(s2n)),
 ];

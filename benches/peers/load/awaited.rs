@@ -160,7 +160,7 @@ pub fn serve<L: Link>(link: L) {
     });
 }
 
-async fn give_back(mut send: impl Out, mut recv: impl In) {
+pub async fn give_back(mut send: impl Out, mut recv: impl In) {
     let mut mode = Option::None;
     while let Ok(Some(chunk)) = recv.chunk().await {
         add(Count::Bytes, chunk.len());
