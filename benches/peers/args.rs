@@ -18,6 +18,8 @@ usage: peers [OPTION...]
   --contestants A,B,...  some of the contestants
   --cores S,C            of the server and of the client; default 0,1
   --out DIR              where results.md and results.svg go; default none is written
+  --keep FILE            adds what was measured to a file, and tells of all that is in it: for
+                         measuring in parts; with --repetitions 0 it is only told
   --list                 the names of works and contestants";
 
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub struct Args {
     pub contestants: Vec<&'static str>,
     pub cores: [usize; 2],
     pub out: Option<PathBuf>,
+    pub keep: Option<PathBuf>,
     /// Of the ends: where the server is, and their files.
     pub addr: SocketAddr,
     pub dir: PathBuf,
@@ -56,6 +59,7 @@ impl Args {
                 .collect(),
             cores: [0, 1],
             out: None,
+            keep: None,
             addr: ([127, 0, 0, 1], 0).into(),
             dir: PathBuf::new(),
             until: None,
@@ -80,6 +84,7 @@ impl Args {
                     parsed.cores = [server.parse()?, client.parse()?];
                 }
                 "--out" => parsed.out = Some(value()?.into()),
+                "--keep" => parsed.keep = Some(value()?.into()),
                 "--list" => {
                     for work in WORKS {
                         println!("{:<20} {}", work.name, work.title);

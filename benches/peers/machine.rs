@@ -51,14 +51,17 @@ pub fn told(args: &Args) -> Res<String> {
     Ok(format!(
         "Measured on {day} at commit {commit}: {model}, {cores} cores, Linux {}, {rust}. The server on \
          core {server}, its client on core {client}, each a process with one thread, over loopback. \
-         {} repetitions of {:?} of each work by each contestant, in turns.\n\nThe same for all: packets \
+         {:?} of each work by each contestant, in turns{}.\n\nThe same for all: packets \
          of at most {MTU} bytes and no search for larger ones, windows of {window} MiB ({stream} MiB \
          a stream), {streams} streams of each direction, {datagrams} MiB for datagrams each way, 2 MiB of \
          the socket's buffers, whole handshakes with ECDSA P-256, crypto by ring where it is rustls'. \
          Of an echo {in_flight} datagrams are on their way.\n\n{}.",
         kernel.trim(),
-        args.repetitions,
         args.window,
+        match args.repetitions {
+            0 => String::new(),
+            n => format!(", {n} times"),
+        },
         versions(),
     ))
 }

@@ -99,10 +99,15 @@ fn cpu_of(pid: libc::pid_t) -> io::Result<f64> {
 /// KiB of memory that a process has. What is cheap to ask for: it is the client that asks.
 fn rss_of(pid: libc::pid_t) -> io::Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    let pages: Option<f64> = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok());
+    let pages: Option<f64> = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok());
     // SAFETY: it asks for a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as f64 / 1024.0;
-    pages.map(|pages| pages * page).ok_or_else(|| io::Error::other("no size"))
+    pages
+        .map(|pages| pages * page)
+        .ok_or_else(|| io::Error::other("no size"))
 }
 
 /// How long the load runs.

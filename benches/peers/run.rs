@@ -1,7 +1,8 @@
 //! All works by all contestants, in turns.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,7 +22,7 @@ pub type Samples = BTreeMap<(usize, usize), Vec<Sample>>;
 pub fn all(args: &Args) -> Res<()> {
     let dir = Folder::new()?;
     Setup::prepare(&dir.0)?;
-    let mut samples = Samples::new();
+    let mut samples = kept(args)?;
     for repetition in 1..=args.repetitions {
         for (row, work) in args.works.iter().enumerate() {
             eprintln!("{repetition} of {}: {}", args.repetitions, work.title);
@@ -30,13 +31,53 @@ pub fn all(args: &Args) -> Res<()> {
                     continue;
                 }
                 match pair(args, &dir.0, work, contestant) {
-                    Ok(sample) => samples.entry((row, column)).or_default().push(sample),
+                    Ok(sample) => {
+                        keep(args, work, contestant, &sample)?;
+                        samples.entry((row, column)).or_default().push(sample);
+                    }
                     Err(error) => eprintln!("{}, {}: {error}", contestant.name, work.name),
                 }
             }
         }
     }
     table::write(args, &samples)
+}
+
+/// Adds a sample to the file of those that are kept: a line of it.
+fn keep(args: &Args, work: &Work, contestant: &Contestant, sample: &Sample) -> Res<()> {
+    let Some(file) = &args.keep else {
+        return Ok(());
+    };
+    let mut file = OpenOptions::new().append(true).create(true).open(file)?;
+    let values: String = sample
+        .iter()
+        .map(|(name, value)| format!(" {name} {value}"))
+        .collect();
+    Ok(writeln!(file, "{} {}{values}", work.name, contestant.name)?)
+}
+
+/// What was kept of the works that are asked for.
+fn kept(args: &Args) -> Res<Samples> {
+    let mut samples = Samples::new();
+    let Some(file) = args.keep.as_ref().filter(|file| file.exists()) else {
+        return Ok(samples);
+    };
+    for line in std::fs::read_to_string(file)?.lines() {
+        let mut words = line.split(' ');
+        let (work, contestant) = (words.next(), words.next());
+        let row = args.works.iter().position(|one| Some(one.name) == work);
+        let column = CONTESTANTS
+            .iter()
+            .position(|one| Some(one.name) == contestant);
+        if let (Some(row), Some(column)) = (row, column) {
+            let mut sample = Sample::new();
+            while let (Some(name), Some(value)) = (words.next(), words.next()) {
+                sample.insert(name.to_owned(), value.parse()?);
+            }
+            samples.entry((row, column)).or_default().push(sample);
+        }
+    }
+    Ok(samples)
 }
 
 /// A server and a client of one contestant, for one work.
