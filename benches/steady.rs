@@ -74,7 +74,11 @@ fn main() {
         // What the two that receive spend on the network.
         "floor-datagram" => floor_datagrams(batches),
         "floor-chunk" => floor_chunks(batches),
-        // Packets through keys that look for resets, and through bare ones.
+        // Packets through keys that look for resets, and through bare ones. Instructions, on
+        // x86-64 with ring, without link-time optimization: a full packet 4,341 bare and 37
+        // more (0.9 %); one of twenty small frames 1,855 and 356 more (19 %, 18 a frame:
+        // each has to be passed to know where the next begins); sealed, 4,122 and 49 more
+        // (1.2 %; with link-time optimization, 0.7 %).
         "packet-opened" => packets_opened(batches, true, &[BULK]),
         "floor-packet-opened" => packets_opened(batches, false, &[BULK]),
         "small-frames-opened" => packets_opened(batches, true, &[SMALL; 20]),

@@ -48,6 +48,11 @@ const MAX_BUFFER: usize = 65_535;
 const MAX_SEND: usize = 65_507;
 /// Transmits that wait for the socket; each is one system call.
 const MAX_QUEUE: usize = 64;
+/// Transmits of a part of a turn, and datagrams after which it is over.
+const PART: usize = 8;
+const SEGMENTS: usize = 10;
+/// Datagrams of a turn that are much: as few calls as possible are made then.
+const MUCH: usize = 40;
 /// Buffers for transmits that are kept however few are sent.
 const KEPT: usize = 4;
 /// Bytes and datagrams after which a turn receives no more, in front of which others
@@ -79,6 +84,14 @@ pub trait UdpIo {
     /// What the socket can do at present.
     fn limits(&self) -> IoLimits;
 
+    /// Whether a call of [`Self::recv`] that filled fewer buffers than it was given has
+    /// emptied the socket, so that what comes afterwards is told as readiness anew: of
+    /// `quinn_udp::UdpSocketState::recv` that is [`RECV_EMPTIES`]. By default it is not
+    /// known, and another call finds out.
+    fn recv_empties(&self) -> bool {
+        false
+    }
+
     /// Asks the system anew what the socket can do: with a new
     /// `quinn_udp::UdpSocketState`, which an error about one receiver (EINVAL, EIO) has
     /// made give up GSO and ECN for all. Called at most once a second, and by default
@@ -90,6 +103,10 @@ pub trait UdpIo {
         Ok(())
     }
 }
+
+/// Whether a call that receives many datagrams at once gives all that there are: where the
+/// system has such calls. Elsewhere each gives one.
+pub const RECV_EMPTIES: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// What a socket can do.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -234,6 +251,11 @@ pub struct Driver {
     queue: VecDeque<Queued>,
     spare: Vec<Vec<u8>>,
     gso: usize,
+    /// Datagrams made in this turn and in the one before.
+    segments: usize,
+    segments_before: usize,
+    /// The socket may hold more than the last call gave.
+    rest: bool,
     /// The last round fed something, so the socket may hold more; its collection
     /// stopped at a full queue; its flush stopped at a full socket.
     fed: bool,
@@ -287,6 +309,9 @@ impl Driver {
             queue: VecDeque::with_capacity(MAX_QUEUE),
             spare: Vec::with_capacity(MAX_QUEUE),
             gso: limits.gso.max(1),
+            segments: 0,
+            segments_before: 0,
+            rest: false,
             fed: false,
             full: false,
             blocked: false,
@@ -319,6 +344,7 @@ impl Driver {
         match io.recv(&mut bufs, &mut self.meta) {
             Ok(count) => {
                 self.received = count.min(BATCH);
+                self.rest |= count >= BATCH || !io.recv_empties();
                 self.faults.received();
             }
             Err(error) => self.faults.on_receive(now, error)?,
@@ -369,7 +395,7 @@ impl Driver {
     /// turn, and [`Self::feed`] follows.
     pub fn deliver(&mut self, core: &mut Endpoint, now: Instant) {
         let received = std::mem::take(&mut self.received);
-        self.fed |= received > 0;
+        self.fed |= received > 0 && std::mem::take(&mut self.rest);
         let mut taken = self.taken.drain(..);
         for (from, datagram) in datagrams(&self.scratch, self.buffer_len, &self.meta, received) {
             self.delivered.0 += datagram.len();
@@ -412,19 +438,58 @@ impl Driver {
     /// the owner does with them is sent here.
     pub fn collect(&mut self, core: &mut Endpoint, now: Instant) {
         self.full = true;
-        while self.queue.len() < MAX_QUEUE {
-            let mut contents = self.spare.pop().unwrap_or_default();
-            let Some(transmit) = core.poll_transmit(now, self.gso, &mut contents) else {
-                self.spare.push(contents);
-                self.full = false;
+        while self.queue.len() < MAX_QUEUE && self.take(core, now) {}
+        self.settle(core, now);
+    }
+
+    /// As [`Self::collect`] for a part of a turn, and tells whether there may be more. What is
+    /// sent while the next is made arrives earlier: an owner behind a lock collects and
+    /// flushes a part at a time ([`Self::flush_some`]), until this is `false`, the socket is
+    /// full or [`Self::MAX_TRANSMITS`] were taken.
+    pub fn collect_some(&mut self, core: &mut Endpoint, now: Instant) -> bool {
+        let before = self.segments;
+        self.full = true;
+        for _ in 0..PART {
+            let enough = self.queue.len() >= MAX_QUEUE || self.segments - before >= SEGMENTS;
+            if enough || !self.take(core, now) {
                 break;
-            };
-            self.queue.push_back(Queued {
-                transmit,
-                contents,
-                sent: 0,
-            });
+            }
         }
+        self.settle(core, now);
+        self.full
+    }
+
+    /// Transmits of one turn.
+    pub const MAX_TRANSMITS: usize = MAX_QUEUE;
+
+    /// Puts one transmit into the queue, if there is one.
+    fn take(&mut self, core: &mut Endpoint, now: Instant) -> bool {
+        let mut contents = self.spare.pop().unwrap_or_default();
+        // Of little the first datagrams leave before the last are made. Of much, the calls
+        // are what costs.
+        let is_much = self.segments.max(self.segments_before) >= MUCH;
+        let most = if is_much {
+            self.gso
+        } else {
+            self.gso.min(SEGMENTS)
+        };
+        let Some(transmit) = core.poll_transmit(now, most, &mut contents) else {
+            self.spare.push(contents);
+            self.full = false;
+            return false;
+        };
+        let size = transmit.segment_size.unwrap_or(transmit.size);
+        self.segments += transmit.size.div_ceil(size.max(1));
+        self.queue.push_back(Queued {
+            transmit,
+            contents,
+            sent: 0,
+        });
+        true
+    }
+
+    /// What is to be known of an endpoint from which enough was taken.
+    fn settle(&mut self, core: &mut Endpoint, now: Instant) {
         self.deadline = core.poll_timeout().map(|deadline| deadline.at);
         self.due = self.deadline.is_some_and(|at| at <= now);
         // What the busiest turn has used is kept while turns use as much, and goes one by
@@ -437,9 +502,21 @@ impl Driver {
     /// Sends what is queued until the socket is full, and tells what to do next. A
     /// datagram that cannot be sent is a lost datagram, which QUIC repairs.
     pub fn flush(&mut self, io: &mut impl UdpIo) -> Turn {
+        self.flush_some(io);
+        self.finish()
+    }
+
+    /// As [`Self::flush`] in the midst of a turn: more is collected, and `flush` follows.
+    /// `false` when the socket is full.
+    pub fn flush_some(&mut self, io: &mut impl UdpIo) -> bool {
         self.gso = io.limits().gso.max(1);
+        self.drain(io);
+        !self.blocked
+    }
+
+    /// Sends what is queued until the socket is full.
+    fn drain(&mut self, io: &mut impl UdpIo) {
         self.blocked = false;
-        let fed = std::mem::take(&mut self.fed);
         while let Some(queued) = self.queue.front_mut() {
             match send(queued, self.gso, io) {
                 Ok(()) => {}
@@ -458,7 +535,13 @@ impl Driver {
                 self.spare.push(done.contents);
             }
         }
+    }
+
+    /// The end of a turn.
+    fn finish(&mut self) -> Turn {
+        let fed = std::mem::take(&mut self.fed);
         let paused = self.faults.paused;
+        self.segments_before = std::mem::take(&mut self.segments);
         Turn {
             // A full queue before a full socket waits for the socket.
             more: fed || self.due || (self.full && !self.blocked) || self.faults.is_urgent(),
@@ -466,6 +549,22 @@ impl Driver {
             paused: paused.is_some(),
             deadline: self.deadline.into_iter().chain(paused).min(),
         }
+    }
+
+    /// [`Self::collect`] and [`Self::flush`] of a single owner: each transmit is sent as
+    /// soon as it is made, so that the peer is at work on the first while the next ones
+    /// are encrypted.
+    pub fn send(&mut self, core: &mut Endpoint, now: Instant, io: &mut impl UdpIo) -> Turn {
+        self.flush_some(io);
+        self.full = true;
+        for _ in 0..MAX_QUEUE {
+            if self.blocked || !self.take(core, now) {
+                break;
+            }
+            self.drain(io);
+        }
+        self.settle(core, now);
+        self.finish()
     }
 
     /// One bounded turn of a single owner: receives, lets time pass, hands events
@@ -490,8 +589,7 @@ impl Driver {
                 };
                 sink(core, key, event);
             }
-            self.collect(core, now);
-            turn = self.flush(io);
+            turn = self.send(core, now, io);
             // Sending makes events too: a full datagram buffer has room again.
             turn.more |= core.has_events();
             if !turn.more {

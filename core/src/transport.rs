@@ -66,7 +66,7 @@ pub trait Transport {
     fn stop(&mut self, id: StreamId, code: u64);
 
     /// Urgency of the stream's data relative to other streams: higher first,
-    /// equal shares.
+    /// equal shares. Streams begin with 0.
     fn set_priority(&mut self, id: StreamId, priority: i32);
 
     /// The next received datagram.

@@ -125,7 +125,8 @@ impl Locked<'_> {
             // What nobody drives would take bytes that never leave.
             return None;
         }
-        let mut conn = state.endpoint.connection(now(), key)?;
+        let now = state.now();
+        let mut conn = state.endpoint.connection(now, key)?;
         Some(change(&mut conn.access()))
     }
 
@@ -223,7 +224,11 @@ impl Locked<'_> {
 
     /// The receiving half of a stream ends, and so do datagrams that are waited for.
     pub(crate) fn end_recv(&mut self, at: At, how: RecvOver) {
-        self.stream(at).recv_over = Some(how);
+        let stream = self.stream(at);
+        stream.recv_over = Some(how);
+        if stream.is_sessions() {
+            return;
+        }
         self.retire_message(at);
         self.wake(Place::Message(at, MessageTopic::Datagrams));
         self.wake(Place::Message(at, MessageTopic::Cancelled));
@@ -231,7 +236,11 @@ impl Locked<'_> {
 
     /// The sending half of a stream ends, and nothing more can be sent beside it.
     pub(crate) fn end_send(&mut self, at: At, how: SendOver) {
-        self.stream(at).send_over = Some(how);
+        let stream = self.stream(at);
+        stream.send_over = Some(how);
+        if stream.is_sessions() {
+            return;
+        }
         self.retire_message(at);
         self.wake(Place::Message(at, MessageTopic::Unblocked));
         self.wake(Place::Message(at, MessageTopic::Cancelled));

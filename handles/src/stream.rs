@@ -100,6 +100,17 @@ impl SendStream {
         poll_fn(|cx| self.0.poll_chunks(cx, chunks)).await
     }
 
+    /// Sends all of `chunk` without copying it, and the end: as
+    /// [`write_chunk`](Self::write_chunk) and [`finish`](Self::finish), cheaper.
+    ///
+    /// Not cancel safe: a dropped future has sent an unknown part.
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn finish_with(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+        self.0.finish_with(chunk).await
+    }
+
     /// Ends the stream after what was written. Does not wait: see
     /// [`stopped`](Self::stopped) for the peer's acknowledgement, which is not that it
     /// was read. A close of the session takes what was not.

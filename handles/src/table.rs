@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::endpoint::Endpoint;
@@ -77,7 +77,13 @@ pub(crate) struct State {
     pub(crate) kicked: bool,
     /// Taking an event in did, too: the driver is still to be told.
     pub(crate) owed: bool,
+    /// The time of a change since then, and how often it may be used before the clock is
+    /// read again.
+    time: Option<(Instant, u8)>,
 }
+
+/// Changes made by one reading of the clock.
+const USES: u8 = 32;
 
 impl State {
     pub(crate) fn new(endpoint: Endpoint, local: SocketAddr) -> Self {
@@ -96,7 +102,23 @@ impl State {
             driver: None,
             kicked: false,
             owed: false,
+            time: None,
         }
+    }
+
+    /// The time of a change: at present, or, while the driver is about to run, a little
+    /// before.
+    pub(crate) fn now(&mut self) -> Instant {
+        if let Some((now, left)) = &mut self.time
+            && self.kicked
+            && *left > 0
+        {
+            *left -= 1;
+            return *now;
+        }
+        let now = now();
+        self.time = Some((now, USES));
+        now
     }
 
     /// Makes an entry for a connection of the core.
@@ -496,6 +518,11 @@ impl From<SendOver> for WriteError {
 }
 
 impl Stream {
+    /// Whether it is one of a session's, with nothing of a message.
+    pub(crate) fn is_sessions(&self) -> bool {
+        self.message.is_none() && self.end.is_some()
+    }
+
     fn new(key: StreamKey) -> Self {
         Self {
             key,

@@ -24,6 +24,7 @@ mod tickets;
 mod tunnels;
 mod unread;
 mod unused;
+mod whole;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};

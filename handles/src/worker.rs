@@ -67,7 +67,6 @@ impl Worker {
     }
 
     fn phases(&mut self, now: Instant, io: &mut impl UdpIo) -> io::Result<Option<Turn>> {
-        let behind;
         loop {
             let any = self.driver.receive(now, io)?;
             #[cfg(feature = "quic-lb")]
@@ -80,39 +79,50 @@ impl Worker {
             let mut locked = self.shared.lock();
             self.driver.deliver(&mut locked.state().endpoint, now);
         }
-        {
-            let mut locked = self.shared.lock();
-            locked.state().kicked = false;
-            let before = locked.state().endpoint.stats();
-            #[cfg(feature = "quic-lb")]
-            if let Some(member) = &mut self.member {
-                member.feed(&mut locked.state().endpoint, now);
+        let mut locked = self.shared.lock();
+        locked.state().kicked = false;
+        let before = locked.state().endpoint.stats();
+        #[cfg(feature = "quic-lb")]
+        if let Some(member) = &mut self.member {
+            member.feed(&mut locked.state().endpoint, now);
+        }
+        self.driver.feed(&mut locked.state().endpoint, now);
+        for _ in 0..ROUNDS {
+            if locked.pump_some(self.events) {
+                break;
             }
-            self.driver.feed(&mut locked.state().endpoint, now);
-            for _ in 0..ROUNDS {
-                if locked.pump_some(self.events) {
-                    break;
-                }
-                // Whoever waits for the lock is let in, and whoever was woken goes on.
-                drop(locked);
-                locked = self.shared.lock();
+            // Whoever waits for the lock is let in, and whoever was woken goes on.
+            drop(locked);
+            locked = self.shared.lock();
+        }
+        let mut taken = 0;
+        while self.driver.collect_some(&mut locked.state().endpoint, now) {
+            taken += self.driver.queued();
+            if taken >= Driver::MAX_TRANSMITS {
+                break;
             }
-            self.driver.collect(&mut locked.state().endpoint, now);
-            // Sending may have made events.
-            behind = !locked.pump_some(self.events);
-            locked.fire(now);
-            // Last, so that those who had waited for events are woken before.
-            locked.share_out();
-            let state = locked.state();
-            let idle = state.endpoint.is_idle();
-            let stats = state.endpoint.stats();
-            let failed =
-                (stats.recv_errors, stats.send_errors) != (before.recv_errors, before.send_errors);
-            self.over = idle && state.handles == 0;
-            if idle || failed {
-                locked.wake(Place::Endpoint);
+            drop(locked);
+            let takes_more = self.driver.flush_some(io);
+            locked = self.shared.lock();
+            if !takes_more {
+                break;
             }
         }
+        // Sending may have made events.
+        let behind = !locked.pump_some(self.events);
+        locked.fire(now);
+        // Last, so that those who had waited for events are woken before.
+        locked.share_out();
+        let state = locked.state();
+        let idle = state.endpoint.is_idle();
+        let stats = state.endpoint.stats();
+        let failed =
+            (stats.recv_errors, stats.send_errors) != (before.recv_errors, before.send_errors);
+        self.over = idle && state.handles == 0;
+        if idle || failed {
+            locked.wake(Place::Endpoint);
+        }
+        drop(locked);
         let mut turn = self.driver.flush(io);
         turn.more |= behind;
         turn.deadline = self.shared.lock().state().alarms.tell(turn.deadline);

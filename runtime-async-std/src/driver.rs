@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use aqueduct_handles::protocol::driver::{IoLimits, Turn, UdpIo, prepare, quinn_udp};
+use aqueduct_handles::protocol::driver::{IoLimits, RECV_EMPTIES, Turn, UdpIo, prepare, quinn_udp};
 use aqueduct_handles::{Rebind, Worker};
 use async_io::{Async, Timer};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -48,6 +48,10 @@ impl UdpIo for Socket {
 
     fn limits(&self) -> IoLimits {
         IoLimits::from(&self.state)
+    }
+
+    fn recv_empties(&self) -> bool {
+        RECV_EMPTIES
     }
 
     fn restore(&mut self) -> io::Result<()> {

@@ -15,7 +15,6 @@ use aqueduct_core::endpoint::EndpointConfig;
 pub use aqueduct_handles::*;
 use mio::{Events, Poll, Token, Waker};
 
-use crate::ports::BOTH;
 use crate::socket::Socket;
 
 const SOCKET: Token = Token(0);
@@ -40,7 +39,7 @@ pub fn endpoint(config: EndpointConfig, socket: UdpSocket) -> io::Result<(Endpoi
     let mut io = Socket::new(socket)?;
     let (endpoint, worker) = Endpoint::open(config, io.limits(), local)?;
     let poll = Poll::new()?;
-    poll.registry().register(&mut io.socket, SOCKET, BOTH)?;
+    io.register(poll.registry(), SOCKET)?;
     let kick = Arc::new(Kick(Waker::new(poll.registry(), KICK)?));
     let driver = Driver {
         worker,
@@ -62,6 +61,8 @@ impl Driver {
         while let Some(mut turn) = self.worker.turn(Instant::now(), &mut self.io)? {
             let kicked = self.worker.poll_kicked(&mut Context::from_waker(&waker));
             turn.more |= (self.io.readable && !turn.paused) || kicked.is_ready();
+            let registry = self.poll.registry();
+            self.io.watch_writing(registry, SOCKET, turn.wants_write)?;
             match self.poll.poll(&mut events, turn.wait(Instant::now())) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}

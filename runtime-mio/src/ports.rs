@@ -13,12 +13,18 @@ use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
 use aqueduct_core::time::after;
 use bytes::Bytes;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use thiserror::Error;
 
 use crate::key::PortKey;
 use crate::remote::{Job, Remote};
 use crate::socket::Socket;
+
+/// When a socket is tried again that cannot be watched.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Connections used by one reading of the clock.
+const USES: u8 = 32;
 
 /// Jobs of other threads per [`Ports::receive`].
 const JOBS: usize = 256;
@@ -40,6 +46,9 @@ pub struct Ports {
     remote: Remote,
     /// The inbox may hold more than one round took.
     backlog: bool,
+    /// The time between [`Self::receive`] and [`Self::send`], and how often it may be used
+    /// before the clock is read again.
+    time: Option<(Instant, u8)>,
 }
 
 #[derive(Debug)]
@@ -71,6 +80,7 @@ impl Ports {
             inbox,
             remote,
             backlog: false,
+            time: None,
         })
     }
 
@@ -101,7 +111,7 @@ impl Ports {
         let index = self.ports.iter().position(Option::is_none);
         let index = index.unwrap_or(self.ports.len());
         let token = self.token(index).ok_or(io::ErrorKind::InvalidInput)?;
-        self.registry.register(&mut io.socket, token, BOTH)?;
+        io.register(&self.registry, token)?;
         self.serial += 1;
         let serial = self.serial;
         let key = PortKey { index, serial };
@@ -129,7 +139,7 @@ impl Ports {
         let token = self.token(port.index).ok_or(io::ErrorKind::NotFound)?;
         let registry = self.registry.try_clone()?;
         let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
-        registry.register(&mut io.socket, token, BOTH)?;
+        io.register(&registry, token)?;
         registry.deregister(&mut port.io.socket)?;
         let (now, limits) = (Instant::now(), io.limits());
         port.driver.rebind(&mut port.core, now, limits);
@@ -168,7 +178,8 @@ impl Ports {
     /// A connection to be used; `None` some time after its `Event::Closed`, as
     /// [`Endpoint::connection`] says.
     pub fn connection(&mut self, port: PortKey, key: ConnKey) -> Option<ConnectionMut<'_>> {
-        self.endpoint(port)?.connection(Instant::now(), key)
+        let now = self.now();
+        self.endpoint(port)?.connection(now, key)
     }
 
     /// Begins a connection (client). An IPv6 socket reaches IPv4 hosts too.
@@ -242,6 +253,7 @@ impl Ports {
             job(self);
         }
         let now = Instant::now();
+        self.time = Some((now, USES));
         let mut result = Ok(());
         for port in self.ports.iter_mut().flatten() {
             if port.io.readable
@@ -276,11 +288,18 @@ impl Ports {
     /// Sends what there is to send and tells how long the loop may sleep: the
     /// second argument of [`mio::Poll::poll`]. Never waits. O(ports).
     pub fn send(&mut self) -> Option<Duration> {
+        self.time = None;
         let now = Instant::now();
         let mut wait = self.backlog.then_some(Duration::ZERO);
         for port in self.ports.iter_mut().flatten() {
-            port.driver.collect(&mut port.core, now);
-            let mut turn = port.driver.flush(&mut port.io);
+            let mut turn = port.driver.send(&mut port.core, now, &mut port.io);
+            let full = turn.wants_write;
+            if let Some(token) = token_of(&self.tokens, port.key.index)
+                && port.io.watch_writing(&self.registry, token, full).is_err()
+            {
+                // The system is out of memory, say: it is tried again before long.
+                wait = wait.into_iter().chain([AGAIN]).min();
+            }
             // Sending makes events too: they are told before the loop sleeps.
             turn.more |= (port.io.readable && !turn.paused) || port.core.has_events();
             wait = wait.into_iter().chain(turn.wait(now)).min();
@@ -288,9 +307,25 @@ impl Ports {
         wait
     }
 
+    /// The time at present, or, within a round of the loop, a little before.
+    fn now(&mut self) -> Instant {
+        match &mut self.time {
+            Some((now, left)) if *left > 0 => {
+                *left -= 1;
+                *now
+            }
+            time => {
+                let now = Instant::now();
+                if let Some(read) = time {
+                    *read = (now, USES);
+                }
+                now
+            }
+        }
+    }
+
     fn token(&self, index: usize) -> Option<Token> {
-        let token = self.tokens.start.checked_add(index)?.checked_add(1)?;
-        self.tokens.contains(&token).then_some(Token(token))
+        token_of(&self.tokens, index)
     }
 
     fn port(&mut self, key: PortKey) -> Option<&mut Port> {
@@ -299,8 +334,11 @@ impl Ports {
     }
 }
 
-/// Edges in both directions; mio's are always edges.
-pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+/// The token of the socket at this place, if there are as many.
+fn token_of(tokens: &Range<usize>, index: usize) -> Option<Token> {
+    let token = tokens.start.checked_add(index)?.checked_add(1)?;
+    tokens.contains(&token).then_some(Token(token))
+}
 
 /// A port's socket is unusable.
 #[derive(Debug, Error)]

@@ -4,7 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::pin::pin;
 use std::time::Instant;
 
-use aqueduct_handles::protocol::driver::{IoLimits, UdpIo, prepare, quinn_udp};
+use aqueduct_handles::protocol::driver::{IoLimits, RECV_EMPTIES, UdpIo, prepare, quinn_udp};
 use aqueduct_handles::{Rebind, Worker};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
@@ -57,6 +57,10 @@ impl UdpIo for Socket {
         IoLimits::from(&self.state)
     }
 
+    fn recv_empties(&self) -> bool {
+        RECV_EMPTIES
+    }
+
     fn restore(&mut self) -> io::Result<()> {
         self.state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
         Ok(())
@@ -79,8 +83,10 @@ pub(crate) async fn drive(
             tokio::task::yield_now().await;
             continue;
         }
-        if let Some(at) = turn.deadline {
-            sleep.as_mut().reset(at.into());
+        if let Some(at) = turn.deadline.map(Into::into)
+            && sleep.deadline() != at
+        {
+            sleep.as_mut().reset(at);
         }
         tokio::select! {
             // It fails when the runtime ends, for no other reason.
@@ -99,13 +105,11 @@ pub(crate) fn receive(
     most: usize,
     call: impl FnOnce() -> io::Result<usize>,
 ) -> io::Result<usize> {
-    // Elsewhere a call receives one datagram.
-    const TELLS: bool = cfg!(any(target_os = "linux", target_os = "android"));
     let mut received = 0;
     let tried = socket.try_io(Interest::READABLE, || {
         received = call()?;
         // Within the one try, so that what comes after the call makes it readable again.
-        match TELLS && received < most.min(quinn_udp::BATCH_SIZE) {
+        match RECV_EMPTIES && received < most.min(quinn_udp::BATCH_SIZE) {
             true => Err(io::ErrorKind::WouldBlock.into()),
             false => Ok(()),
         }

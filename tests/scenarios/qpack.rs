@@ -12,6 +12,7 @@ use aqueduct_core::transport::Transport;
 use aqueduct_core::{expect_event, take_event};
 use aqueduct_tests::{assert_closed, get, request, seeds};
 use http::StatusCode;
+use std::time::Duration;
 
 /// RFC 9204 appendix B.2: capacity 220, `:authority www.example.com` and
 /// `:path /sample/path`.
@@ -91,12 +92,65 @@ fn a_blocked_request_waits() {
     peer.uni(&join(&[&[0x02], INSERTS]));
     let head = expect_event!(peer, Side::Server, Event::Request { head, .. } => head);
     assert_eq!(head.uri.to_string(), "https://www.example.com/sample/path");
+    peer.advance(Duration::from_millis(10));
     let (_, decoder) = peer.uni_of_type(3).expect("a decoder stream");
     assert!(
         decoder.bytes.contains(&0x80),
         "section ack of stream 0: {:x?}",
         decoder.bytes
     );
+}
+
+/// What of the decoder stream has come.
+fn decoder_bytes(peer: &RawPeer) -> Vec<u8> {
+    let decoder = peer.uni_of_type(3);
+    decoder.map_or_else(Vec::new, |(_, decoder)| decoder.bytes)
+}
+
+/// RFC 9204 section 4.4: acknowledgments need not be packets of their own. They go with
+/// the answer, and with nothing after 10 ms, which QUIC's own take as well.
+#[test]
+fn acknowledgments_go_with_what_is_written_next() {
+    for answered in [true, false] {
+        let mut peer = RawPeer::greeted(Side::Server, Config::default(), &[]);
+        peer.uni(&join(&[&[0x02], INSERTS]));
+        peer.request(&blocked_request());
+        let stream = expect_event!(peer, Side::Server, Event::Request { stream, .. } => stream);
+        assert_eq!(decoder_bytes(&peer), [0x03], "its type alone");
+        if answered {
+            let ok = ResponseHead::new(StatusCode::OK);
+            let answer = peer.access().respond(stream, &ok, End::More);
+            answer.expect("open");
+            peer.drive();
+        } else {
+            peer.advance(Duration::from_millis(9));
+            assert_eq!(decoder_bytes(&peer), [0x03], "after 9 ms");
+            peer.advance(Duration::from_millis(1));
+        }
+        assert_eq!(
+            decoder_bytes(&peer),
+            [0x03, 0x80],
+            "the type, an ack of stream 0"
+        );
+    }
+}
+
+/// Some dozens go at once.
+#[test]
+fn many_acknowledgments_wait_for_nothing() {
+    let mut config = Config::default();
+    config.limits.open_requests = 100;
+    let mut peer = RawPeer::greeted(Side::Server, config, &[]);
+    peer.uni(&join(&[&[0x02], INSERTS]));
+    for n in 1.. {
+        peer.request(&blocked_request());
+        let acks = decoder_bytes(&peer).len() - 1;
+        // Those of the streams from 124 on, which are the 32nd and later, have two bytes.
+        assert_eq!(acks > 0, n >= 48, "{n} requests: {acks} bytes");
+        if acks > 0 {
+            break;
+        }
+    }
 }
 
 /// Row A11: a blocked request that is reset is cancelled on the decoder stream.
@@ -276,7 +330,7 @@ fn qpack_streams_when_they_are_needed() {
             );
             assert_eq!(got.headers, head.headers);
         }
-        pair.drive();
+        pair.advance(Duration::from_millis(10));
         // The server answers nothing, so there is nothing that a client would acknowledge.
         let opened = [Side::Client, Side::Server].map(|side| {
             let next = pair.net.end(side).open(Dir::Uni).expect("room");

@@ -166,6 +166,25 @@ const CLIENTS: &[Client] = &[
         dialects: [Some(Draft02), Some(Draft02), Some(Draft02)],
         flow_control: false,
     },
+    // Announces all and asks as the older drafts do.
+    Client {
+        name: "picoquic, by aiopquic 0.6",
+        settings: &[
+            (0x01, 0),
+            (0x06, 65_536),
+            (0x07, 0),
+            (0x08, 1),
+            (0x33, 1),
+            (0x2c7c_f000, 1),
+            (0x14e9_cd29, 1),
+            (0xc671_706a, 1),
+            (0x2b60_3742, 1),
+        ],
+        token: "webtransport",
+        fields: &[],
+        dialects: [Some(Draft07), Some(Draft13), Some(Draft07)],
+        flow_control: false,
+    },
     Client {
         name: "a client of drafts 09 to 12",
         settings: &[(0x33, 1)],

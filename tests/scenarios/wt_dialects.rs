@@ -256,9 +256,12 @@ fn mixed_signals() {
         (&new, NEW, true, false),
         (&new, OLD, false, false),
         (&new, OLD, true, false),
-        // The newest that both announce is spoken, not the one that the request fits.
+        // Of what both announce, the newest that the first request fits: picoquic's client
+        // announces all and asks as the older ones do.
         (&all, NEW, false, true),
-        (&all, OLD, true, false),
+        (&all, NEW, true, false),
+        (&all, OLD, false, true),
+        (&all, OLD, true, true),
         // Drafts 09 to 12 announce nothing.
         (&silent, OLD, false, true),
         (&silent, NEW, false, false),

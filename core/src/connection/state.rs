@@ -174,6 +174,7 @@ impl State {
         self.h3.resume(t, now);
         self.h3.handle_waits(t, now);
         self.h3.handle_greeting(t, now);
+        self.h3.handle_acks(t, now);
         let (sessions, mut cx) = self.split(t, now);
         let result = sessions.handle_timeout(&mut cx);
         cx.h3.fail(cx.t, result);
@@ -201,6 +202,7 @@ impl State {
             drain,
             self.h3.wait_due(),
             self.h3.greeting_due(),
+            self.h3.acks_due(),
             idle,
         ];
         due.into_iter().fold(self.h3.turn_due(), earliest)

@@ -173,9 +173,10 @@ pub(super) struct State {
     pub(super) early_outcome: Option<EarlyData>,
     /// Requests that were answered for the application, which has heard of none of them.
     pub(super) answered: Vec<StreamKey>,
-    /// On the endpoint's list of connections to be pumped, polled for events,
-    /// polled for transmits.
+    /// On the endpoint's list of connections to be pumped, to have their timers armed, to be
+    /// polled for events, for transmits.
     pub(super) dirty: bool,
+    pub(super) undated: bool,
     pub(super) eventful: bool,
     pub(super) sending: bool,
     /// Counted among the handshakes that peers have not finished, the open
@@ -235,6 +236,7 @@ impl State {
             early_outcome: None,
             answered: Vec::new(),
             dirty: false,
+            undated: false,
             eventful: false,
             sending: false,
             handshaking: side == Side::Server,

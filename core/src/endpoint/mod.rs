@@ -75,6 +75,7 @@ mod memory;
 mod observe;
 mod packet;
 mod parameters;
+mod process;
 mod quic;
 mod received;
 mod renew;
@@ -108,7 +109,7 @@ use crate::event::Event;
 use crate::id::{ConnKey, Side};
 use crate::mix::Mix;
 use crate::time::heap::Timers;
-use crate::time::{Deadline, Why, after, earliest};
+use crate::time::{Deadline, after, earliest};
 
 pub use config::EndpointConfig;
 #[cfg(feature = "qlog")]
@@ -135,8 +136,9 @@ use farewell::Farewell;
 use inbox::Datagram;
 use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
+use process::{touched, undated};
 use received::{Buffers, Received};
-use shares::{Doing, Place, Shares};
+use shares::Shares;
 use turn::Turn;
 
 /// Answers that belong to no connection (refusals, retries, version negotiation,
@@ -159,6 +161,8 @@ pub struct Endpoint {
     eventful: VecDeque<ConnKey>,
     sending: VecDeque<ConnKey>,
     timers: Timers<ConnKey>,
+    /// Connections whose timers are to be armed anew, each once.
+    undated: Vec<ConnKey>,
     responses: Fair<(Transmit, Vec<u8>)>,
     attempts: Fair<(Instant, Incoming)>,
     turn: Turn,
@@ -224,6 +228,7 @@ impl Endpoint {
             eventful: VecDeque::new(),
             sending: VecDeque::new(),
             timers: Timers::default(),
+            undated: Vec::new(),
             responses: Fair::new(MAX_RESPONSES),
             attempts: Fair::new(MAX_ATTEMPTS),
             turn: Turn::default(),
@@ -527,7 +532,14 @@ impl Endpoint {
     /// and while something is unread.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<(ConnKey, Event)> {
-        self.process();
+        // What an owner does for each event is looked at when there are no more.
+        self.next_event().or_else(|| {
+            self.process();
+            self.next_event()
+        })
+    }
+
+    fn next_event(&mut self) -> Option<(ConnKey, Event)> {
         while let Some(key) = self.eventful.pop_front() {
             let Some(state) = state_of(&mut self.slots, key) else {
                 continue;
@@ -559,7 +571,13 @@ impl Endpoint {
     /// a loop asks before it sleeps.
     #[must_use]
     pub fn has_events(&mut self) -> bool {
-        self.process();
+        self.has_next_event() || {
+            self.process();
+            self.has_next_event()
+        }
+    }
+
+    fn has_next_event(&mut self) -> bool {
         while let Some(key) = self.eventful.front().copied() {
             if let Some(state) = state_of(&mut self.slots, key) {
                 if state.http.has_events() {
@@ -603,8 +621,7 @@ impl Endpoint {
             };
             let transmit = state.poll_transmit(now, max_segments.max(1), out);
             state.sending = false;
-            let deadline = state.deadline();
-            self.timers.arm(key, deadline);
+            undated(&mut self.undated, state, key);
             if let Some(transmit) = transmit {
                 // Sending may have made events, and there may be more to send.
                 touched(&mut self.dirty, state, key);
@@ -623,6 +640,7 @@ impl Endpoint {
     #[must_use]
     pub fn poll_timeout(&mut self) -> Option<Deadline> {
         self.process();
+        self.arm_timers();
         earliest(self.turn_due(), self.timers.next())
     }
 
@@ -643,96 +661,6 @@ impl Endpoint {
             .filter(|(_, slot)| slot.state.is_some());
         live.map(|(at, slot)| connection::key(ConnectionHandle(at), slot.generation))
             .collect()
-    }
-
-    /// Pumps every connection that something happened to, and puts it on the
-    /// lists where it may belong.
-    fn process(&mut self) {
-        let Some(now) = self.now else { return };
-        while let Some(key) = self.dirty.pop_front() {
-            let Self {
-                slots,
-                quinn,
-                timers,
-                eventful,
-                sending,
-                shares,
-                buffers,
-                memory,
-                config,
-                turn,
-                stats,
-                ..
-            } = self;
-            let Some(slot) = slots.get_mut(key.index()) else {
-                continue;
-            };
-            let Some(state) = slot
-                .state
-                .as_mut()
-                .filter(|_| slot.generation == key.generation)
-            else {
-                continue;
-            };
-            state.dirty = false;
-            let handle = ConnectionHandle(key.index());
-            state.pump(quinn, handle, now);
-            stats.count_early(state.early_outcome.take());
-            turn.spend(state.cost());
-            let origin = state.place.as_ref().map(Place::origin);
-            let share = || {
-                let left = |origin| config.bounds().left(shares.held(origin));
-                origin.map_or(usize::MAX, left)
-            };
-            state.settle(memory, share, buffers);
-            let deadline = state.deadline();
-            timers.arm(key, deadline);
-            if !state.eventful && !state.told {
-                state.eventful = true;
-                eventful.push_back(key);
-            }
-            if !state.sending {
-                state.sending = true;
-                sending.push_back(key);
-            }
-            let over = state.http.is_closed();
-            if state.handshaking && (over || !state.quic.is_handshaking()) {
-                state.handshaking = false;
-                self.handshakes -= 1;
-            }
-            if let Some(place) = &mut state.place {
-                let doing = Doing {
-                    handshaking: state.handshaking,
-                    idle: state.http.is_idle(),
-                    over,
-                    bytes: state.windows.promised(),
-                };
-                shares.update(place, key, doing);
-            }
-            if state.open && over {
-                state.open = false;
-                self.open -= 1;
-                self.closing += 1;
-            }
-            if state.told
-                && let Some(drained) = state.drained.take()
-            {
-                // Nothing comes back for this event; the handle is free after it.
-                let _ = quinn.handle_event(handle, drained);
-                memory.remove(&mut state.windows);
-                let place = state.place.take();
-                self.vacate(key, place.as_ref());
-            } else if let Some(farewell) = state.farewell() {
-                memory.remove(&mut state.windows);
-                let deadline = Deadline {
-                    at: farewell.until,
-                    why: Why::Quic,
-                };
-                timers.arm(key, Some(deadline));
-                slot.farewell = Some(Box::new(farewell));
-                slot.state = None;
-            }
-        }
     }
 
     /// HTTP/3 of a new connection, and whoever looks on.
@@ -782,14 +710,6 @@ fn state_of(slots: &mut [Slot], key: ConnKey) -> Option<&mut State> {
         return None;
     }
     slot.state.as_deref_mut()
-}
-
-/// Something happened to a connection: it is pumped before anything is polled.
-fn touched(dirty: &mut VecDeque<ConnKey>, state: &mut State, key: ConnKey) {
-    if !state.dirty {
-        state.dirty = true;
-        dirty.push_back(key);
-    }
 }
 
 #[cfg(all(test, feature = "pair"))]

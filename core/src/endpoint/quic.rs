@@ -9,7 +9,7 @@ use quinn_proto::{
 };
 use smallvec::SmallVec;
 
-use super::reset_at::streams::{Left, Resets, give_back};
+use super::reset_at::streams::{Left, Resets, give_back, stop};
 use super::tls;
 use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
@@ -220,8 +220,7 @@ impl Transport for QuinnTransport<'_> {
     fn stop(&mut self, id: StreamId, code: u64) {
         if self.receives(id) {
             self.resets.forget(id);
-            // Fails only for a stream that has ended.
-            let _ = self.quic.recv_stream(to_id(id)).stop(to_code(code));
+            stop(self.quic, id, code);
         }
     }
 

@@ -15,8 +15,9 @@ use quinn_proto::{ConnectionHandle, Incoming};
 use super::connection::{self, State};
 use super::fair::Fair;
 use super::inbox::Datagram;
+use super::process::touched;
 use super::shares::{Block, Origin, Place};
-use super::{Endpoint, state_of, touched};
+use super::{Endpoint, state_of};
 use crate::id::ConnKey;
 use crate::time::{Deadline, Why};
 
@@ -220,6 +221,7 @@ impl Endpoint {
     /// Does what is due, for as long as the turn's work for that lasts: the rest is due
     /// still.
     pub(super) fn run_timers(&mut self, now: Instant) {
+        self.arm_timers();
         let mut left = WORK;
         // Each connection once: what wants to be called again at the same time is
         // armed when it is pumped.

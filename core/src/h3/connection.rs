@@ -70,7 +70,11 @@ pub(crate) struct H3 {
     pub(super) greeted_from: Option<Instant>,
     pub(super) encoder: Encoder,
     pub(super) decoder: Decoder,
+    /// When acknowledgments of field sections go by themselves.
+    pub(super) acks_due: Option<Instant>,
     pub(super) arena: BytesMut,
+    /// A field section while it is encoded; empty between calls.
+    pub(super) section: BytesMut,
     pub(crate) goaway_sent: Option<u64>,
     pub(crate) goaway_received: Option<u64>,
     pub(super) peer_max_push_id: Option<u64>,
@@ -130,7 +134,9 @@ impl H3 {
             greeted_from: None,
             encoder: Encoder::new(),
             decoder,
+            acks_due: None,
             arena: BytesMut::new(),
+            section: BytesMut::new(),
             goaway_sent: None,
             goaway_received: None,
             peer_max_push_id: None,

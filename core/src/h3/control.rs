@@ -458,7 +458,9 @@ fn sequential_priority(priority: Priority, id: StreamId) -> i32 {
 }
 
 fn urgency_base(priority: Priority) -> i32 {
-    (7 - i32::from(priority.urgency.min(7))) << 24
+    // Of the usual one nothing has to be said.
+    let usual = Priority::default().urgency;
+    (i32::from(usual) - i32::from(priority.urgency.min(7))) << 24
 }
 
 /// Last of the ranks within an urgency.

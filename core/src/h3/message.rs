@@ -1,4 +1,6 @@
-//! Field sections to heads and back, with every rule of RFC 9114 §4 checked.
+//! Field sections to heads, with every rule of RFC 9114 §4 checked.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -10,6 +12,7 @@ use crate::fault::Violation;
 use crate::head::{Early, Protocol, RequestHead, ResponseHead, Trailers};
 use crate::uri;
 use crate::wire::fields::{Field, FieldSection};
+use crate::wire::qpack::names::{self, Allowed};
 
 /// What is wrong with a field section.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -35,7 +38,7 @@ impl From<Wrong> for InvalidHead {
     }
 }
 
-type Checked<T> = Result<T, Wrong>;
+pub(super) type Checked<T> = Result<T, Wrong>;
 
 /// A length that is none.
 const LENGTH: Wrong = Wrong {
@@ -45,7 +48,7 @@ const LENGTH: Wrong = Wrong {
 };
 
 /// A malformed message.
-const fn wrong(field: &'static str, what: &'static str) -> Wrong {
+pub(super) const fn wrong(field: &'static str, what: &'static str) -> Wrong {
     Wrong {
         field,
         what,
@@ -55,7 +58,7 @@ const fn wrong(field: &'static str, what: &'static str) -> Wrong {
 
 /// The name of a pseudo-header field, of a field that has rules of its own, or what
 /// all others are.
-fn known(name: &[u8]) -> &'static str {
+pub(super) fn known(name: &[u8]) -> &'static str {
     const KNOWN: &[&str] = &[
         ":method",
         ":scheme",
@@ -110,18 +113,24 @@ struct Pseudo<'a> {
 
 /// Which section a field stands in.
 #[derive(Copy, Clone, Eq, PartialEq)]
-enum Place {
+pub(super) enum Place {
     Request,
     Response,
     Trailers,
 }
 
-/// Splits a section into pseudo-header fields and a header map.
-fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)> {
+/// Splits a section whose text is in `text` into pseudo-header fields and a header map, the
+/// values of which share `text`.
+fn split<'a>(
+    fields: &'a FieldSection,
+    text: &'a Bytes,
+    place: Place,
+) -> Checked<(Pseudo<'a>, HeaderMap)> {
     let mut pseudo = Pseudo::default();
     let mut headers = HeaderMap::new();
     let mut regular = false;
-    for field in fields {
+    let mut lines = fields.iter_in(text);
+    while let Some(field) = lines.next() {
         if field.name.first() == Some(&b':') {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3
             // Pseudo-header fields come first, once each, and only those
@@ -145,11 +154,14 @@ fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)
                 return Err(wrong(known(field.name), NO_VALUE));
             }
         } else {
-            regular = true;
-            let (name, value) = regular_field(&field, place)?;
+            if !std::mem::replace(&mut regular, true) {
+                let room = headers.try_reserve(lines.len() + 1);
+                room.map_err(|_| wrong("a field", TOO_MANY))?;
+            }
+            let (name, value) = regular_field(&field, text, place)?;
             headers
                 .try_append(name, value)
-                .map_err(|_| wrong("a field", "is one more than can be held"))?;
+                .map_err(|_| wrong("a field", TOO_MANY))?;
         }
     }
     Ok((pseudo, headers))
@@ -158,71 +170,90 @@ fn split(fields: &FieldSection, place: Place) -> Checked<(Pseudo<'_>, HeaderMap)
 /// The value grammar of RFC 9110 §5.5: no control characters but inner tabs, no
 /// white space around.
 fn is_field_value(value: &[u8]) -> bool {
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    !blank(value.first())
-        && !blank(value.last())
+    !has_blank_end(value)
         && value
             .iter()
             .all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
 }
 
-fn regular_field(field: &Field<'_>, place: Place) -> Checked<(HeaderName, HeaderValue)> {
-    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
-    // Upper-case letters are malformed; they would be folded silently here.
-    if field.name.iter().any(u8::is_ascii_uppercase) {
-        return Err(wrong("a field", "has a name with upper-case letters"));
-    }
-    if !is_field_value(field.value) {
-        return Err(wrong(known(field.name), NO_VALUE));
-    }
-    let name = HeaderName::from_bytes(field.name)
-        .map_err(|_| wrong("a field", "has a name that is none"))?;
-    if !may_be_sent(&name, field.value, place) {
-        return Err(wrong(known(field.name), "is not allowed in HTTP/3"));
-    }
-    let mut value =
-        HeaderValue::from_bytes(field.value).map_err(|_| wrong(known(field.name), NO_VALUE))?;
+/// Whether there is white space around, which the `http` crate takes for a part of a value.
+pub(super) fn has_blank_end(value: &[u8]) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    blank(value.first()) || blank(value.last())
+}
+
+fn regular_field(
+    field: &Field<'_>,
+    text: &Bytes,
+    place: Place,
+) -> Checked<(HeaderName, HeaderValue)> {
+    let no_value = || wrong(known(field.name), NO_VALUE);
+    let name = match names::find(field.name) {
+        Some(known) => {
+            if has_blank_end(field.value) {
+                return Err(no_value());
+            }
+            may_be_sent(known.allowed, field.name, field.value, place)?;
+            known.ready.clone()
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+        // Upper-case letters are malformed; they would be folded silently here.
+        None if field.name.iter().any(u8::is_ascii_uppercase) => {
+            return Err(wrong("a field", "has a name with upper-case letters"));
+        }
+        None if has_blank_end(field.value) => return Err(no_value()),
+        None => HeaderName::from_bytes(field.name).ok(),
+    };
+    // The types of the `http` crate let no control character through.
+    let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value));
+    let mut value = value.map_err(|_| no_value())?;
+    let name = name.ok_or(wrong("a field", "has a name that is none"))?;
     value.set_sensitive(field.never_indexed);
     Ok((name, value))
 }
 
 /// Of a field that has to be there.
-const MISSING: &str = "is missing";
+pub(super) const MISSING: &str = "is missing";
 
 /// What a value may not be (RFC 9110 §5.5).
-const NO_VALUE: &str = "has a value that is none: a control character, or blanks at an end";
+pub(super) const NO_VALUE: &str =
+    "has a value that is none: a control character, or blanks at an end";
 
-/// Whether HTTP/3 allows the field here at all.
-fn may_be_sent(name: &HeaderName, value: &[u8], place: Place) -> bool {
-    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
-    // Connection-specific fields have no place in HTTP/3.
-    if *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || name.as_str() == "keep-alive"
-        || name.as_str() == "proxy-connection"
-    {
-        return false;
-    }
-    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
-    // TE may say "trailers" in a request and nothing else.
-    if *name == header::TE {
-        return place == Place::Request && value == b"trailers";
-    }
-    true
+/// Of the field that a header map has no room for.
+const TOO_MANY: &str = "is one more than can be held";
+
+/// Whether HTTP/3 allows a known field here at all.
+pub(super) fn may_be_sent(
+    allowed: Allowed,
+    name: &[u8],
+    value: &[u8],
+    place: Place,
+) -> Checked<()> {
+    let may = match allowed {
+        Allowed::Everywhere => true,
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+        // Connection-specific fields have no place in HTTP/3.
+        Allowed::Nowhere => false,
+        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+        // TE may say "trailers" in a request and nothing else.
+        Allowed::Te => place == Place::Request && value == b"trailers",
+    };
+    may.then_some(())
+        .ok_or_else(|| wrong(known(name), "is not allowed in HTTP/3"))
 }
 
-/// A received request's head. `extended` tells whether we announced extended
-/// CONNECT.
-pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHead> {
-    let (pseudo, mut headers) = split(&fields, Place::Request)?;
+/// A received request's head, without its lines. `extended` tells whether we announced
+/// extended CONNECT.
+pub(crate) fn request(fields: &FieldSection, extended: bool) -> Checked<RequestHead> {
+    let text = fields.shared();
+    let (pseudo, mut headers) = split(fields, &text, Place::Request)?;
     let method = Method::from_bytes(pseudo.method.ok_or(wrong(":method", MISSING))?)
         .map_err(|_| wrong(":method", "is not a token"))?;
     let host = single_host(&headers)?;
     let uri = if method == Method::CONNECT && pseudo.protocol.is_none() {
-        connect_target(&pseudo)?
+        connect_target(&pseudo, &text)?
     } else {
-        target(&pseudo, host.as_ref(), &method)?
+        target(&pseudo, &text, host, &method)?
     };
     let protocol = match pseudo.protocol {
         None => None,
@@ -243,7 +274,7 @@ pub(crate) fn request(fields: FieldSection, extended: bool) -> Checked<RequestHe
         protocol,
         headers,
         early: Early::default(),
-        fields,
+        fields: FieldSection::new(),
         in_order: false,
     })
 }
@@ -257,7 +288,8 @@ impl RequestHead {
     /// # Errors
     /// The rule of RFC 9114 §4.2 and §4.3 that `fields` break.
     pub fn from_fields(fields: FieldSection) -> Result<Self, InvalidHead> {
-        let mut head = request(fields, true)?;
+        let mut head = request(&fields, true)?;
+        head.fields = fields;
         head.in_order = true;
         Ok(head)
     }
@@ -270,7 +302,8 @@ impl ResponseHead {
     /// # Errors
     /// The rule of RFC 9114 §4.2 and §4.3 that `fields` break.
     pub fn from_fields(fields: FieldSection) -> Result<Self, InvalidHead> {
-        let mut head = response(fields)?;
+        let mut head = response(&fields)?;
+        head.fields = fields;
         head.in_order = true;
         Ok(head)
     }
@@ -286,9 +319,9 @@ fn upgrade_token(token: &[u8]) -> Checked<Protocol> {
 }
 
 /// The authority of the Host field. Two of them are malformed.
-fn single_host(headers: &HeaderMap) -> Checked<Option<HeaderValue>> {
+pub(super) fn single_host(headers: &HeaderMap) -> Checked<Option<&HeaderValue>> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().cloned();
+    let host = hosts.next();
     if hosts.next().is_some() {
         Err(wrong("host", "is there twice"))
     } else {
@@ -296,20 +329,67 @@ fn single_host(headers: &HeaderMap) -> Checked<Option<HeaderValue>> {
     }
 }
 
-fn authority(field: &'static str, bytes: &[u8]) -> Checked<Authority> {
+fn authority(field: &'static str, text: Bytes) -> Checked<Authority> {
+    check_authority(field, &text)?;
+    Authority::from_maybe_shared(text).map_err(|_| wrong(field, "is not a host with a port"))
+}
+
+/// What an authority may be in text beside what its grammar says.
+pub(super) fn check_authority(field: &'static str, text: &[u8]) -> Checked<()> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
     // Present means not empty, and without user information.
-    if bytes.is_empty() {
+    if text.is_empty() {
         return Err(wrong(field, "is empty"));
     }
-    if bytes.contains(&b'@') {
+    if text.contains(&b'@') {
         return Err(wrong(field, "has user information"));
     }
-    Authority::try_from(bytes).map_err(|_| wrong(field, "is not a host with a port"))
+    Ok(())
+}
+
+/// `:authority` and a Host field.
+pub(super) fn check_agreement(name: &[u8], host: &HeaderValue) -> Checked<()> {
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
+    // When both are there they say the same.
+    if !name.eq_ignore_ascii_case(host.as_bytes()) {
+        return Err(wrong("host", "differs from `:authority`"));
+    }
+    Ok(())
+}
+
+/// The authority that a Host field stands for.
+pub(super) fn host_authority(host: &HeaderValue) -> Checked<Authority> {
+    authority("host", Bytes::copy_from_slice(host.as_bytes()))
+}
+
+/// A path, and the host of a URI of the web where it is one.
+pub(super) fn check_place(
+    path: &[u8],
+    scheme: &[u8],
+    host: Option<&str>,
+    method: &Method,
+) -> Checked<()> {
+    if scheme == b"https" || scheme == b"http" {
+        let asterisk = path == b"*" && *method == Method::OPTIONS;
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.2
+        // Without a host such a URI is invalid.
+        match host {
+            None => return Err(wrong(":authority", MISSING)),
+            Some("") => return Err(wrong(":authority", "has no host")),
+            Some(_) => {}
+        }
+        if !(path.first() == Some(&b'/') || asterisk) {
+            return Err(wrong(":path", "does not begin with `/`"));
+        }
+    }
+    if path.contains(&b'#') || path.contains(&b' ') {
+        return Err(wrong(":path", NO_PATH));
+    }
+    Ok(())
 }
 
 /// The target of plain CONNECT: host and port, nothing else.
-fn connect_target(pseudo: &Pseudo<'_>) -> Checked<Uri> {
+fn connect_target(pseudo: &Pseudo<'_>, text: &Bytes) -> Checked<Uri> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.4
     // :scheme and :path are omitted, :authority names host and port.
     if pseudo.scheme.is_some() {
@@ -319,7 +399,7 @@ fn connect_target(pseudo: &Pseudo<'_>) -> Checked<Uri> {
         return Err(wrong(":path", "has no place in CONNECT"));
     }
     let target = pseudo.authority.ok_or(wrong(":authority", MISSING))?;
-    let target = authority(":authority", target)?;
+    let target = authority(":authority", text.slice_ref(target))?;
     if target.port_u16().is_none_or(|port| port == 0) || target.host().is_empty() {
         return Err(wrong(":authority", "does not name a host and a port"));
     }
@@ -328,63 +408,57 @@ fn connect_target(pseudo: &Pseudo<'_>) -> Checked<Uri> {
     Uri::from_parts(parts).map_err(|_| wrong(":authority", "is not a host with a port"))
 }
 
-fn target(pseudo: &Pseudo<'_>, host: Option<&HeaderValue>, method: &Method) -> Checked<Uri> {
+fn target(
+    pseudo: &Pseudo<'_>,
+    text: &Bytes,
+    host: Option<&HeaderValue>,
+    method: &Method,
+) -> Checked<Uri> {
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
     // Every request but plain CONNECT has exactly one :scheme and one :path.
-    let scheme = pseudo.scheme.ok_or(wrong(":scheme", MISSING))?;
+    let named = pseudo.scheme.ok_or(wrong(":scheme", MISSING))?;
     let path = pseudo.path.ok_or(wrong(":path", MISSING))?;
-    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) {
-        return Err(wrong(":scheme", "is not a scheme"));
-    }
-    let scheme = Scheme::try_from(scheme).map_err(|_| wrong(":scheme", "is not a scheme"))?;
-    let web = scheme == Scheme::HTTP || scheme == Scheme::HTTPS;
-    let named = match (pseudo.authority, host) {
-        (Some(name), None) => Some(authority(":authority", name)?),
+    check_scheme(named)?;
+    let scheme = Scheme::try_from(named).map_err(|_| wrong(":scheme", NO_SCHEME))?;
+    let shared = |name: &[u8]| authority(":authority", text.slice_ref(name));
+    let place = match (pseudo.authority, host) {
+        (Some(name), None) => Some(shared(name)?),
         //= https://www.rfc-editor.org/rfc/rfc9298#section-3.4
         // Extended CONNECT says whose proxy it is in `:authority`, and nowhere else.
         (None, Some(_)) if *method == Method::CONNECT => {
             return Err(wrong(":authority", MISSING));
         }
-        (None, Some(host)) => Some(authority("host", host.as_bytes())?),
+        (None, Some(host)) => Some(host_authority(host)?),
         (Some(name), Some(host)) => {
-            //= https://www.rfc-editor.org/rfc/rfc9114#section-4.3.1
-            // When both are there they say the same.
-            if !name.eq_ignore_ascii_case(host.as_bytes()) {
-                return Err(wrong("host", "differs from `:authority`"));
-            }
-            Some(authority(":authority", name)?)
+            check_agreement(name, host)?;
+            Some(shared(name)?)
         }
         (None, None) => None,
     };
-    if web {
-        let asterisk = path == b"*" && *method == Method::OPTIONS;
-        //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.2
-        // Without a host such a URI is invalid.
-        match &named {
-            None => return Err(wrong(":authority", MISSING)),
-            Some(named) if named.host().is_empty() => {
-                return Err(wrong(":authority", "has no host"));
-            }
-            Some(_) => {}
-        }
-        if !(path.first() == Some(&b'/') || asterisk) {
-            return Err(wrong(":path", "does not begin with `/`"));
-        }
-    }
-    if path.contains(&b'#') || path.contains(&b' ') {
-        return Err(wrong(":path", "is not a path with a query"));
-    }
+    let web = scheme.as_str().as_bytes();
+    check_place(path, web, place.as_ref().map(Authority::host), method)?;
     let mut parts = http::uri::Parts::default();
-    let path = uri::ascii(path);
-    parts.path_and_query = Some(
-        PathAndQuery::try_from(&*path).map_err(|_| wrong(":path", "is not a path with a query"))?,
-    );
+    let path = match uri::ascii(path) {
+        Cow::Borrowed(path) => text.slice_ref(path),
+        Cow::Owned(encoded) => encoded.into(),
+    };
+    let path = PathAndQuery::from_maybe_shared(path);
+    parts.path_and_query = Some(path.map_err(|_| wrong(":path", NO_PATH))?);
     // The http crate has no form for a scheme without authority; the scheme stays
     // in the field section for whoever cares.
-    parts.scheme = named.is_some().then_some(scheme);
-    parts.authority = named;
+    parts.scheme = place.is_some().then_some(scheme);
+    parts.authority = place;
     Uri::from_parts(parts).map_err(|_| wrong(":path", "is not a target with the others"))
 }
+
+/// What a scheme begins with.
+pub(super) fn check_scheme(scheme: &[u8]) -> Checked<()> {
+    let begins = scheme.first().is_some_and(u8::is_ascii_alphabetic);
+    begins.then_some(()).ok_or(wrong(":scheme", NO_SCHEME))
+}
+
+const NO_SCHEME: &str = "is not a scheme";
+const NO_PATH: &str = "is not a path with a query";
 
 /// Joins cookie fields that were split for compression.
 fn join_cookies(headers: &mut HeaderMap) {
@@ -409,9 +483,10 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// A received response's head.
-pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
-    let (pseudo, headers) = split(&fields, Place::Response)?;
+/// A received response's head, without its lines.
+pub(crate) fn response(fields: &FieldSection) -> Checked<ResponseHead> {
+    let text = fields.shared();
+    let (pseudo, headers) = split(fields, &text, Place::Response)?;
     let status = pseudo.status.ok_or(wrong(":status", MISSING))?;
     if status.len() != 3 || !status.iter().all(u8::is_ascii_digit) {
         return Err(wrong(":status", "is not three digits"));
@@ -428,99 +503,19 @@ pub(crate) fn response(fields: FieldSection) -> Checked<ResponseHead> {
     Ok(ResponseHead {
         status,
         headers,
-        fields,
+        fields: FieldSection::new(),
         in_order: false,
     })
 }
 
-/// Received trailers.
-pub(crate) fn trailers(fields: FieldSection) -> Checked<Trailers> {
-    let (_, headers) = split(&fields, Place::Trailers)?;
-    Ok(Trailers { headers, fields })
-}
-
-/// The field section of a request to be sent; `None` when no peer would take it.
-/// Pseudo-header fields go first: method, protocol, scheme, authority, path.
-pub(crate) fn build_request(head: &RequestHead) -> Checked<FieldSection> {
-    if head.in_order
-        && let Ok(kept) = request(head.fields.clone(), true)
-        && kept.has_parts_of(head)
-    {
-        return Ok(kept.fields);
-    }
-    let place = [
-        head.uri
-            .authority()
-            .map_or("", |authority| authority.as_str()),
-        head.uri.path_and_query().map_or("", PathAndQuery::as_str),
-    ];
-    let place: usize = place.iter().map(|part| part.len()).sum();
-    let mut fields = with_room(5, 64 + place, &head.headers);
-    fields.push(b":method", head.method.as_str().as_bytes());
-    if let Some(protocol) = &head.protocol {
-        fields.push(b":protocol", protocol.as_str().as_bytes());
-    }
-    if head.method == Method::CONNECT && head.protocol.is_none() {
-        let target = head.uri.authority();
-        let target = target.ok_or(wrong(":authority", MISSING))?;
-        fields.push(b":authority", uri::authority(target, None).as_bytes());
-    } else {
-        let scheme = head.uri.scheme_str().unwrap_or("https");
-        fields.push(b":scheme", scheme.as_bytes());
-        if let Some(authority) = head.uri.authority() {
-            let authority = uri::authority(authority, Some(scheme));
-            fields.push(b":authority", authority.as_bytes());
-        }
-        let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        fields.push(b":path", uri::path(path).as_bytes());
-    }
-    push_headers(&mut fields, &head.headers);
-    // The rules for what we send are the rules for what we take.
-    request(fields.clone(), true)?;
-    Ok(fields)
-}
-
-/// A section that need not grow for so many pseudo-header fields and usual headers.
-fn with_room(lines: usize, bytes: usize, headers: &HeaderMap) -> FieldSection {
-    FieldSection::with_room(lines + headers.len(), bytes + 32 * headers.len())
-}
-
-fn push_headers(fields: &mut FieldSection, headers: &HeaderMap) {
-    for (name, value) in headers {
-        if value.is_sensitive() {
-            fields.push_never_indexed(name.as_str().as_bytes(), value.as_bytes());
-        } else {
-            fields.push(name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
-}
-
-/// The field section of a response to be sent; `None` when no peer would take it.
-pub(crate) fn build_response(head: &ResponseHead) -> Checked<FieldSection> {
-    //= https://www.rfc-editor.org/rfc/rfc9110#section-15
-    // What a client has to make the best of is not sent.
-    if head.status.as_u16() > 599 {
-        return Err(wrong(":status", "is not 100 to 599"));
-    }
-    if head.in_order
-        && let Ok(kept) = response(head.fields.clone())
-        && kept.has_parts_of(head)
-    {
-        return Ok(kept.fields);
-    }
-    let mut fields = with_room(1, 16, &head.headers);
-    fields.push(b":status", head.status.as_str().as_bytes());
-    push_headers(&mut fields, &head.headers);
-    response(fields.clone())?;
-    Ok(fields)
-}
-
-/// The field section of trailers to be sent; `None` when no peer would take it.
-pub(crate) fn build_trailers(headers: &HeaderMap) -> Checked<FieldSection> {
-    let mut fields = FieldSection::new();
-    push_headers(&mut fields, headers);
-    trailers(fields.clone())?;
-    Ok(fields)
+/// Received trailers, without their lines.
+pub(crate) fn trailers(fields: &FieldSection) -> Checked<Trailers> {
+    let text = fields.shared();
+    let (_, headers) = split(fields, &text, Place::Trailers)?;
+    Ok(Trailers {
+        headers,
+        fields: FieldSection::new(),
+    })
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod early;
 mod exchange;
 pub(crate) mod local;
 pub(crate) mod message;
+mod outgoing;
 mod qpack;
 pub(crate) mod read;
 mod request;

@@ -1,10 +1,12 @@
 //! The QPACK streams, and field sections that wait for them.
 
+use std::time::{Duration, Instant};
+
 use super::connection::H3;
 use super::streams::Recv;
 use crate::fault::{Fault, Violation};
 use crate::id::{StreamId, StreamKey};
-use crate::time::Why;
+use crate::time::{Deadline, Why, after};
 use crate::transport::Transport;
 use crate::wire::qpack::{Decoded, QpackError};
 use crate::wire::seen::Seen;
@@ -25,6 +27,13 @@ impl From<QpackError> for Fault {
         Self::Connection(error.into())
     }
 }
+
+/// How long acknowledgments wait for something else to go with: less than QUIC's own may
+/// (`max_ack_delay`, 25 ms), which go with them then.
+const HELD: Duration = Duration::from_millis(10);
+
+/// Bytes of acknowledgments that go by themselves, some dozens.
+const FEW: usize = 64;
 
 /// Bytes of a decoded section that are as much work as a field.
 const DECODED: u64 = 64;
@@ -56,7 +65,7 @@ impl H3 {
                 self.settle_fault(t, result)?;
             }
         }
-        self.flush_local(t);
+        self.acknowledge(t);
         Ok(())
     }
 
@@ -102,7 +111,7 @@ impl H3 {
                 self.uncount_section(key);
                 self.spend(u32::try_from(self.config.limits.fields).unwrap_or(u32::MAX));
                 self.stats.sections_too_large += 1;
-                self.flush_local(t);
+                self.acknowledge(t);
                 self.on_section_too_large(t, key)
             }
             Decoded::Section(fields) => {
@@ -111,9 +120,44 @@ impl H3 {
                 self.uncount_section(key);
                 let work = fields.len() as u64 + fields.size() / DECODED;
                 self.spend(u32::try_from(work).unwrap_or(u32::MAX));
-                self.flush_local(t);
+                self.acknowledge(t);
                 self.on_fields(t, key, fields)
             }
+        }
+    }
+
+    /// Sees to it that the peer's encoder is told what was decoded: with what is written
+    /// next, or after a while. By itself each acknowledgment would be a packet.
+    fn acknowledge<T: Transport>(&mut self, t: &mut T) {
+        let owed = self.decoder.owed();
+        if owed >= FEW {
+            self.flush_local(t);
+        } else if owed > 0 && self.acks_due.is_none() {
+            self.acks_due = self.budget.now().map(|now| after(now, HELD));
+        }
+    }
+
+    /// When acknowledgments go that nothing has gone with.
+    pub(crate) fn acks_due(&self) -> Option<Deadline> {
+        let at = self.acks_due?;
+        Some(Deadline {
+            at,
+            why: Why::Acknowledgments,
+        })
+    }
+
+    /// Acknowledgments have waited long enough.
+    pub(crate) fn handle_acks<T: Transport>(&mut self, t: &mut T, now: Instant) {
+        if self.acks_due.is_some_and(|at| at <= now) {
+            self.flush_local(t);
+        }
+    }
+
+    /// Something is written: acknowledgments go with it.
+    #[inline]
+    pub(super) fn send_acks_along<T: Transport>(&mut self, t: &mut T) {
+        if self.acks_due.is_some() {
+            self.flush_local(t);
         }
     }
 
@@ -151,7 +195,8 @@ impl H3 {
     /// Hands what our critical streams owe to the transport.
     pub(crate) fn flush_local<T: Transport>(&mut self, t: &mut T) {
         self.control_out.flush(t);
-        if self.decoder.has_output() {
+        self.acks_due = None;
+        if self.decoder.owed() > 0 {
             self.decoder_out.flush(t);
             // What the peer does not take stays in the decoder, which bounds it.
             if self.decoder_out.is_flushed() {

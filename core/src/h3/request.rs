@@ -12,7 +12,6 @@ use super::connection::{CHUNK, H3};
 use super::exchange::Part;
 use super::message::{self, Wrong};
 use super::streams::{Kind, Recv};
-use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::code::Code;
 use crate::fault::{Fault, Violation};
@@ -198,25 +197,19 @@ impl H3 {
                     return self.no_room_for_head(t, key);
                 }
                 let extended = self.config.connect_protocol;
-                let mut head = message::request(fields, extended).map_err(malformed)?;
-                if !self.keep_lines {
-                    head.forget_lines();
-                }
+                let mut head = message::request(&fields, extended).map_err(malformed)?;
+                head.fields = self.lines_kept(fields);
                 self.on_request(t, key, head)
             }
             (Part::Head, Side::Client) => {
                 let size = fields.size();
-                let mut head = message::response(fields).map_err(malformed)?;
-                if !self.keep_lines {
-                    head.forget_lines();
-                }
+                let mut head = message::response(&fields).map_err(malformed)?;
+                head.fields = self.lines_kept(fields);
                 self.on_response(key, head, size)
             }
             _ => {
-                let mut trailers = message::trailers(fields).map_err(malformed)?;
-                if !self.keep_lines {
-                    trailers.forget_lines();
-                }
+                let mut trailers = message::trailers(&fields).map_err(malformed)?;
+                trailers.fields = self.lines_kept(fields);
                 if let Some(exchange) = self.table.exchange(key) {
                     exchange.recv = Part::Trailers;
                 }
@@ -226,6 +219,15 @@ impl H3 {
                 Ok(())
             }
         }
+    }
+
+    /// The lines that stay with a head: those that somebody looks at.
+    fn lines_kept(&mut self, fields: FieldSection) -> FieldSection {
+        if self.keep_lines {
+            return fields;
+        }
+        self.decoder.give_back(fields);
+        FieldSection::new()
     }
 
     fn on_request<T: Transport>(
@@ -256,11 +258,10 @@ impl H3 {
         exchange.recv_length = length;
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7
         // The latest PRIORITY_UPDATE overrides the field.
-        match exchange.priority.or(announced).or(stated) {
-            Some(priority) => self.reprioritize(t, key, priority),
-            // Nothing was asked for: the usual urgency, shared, so that a long
-            // download starves neither its neighbours nor a session.
-            None => t.set_priority(key.id, tunnel_priority(Priority::default(), 0)),
+        // Where nothing was asked for, it is the usual urgency, shared, so that a long
+        // download starves neither its neighbours nor a session.
+        if let Some(priority) = exchange.priority.or(announced).or(stated) {
+            self.reprioritize(t, key, priority);
         }
         self.stats.requests += 1;
         self.await_no_more(key);

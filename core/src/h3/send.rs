@@ -13,8 +13,8 @@ use super::budget::NOTICE;
 use super::connection::{ARENA, H3, LEAST_FRAME, TAILS};
 use super::exchange::{Exchange, Part};
 use super::message::{self, Wrong};
+use super::outgoing::{self, Outgoing};
 use super::streams::{Kind, Send, SendEnd, Slot};
-use super::tunnel_priority;
 use super::{Fact, H3Event};
 use crate::error::{InvalidHead, PeerCode, RequestError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
@@ -22,10 +22,11 @@ use crate::head::{End, RequestHead, ResponseHead};
 use crate::id::{Dir, Side, StreamKey};
 use crate::time::Why;
 use crate::transport::{StreamGone, Transport};
-use crate::wire::fields::FieldSection;
 use crate::wire::frame;
-use crate::wire::priority::Priority;
 use crate::wire::seen::Seen;
+
+/// The transport's number for a stream of which nobody has said how urgent it is.
+const USUAL: i32 = 0;
 
 /// Bytes of a response after which a stop of it is a change of mind.
 const BEGUN: u64 = 16_000;
@@ -74,7 +75,7 @@ impl H3 {
     ) -> Result<StreamKey, RequestError> {
         self.may_request()?;
         let invalid = |wrong: Wrong| RequestError::InvalidHead(wrong.into());
-        let fields = message::build_request(head).map_err(invalid)?;
+        let fields = outgoing::request(head).map_err(invalid)?;
         let length = message::content_length(&head.headers).map_err(invalid)?;
         if end == End::Fin && length.is_some_and(|length| length != 0) {
             return Err(RequestError::InvalidHead(InvalidHead {
@@ -95,7 +96,6 @@ impl H3 {
         };
         let slot = Slot::new(id, self.side, Kind::Exchange(Box::new(exchange)));
         let key = self.table.insert(slot);
-        t.set_priority(id, tunnel_priority(Priority::default(), 0));
         if head.method == http::Method::CONNECT {
             self.await_more(key, Why::Answer);
         }
@@ -119,7 +119,7 @@ impl H3 {
     ) -> Result<(), SendError> {
         let interim = head.status.is_informational();
         let invalid = |wrong: Wrong| SendError::InvalidHead(wrong.into());
-        let fields = message::build_response(head).map_err(invalid)?;
+        let fields = outgoing::response(head).map_err(invalid)?;
         let length = message::content_length(&head.headers).map_err(invalid)?;
         let too_large = self.exceeds_peer_limit(&fields);
         let slot = self.table.get_mut(key).ok_or(SendError::Gone)?;
@@ -164,8 +164,8 @@ impl H3 {
         key: StreamKey,
         trailers: &HeaderMap,
     ) -> Result<(), SendError> {
-        let fields = message::build_trailers(trailers)
-            .map_err(|wrong| SendError::InvalidHead(wrong.into()))?;
+        let fields =
+            outgoing::trailers(trailers).map_err(|wrong| SendError::InvalidHead(wrong.into()))?;
         if self.exceeds_peer_limit(&fields) {
             return Err(SendError::HeadTooLarge);
         }
@@ -218,21 +218,34 @@ impl H3 {
 
     //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2.2
     // A sender does not send what the receiver has said it will not take.
-    fn exceeds_peer_limit(&self, fields: &FieldSection) -> bool {
+    fn exceeds_peer_limit(&self, fields: &Outgoing<'_>) -> bool {
         self.settings_in_force()
             .and_then(|settings| settings.max_field_section_size())
             .is_some_and(|limit| fields.size() > limit)
     }
 
-    fn send_section<T: Transport>(&mut self, t: &mut T, key: StreamKey, fields: &FieldSection) {
-        let mut section = BytesMut::new();
+    fn send_section<T: Transport>(&mut self, t: &mut T, key: StreamKey, fields: &Outgoing<'_>) {
+        let mut section = std::mem::take(&mut self.section);
         self.encoder
             .encode(key.id.wire(), fields.iter(), &mut section);
         self.flush_local(t);
-        let head = self.frame_head(&frame::headers_header(section.len()));
+        let head = frame::headers_header(section.len());
+        let len = head.len() + section.len();
+        let frame = if len > ARENA / 4 {
+            let mut frame = BytesMut::with_capacity(len);
+            frame.put_slice(&head);
+            frame.put_slice(&section);
+            frame.freeze()
+        } else {
+            self.cut([&head, &section])
+        };
+        section.clear();
+        // What a large one has grown to is not kept.
+        if section.capacity() <= ARENA {
+            self.section = section;
+        }
         if let Some(slot) = self.table.get_mut(key) {
-            slot.owed.push(head);
-            slot.owed.push(section.freeze());
+            slot.owed.push(frame);
         }
         t.seen(key.id, Seen::Encoded);
         self.flush_stream(t, key);
@@ -240,10 +253,18 @@ impl H3 {
 
     /// A frame header as `Bytes`, cut from a shared buffer.
     pub(crate) fn frame_head(&mut self, head: &[u8]) -> Bytes {
-        if self.arena.capacity() < head.len() {
+        self.cut([head])
+    }
+
+    /// Pieces in one, cut from a shared buffer: at most a quarter of it.
+    fn cut<const N: usize>(&mut self, pieces: [&[u8]; N]) -> Bytes {
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if self.arena.capacity() < len {
             self.arena.reserve(ARENA);
         }
-        self.arena.put_slice(head);
+        for piece in pieces {
+            self.arena.put_slice(piece);
+        }
         self.arena.split().freeze()
     }
 
@@ -259,6 +280,7 @@ impl H3 {
 
     /// Hands owed bytes to the transport. True when none are left.
     pub(crate) fn flush_stream<T: Transport>(&mut self, t: &mut T, key: StreamKey) -> bool {
+        self.send_acks_along(t);
         let flushed = self.hand_over(t, key);
         self.watch_sending(key);
         self.watch_answer(key);
@@ -559,7 +581,9 @@ impl H3 {
     ) -> Option<StreamKey> {
         let id = t.open(dir)?;
         // Before the header is written: bytes that wait keep the number they came with.
-        t.set_priority(id, priority);
+        if priority != USUAL {
+            t.set_priority(id, priority);
+        }
         let mut slot = Slot::raw(id, self.side, header);
         let head = self.frame_head(header);
         slot.owed.push(head);

@@ -31,6 +31,8 @@ pub enum Why {
     Head,
     /// A field section waits for insertions.
     Section,
+    /// Field sections were decoded, and the peer is to be told.
+    Acknowledgments,
     /// The content of a request is awaited.
     Body,
     /// A response is to be taken.

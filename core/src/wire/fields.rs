@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 /// What every field line costs on top of its bytes when a section is measured.
 const LINE_OVERHEAD: u64 = 32;
 
@@ -102,14 +104,6 @@ impl FieldSection {
         }
     }
 
-    /// An empty section with room for so many lines and bytes in them.
-    pub(crate) fn with_room(lines: usize, bytes: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes),
-            lines: Vec::with_capacity(lines),
-        }
-    }
-
     /// Appends a line.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.push_field(Field::new(name, value));
@@ -140,6 +134,32 @@ impl FieldSection {
             start: 0,
             lines: self.lines.iter(),
         }
+    }
+
+    /// The text of all lines, in a buffer that values can share.
+    pub(crate) fn shared(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.bytes)
+    }
+
+    /// The lines in order, whose text stands in `text`, a copy of this section's.
+    pub(crate) fn iter_in<'a>(&'a self, text: &'a [u8]) -> FieldIter<'a> {
+        FieldIter {
+            bytes: text,
+            start: 0,
+            lines: self.lines.iter(),
+        }
+    }
+
+    /// Takes the lines out; keeps room for the next ones, when that is little.
+    pub(crate) fn emptied(mut self) -> Self {
+        const KEPT_BYTES: usize = 1024;
+        const KEPT_LINES: usize = 32;
+        if self.bytes.capacity() > KEPT_BYTES || self.lines.capacity() > KEPT_LINES {
+            return Self::new();
+        }
+        self.bytes.clear();
+        self.lines.clear();
+        self
     }
 
     /// The value of the first line called `name`, compared byte for byte.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aqueduct_core::code::Code;
+use aqueduct_core::connection::Access;
+use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::{PeerCode, ReadError as CoreRead, WriteError as CoreWrite};
 use aqueduct_core::fault::Violation;
 use aqueduct_core::id::StreamKey;
@@ -14,7 +16,7 @@ use aqueduct_core::priority::Priority;
 use aqueduct_core::webtransport::SessionClose;
 
 use crate::connection::ConnHandle;
-use crate::error::{ReadError, SendError, WriteError};
+use crate::error::{ReadError, ResetError, SendError, WriteError};
 use crate::place::{At, Place};
 use crate::route::end_both;
 use crate::shared::{Locked, Step, wait_for};
@@ -30,6 +32,8 @@ pub(crate) struct Half {
     pub(crate) conn: Arc<ConnHandle>,
     pub(crate) at: At,
     pub(crate) key: StreamKey,
+    /// Has let go of its entry.
+    released: bool,
 }
 
 impl fmt::Debug for Half {
@@ -40,17 +44,28 @@ impl fmt::Debug for Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        // The very last handle closes the connection.
-        let last = Arc::strong_count(&self.conn) == 1;
-        let mut locked = self.conn.lock();
-        locked.release(self.at);
-        if !last {
-            locked.state().leave_unused(self.at.conn);
+        if !self.released {
+            let last = self.is_last();
+            self.release(&mut self.conn.lock(), last);
         }
     }
 }
 
 impl Half {
+    /// Whether no other handle of the connection is left.
+    fn is_last(&self) -> bool {
+        Arc::strong_count(&self.conn) == 1
+    }
+
+    /// Lets go of the entry.
+    fn release(&self, locked: &mut Locked<'_>, last: bool) {
+        locked.release(self.at);
+        // The very last handle closes the connection.
+        if !last {
+            locked.state().leave_unused(self.at.conn);
+        }
+    }
+
     /// One more reference to an entry.
     pub(crate) fn new(
         conn: &Arc<ConnHandle>,
@@ -67,6 +82,7 @@ impl Half {
             conn: conn.clone(),
             at,
             key,
+            released: false,
         }
     }
 
@@ -87,6 +103,25 @@ impl Half {
         } else {
             0
         }
+    }
+
+    /// Abandons the sending half.
+    fn reset(&self, locked: &mut Locked<'_>, code: u64) -> Result<(), ResetError> {
+        if locked.stream(self.at).send_over == Some(SendOver::Reset) {
+            return Err(ResetError::Gone);
+        }
+        let reset = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.key) {
+            Ok(mut send) => send.reset(code),
+            Err(_) => Err(ResetError::Gone),
+        };
+        let done = locked
+            .core(self.conn.key, reset)
+            .unwrap_or(Err(ResetError::Gone));
+        if done.is_ok() {
+            locked.end_send(self.at, SendOver::Reset);
+            locked.wake(Place::SendEnd(self.at));
+        }
+        done
     }
 
     pub(crate) fn stopped(

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::QuinnTransport;
@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use super::Half;
 use crate::error::{ResetError, SendError, WriteError};
-use crate::place::Place;
 use crate::shared::{Locked, Slot};
 use crate::table::SendOver;
 
@@ -70,6 +69,16 @@ impl SendHalf {
         chunks: &mut [Bytes],
     ) -> Poll<Result<usize, WriteError>> {
         let mut locked = self.half.conn.lock();
+        self.poll_in(&mut locked, cx, chunks)
+    }
+
+    /// As [`Self::poll_chunks`], under the lock.
+    pub(crate) fn poll_in(
+        &self,
+        locked: &mut Locked<'_>,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<usize, WriteError>> {
         if let Some(over) = locked.stream(self.half.at).send_over {
             return Poll::Ready(Err(over.into()));
         }
@@ -87,7 +96,7 @@ impl SendHalf {
             Ok(0) => {}
             Ok(taken) => return Poll::Ready(Ok(taken)),
             Err(error) => {
-                if let Some(error) = self.half.write_error(&mut locked, error) {
+                if let Some(error) = self.half.write_error(locked, error) {
                     return Poll::Ready(Err(error));
                 }
             }
@@ -104,8 +113,31 @@ impl SendHalf {
         Ok(())
     }
 
+    /// Sends all of a chunk and the end, most often with the lock taken once.
+    pub(crate) async fn finish_with(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+        let chunks = &mut [chunk];
+        poll_fn(|cx| self.poll_finish_with(&mut self.half.conn.lock(), cx, chunks)).await
+    }
+
+    /// Ready when all was taken and the end has been said.
+    pub(crate) fn poll_finish_with(
+        &self,
+        locked: &mut Locked<'_>,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<(), WriteError>> {
+        while !chunks.iter().all(Bytes::is_empty) {
+            let _taken = ready!(self.poll_in(locked, cx, chunks))?;
+        }
+        Poll::Ready(self.finish_in(locked))
+    }
+
     pub(crate) fn finish(&mut self) -> Result<(), WriteError> {
         let mut locked = self.half.conn.lock();
+        self.finish_in(&mut locked)
+    }
+
+    fn finish_in(&self, locked: &mut Locked<'_>) -> Result<(), WriteError> {
         if let Some(over) = locked.stream(self.half.at).send_over {
             return Err(over.into());
         }
@@ -121,27 +153,13 @@ impl SendHalf {
                 locked.end_send(self.half.at, SendOver::Finished);
                 Ok(())
             }
-            Err(error) => Err(self.half.send_error(&mut locked, error)),
+            Err(error) => Err(self.half.send_error(locked, error)),
         }
     }
 
     pub(crate) fn reset(&mut self, code: u64) -> Result<(), ResetError> {
         let mut locked = self.half.conn.lock();
-        if locked.stream(self.half.at).send_over == Some(SendOver::Reset) {
-            return Err(ResetError::Gone);
-        }
-        let reset = |core: &mut Access<'_, QuinnTransport<'_>>| match core.send(self.half.key) {
-            Ok(mut send) => send.reset(code),
-            Err(_) => Err(ResetError::Gone),
-        };
-        let done = locked
-            .core(self.half.conn.key, reset)
-            .unwrap_or(Err(ResetError::Gone));
-        if done.is_ok() {
-            locked.end_send(self.half.at, SendOver::Reset);
-            locked.wake(Place::SendEnd(self.half.at));
-        }
-        done
+        self.half.reset(&mut locked, code)
     }
 
     /// Ready as soon as [`Half::stopped`] is.
@@ -162,15 +180,18 @@ impl SendHalf {
 
 impl Drop for SendHalf {
     fn drop(&mut self) {
-        let code = {
-            let mut locked = self.half.conn.lock();
-            self.ended.leave(&mut locked);
-            if locked.stream(self.half.at).send_over.is_some() {
-                return;
-            }
-            self.half.abandon_code(&mut locked)
-        };
-        // A stream that ended otherwise needs no reset.
-        let _ = self.reset(code);
+        let Self { half, ended, .. } = self;
+        let last = half.is_last();
+        let mut locked = half.conn.lock();
+        ended.leave(&mut locked);
+        if locked.stream(half.at).send_over.is_none() {
+            let code = half.abandon_code(&mut locked);
+            // A stream that ended otherwise needs no reset.
+            let _ = half.reset(&mut locked, code);
+        }
+        // Under the same hold of the lock.
+        half.release(&mut locked, last);
+        drop(locked);
+        half.released = true;
     }
 }

@@ -76,6 +76,17 @@ impl BodySender {
         }
     }
 
+    /// Sends all of `data` without copying it, and the end: as
+    /// [`send_data`](Self::send_data) and [`finish`](Self::finish), cheaper.
+    ///
+    /// Not cancel safe: a dropped future has sent an unknown part.
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn finish_with(&mut self, data: Bytes) -> Result<(), WriteError> {
+        self.0.finish_with(data).await
+    }
+
     /// Ends the message. Does not wait: see [`stopped`](Self::stopped) for the
     /// peer's acknowledgement, which is not that it was read. A close of the connection
     /// takes what was not; [`Connection::drain`](crate::Connection::drain) waits.

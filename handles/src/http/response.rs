@@ -64,9 +64,41 @@ impl ResponseSender {
         self.respond(response, End::Fin)
     }
 
+    /// Sends the final head, all of the content without copying it, and the end: as
+    /// [`send_response`](Self::send_response) and [`finish_with`](Self::finish_with), cheaper.
+    ///
+    /// Not cancel safe: a dropped future has sent an unknown part.
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn send_whole(&mut self, response: Response<Bytes>) -> Result<(), WriteError> {
+        if response.status().is_informational() {
+            return Err(wrong_status("is an interim one"));
+        }
+        let (parts, content) = response.into_parts();
+        let mut head = Some(Response::from_parts(parts, ()));
+        let chunks = &mut [content];
+        poll_fn(|cx| {
+            let mut locked = self.body.0.half.conn.lock();
+            if let Some(head) = head.take() {
+                self.respond_in(&mut locked, head, End::More)?;
+            }
+            self.body.0.poll_finish_with(&mut locked, cx, chunks)
+        })
+        .await
+    }
+
     fn respond(&mut self, response: Response<()>, end: End) -> Result<(), WriteError> {
+        self.respond_in(&mut self.body.0.half.conn.lock(), response, end)
+    }
+
+    fn respond_in(
+        &self,
+        locked: &mut Locked<'_>,
+        response: Response<()>,
+        end: End,
+    ) -> Result<(), WriteError> {
         let half = &self.body.0.half;
-        let mut locked = half.conn.lock();
         if let Some(over) = locked.stream(half.at).send_over {
             return Err(over.into());
         }
@@ -75,11 +107,11 @@ impl ResponseSender {
         match sent.unwrap_or(Err(SendError::Gone)) {
             Ok(()) => {
                 if end == End::Fin {
-                    self.body.0.over(&mut locked);
+                    self.body.0.over(locked);
                 }
                 Ok(())
             }
-            Err(error) => Err(half.send_error(&mut locked, error)),
+            Err(error) => Err(half.send_error(locked, error)),
         }
     }
 
@@ -109,6 +141,14 @@ impl ResponseSender {
     /// [`WriteError`]; nothing was taken.
     pub async fn send_chunks(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
         self.body.send_chunks(chunks).await
+    }
+
+    /// See [`BodySender::finish_with`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn finish_with(&mut self, data: Bytes) -> Result<(), WriteError> {
+        self.body.finish_with(data).await
     }
 
     /// See [`BodySender::send_trailers`].

@@ -111,6 +111,22 @@ impl ServerRequest {
         self.send.send_response(response)
     }
 
+    /// See [`ResponseSender::send_whole`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn send_whole(&mut self, response: Response<Bytes>) -> Result<(), WriteError> {
+        self.send.send_whole(response).await
+    }
+
+    /// See [`BodySender::finish_with`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; an unknown part was sent.
+    pub async fn finish_with(&mut self, data: Bytes) -> Result<(), WriteError> {
+        self.send.finish_with(data).await
+    }
+
     /// See [`BodySender::send_data`].
     ///
     /// # Errors

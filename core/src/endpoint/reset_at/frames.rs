@@ -5,6 +5,11 @@ use smallvec::SmallVec;
 use super::MAX_HEAD;
 use crate::wire::varint::{self, VarInt};
 
+mod look;
+#[cfg(any(test, feature = "unstable-wire"))]
+pub use look::has_resets;
+pub(super) use look::{first_look, has_resets_behind};
+
 const RESET_STREAM: u64 = 0x04;
 const STOP_SENDING: u64 = 0x05;
 /// STREAM with a length.
@@ -74,17 +79,6 @@ impl Walk<'_> {
                 }
             }
         }
-    }
-
-    /// Goes past one frame, if it is no reset.
-    fn pass_one(&mut self) -> Option<bool> {
-        let (ty, used) = varint::decode(self.payload.get(self.at..)?)?;
-        if ty == RESET_STREAM || ty == RESET_STREAM_AT {
-            return Some(false);
-        }
-        self.at += used;
-        self.skip(ty)?;
-        Some(true)
     }
 
     fn reset(&mut self, ty: u64) -> Option<Reset> {
@@ -189,73 +183,6 @@ impl Walk<'_> {
         let to = self.at.checked_add(len)?;
         (to <= self.payload.len()).then(|| self.at = to)
     }
-}
-
-/// Integers of the frames up to 0x1f that have nothing else; [`OTHER`] of others.
-const INTS: [u8; 32] = [
-    0, 0, OTHER, OTHER, OTHER, 2, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER,
-    OTHER, 1, 2, 1, 1, 1, 2, 1, 1, OTHER, 1, OTHER, OTHER, OTHER, OTHER, 0, 0,
-];
-const OTHER: u8 = u8::MAX;
-
-/// Whether there is a reset in a packet. Every packet that arrives goes through this, so it
-/// takes fewer steps than [`receive`] does, where frames are the usual ones.
-#[must_use]
-pub fn has_resets(payload: &[u8]) -> bool {
-    find(payload).is_some()
-}
-
-#[inline]
-fn find(payload: &[u8]) -> Option<()> {
-    let mut at = 0;
-    loop {
-        let first = *payload.get(at)?;
-        match INTS.get(usize::from(first)) {
-            Some(&OTHER) | None => {}
-            Some(&ints) => {
-                at += 1;
-                if ints > 0 {
-                    at = pass(payload, at)?;
-                    if ints > 1 {
-                        at = pass(payload, at)?;
-                    }
-                }
-                continue;
-            }
-        }
-        // STREAM, with an offset and a length or without.
-        if first & 0xf8 == 0x08 {
-            at = pass(payload, at + 1)?;
-            if first & 0x04 != 0 {
-                at = pass(payload, at)?;
-            }
-            if first & 0x02 == 0 {
-                return None;
-            }
-            let (len, used) = varint::decode(payload.get(at..)?)?;
-            at = at.checked_add(used + usize::try_from(len).ok()?)?;
-            continue;
-        }
-        // ACK without counts of ECN, of one range.
-        if first == 0x02 {
-            let ranges = pass(payload, pass(payload, at + 1)?)?;
-            if payload.get(ranges) == Some(&0) {
-                at = pass(payload, ranges + 1)?;
-                continue;
-            }
-        }
-        let mut walk = Walk { payload, at };
-        if !walk.pass_one()? {
-            return walk.next().map(drop);
-        }
-        at = walk.at;
-    }
-}
-
-/// Where the integer at `at` ends.
-#[inline]
-fn pass(payload: &[u8], at: usize) -> Option<usize> {
-    Some(at + varint::encoded_len(*payload.get(at)?))
 }
 
 /// Has the resets in a packet that has arrived judged, and makes of each what the verdict

@@ -148,6 +148,12 @@ impl Ledger {
         !self.received.is_empty()
     }
 
+    /// Streams of which something is noted.
+    #[cfg(test)]
+    pub(crate) fn noted(&self) -> usize {
+        self.received.len().max(self.fresh.len())
+    }
+
     pub(crate) fn received(&self, id: StreamId) -> Option<Received> {
         self.received.get(&id.wire()).copied()
     }

@@ -77,6 +77,7 @@ impl Shared {
         self.peer.store(takes, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(super) fn room(&self) -> usize {
         self.room.load(Ordering::Relaxed)
     }

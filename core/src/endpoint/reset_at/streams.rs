@@ -229,11 +229,24 @@ pub(in crate::endpoint) fn stats(quic: &quinn_proto::Connection) -> ResetStats {
     })
 }
 
+/// Has quinn stop a stream, of which nobody wants to know any more. False of one that it has
+/// no more of.
+pub(in crate::endpoint) fn stop(
+    quic: &mut quinn_proto::Connection,
+    id: StreamId,
+    code: u64,
+) -> bool {
+    let mut stream = quic.recv_stream(to_id(id));
+    // quinn gives back the credit of what was not read when a reset comes, and does so again
+    // when such a stream is stopped. One whose reset is known is over without that.
+    matches!(stream.received_reset(), Ok(None)) && stream.stop(to_code(code)).is_ok()
+}
+
 /// Has quinn give back what a stream takes whose reset is told: its place and its credit.
 pub(in crate::endpoint) fn give_back(quic: &mut quinn_proto::Connection, id: StreamId, code: u64) {
     // Its end is known to quinn, so it forgets the stream at once. The peer, for which the
     // stream is over, has no use for the STOP_SENDING that comes with it.
-    if quic.recv_stream(to_id(id)).stop(to_code(code)).is_err() {
+    if !stop(quic, id, code) {
         return;
     }
     // Whether it is time to say so is asked when a limit is set, and not when a stream

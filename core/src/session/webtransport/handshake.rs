@@ -163,10 +163,27 @@ impl WebTransport {
             return Err(Fault::Connection(Violation::SettingsInvalid));
         }
         self.terms.negotiated = self.negotiate(cx.h3, cx.t).ok();
+        self.heed_words(cx);
         if self.terms.negotiated.is_none() && cx.h3.side == Side::Client {
             cx.h3.take_no_sessions()?;
         }
         Ok(())
+    }
+
+    /// A client that announces drafts 15 and 16 beside older ones, and asks first in the
+    /// words of those, speaks one of those: picoquic's does.
+    fn heed_words<T: Transport>(&mut self, cx: &Cx<'_, T>) {
+        let is_older = |dialect: &Dialect| dialect.rules().token != TOKEN_H3;
+        if self.asked_newest != Some(false) || self.dialect().as_ref().is_none_or(is_older) {
+            return;
+        }
+        let older = self.offered.iter().filter(is_older);
+        let older = older.fold(Dialects::NONE, Dialects::with);
+        let all = std::mem::replace(&mut self.offered, older);
+        match self.negotiate(cx.h3, cx.t) {
+            Ok(negotiated) => self.terms.negotiated = Some(negotiated),
+            Err(_) => self.offered = all,
+        }
     }
 
     /// Whether the peer's SETTINGS have come and make no sessions possible.
@@ -249,6 +266,10 @@ impl WebTransport {
     ) -> Result<Option<Session>, Fault> {
         let draft02 = head.headers.contains_key(DRAFT02_REQUEST);
         let newest = head.protocol.as_ref().map(Protocol::as_str) == Some(TOKEN_H3);
+        if self.asked_newest.is_none() {
+            self.asked_newest = Some(newest);
+            self.heed_words(cx);
+        }
         if let Some(invalid) = invalid_request(&head.uri, &head.headers) {
             tracing::debug!(stream = %stream.id, %invalid, "no request for a session");
             return Err(Fault::Stream(stream, Violation::MessageMalformed));

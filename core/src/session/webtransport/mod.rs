@@ -44,8 +44,10 @@ use crate::webtransport::{ConnectRequest, SessionEvent, SessionLimits, SessionSt
 /// What a connection knows of WebTransport beside its sessions.
 #[derive(Debug)]
 pub(crate) struct WebTransport {
-    /// The dialects we announced.
+    /// The dialects we announced, and still offer.
     pub(crate) offered: Dialects,
+    /// Whether the first request had the token of drafts 15 and 16.
+    asked_newest: Option<bool>,
     /// What all its sessions keep to.
     pub(crate) terms: Terms,
     /// The data streams of all sessions.
@@ -84,6 +86,7 @@ impl WebTransport {
         };
         Self {
             offered: Dialects::NONE,
+            asked_newest: None,
             terms,
             streams: Table::default(),
             lost: Lost::default(),

@@ -58,6 +58,8 @@ pub struct Decoder {
     /// Inserts the peer knows we have, once it has read `output`.
     reported: u64,
     output: BytesMut,
+    /// Room for the next section, when it was given back.
+    spare: FieldSection,
     /// Instructions read.
     work: u32,
 }
@@ -79,6 +81,7 @@ impl Decoder {
             ready: BTreeSet::new(),
             reported: 0,
             output: BytesMut::new(),
+            spare: FieldSection::new(),
             work: 0,
         }
     }
@@ -86,6 +89,11 @@ impl Decoder {
     /// Instructions that were read since the last call.
     pub(crate) fn take_work(&mut self) -> u32 {
         std::mem::take(&mut self.work)
+    }
+
+    /// Takes a section back that is not needed any more: its room serves the next one.
+    pub(crate) fn give_back(&mut self, section: FieldSection) {
+        self.spare = section.emptied();
     }
 
     /// The same with a limit to the lines of a section, beside that of its size.
@@ -284,7 +292,7 @@ impl Decoder {
         }
         seen(Seen::Structure(read));
         let mut sink = Sink {
-            section: FieldSection::new(),
+            section: std::mem::take(&mut self.spare),
             room: max_size,
             lines: self.max_lines,
             overflow: false,
@@ -417,7 +425,12 @@ impl Decoder {
 
     /// Whether there is something to write to the decoder stream.
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.table.insert_count() > self.reported
+        self.owed() > 0
+    }
+
+    /// Bytes to write to the decoder stream, an increment counted as one.
+    pub(crate) fn owed(&self) -> usize {
+        self.output.len() + usize::from(self.table.insert_count() > self.reported)
     }
 
     /// Moves what is to be written to the decoder stream to the end of `out`.

@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use super::error::{DecoderStreamReason, QpackError};
 use super::field_line::{self, Prefix, Reference};
 use super::instruction::{self, DecoderInstruction, Partial, StepError};
-use super::policy::{Policy, policy};
+use super::names::{self, Policy};
 use super::prefix_int::{Cursor, MAX_LEN, ReadError};
 use super::references::{References, Section};
-use super::static_table::{self, Match};
+use super::static_table::Match;
 use super::table::{Entry, Table};
 use crate::wire::fields::Field;
 use crate::wire::seen::Seen;
@@ -237,8 +237,10 @@ impl Encoder {
     }
 
     fn encode_line(&mut self, field: Field<'_>, pass: &mut Pass, lines: &mut BytesMut) {
-        let policy = policy(field);
-        let static_name = match static_table::find(field.name, field.value) {
+        let known = names::find(field.name);
+        let policy = names::policy(field, known);
+        let entry = known.map_or(Match::None, |known| known.entries.find(field.value));
+        let static_name = match entry {
             Match::Field(index) if policy != Policy::Sensitive => {
                 return field_line::put_indexed(lines, Reference::Static(index));
             }

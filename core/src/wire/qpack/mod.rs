@@ -33,7 +33,7 @@ mod field_line;
 mod huffman;
 mod huffman_table;
 mod instruction;
-mod policy;
+pub(crate) mod names;
 mod prefix_int;
 mod references;
 mod static_table;

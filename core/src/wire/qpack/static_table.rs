@@ -130,26 +130,64 @@ pub(super) fn get(index: u64) -> Option<(&'static [u8], &'static [u8])> {
     ENTRIES.get(usize::try_from(index).ok()?).copied()
 }
 
-/// The best entry for a field: a binary search, then one comparison for each
-/// entry of that name.
-pub(super) fn find(name: &[u8], value: &[u8]) -> Match {
-    let entry = |index: u8| ENTRIES[usize::from(index)];
-    let start = SORTED.partition_point(|index| entry(*index).0 < name);
-    let mut best = Match::None;
-    for index in SORTED.iter().skip(start) {
-        let (entry_name, entry_value) = entry(*index);
-        if entry_name != name {
-            break;
+/// The entries of one name: a part of [`SORTED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    start: u8,
+    len: u8,
+    /// The least index among them.
+    first: u8,
+}
+
+impl Run {
+    /// The entries of a name, in a constant: linear in the table.
+    pub(super) const fn of(name: &[u8]) -> Self {
+        let mut run = Self {
+            start: 0,
+            len: 0,
+            first: u8::MAX,
+        };
+        let mut at = 0;
+        while at < SORTED.len() {
+            let index = SORTED[at];
+            if is_same(ENTRIES[index as usize].0, name) {
+                if run.len == 0 {
+                    run.start = at as u8;
+                }
+                run.len += 1;
+                if index < run.first {
+                    run.first = index;
+                }
+            }
+            at += 1;
         }
-        let index = u64::from(*index);
-        if entry_value == value {
-            return Match::Field(index);
-        }
-        if !matches!(best, Match::Name(first) if first < index) {
-            best = Match::Name(index);
+        run
+    }
+
+    /// The best of them for a value: one comparison for each.
+    pub(super) fn find(self, value: &[u8]) -> Match {
+        let start = usize::from(self.start);
+        let run = SORTED.get(start..start + usize::from(self.len));
+        let is_it = |index: &&u8| {
+            ENTRIES
+                .get(usize::from(**index))
+                .is_some_and(|of| of.1 == value)
+        };
+        match run.unwrap_or_default().iter().find(is_it) {
+            Some(index) => Match::Field(u64::from(*index)),
+            None if self.len > 0 => Match::Name(u64::from(self.first)),
+            None => Match::None,
         }
     }
-    best
+}
+
+/// `==` of slices, in a constant.
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
 }
 
 #[cfg(test)]
@@ -182,12 +220,13 @@ mod tests {
     fn every_entry_is_found() {
         assert!(SORTED.is_sorted_by_key(|index| ENTRIES[usize::from(*index)]));
         for (index, (name, value)) in ENTRIES.iter().enumerate() {
-            assert_eq!(find(name, value), Match::Field(index as u64));
+            let run = Run::of(name);
+            assert_eq!(run.find(value), Match::Field(index as u64));
             let first = ENTRIES.iter().position(|entry| entry.0 == *name).unwrap();
-            assert_eq!(find(name, b"no such value"), Match::Name(first as u64));
+            assert_eq!(run.find(b"no such value"), Match::Name(first as u64));
         }
-        assert_eq!(find(b"x-custom", b""), Match::None);
-        assert_eq!(find(b"", b""), Match::None);
-        assert_eq!(find(b"~", b""), Match::None);
+        for other in [&b"x-custom"[..], b"", b"~"] {
+            assert_eq!(Run::of(other).find(b""), Match::None);
+        }
     }
 }
