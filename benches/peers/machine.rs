@@ -60,6 +60,7 @@ pub fn told(args: &Args) -> Res<String> {
         args.window,
         match args.repetitions {
             0 => String::new(),
+            1 => ", once".to_owned(),
             n => format!(", {n} times"),
         },
         versions(),

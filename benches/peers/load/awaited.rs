@@ -179,7 +179,9 @@ pub async fn give_back(mut send: impl Out, mut recv: impl In) {
 pub async fn run<D: Dial>(dial: D, load: Load, setup: &Setup) -> Res<()> {
     match load {
         Load::Bulk => {
-            let mut stream = dial.link().await?.open_uni().await?;
+            // A session ends with its last handle.
+            let link = dial.link().await?;
+            let mut stream = link.open_uni().await?;
             ready();
             loop {
                 stream.write(CHUNK).await?;
