@@ -161,7 +161,7 @@ async fn serve_session(session: &Session) {
         datagrams.as_mut().poll(cx)
     })
     .await;
-    pending().await
+    pending::<()>().await;
 }
 
 async fn serve_requests(connection: Connection) {
@@ -173,7 +173,7 @@ async fn serve_requests(connection: Connection) {
             .expect("asked");
         request.finish().expect("once");
     }
-    pending().await
+    pending::<()>().await;
 }
 
 /// Both workers take a turn, and the server's tasks that were woken; whether anything went.
