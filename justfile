@@ -98,3 +98,13 @@ fuzz TARGET *ARGS:
 # Benchmarks: time beside the bare transport's, and allocations.
 bench *ARGS:
     cargo bench -p aqueduct-benches {{ ARGS }}
+
+# Instructions, allocations and datagrams of each operation, against benches/counts. Not a step of `ci`: it wants valgrind
+# and the Rust that they are of.
+instructions *ARGS="--check":
+    benches/instructions {{ ARGS }}
+
+# Aqueduct beside its peers, and beside quinn-proto alone: `just peers --quick`. Not a step of `ci`: it fetches and builds
+# them. `just peers --check` tells whether it still compiles.
+peers *ARGS:
+    scripts/peers {{ ARGS }}

@@ -1,11 +1,12 @@
 //! What the benchmarks share: an allocator that counts, a stopwatch that looks
 //! only at the work, and connections ready to be measured.
 
+pub mod memory;
 pub mod pool;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aqueduct_core::config::Config;
@@ -21,12 +22,48 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub struct Counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// What was allocated, and reallocated, while one side was at work.
+#[derive(Copy, Clone, Debug)]
+pub struct Allocations {
+    /// New ones.
+    pub new: u64,
+    /// Those that have changed their size.
+    pub resized: u64,
+}
+
+/// By side: new ones, resized ones.
+static ALLOCATIONS: [[AtomicU64; 2]; 2] = [const { [const { AtomicU64::new(0) }; 2] }; 2];
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+/// What is allocated from here on is this side's.
+pub fn working_as(side: Side) {
+    AT_WORK.store(side as usize, Ordering::Relaxed);
+}
+
+/// What was allocated so far.
+#[must_use]
+pub fn allocations(side: Side) -> Allocations {
+    let [new, resized] = &ALLOCATIONS[side as usize];
+    Allocations {
+        new: new.load(Ordering::Relaxed),
+        resized: resized.load(Ordering::Relaxed),
+    }
+}
+
+fn all_allocations() -> u64 {
+    let all = ALLOCATIONS.iter().flatten();
+    all.map(|count| count.load(Ordering::Relaxed)).sum()
+}
+
+fn count_one(resized: bool) {
+    let side = &ALLOCATIONS[AT_WORK.load(Ordering::Relaxed)];
+    side[usize::from(resized)].fetch_add(1, Ordering::Relaxed);
+}
 
 // SAFETY: everything is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count_one(false);
         // SAFETY: the caller's promises are the ones asked for.
         unsafe { System.alloc(layout) }
     }
@@ -37,7 +74,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count_one(true);
         // SAFETY: as above.
         unsafe { System.realloc(ptr, layout, size) }
     }
@@ -73,11 +110,11 @@ impl Meter {
         while left > 0 {
             let batch = left.min(BATCH);
             prepare(fixture, batch);
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            let before = all_allocations();
             let start = Instant::now();
             work(fixture, batch);
             spent += start.elapsed();
-            allocations += ALLOCATIONS.load(Ordering::Relaxed) - before;
+            allocations += all_allocations() - before;
             left -= batch;
         }
         self.note(
@@ -102,8 +139,8 @@ impl Meter {
         }
     }
 
-    /// One line per row; rows named `x/core` and `x/recorded` are set against
-    /// `x/floor`.
+    /// One line per row; rows named `x/core`, `x/handles` and `x/recorded` are set
+    /// against `x/floor`.
     pub fn report(&self) {
         let rows = self.0.borrow();
         println!(
@@ -111,8 +148,8 @@ impl Meter {
             "best of all samples", "ns/op", "allocs/op", "x floor"
         );
         for row in &*rows {
-            let what = row.name.strip_suffix("/core");
-            let what = what.or_else(|| row.name.strip_suffix("/recorded"));
+            let against = ["/core", "/handles", "/recorded"];
+            let what = against.iter().find_map(|by| row.name.strip_suffix(by));
             let floor = what.map(|what| format!("{what}/floor"));
             let floor = floor.and_then(|name| rows.iter().find(|row| row.name == name));
             let ratio = floor.map(|floor| format!("{:.2}", row.best / floor.best));

@@ -2,15 +2,48 @@
 //! callgrind. The difference of two counts is free of all that happens once.
 //!
 //!     steady OPERATION COUNT
+//!
+//! Exchanges between two ends tell what they allocate and send as well. Time does not pass
+//! but between them, so that counts do not depend on the machine's pace.
 
 use std::hint::black_box;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use aqueduct_benches::memory::{self, Core, Ends, Floor, HUNDRED, Handles};
 use aqueduct_benches::pool::Warm;
-use aqueduct_benches::{BATCH, Bare, DATAGRAM, Joined, PAYLOAD, swallow};
-use aqueduct_core::id::Side;
+use aqueduct_benches::{BATCH, Bare, Counting, DATAGRAM, Joined, PAYLOAD, allocations, swallow};
+use aqueduct_core::event::Event;
+use aqueduct_core::head::{End, RequestHead, ResponseHead};
+use aqueduct_core::id::{Dir, Side, StreamKey};
+use aqueduct_core::testing::loopback::Knobs;
+use aqueduct_core::testing::loopback_pair::LoopbackPair;
 use aqueduct_core::testing::packet_key::Keys;
-use aqueduct_core::transport::{Transport, TransportEvent};
+use aqueduct_core::transport::{ReadState, Transport, TransportEvent};
+use aqueduct_core::webtransport::SessionEvent;
 use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Uri};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The program's own goes before libc's, whoever asks for the time.
+///
+/// # Safety
+/// `time` is a place to write to.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(_: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    /// Some time at which certificates are valid.
+    const BEGIN: i64 = 1_800_000_000;
+    let passed = Duration::from_nanos(memory::PASSED.load(Ordering::Relaxed));
+    let now = libc::timespec {
+        tv_sec: BEGIN + passed.as_secs() as i64,
+        tv_nsec: passed.subsec_nanos().into(),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { time.write(now) };
+    0
+}
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -24,6 +57,20 @@ fn main() {
         "chunk-sent" => chunks_sent(batches),
         "event" => events(batches),
         "pool-request" => pool_requests(batches, 1_000),
+        "get-h3" => requests_over_h3(count),
+        "stream-h3" => streams_over_h3(count),
+        "get-core" => exchanges(Core::new(), count, 1, Ends::get),
+        "get-10-core" => exchanges(Core::new(), count, 10, Ends::get),
+        "stream-core" => exchanges(Core::new(), count, 10, Ends::stream),
+        "datagram-core" => exchanges(Core::new(), count, 10, Ends::datagram),
+        "get-handles" => exchanges(Handles::new(), count, 1, Ends::get),
+        "get-10-handles" => exchanges(Handles::new(), count, 10, Ends::get),
+        "stream-handles" => exchanges(Handles::new(), count, 10, Ends::stream),
+        "datagram-handles" => exchanges(Handles::new(), count, 10, Ends::datagram),
+        "floor-get" => exchanges(Floor::new(), count, 1, Ends::get),
+        "floor-get-10" => exchanges(Floor::new(), count, 10, Ends::get),
+        "floor-stream" => exchanges(Floor::new(), count, 10, Ends::stream),
+        "floor-datagram-echo" => exchanges(Floor::new(), count, 10, Ends::datagram),
         // What the two that receive spend on the network.
         "floor-datagram" => floor_datagrams(batches),
         "floor-chunk" => floor_chunks(batches),
@@ -39,6 +86,86 @@ fn main() {
         "packet-sealed" => packets_sealed(batches, true),
         "floor-packet-sealed" => packets_sealed(batches, false),
         other => panic!("no operation {other}"),
+    }
+}
+
+/// So many exchanges by two ends, so many of them at once.
+fn exchanges<E: Ends>(mut ends: E, count: u64, at_once: usize, exchange: fn(&mut E, usize)) {
+    for _ in 0..count / at_once as u64 {
+        exchange(&mut ends, at_once);
+    }
+    for side in [Side::Client, Side::Server] {
+        let (sent, allocated) = (ends.sent(side), allocations(side));
+        println!(
+            "{} {} {} {}",
+            allocated.new, allocated.resized, sent.sends, sent.packets
+        );
+    }
+}
+
+/// Requests and answers through HTTP/3 alone, over a transport without QUIC.
+fn requests_over_h3(count: u64) {
+    let mut pair = LoopbackPair::connected(Knobs::default());
+    pair.stop_recording();
+    let uri: Uri = "https://example.com/some/path".parse().expect("a URI");
+    for _ in 0..count {
+        let head = RequestHead::new(Method::GET, uri.clone());
+        let asked = pair.client().request(&head, End::Fin).expect("credit");
+        pair.drive();
+        let arrived = pair.take(Side::Server, |event| match event {
+            Event::Request { stream, .. } => Ok(stream),
+            other => Err(other),
+        });
+        let stream = arrived.expect("a request");
+        let mut access = pair.server();
+        let head = ResponseHead::new(StatusCode::OK);
+        access.respond(stream, &head, End::More).expect("asked");
+        let mut send = access.send(stream).expect("is there");
+        send.write(&mut [Bytes::from_static(HUNDRED)])
+            .expect("room");
+        send.finish().expect("once");
+        pair.drive();
+        read_all(&mut pair, Side::Server, stream);
+        read_all(&mut pair, Side::Client, asked);
+        pair.drive();
+        black_box((pair.events(Side::Client), pair.events(Side::Server)));
+    }
+}
+
+/// Streams of a session opened, written, read and gone, over a transport without QUIC.
+fn streams_over_h3(count: u64) {
+    let mut joined = Joined::new(1);
+    for _ in 0..count {
+        let pair = &mut joined.pair;
+        let mut access = pair.client();
+        let mut session = access.webtransport(joined.client);
+        let stream = session.open_stream(Dir::Uni).expect("credit");
+        let mut send = access.send(stream).expect("is there");
+        send.write(&mut [Bytes::from_static(HUNDRED)])
+            .expect("room");
+        send.finish().expect("once");
+        pair.drive();
+        let opened = pair.take(Side::Server, |event| match event {
+            Event::WebTransport(_, SessionEvent::Opened { stream, .. }) => Ok(stream),
+            other => Err(other),
+        });
+        read_all(pair, Side::Server, opened.expect("a stream"));
+        pair.drive();
+        black_box((pair.events(Side::Client), pair.events(Side::Server)));
+    }
+}
+
+fn read_all(pair: &mut LoopbackPair, side: Side, stream: StreamKey) {
+    let mut access = pair.access(side);
+    let mut chunk = [Bytes::new()];
+    loop {
+        let mut recv = access.recv(stream).expect("is there");
+        let read = recv.read(usize::MAX, &mut chunk).expect("readable");
+        match black_box(read.state) {
+            ReadState::Open => {}
+            ReadState::Finished => break,
+            ReadState::Blocked => panic!("all has come"),
+        }
     }
 }
 
