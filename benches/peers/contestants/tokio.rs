@@ -33,9 +33,7 @@ pub async fn serve(setup: &Setup) -> Res<()> {
                 tokio::spawn(async move {
                     let body = body(size_of_path(head.uri().path()));
                     // Who asked may have gone.
-                    let _ = request.send_response(Response::new(()));
-                    let _ = request.send_data(body).await;
-                    let _ = request.finish();
+                    let _ = request.send_whole(Response::new(body)).await;
                 });
             }
         });
@@ -129,6 +127,10 @@ impl Out for SendStream {
 
     async fn finish(&mut self) -> Res<()> {
         Ok(Self::finish(self)?)
+    }
+
+    async fn finish_with(&mut self, data: Bytes) -> Res<()> {
+        Ok(Self::finish_with(self, data).await?)
     }
 }
 

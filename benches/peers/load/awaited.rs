@@ -31,6 +31,13 @@ pub trait Link: Clone + Send + Sync + 'static {
 pub trait Out: Send + 'static {
     fn write(&mut self, data: Bytes) -> impl Future<Output = Res<()>> + Send;
     fn finish(&mut self) -> impl Future<Output = Res<()>> + Send;
+    /// Both, in one call where there is one.
+    fn finish_with(&mut self, data: Bytes) -> impl Future<Output = Res<()>> + Send {
+        async {
+            self.write(data).await?;
+            self.finish().await
+        }
+    }
 }
 
 pub trait In: Send + 'static {
@@ -214,8 +221,7 @@ pub async fn run<D: Dial>(dial: D, load: Load, setup: &Setup) -> Res<()> {
             ready();
             loop {
                 let mut stream = link.open_uni().await?;
-                stream.write(HUNDRED).await?;
-                stream.finish().await?;
+                stream.finish_with(HUNDRED).await?;
                 if silent && kept.is_none() {
                     return Ok(());
                 }
