@@ -353,7 +353,7 @@ impl Conn {
             return;
         };
         // The core tells an end exactly once.
-        let _ = end.set(close);
+        let _ = end.set(Box::new(close));
         self.retire_session(&end, wakes);
         // Whoever waits for stream credit may want it for this session.
         self.wake(ConnTopic::Bi, wakes);

@@ -39,8 +39,7 @@ impl State {
                 }
                 Resting::Place(place) => {
                     if let Some(waiters) = self.waiters(place) {
-                        waiters.rest = false;
-                        waiters.wake(wakes);
+                        waiters.rested(wakes);
                     }
                     place.conn()
                 }
@@ -91,8 +90,7 @@ impl Locked<'_> {
         if !self.must_rest(place.conn()?) {
             return None;
         }
-        let waiters = self.state().waiters(place)?;
-        if !std::mem::replace(&mut waiters.rest, true) {
+        if self.state().waiters(place)?.rest() {
             self.state().resting.push(Resting::Place(place));
         }
         Some(Step::Wait(place))

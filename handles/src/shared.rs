@@ -206,7 +206,7 @@ impl Locked<'_> {
     /// How a stream's session or connection ended, if it has.
     pub(crate) fn ended(&mut self, at: At) -> Option<SessionClose> {
         let end = self.stream(at).end.as_ref().and_then(|end| end.get());
-        let close = end.cloned();
+        let close = end.map(|close| SessionClose::clone(close));
         close.or_else(|| Some(SessionClose::Connection(self.conn(at.conn).closed.clone()?)))
     }
 

@@ -338,9 +338,9 @@ impl Conn {
         }
         for queue in stream
             .session
-            .map(|session| session.incoming)
+            .and_then(|session| session.incoming)
             .into_iter()
-            .flatten()
+            .flat_map(|queues| *queues)
         {
             queue
                 .into_iter()
@@ -417,7 +417,7 @@ impl Conn {
 }
 
 /// How a session ended, once it has; its streams hold it too.
-pub(crate) type SessionEnd = Arc<OnceLock<SessionClose>>;
+pub(crate) type SessionEnd = Arc<OnceLock<Box<SessionClose>>>;
 
 /// The answer to a client's CONNECT.
 #[derive(Debug)]
@@ -434,13 +434,13 @@ pub(crate) struct SessionState {
     /// It was rejected: no event of it follows.
     pub(crate) over: bool,
     /// Streams to accept, by [`Dir`].
-    pub(crate) incoming: [VecDeque<usize>; 2],
+    incoming: Option<Box<[VecDeque<usize>; 2]>>,
     pub(crate) waiters: [Waiters; SessionTopic::COUNT],
 }
 
 impl SessionState {
     pub(crate) fn incoming(&mut self, dir: Dir) -> &mut VecDeque<usize> {
-        &mut self.incoming[dir as usize]
+        &mut self.incoming.get_or_insert_default()[dir as usize]
     }
 
     pub(crate) fn wake(&mut self, topic: SessionTopic, wakes: &mut Vec<Waker>) {

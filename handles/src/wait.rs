@@ -134,8 +134,9 @@ pub(crate) fn open_step<T, R: Refusal>(
         _ => return Step::Done(Err(Failed::Refused(refusal))),
     };
     locked.pump();
-    if let Some(close) = session.and_then(|at| locked.stream(at).end.as_ref()?.get().cloned()) {
-        return Step::Done(Err(Failed::Session(close)));
+    let close = session.and_then(|at| locked.stream(at).end.as_ref()?.get());
+    if let Some(close) = close {
+        return Step::Done(Err(Failed::Session(SessionClose::clone(close))));
     }
     match &locked.conn(conn).closed {
         Some(reason) => Step::Done(Err(Failed::Connection(reason.clone()))),

@@ -9,22 +9,49 @@ use std::task::Waker;
 
 use slab::Slab;
 
-/// The tasks that wait for one kind of thing. An empty set owns no memory.
+/// The tasks that wait for one kind of thing. A set that nobody has waited in owns no
+/// memory, and one in which a single task waits owns little.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters {
-    tasks: Slab<Option<Waker>>,
+pub(crate) struct Waiters(Option<Box<Set>>);
+
+#[derive(Debug, Default)]
+struct Set {
+    /// The place of the first, and whether it is taken.
+    first: Option<Waker>,
+    taken: bool,
     /// They are among those who wait for the driver's next turn.
-    pub(crate) rest: bool,
+    rest: bool,
+    /// The places behind it.
+    others: Option<Box<Slab<Option<Waker>>>>,
+}
+
+impl Set {
+    /// A place that is taken.
+    fn get_mut(&mut self, place: usize) -> Option<&mut Option<Waker>> {
+        match place.checked_sub(1) {
+            None => self.taken.then_some(&mut self.first),
+            Some(other) => self.others.as_mut()?.get_mut(other),
+        }
+    }
+
+    fn insert(&mut self, waker: Waker) -> usize {
+        if !std::mem::replace(&mut self.taken, true) {
+            self.first = Some(waker);
+            return 0;
+        }
+        self.others.get_or_insert_default().insert(Some(waker)) + 1
+    }
 }
 
 impl Waiters {
     /// Leaves `waker` at `place`, taking a place first when there is none. Gives
     /// back the waker it replaces.
     pub(crate) fn register(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
-        match place.and_then(|at| self.tasks.get_mut(at)) {
+        let set = self.0.get_or_insert_default();
+        match place.and_then(|at| set.get_mut(at)) {
             Some(slot) => park(slot, waker),
             None => {
-                *place = Some(self.tasks.insert(Some(waker.clone())));
+                *place = Some(set.insert(waker.clone()));
                 None
             }
         }
@@ -32,18 +59,49 @@ impl Waiters {
 
     /// Gives a place back, and the waker in it.
     pub(crate) fn leave(&mut self, place: usize) -> Option<Waker> {
-        self.tasks.try_remove(place).flatten()
+        let set = self.0.as_mut()?;
+        match place.checked_sub(1) {
+            None => {
+                set.taken = false;
+                set.first.take()
+            }
+            Some(other) => set.others.as_mut()?.try_remove(other).flatten(),
+        }
     }
 
     /// Places that are taken.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.tasks.len()
+        self.0.as_ref().map_or(0, |set| {
+            let others = set.others.as_ref().map_or(0, |others| others.len());
+            usize::from(set.taken) + others
+        })
     }
 
     /// Moves every waker to `wakes`. O(waiters).
     pub(crate) fn wake(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.extend(self.tasks.iter_mut().filter_map(|(_, waker)| waker.take()));
+        let Some(set) = &mut self.0 else {
+            return;
+        };
+        wakes.extend(set.first.take());
+        if let Some(others) = &mut set.others {
+            wakes.extend(others.iter_mut().filter_map(|(_, waker)| waker.take()));
+        }
+    }
+
+    /// They are among those who wait for the driver's next turn; false when they were
+    /// before.
+    pub(crate) fn rest(&mut self) -> bool {
+        let set = self.0.get_or_insert_default();
+        !std::mem::replace(&mut set.rest, true)
+    }
+
+    /// The driver has taken a turn: whoever waits is woken.
+    pub(crate) fn rested(&mut self, wakes: &mut Vec<Waker>) {
+        if let Some(set) = &mut self.0 {
+            set.rest = false;
+        }
+        self.wake(wakes);
     }
 }
 

@@ -73,6 +73,8 @@ pub(crate) struct H3 {
     /// When acknowledgments of field sections go by themselves.
     pub(super) acks_due: Option<Instant>,
     pub(super) arena: BytesMut,
+    /// Size of its next block, which grows to [`ARENA`].
+    pub(super) arena_block: usize,
     /// A field section while it is encoded; empty between calls.
     pub(super) section: BytesMut,
     pub(crate) goaway_sent: Option<u64>,
@@ -136,6 +138,7 @@ impl H3 {
             decoder,
             acks_due: None,
             arena: BytesMut::new(),
+            arena_block: ARENA / 16,
             section: BytesMut::new(),
             goaway_sent: None,
             goaway_received: None,
@@ -175,7 +178,7 @@ impl H3 {
             return;
         };
         let result = match &slot.kind {
-            Kind::Raw => {
+            Kind::Raw(_) => {
                 if slot.tell_readable() {
                     self.events.push_back(H3Event::On(key, Fact::Readable));
                 }

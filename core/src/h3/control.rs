@@ -4,7 +4,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::connection::{CHUNK, H3};
-use super::streams::{Kind, Recv};
+use super::streams::{Kind, Recv, Wait};
 use super::{Fact, H3Event};
 use crate::fault::{Fault, Violation};
 use crate::id::{Dir, Side, StreamId, StreamKey};
@@ -429,10 +429,9 @@ impl H3 {
             slot.recv = Recv::Closed;
             slot.held = Bytes::new();
             // An answer is waited for until the request is taken as well.
-            if slot
-                .recv_wait
-                .is_some_and(|wait| wait.due.why != Why::Answer)
-            {
+            let other = |wait: Wait| wait.due.why != Why::Answer;
+            let awaited = slot.recv_wait;
+            if self.table.waits().get(awaited).is_some_and(other) {
                 self.await_no_more(key);
             }
         }

@@ -22,8 +22,6 @@ use crate::wire::priority::Priority;
 /// application waited for it. Other time does not count.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Pace {
-    /// It has none: the two sides converse.
-    pub(super) none: bool,
     /// Since when the application waits, if it does.
     pub(super) since: Option<Instant>,
     /// How long it has waited before, in this window.
@@ -31,6 +29,23 @@ pub(super) struct Pace {
     /// Where the stream, and all of them together, stood when the window began.
     pub(super) bytes: u64,
     pub(super) total: u64,
+}
+
+/// The length of a message's content, if its head tells it.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) struct Length(u64);
+
+impl Length {
+    pub(super) const UNKNOWN: Self = Self(u64::MAX);
+
+    /// A length that no content reaches is one less than none.
+    pub(super) fn new(length: Option<u64>) -> Self {
+        length.map_or(Self::UNKNOWN, |length| Self(length.min(u64::MAX - 1)))
+    }
+
+    pub(super) fn get(self) -> Option<u64> {
+        (self != Self::UNKNOWN).then_some(self.0)
+    }
 }
 
 /// What a direction of the exchange expects next.
@@ -68,7 +83,7 @@ pub(crate) struct Exchange {
     /// The transport told the end.
     pub(super) fin: bool,
     /// A field section that waits for QPACK insertions.
-    pub(super) blocked: Option<Bytes>,
+    pub(super) blocked: Option<Box<Bytes>>,
     /// The application knows the stream.
     pub(crate) told: bool,
     pub(crate) interest: Interest,
@@ -82,7 +97,9 @@ pub(crate) struct Exchange {
     /// It was answered in full, and nobody has begun to read its content.
     pub(super) unread: bool,
     /// How fast its content comes, while it is awaited.
-    pub(super) pace: Pace,
+    pub(super) pace: Option<Box<Pace>>,
+    /// It has to keep none: the two sides converse.
+    pub(super) unpaced: bool,
     /// The application was asked, so that an answer is its own.
     pub(crate) asked: bool,
     /// The application has begun to read its content.
@@ -91,9 +108,9 @@ pub(crate) struct Exchange {
     pub(super) head_request: bool,
     /// The response never has content, whatever content-length says.
     pub(super) no_content: bool,
-    pub(super) recv_length: Option<u64>,
+    pub(super) recv_length: Length,
     pub(super) received: u64,
-    pub(super) send_length: Option<u64>,
+    pub(super) send_length: Length,
     pub(super) sent: u64,
     pub(super) priority: Option<Priority>,
 }
@@ -113,15 +130,16 @@ impl Exchange {
             section_size: 0,
             cut: false,
             unread: false,
-            pace: Pace::default(),
+            pace: None,
+            unpaced: false,
             asked: false,
             read: false,
             connect: false,
             head_request: false,
             no_content: false,
-            recv_length: None,
+            recv_length: Length::UNKNOWN,
             received: 0,
-            send_length: None,
+            send_length: Length::UNKNOWN,
             sent: 0,
             priority: None,
         }
@@ -162,12 +180,17 @@ impl Exchange {
         self.head_request
     }
 
+    /// Whether the application waits for content of it.
+    pub(super) fn awaits_content(&self) -> bool {
+        (self.pace.as_ref()).is_some_and(|pace| pace.since.is_some())
+    }
+
     /// Bytes of content that have not been received, once the head tells how many there
     /// are.
     pub(super) fn to_come(&self) -> Option<u64> {
         match self.recv {
             Part::Body if self.no_content => Some(0),
-            Part::Body => Some(self.recv_length?.saturating_sub(self.received)),
+            Part::Body => Some(self.recv_length.get()?.saturating_sub(self.received)),
             Part::Trailers => Some(0),
             Part::Head | Part::Tunnel => None,
         }
@@ -177,7 +200,7 @@ impl Exchange {
         let limit = if self.no_content {
             Some(0)
         } else {
-            self.recv_length
+            self.recv_length.get()
         };
         limit.is_some_and(|limit| self.received > limit)
     }
@@ -187,6 +210,7 @@ impl Exchange {
             && self.recv != Part::Tunnel
             && self
                 .recv_length
+                .get()
                 .is_some_and(|length| length != self.received)
     }
 }

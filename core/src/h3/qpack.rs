@@ -59,7 +59,7 @@ impl H3 {
                 .exchange(key)
                 .and_then(|exchange| exchange.blocked.take());
             if let Some(section) = section {
-                let result = self.on_section(t, key, section);
+                let result = self.on_section(t, key, *section);
                 self.settle_fault(t, result)?;
                 let result = self.pump(t, key);
                 self.settle_fault(t, result)?;
@@ -102,7 +102,7 @@ impl H3 {
                 // so flow control holds its peer back.
                 let len = section.len() as u64;
                 if let Some(exchange) = self.table.exchange(key) {
-                    exchange.blocked = Some(section);
+                    exchange.blocked = Some(Box::new(section));
                 }
                 self.await_more(key, Why::Section);
                 self.count_section(t, key, len)

@@ -277,7 +277,7 @@ impl H3 {
             t.stop(key.id, code.value());
         }
         if !matches!(slot.send, Send::Closed | Send::Finished) {
-            t.reset(key.id, code.value(), slot.head.as_slice());
+            t.reset(key.id, code.value(), slot.head());
         }
         // A backlog on the decoder stream is found at its next use.
         self.cancel_sections(t, key).ok();

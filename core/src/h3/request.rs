@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use super::budget::NOTICE;
 use super::connection::{CHUNK, H3};
-use super::exchange::Part;
+use super::exchange::{Length, Part};
 use super::message::{self, Wrong};
 use super::streams::{Kind, Recv};
 use super::{Fact, H3Event};
@@ -255,7 +255,7 @@ impl H3 {
         } else {
             Part::Body
         };
-        exchange.recv_length = length;
+        exchange.recv_length = Length::new(length);
         //= https://www.rfc-editor.org/rfc/rfc9218#section-7
         // The latest PRIORITY_UPDATE overrides the field.
         // Where nothing was asked for, it is the usual urgency, shared, so that a long
@@ -292,7 +292,7 @@ impl H3 {
             exchange.recv = Part::Tunnel;
         } else {
             exchange.recv = Part::Body;
-            exchange.recv_length = length;
+            exchange.recv_length = Length::new(length);
             //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1.2
             // These may state the length of content that is not sent.
             exchange.no_content = exchange.head_request

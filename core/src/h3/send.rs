@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::budget::NOTICE;
 use super::connection::{ARENA, H3, LEAST_FRAME, TAILS};
-use super::exchange::{Exchange, Part};
+use super::exchange::{Exchange, Length, Part};
 use super::message::{self, Wrong};
 use super::outgoing::{self, Outgoing};
 use super::streams::{Kind, Send, SendEnd, Slot};
@@ -88,7 +88,7 @@ impl H3 {
         }
         let id = t.open(Dir::Bi).ok_or(RequestError::Blocked)?;
         let mut exchange = Exchange::requested(head);
-        exchange.send_length = length;
+        exchange.send_length = Length::new(length);
         exchange.send = if exchange.is_connect() {
             Part::Tunnel
         } else {
@@ -142,9 +142,9 @@ impl H3 {
             if end == End::Fin && !no_content && length.is_some_and(|length| length != 0) {
                 return Err(SendError::ContentLength);
             }
-            exchange.send_length = if no_content { Some(0) } else { length };
+            exchange.send_length = Length::new(if no_content { Some(0) } else { length });
             exchange.send = if exchange.is_connect() && head.status.is_success() {
-                exchange.send_length = None;
+                exchange.send_length = Length::UNKNOWN;
                 Part::Tunnel
             } else {
                 Part::Body
@@ -209,6 +209,7 @@ impl H3 {
         // What we send is held to what we announced.
         if exchange
             .send_length
+            .get()
             .is_some_and(|length| length != exchange.sent)
         {
             return Err(SendError::ContentLength);
@@ -260,7 +261,9 @@ impl H3 {
     fn cut<const N: usize>(&mut self, pieces: [&[u8]; N]) -> Bytes {
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
         if self.arena.capacity() < len {
-            self.arena.reserve(ARENA);
+            // Many connections never have much to say.
+            self.arena.reserve(self.arena_block.max(len));
+            self.arena_block = (2 * self.arena_block).min(ARENA);
         }
         for piece in pieces {
             self.arena.put_slice(piece);
@@ -312,7 +315,7 @@ impl H3 {
             }
         }
         if let Send::Resetting(code) = slot.send {
-            t.reset(key.id, code, slot.head.as_slice());
+            t.reset(key.id, code, slot.head());
             slot.send = Send::Closed;
             slot.send_end = Some(SendEnd::Reset);
             self.settle(key);
@@ -387,6 +390,7 @@ impl H3 {
         }
         if exchange
             .send_length
+            .get()
             .is_some_and(|length| length - exchange.sent < offered)
         {
             return Err(WriteError::ContentLength);
@@ -446,14 +450,14 @@ impl H3 {
             Send::Resetting(_) | Send::Closed => return Err(ResetError::Gone),
             //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-4.5
             // A reset does not outrun the header that says whose stream it is.
-            Send::Open | Send::Finishing if !slot.head.is_empty() && !slot.owed.is_empty() => {
+            Send::Open | Send::Finishing if !slot.head().is_empty() && !slot.owed.is_empty() => {
                 slot.send = Send::Resetting(code);
                 return Ok(());
             }
             // The reset already went out, in answer to the stop.
             Send::Stopped(_) => {}
             Send::Open | Send::Finishing | Send::Finished => {
-                t.reset(key.id, code, slot.head.as_slice());
+                t.reset(key.id, code, slot.head());
             }
         }
         slot.owed.clear();
@@ -482,7 +486,7 @@ impl H3 {
         t: &mut T,
         key: StreamKey,
     ) -> Result<(), Fault> {
-        let Some(slot) = self.table.get_mut(key) else {
+        let Some((slot, waits)) = self.table.with_waits(key) else {
             return Ok(());
         };
         if slot.send != Send::Finished {
@@ -490,7 +494,7 @@ impl H3 {
         }
         slot.send = Send::Closed;
         slot.send_end = Some(SendEnd::Finished);
-        slot.send_wait = None;
+        waits.take(&mut slot.send_wait);
         let exchange = slot.exchange_ref();
         let exchange = exchange.map(|exchange| exchange.asked);
         self.events.push_back(H3Event::On(key, Fact::Delivered));
@@ -524,7 +528,7 @@ impl H3 {
         }
         //= https://www.rfc-editor.org/rfc/rfc9000#section-3.5
         // STOP_SENDING is answered with a reset that repeats its code.
-        t.reset(key.id, code, slot.head.as_slice());
+        t.reset(key.id, code, slot.head());
         slot.owed.clear();
         let before = std::mem::replace(&mut slot.send, Send::Closed);
         slot.send_end = match before {
@@ -539,7 +543,7 @@ impl H3 {
         if !matches!(before, Send::Resetting(_)) {
             self.events.push_back(H3Event::On(key, Fact::Stopped(code)));
         }
-        let raw = matches!(slot.kind, Kind::Raw);
+        let raw = matches!(slot.kind, Kind::Raw(_));
         let mut begun = slot.written >= BEGUN;
         if let Some(exchange) = slot.exchange() {
             exchange.cut = true;

@@ -30,8 +30,9 @@ pub(crate) enum Kind {
     QpackDecoder,
     /// A request and its response, or a CONNECT tunnel.
     Exchange(Box<Exchange>),
-    /// Claimed by the layer above: raw bytes after the stream's header.
-    Raw,
+    /// Claimed by the layer above: raw bytes after the stream's header, which a reset must
+    /// not outrun. Of a stream of the peer's that header is not kept.
+    Raw(StreamHead),
     /// Its use is known and nobody here has one for it: refused.
     Refused,
 }
@@ -106,12 +107,8 @@ impl StreamHead {
         head
     }
 
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
     }
 }
 
@@ -124,6 +121,52 @@ pub(crate) struct Wait {
     pub(super) bytes: u64,
     /// Bytes of all streams that had gone, or come.
     pub(super) total: u64,
+}
+
+/// The place of a wait in the table, or of none.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct WaitAt(u32);
+
+impl WaitAt {
+    const NOWHERE: Self = Self(NONE);
+
+    /// Whether there is none.
+    pub(super) fn is_none(self) -> bool {
+        self.0 == NONE
+    }
+}
+
+/// What the streams wait for. Most wait for nothing most of the time.
+#[derive(Debug, Default)]
+pub(crate) struct WaitTable(Slab<Wait>);
+
+impl WaitTable {
+    #[inline]
+    pub(super) fn get(&self, at: WaitAt) -> Option<Wait> {
+        self.0.get(at.0 as usize).copied()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, at: WaitAt) -> Option<&mut Wait> {
+        self.0.get_mut(at.0 as usize)
+    }
+
+    /// Begins a wait, in place of the one there may be.
+    pub(super) fn set(&mut self, at: &mut WaitAt, wait: Wait) {
+        match self.0.get_mut(at.0 as usize) {
+            Some(before) => *before = wait,
+            None => *at = WaitAt(u32::try_from(self.0.insert(wait)).unwrap_or(NONE)),
+        }
+    }
+
+    /// Ends a wait, if there is one.
+    #[inline]
+    pub(super) fn take(&mut self, at: &mut WaitAt) -> Option<Wait> {
+        match std::mem::replace(at, WaitAt::NOWHERE) {
+            at if at.is_none() => None,
+            at => self.0.try_remove(at.0 as usize),
+        }
+    }
 }
 
 /// One stream.
@@ -141,15 +184,13 @@ pub(crate) struct Slot {
     /// Bytes owed to the transport: what it did not take of a header or of a frame
     /// that was begun. Bounded by one field section or one DATA frame.
     pub(crate) owed: SmallVec<[Bytes; 2]>,
-    /// The stream's own header, which a reset must not outrun.
-    pub(crate) head: StreamHead,
     /// Bytes that the transport has given of it.
     pub(crate) read: u64,
     /// Bytes that the transport has taken of it, of what was owed.
     pub(crate) written: u64,
     /// What is to come, and what is to be taken, within a time.
-    pub(crate) recv_wait: Option<Wait>,
-    pub(crate) send_wait: Option<Wait>,
+    pub(super) recv_wait: WaitAt,
+    pub(super) send_wait: WaitAt,
     /// How often what is to come was late for want of credit.
     pub(super) excused: u8,
     /// A readable event is out and the application has not read to `Blocked` since.
@@ -182,11 +223,10 @@ impl Slot {
             send_end: None,
             held: Bytes::new(),
             owed: SmallVec::new(),
-            head: StreamHead::default(),
             read: 0,
             written: 0,
-            recv_wait: None,
-            send_wait: None,
+            recv_wait: WaitAt::NOWHERE,
+            send_wait: WaitAt::NOWHERE,
             excused: 0,
             readable_told: false,
             wants_writable: false,
@@ -198,10 +238,7 @@ impl Slot {
 
     /// A slot for a stream of a claimed type that this side opens.
     pub(crate) fn raw(id: StreamId, side: Side, header: &[u8]) -> Self {
-        Self {
-            head: StreamHead::new(header),
-            ..Self::new(id, side, Kind::Raw)
-        }
+        Self::new(id, side, Kind::Raw(StreamHead::new(header)))
     }
 
     /// Bytes of the stream that have come and will not be given any more, once the
@@ -209,6 +246,14 @@ impl Slot {
     pub(crate) fn lost(&self, final_size: u64) -> u64 {
         let given = self.read.saturating_sub(self.held.len() as u64);
         final_size.saturating_sub(given)
+    }
+
+    /// The header of a stream that this side has opened.
+    pub(crate) fn head(&self) -> &[u8] {
+        match &self.kind {
+            Kind::Raw(head) => head.as_slice(),
+            _ => &[],
+        }
     }
 
     pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
@@ -287,6 +332,7 @@ pub(crate) struct StreamTable {
     /// key from before is to name nothing.
     first: u32,
     windows: [IdWindow; 4],
+    waits: WaitTable,
     /// How often anything was looked up.
     #[cfg(test)]
     pub(crate) looked_up: std::cell::Cell<u32>,
@@ -338,7 +384,10 @@ impl StreamTable {
             window.remove(key.id.number());
         }
         let place = self.place(key);
-        self.slots.try_remove(place)
+        let mut slot = self.slots.try_remove(place)?;
+        self.waits.take(&mut slot.recv_wait);
+        self.waits.take(&mut slot.send_wait);
+        Some(slot)
     }
 
     /// One more look-up, for the tests that count them.
@@ -358,6 +407,19 @@ impl StreamTable {
         self.count();
         let place = self.place(key);
         self.slots.get_mut(place).filter(|slot| slot.id == key.id)
+    }
+
+    /// The same, with what all streams wait for.
+    pub(super) fn with_waits(&mut self, key: StreamKey) -> Option<(&mut Slot, &mut WaitTable)> {
+        self.count();
+        let place = self.place(key);
+        let slot = self.slots.get_mut(place).filter(|slot| slot.id == key.id)?;
+        Some((slot, &mut self.waits))
+    }
+
+    /// What streams wait for.
+    pub(super) fn waits(&self) -> &WaitTable {
+        &self.waits
     }
 
     /// The exchange on a stream, if that is what it carries.
@@ -519,7 +581,7 @@ mod tests {
 
     fn open(table: &mut StreamTable, number: u64) -> StreamKey {
         let id = StreamId::new(Side::Client, Dir::Bi, number);
-        table.insert(Slot::new(id, Side::Server, Kind::Raw))
+        table.insert(Slot::raw(id, Side::Server, &[]))
     }
 
     #[test]

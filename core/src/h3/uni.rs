@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::budget::{NOTICE, STREAM};
 use super::connection::{CHUNK, H3};
 use super::exchange::Exchange;
-use super::streams::{Kind, Recv, Slot};
+use super::streams::{Kind, Recv, Slot, StreamHead};
 use super::{Claims, H3Event};
 use crate::code::Code;
 use crate::fault::{Fault, Violation};
@@ -130,7 +130,7 @@ impl H3 {
 
     fn claim(&mut self, key: StreamKey, event: H3Event, ended: bool) {
         if let Some(slot) = self.table.get_mut(key) {
-            slot.kind = Kind::Raw;
+            slot.kind = Kind::Raw(StreamHead::default());
             if ended {
                 slot.recv = Recv::Finished;
             }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::H3;
 use super::exchange::{Exchange, Part};
-use super::streams::{Kind, Recv, Send, Slot, Wait};
+use super::streams::{Kind, Recv, Send, Slot, Wait, WaitAt};
 use crate::config::Limits;
 use crate::fault::{Fault, Violation};
 use crate::id::{Side, StreamKey};
@@ -64,29 +64,23 @@ impl H3 {
         let Some(at) = self.end_of(wait) else {
             return;
         };
-        let Some(slot) = self.table.get_mut(key) else {
-            return;
-        };
         // An answer is waited for whatever becomes of a section.
         let answer = |wait: Wait| wait.due.why == Why::Answer;
-        if why == Why::Section && slot.recv_wait.is_some_and(answer) {
+        if why == Why::Section && self.recv_wait(key).is_some_and(answer) {
             return;
         }
         self.begin_wait(key, Deadline { at, why });
     }
 
     fn begin_wait(&mut self, key: StreamKey, due: Deadline) {
-        if let Some(slot) = self.table.get_mut(key) {
+        let total = self.received;
+        if let Some((slot, waits)) = self.table.with_waits(key) {
             let bytes = match due.why {
                 // What goes on being taken is answered later.
                 Why::Answer => slot.written,
                 _ => 0,
             };
-            slot.recv_wait = Some(Wait {
-                due,
-                bytes,
-                total: self.received,
-            });
+            waits.set(&mut slot.recv_wait, Wait { due, bytes, total });
             self.arm(key);
         }
     }
@@ -99,16 +93,24 @@ impl H3 {
 
     /// A field section that may have had to wait was decoded.
     pub(super) fn section_came(&mut self, key: StreamKey) {
-        let wait = self.table.get(key).and_then(|slot| slot.recv_wait);
-        if wait.is_some_and(|wait| wait.due.why == Why::Section) {
+        if self
+            .recv_wait(key)
+            .is_some_and(|wait| wait.due.why == Why::Section)
+        {
             self.await_no_more(key);
         }
     }
 
+    /// What is to come on a stream, if that is waited for.
+    pub(super) fn recv_wait(&self, key: StreamKey) -> Option<Wait> {
+        let slot = self.table.get(key)?;
+        self.table.waits().get(slot.recv_wait)
+    }
+
     /// What was waited for has come.
     pub(crate) fn await_no_more(&mut self, key: StreamKey) {
-        if let Some(slot) = self.table.get_mut(key)
-            && slot.recv_wait.take().is_some()
+        if let Some((slot, waits)) = self.table.with_waits(key)
+            && waits.take(&mut slot.recv_wait).is_some()
         {
             self.arm(key);
         }
@@ -133,11 +135,12 @@ impl H3 {
         };
         //= https://www.rfc-editor.org/rfc/rfc9114#section-4.1
         // Who has begun to answer may converse: then content comes when there is some.
-        let converses = exchange.send != Part::Head || exchange.pace.none;
-        if !open || exchange.recv != Part::Body || converses || exchange.pace.since.is_some() {
+        let converses = exchange.send != Part::Head || exchange.unpaced;
+        let waits = exchange.awaits_content();
+        if !open || exchange.recv != Part::Body || converses || waits {
             return;
         }
-        let pace = &mut exchange.pace;
+        let pace = exchange.pace.get_or_insert_default();
         if pace.waited.is_zero() {
             (pace.bytes, pace.total) = (read, received);
         }
@@ -151,9 +154,10 @@ impl H3 {
         let now = self.budget.now();
         let exchange = self.table.exchange(key);
         if let Some(exchange) = exchange
-            && let (Some(since), Some(now)) = (exchange.pace.since.take(), now)
+            && let Some(pace) = &mut exchange.pace
+            && let (Some(since), Some(now)) = (pace.since.take(), now)
         {
-            exchange.pace.waited += now.saturating_duration_since(since);
+            pace.waited += now.saturating_duration_since(since);
             self.await_no_more(key);
         }
     }
@@ -161,8 +165,9 @@ impl H3 {
     /// Content of a request need not come at any pace, or has to again.
     pub(crate) fn set_paced(&mut self, key: StreamKey, paced: bool) {
         if let Some(exchange) = self.table.exchange(key) {
-            exchange.pace.none = !paced;
-            if !paced && exchange.pace.since.take().is_some() {
+            exchange.unpaced = !paced;
+            let since = exchange.pace.as_mut().map(|pace| &mut pace.since);
+            if !paced && since.and_then(Option::take).is_some() {
                 self.await_no_more(key);
             }
         }
@@ -174,7 +179,7 @@ impl H3 {
             return;
         }
         let sent = self.sent;
-        let Some(slot) = self.table.get_mut(key) else {
+        let Some((slot, awaited)) = self.table.with_waits(key) else {
             return;
         };
         let is_message = |slot: &Slot| {
@@ -185,13 +190,13 @@ impl H3 {
         let part = matches!(slot.send, Send::Open | Send::Finishing)
             && (!slot.owed.is_empty() || slot.wants_writable);
         let waits = (whole || part) && is_message(slot);
-        match (waits, slot.send_wait) {
-            (true, None) => {}
+        match (waits, slot.send_wait.is_none()) {
+            (true, true) => {}
             // Nothing more is told until all of it has arrived.
-            (true, Some(_)) if whole => {}
-            (true, Some(_)) | (false, None) => return,
-            (false, Some(_)) => {
-                slot.send_wait = None;
+            (true, false) if whole => {}
+            (true, false) | (false, true) => return,
+            (false, false) => {
+                awaited.take(&mut slot.send_wait);
                 return self.arm(key);
             }
         }
@@ -205,17 +210,18 @@ impl H3 {
         let Some(at) = self.end_of(window(limits).saturating_add(left)) else {
             return;
         };
-        let Some(slot) = self.table.get_mut(key) else {
+        let Some((slot, waits)) = self.table.with_waits(key) else {
             return;
         };
-        slot.send_wait = Some(Wait {
+        let wait = Wait {
             due: Deadline {
                 at,
                 why: Why::Response,
             },
             bytes: slot.written,
             total: sent,
-        });
+        };
+        waits.set(&mut slot.send_wait, wait);
         self.arm(key);
     }
 
@@ -223,7 +229,8 @@ impl H3 {
         let Some(slot) = self.table.get(key) else {
             return;
         };
-        let waits = [slot.recv_wait, slot.send_wait];
+        let waits = self.table.waits();
+        let waits = [slot.recv_wait, slot.send_wait].map(|at| waits.get(at));
         let due = waits.into_iter().flatten().map(|wait| wait.due).min();
         self.wait_until(key, due);
     }
@@ -237,14 +244,15 @@ impl H3 {
     /// Gives up what has been waited for long enough.
     pub(crate) fn handle_waits<T: Transport>(&mut self, t: &mut T, now: Instant) {
         while let Some(key) = self.waits.pop_due(now) {
-            let Some(slot) = self.table.get_mut(key) else {
+            let Some((slot, waits)) = self.table.with_waits(key) else {
                 continue;
             };
-            let is_due = |wait: &mut Wait| wait.due.at <= now;
-            let (recv, send) = (
-                slot.recv_wait.take_if(is_due),
-                slot.send_wait.take_if(is_due),
-            );
+            let mut take_due = |at: &mut WaitAt| {
+                let is_due = waits.get(*at).is_some_and(|wait| wait.due.at <= now);
+                is_due.then(|| waits.take(at)).flatten()
+            };
+            let recv = take_due(&mut slot.recv_wait);
+            let send = take_due(&mut slot.send_wait);
             let starved = recv.is_some() && slot.excused < EXCUSES && t.receive_credit_spent();
             slot.excused += u8::from(starved);
             let mut result = recv.map_or(Ok(()), |wait| self.not_come(key, wait, starved));
@@ -269,8 +277,8 @@ impl H3 {
             // Many heads share a thin line, and keep a pace together.
             Why::Head if wait.bytes < LONGER && self.heads_come(wait.total) => {
                 self.await_more(key, Why::Head);
-                if let Some(slot) = self.table.get_mut(key)
-                    && let Some(again) = &mut slot.recv_wait
+                if let Some((slot, waits)) = self.table.with_waits(key)
+                    && let Some(again) = waits.get_mut(slot.recv_wait)
                 {
                     again.bytes = wait.bytes + 1;
                 }
@@ -319,7 +327,7 @@ impl H3 {
             return;
         }
         let ours = slot.send == Send::Open && slot.owed.is_empty() && !slot.wants_writable;
-        match (ours, slot.recv_wait) {
+        match (ours, self.table.waits().get(slot.recv_wait)) {
             (false, None) => self.await_more(key, Why::Answer),
             (true, Some(wait)) if wait.due.why == Why::Answer => self.await_no_more(key),
             _ => {}
@@ -384,12 +392,12 @@ impl H3 {
         let Some(exchange) = slot.exchange() else {
             return Ok(());
         };
-        let pace = &mut exchange.pace;
+        let pace = exchange.pace.get_or_insert_default();
         // Many on a thin line keep the pace together.
         let bytes = (read - pace.bytes).max(received - pace.total);
         pace.since = None;
         pace.waited = Duration::ZERO;
-        let kept = pace.none || exchange.send != Part::Head || bytes >= least;
+        let kept = exchange.unpaced || exchange.send != Part::Head || bytes >= least;
         if kept {
             slot.excused = 0;
         }

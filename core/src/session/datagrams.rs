@@ -103,7 +103,7 @@ impl Sessions {
                 return Ok(());
             }
             // A claimed stream has them when the application says so, too.
-            (Some(stream), Some((StreamKind::Raw, recv)))
+            (Some(stream), Some((StreamKind::Raw(_), recv)))
                 if Owner::find(cx.h3, stream) == Owner::Claimed && recv != Recv::Closed =>
             {
                 self.hold_datagram(cx, id, payload);
@@ -293,7 +293,7 @@ fn deliver<T>(
     ring: &mut Ring,
     payload: Bytes,
 ) {
-    let pushed = ring.push(payload, &mut cx.h3.ring_bytes);
+    let pushed = ring.push(payload, &mut cx.h3.ring_bytes, &cx.h3.config.limits);
     cx.h3.stats.datagrams_overflowed += pushed.dropped;
     cx.h3.stats.datagrams_received += 1;
     if pushed.tell {

@@ -278,7 +278,7 @@ impl Sessions {
         let Kind::WebTransport(session) = &entry.kind;
         (!entry.life.is_over()).then(|| SessionStats {
             dialect: self.webtransport.dialect(),
-            ..session.stats(entry.ring.as_ref())
+            ..session.stats(entry.ring.as_ref(), &self.webtransport.terms)
         })
     }
 

@@ -92,14 +92,14 @@ impl Sessions {
             Owner::Connect(index) => self.on_connect(cx, index, fact),
             Owner::Data(place) => self.on_data(cx, place, stream, fact),
             // A claimed stream, without datagrams or with them.
-            Owner::Claimed | Owner::Request(_) if matches!(slot.kind, StreamKind::Raw) => {
+            Owner::Claimed | Owner::Request(_) if matches!(slot.kind, StreamKind::Raw(_)) => {
                 cx.out.extend(to_application(stream, fact));
                 Ok(())
             }
             Owner::Application | Owner::Claimed | Owner::Request(_) => {
                 match &slot.kind {
                     // It waits for its session; whoever gets it is told then.
-                    StreamKind::Raw => {
+                    StreamKind::Raw(_) => {
                         slot.readable_told = false;
                         return Ok(());
                     }

@@ -7,42 +7,48 @@ use bytes::{Bytes, BytesMut};
 #[derive(Debug)]
 pub(super) struct Gather {
     left: u64,
-    buf: BytesMut,
+    /// What has come, when it comes in pieces.
+    buf: Option<Box<BytesMut>>,
 }
 
 impl Gather {
     pub(super) fn new(len: u64) -> Self {
         Self {
             left: len,
-            buf: BytesMut::new(),
+            buf: None,
         }
     }
 
     /// Length of the whole payload.
     pub(super) fn len(&self) -> u64 {
-        self.left + self.buf.len() as u64
+        self.left + self.before() as u64
     }
 
     /// Bytes of the payload that came before.
     pub(super) fn before(&self) -> usize {
-        self.buf.len()
+        self.buf.as_ref().map_or(0, |buf| buf.len())
     }
 
     /// What has come, and the memory held for it.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, usize) {
-        (self.buf.len(), self.buf.capacity())
+        let capacity = self.buf.as_ref().map_or(0, |buf| buf.capacity());
+        (self.before(), capacity)
     }
 
     /// The payload, once all of it has come.
     pub(super) fn take(&mut self, input: &mut Bytes) -> Option<Bytes> {
         let chunk = split(input, self.left);
         self.left -= chunk.len() as u64;
-        if self.left == 0 && self.buf.is_empty() {
+        if self.left == 0 && self.buf.is_none() {
             return Some(chunk);
         }
-        self.buf.extend_from_slice(&chunk);
-        (self.left == 0).then(|| std::mem::take(&mut self.buf).freeze())
+        if chunk.is_empty() {
+            return None;
+        }
+        let buf = self.buf.get_or_insert_default();
+        buf.extend_from_slice(&chunk);
+        (self.left == 0).then(|| std::mem::take(&mut **buf).freeze())
     }
 }
 

@@ -5,7 +5,7 @@ mod polled;
 mod request;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aqueduct_core::connection::Access;
 use aqueduct_core::endpoint::{ExportFailed, QuinnTransport};
@@ -48,16 +48,16 @@ impl fmt::Debug for Session {
 }
 
 struct SessionHandle {
-    key: SessionKey,
     half: Half,
     uri: Uri,
-    answer: ConnectAnswer,
+    /// What the answer says, if it says anything.
+    answer: Option<Box<ConnectAnswer>>,
     dialect: Option<Dialect>,
 }
 
 impl fmt::Debug for SessionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of {:?}", self.key, self.half.conn.key)
+        write!(f, "{:?} of {:?}", self.key(), self.half.conn.key)
     }
 }
 
@@ -73,10 +73,14 @@ impl Drop for SessionHandle {
 }
 
 impl SessionHandle {
+    fn key(&self) -> SessionKey {
+        SessionKey::new(self.half.key)
+    }
+
     fn close(&self, code: u32, reason: &str) -> Result<(), SessionError> {
         let conn = &self.half.conn;
         let close = conn.lock().core(conn.key, |core| {
-            core.webtransport(self.key).close(code, reason)
+            core.webtransport(self.key()).close(code, reason)
         });
         close.unwrap_or(Err(SessionError::Gone))
     }
@@ -100,7 +104,7 @@ impl SessionHandle {
         let conn = &half.conn;
         open_step(locked, conn.at, dir, Some(half.at), |locked| {
             let open = |core: &mut Access<'_, QuinnTransport<'_>>| {
-                core.webtransport(self.key).open_stream(dir)
+                core.webtransport(self.key()).open_stream(dir)
             };
             let opened = locked.core(conn.key, open);
             let stream = opened.unwrap_or(Err(webtransport::OpenStreamError::Closed))?;
@@ -142,7 +146,7 @@ impl SessionHandle {
         payload: &[u8],
     ) -> Step<Result<(), DatagramError>> {
         let send =
-            |core: &mut Access<'_, QuinnTransport<'_>>| core.send_datagram(self.key, payload);
+            |core: &mut Access<'_, QuinnTransport<'_>>| core.send_datagram(self.key(), payload);
         let sent = locked.core(self.half.conn.key, send);
         Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
             Ok(()) => Ok(()),
@@ -167,7 +171,7 @@ impl SessionHandle {
         if let Some(wait) = locked.rest_at(place) {
             return wait;
         }
-        let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.key));
+        let waiting = locked.peek(half.conn.key, |core| core.recv_datagram(self.key()));
         if let Some(datagram) = waiting.flatten() {
             locked.take_share(half.at.conn, PRICE);
             return Step::Done(Ok(datagram));
@@ -205,14 +209,16 @@ impl Session {
     /// The fields of the server's answer.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.answer.headers
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        let answer = self.0.answer.as_ref();
+        answer.map_or(&NONE, |answer| &answer.headers)
     }
 
     /// The application protocol the server selected, if one was negotiated
     /// (draft-ietf-webtrans-http3-16 §3.3).
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
-        self.0.answer.protocol.as_deref()
+        self.0.answer.as_ref()?.protocol.as_deref()
     }
 
     /// Keying material of this session alone, of `out.len()` bytes: both sides get
@@ -235,7 +241,7 @@ impl Session {
     /// The session id: the CONNECT stream's QUIC stream id.
     #[must_use]
     pub fn id(&self) -> StreamId {
-        self.0.key.id()
+        self.0.key().id()
     }
 
     /// Its connection.
@@ -326,7 +332,7 @@ impl Session {
     pub fn max_datagram_size(&self) -> Option<usize> {
         let conn = &self.0.half.conn;
         conn.lock()
-            .peek(conn.key, |core| core.max_datagram_size(self.0.key))
+            .peek(conn.key, |core| core.max_datagram_size(self.0.key()))
             .flatten()
     }
 
@@ -338,7 +344,7 @@ impl Session {
         let conn = &self.0.half.conn;
         let drain = conn
             .lock()
-            .core(conn.key, |core| core.webtransport(self.0.key).drain());
+            .core(conn.key, |core| core.webtransport(self.0.key()).drain());
         drain.unwrap_or(Err(SessionError::Gone))
     }
 
@@ -409,7 +415,7 @@ impl Session {
     pub fn stats(&self) -> Option<SessionStats> {
         let conn = &self.0.half.conn;
         conn.lock()
-            .peek(conn.key, |core| core.session_stats(self.0.key))
+            .peek(conn.key, |core| core.session_stats(self.0.key()))
             .flatten()
     }
 }

@@ -131,7 +131,7 @@ impl SessionRequest {
         });
         accept
             .unwrap_or(Err(AcceptError::Gone))
-            .map(|()| self.pending.establish(self.request.uri.clone(), answer))
+            .map(|()| self.pending.establish(self.request.uri, Box::new(answer)))
     }
 
     /// Rejects with a status of 300 to 599.
@@ -187,18 +187,18 @@ impl PendingSession {
             .expect("taken by the methods that consume the value only")
     }
 
-    fn establish(&mut self, uri: Uri, answer: ConnectAnswer) -> Session {
+    fn establish(&mut self, uri: Uri, answer: Box<ConnectAnswer>) -> Session {
         let half = self
             .half
             .take()
             .expect("taken by the methods that consume the value only");
         let look = |core: &mut Peek<'_, QuinnTransport<'_>>| core.session_stats(self.key);
         let stats = half.conn.lock().peek(half.conn.key, look);
+        let says = !answer.headers.is_empty() || answer.protocol.is_some();
         Session::new(SessionHandle {
-            key: self.key,
             half,
             uri,
-            answer,
+            answer: says.then_some(answer),
             dialect: stats.flatten().and_then(|stats| stats.dialect),
         })
     }
@@ -223,7 +223,7 @@ impl PendingSession {
         })
         .await;
         match answer {
-            Ok(Answer::Established(answer)) => Ok(self.establish(uri, *answer)),
+            Ok(Answer::Established(answer)) => Ok(self.establish(uri, answer)),
             Ok(Answer::Rejected(status, answer)) => {
                 self.half = None;
                 Err(OpenSessionError::Rejected {

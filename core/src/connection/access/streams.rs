@@ -99,7 +99,7 @@ impl<T: Transport> Access<'_, T> {
     fn whose(&self, stream: StreamKey) -> Result<Whose, Gone> {
         let slot = self.slot(stream)?;
         match &slot.kind {
-            Kind::Raw => match Owner::of(slot.owner) {
+            Kind::Raw(_) => match Owner::of(slot.owner) {
                 Owner::Data(place) => Ok(Whose::Session(place)),
                 Owner::Claimed | Owner::Request(_) => Ok(Whose::Claimed),
                 // Its session has given it up.

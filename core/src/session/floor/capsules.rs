@@ -6,9 +6,10 @@ use crate::fault::Violation;
 use crate::wire::capsule_reader::{CapsuleEvent, CapsuleReader, CapsuleRules};
 use crate::wire::seen::Seen;
 
-/// What has been read of the capsules of one session.
+/// What has been read of the capsules of one session. It owns no memory between two
+/// capsules.
 #[derive(Debug, Default)]
-pub(crate) struct CapsuleStream(CapsuleReader);
+pub(crate) struct CapsuleStream(Option<Box<CapsuleReader>>);
 
 impl CapsuleStream {
     /// Takes bytes from the front of `content` up to the end of the next event;
@@ -19,11 +20,19 @@ impl CapsuleStream {
         rules: &CapsuleRules<'_>,
         seen: &mut impl FnMut(Seen<'_>),
     ) -> Result<Option<CapsuleEvent>, Violation> {
-        Ok(self.0.read_seen(content, rules, seen)?)
+        let reader = self.0.get_or_insert_default();
+        let event = reader.read_seen(content, rules, seen)?;
+        if content.is_empty() && reader.finish().is_ok() {
+            self.0 = None;
+        }
+        Ok(event)
     }
 
     /// The peer ended the stream cleanly; an error inside a capsule.
     pub(crate) fn finish(&self) -> Result<(), Violation> {
-        Ok(self.0.finish()?)
+        match &self.0 {
+            Some(reader) => Ok(reader.finish()?),
+            None => Ok(()),
+        }
     }
 }

@@ -84,6 +84,10 @@ impl<K> Registry<K> {
     /// Adds a session, which owns its CONNECT stream from here on.
     pub(crate) fn insert(&mut self, h3: &mut H3, entry: Entry<K>) -> u32 {
         let stream = entry.key.stream();
+        if self.entries.capacity() == 0 {
+            // Most connections have one.
+            self.entries.reserve_exact(1);
+        }
         let index = u32::try_from(self.entries.insert(entry)).unwrap_or(NONE);
         Owner::Connect(index).give(h3, stream);
         index

@@ -24,28 +24,25 @@ const ARENA: usize = 64 * 1024;
 const BLOCK: usize = 64 * 1024;
 
 /// Blocks that the datagrams of a ring may hold; those that come in others are copied.
-const BLOCKS: usize = 16;
+const BLOCKS: u8 = 16;
 
 /// What a datagram costs beside its bytes.
 const ENTRY: usize = 64;
 
 /// Datagrams of one session or request that the application has not taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ring {
     queue: VecDeque<Bytes>,
     bytes: usize,
-    max: usize,
-    max_bytes: usize,
-    max_all: usize,
     /// The application knows that it is not empty.
     told: bool,
     /// A send was refused for lack of room.
     wants_room: bool,
-    overflowed: u64,
     /// Blocks held since the ring was empty, and where in the last of them the first
     /// datagram is.
-    blocks: usize,
+    blocks: u8,
     last_block: usize,
+    overflowed: u64,
 }
 
 /// What became of a datagram that was put into a ring.
@@ -58,33 +55,18 @@ pub(crate) struct Pushed {
 }
 
 impl Ring {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            queue: VecDeque::new(),
-            bytes: 0,
-            max: limits.datagrams.max(1),
-            max_bytes: limits.datagram_bytes,
-            max_all: limits.all_datagram_bytes,
-            told: false,
-            wants_room: false,
-            overflowed: 0,
-            blocks: 0,
-            last_block: 0,
-        }
-    }
-
     /// Adds a datagram; the oldest go when it is full, or all rings are: `all` is what
     /// they hold together.
     #[inline]
-    pub(crate) fn push(&mut self, payload: Bytes, all: &mut usize) -> Pushed {
+    pub(crate) fn push(&mut self, payload: Bytes, all: &mut usize, limits: &Limits) -> Pushed {
         self.bytes += payload.len();
         *all += payload.len() + ENTRY;
         let payload = self.within_blocks(payload);
         self.queue.push_back(payload);
         let mut dropped = 0;
-        while self.queue.len() > self.max
-            || *all > self.max_all
-            || (self.bytes > self.max_bytes && self.queue.len() > 1)
+        while self.queue.len() > limits.datagrams.max(1)
+            || *all > limits.all_datagram_bytes
+            || (self.bytes > limits.datagram_bytes && self.queue.len() > 1)
         {
             let Some(oldest) = self.queue.pop_front() else {
                 break;
@@ -164,7 +146,7 @@ impl Rings {
     pub(crate) fn insert(&mut self, h3: &mut H3, stream: StreamKey) {
         let without = matches!(Owner::find(h3, stream), Owner::Application | Owner::Claimed);
         if without && h3.table.get(stream).is_some() {
-            let ring = Ring::new(&h3.config.limits);
+            let ring = Ring::default();
             let index = u32::try_from(self.requests.insert((stream, ring))).unwrap_or(NONE);
             Owner::Request(index).give(h3, stream);
         }
@@ -257,23 +239,31 @@ mod tests {
     /// would be one in name only.
     #[test]
     fn what_waits_keeps_few_blocks() {
-        let (mut ring, mut all) = (Ring::new(&Limits::default()), 0);
+        let (mut ring, mut all) = (Ring::default(), 0);
         let blocks: Vec<_> = (0..200).map(|_| Bytes::from(vec![7; ARENA])).collect();
         for block in &blocks {
-            assert_eq!(ring.push(block.slice(5..6), &mut all).dropped, 0);
+            assert_eq!(
+                ring.push(block.slice(5..6), &mut all, &Limits::default())
+                    .dropped,
+                0
+            );
         }
         let kept = blocks.iter().filter(|block| !block.is_unique());
-        assert_eq!(kept.count(), BLOCKS);
+        assert_eq!(kept.count(), usize::from(BLOCKS));
         let taken: Vec<_> = std::iter::from_fn(|| ring.pop(&mut all)).collect();
         assert_eq!(taken, vec![Bytes::from_static(&[7]); 200]);
     }
 
     #[test]
     fn what_came_together_is_not_copied() {
-        let (mut ring, mut all) = (Ring::new(&Limits::default()), 0);
+        let (mut ring, mut all) = (Ring::default(), 0);
         let block = Bytes::from(vec![7; BLOCK]);
         for at in 0..200 {
-            ring.push(block.slice(at * 100..at * 100 + 5), &mut all);
+            ring.push(
+                block.slice(at * 100..at * 100 + 5),
+                &mut all,
+                &Limits::default(),
+            );
         }
         for at in 0..200 {
             let taken = ring.pop(&mut all).expect("it waits");
@@ -283,20 +273,20 @@ mod tests {
 
     #[test]
     fn blocks_are_counted_afresh_once_all_is_taken() {
-        let (mut ring, mut all) = (Ring::new(&Limits::default()), 0);
+        let (mut ring, mut all) = (Ring::default(), 0);
         let two = Bytes::from(vec![7; 2 * BLOCK]);
         for block in [0, BLOCK] {
-            ring.push(two.slice(block..=block), &mut all);
+            ring.push(two.slice(block..=block), &mut all, &Limits::default());
         }
         assert_eq!(ring.blocks, 2, "not a byte of the second is of the first");
         while ring.pop(&mut all).is_some() {}
-        ring.push(two.slice(BLOCK..=BLOCK), &mut all);
+        ring.push(two.slice(BLOCK..=BLOCK), &mut all, &Limits::default());
         assert_eq!(ring.blocks, 1);
     }
 
     #[test]
     fn a_wish_for_room_is_told_once() {
-        let mut ring = Ring::new(&Limits::default());
+        let mut ring = Ring::default();
         assert!(!ring.wanted_room());
         ring.want_room();
         assert_eq!([0, 1].map(|_| ring.wanted_room()), [true, false]);

@@ -10,6 +10,7 @@
 use bytes::Bytes;
 
 use crate::code::Code;
+use crate::config::Limits;
 use crate::error::{PeerCode, ReadError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::id::{Dir, StreamKey};
@@ -94,8 +95,8 @@ pub(crate) trait Carrier {
     /// The peer sent a datagram of so many bytes.
     fn datagram(&mut self, len: usize) -> Result<(), Fault>;
 
-    /// What the rings of all sessions and requests hold.
-    fn ring_bytes(&mut self) -> &mut usize;
+    /// What the rings of all sessions and requests hold, and what they may.
+    fn ring_bytes(&mut self) -> (&mut usize, &Limits);
 
     /// Uses up some of the budget of this turn; false when it was used up before.
     fn spend(&mut self, work: u32) -> bool;

@@ -180,6 +180,42 @@ impl Grant {
     }
 }
 
+/// A session's limits, if it has any. They are those that every session begins with, and
+/// own no memory, until something is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Limited {
+    begun: bool,
+    used: Option<Box<Flow>>,
+}
+
+impl Limited {
+    /// The session has opened, and has limits.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// To count something, with the limits that every session begins with.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, first: Option<(Three, Three)>) -> Option<&mut Flow> {
+        if self.begun && self.used.is_none() {
+            self.used = first.map(|(theirs, ours)| Box::new(Flow::new(theirs, ours)));
+        }
+        self.used.as_deref_mut()
+    }
+
+    /// If anything has been counted.
+    #[inline]
+    pub(crate) fn used(&mut self) -> Option<&mut Flow> {
+        self.used.as_deref_mut()
+    }
+
+    /// What the peer allows us, then what we allow it.
+    pub(crate) fn limits(&self, first: Option<(Three, Three)>) -> Option<(Three, Three)> {
+        let used = self.used.as_deref().map(|flow| flow.limits());
+        used.or(first.filter(|_| self.begun))
+    }
+}
+
 /// The six machines of a session. Not there when flow control is off.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Flow {

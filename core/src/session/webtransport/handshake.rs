@@ -6,6 +6,7 @@ use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 
 use super::carrier::Carrier;
+use super::flow::Three;
 use super::over_h3::OverH3;
 use super::{Session, SessionMut, WebTransport, negotiate};
 use crate::code::Code;
@@ -164,6 +165,7 @@ impl WebTransport {
         }
         self.terms.negotiated = self.negotiate(cx.h3, cx.t).ok();
         self.heed_words(cx);
+        self.terms.first_limits = Self::first_limits(cx.h3);
         if self.terms.negotiated.is_none() && cx.h3.side == Side::Client {
             cx.h3.take_no_sessions()?;
         }
@@ -184,6 +186,25 @@ impl WebTransport {
             Ok(negotiated) => self.terms.negotiated = Some(negotiated),
             Err(_) => self.offered = all,
         }
+    }
+
+    /// The first limits of sessions that have any.
+    fn first_limits(h3: &H3) -> Option<(Three, Three)> {
+        let settings = h3.peer_settings.as_ref()?;
+        let ours = h3.config.webtransport.flow?;
+        //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.5
+        // The peer's settings are the first limits of every session.
+        let theirs = Three {
+            data: settings.wt_initial_max_data(),
+            bidi: settings.wt_initial_max_streams_bidi(),
+            uni: settings.wt_initial_max_streams_uni(),
+        };
+        let ours = Three {
+            data: ours.data,
+            bidi: ours.streams_bidi,
+            uni: ours.streams_uni,
+        };
+        Some((theirs, ours))
     }
 
     /// Whether the peer's SETTINGS have come and make no sessions possible.
@@ -248,7 +269,7 @@ impl WebTransport {
         }
         let stream = cx.h3.request_implied(cx.t, &head, End::More)?;
         let session = Session {
-            offered: request.protocols.clone(),
+            offered: request.protocols.clone().into(),
             protocol_required: request.protocol_required,
             ..self.session(cx.now)
         };
@@ -294,7 +315,7 @@ impl WebTransport {
             request: Some(request),
             newest,
             draft02,
-            offered: protocols,
+            offered: protocols.into(),
             ..self.session(cx.now)
         }))
     }
@@ -536,10 +557,11 @@ impl<T: Transport> SessionMut<'_, OverH3<'_, T>> {
     fn begin(&mut self) {
         let h3 = &mut self.carrier.h3;
         h3.stats.sessions += 1;
-        *self.ring = Some(Ring::new(&h3.config.limits));
-        let ours = h3.config.webtransport.flow;
+        *self.ring = Some(Ring::default());
+        // It has been selected.
+        self.session.offered = Box::default();
         if let Some(settings) = h3.peer_settings.clone() {
-            self.begin_flow(&settings, ours);
+            self.begin_flow(&settings);
         }
     }
 

@@ -109,7 +109,8 @@ impl<C: Carrier> SessionMut<'_, C> {
         let Some(ring) = self.ring else {
             return Ok(());
         };
-        let pushed = ring.push(payload, self.carrier.ring_bytes());
+        let (all, limits) = self.carrier.ring_bytes();
+        let pushed = ring.push(payload, all, limits);
         let stats = self.carrier.stats();
         stats.datagrams_overflowed += pushed.dropped;
         stats.datagrams_received += 1;
@@ -133,7 +134,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         );
         *self.life = Life::Over { by_peer };
         if let Some(ring) = self.ring.take() {
-            *self.carrier.ring_bytes() -= ring.held();
+            *self.carrier.ring_bytes().0 -= ring.held();
         }
         while let Some(member) = self.streams.pop(&mut self.session.list) {
             if self.carrier.abandon(member.stream) {
@@ -187,7 +188,6 @@ impl<C: Carrier> SessionMut<'_, C> {
         if std::mem::replace(&mut self.session.drain_sent, true) {
             return Ok(());
         }
-        self.session.stats.draining = true;
         let mut value = BytesMut::new();
         capsule::put_drain_session(&mut value);
         self.carrier.control(value.freeze());
@@ -197,7 +197,6 @@ impl<C: Carrier> SessionMut<'_, C> {
     /// The peer winds down an open session, or the whole connection.
     pub(crate) fn tell_draining(&mut self) {
         if self.life.is_open() && !std::mem::replace(&mut self.session.drain_told, true) {
-            self.session.stats.draining = true;
             self.tell(SessionEvent::Draining);
         }
     }

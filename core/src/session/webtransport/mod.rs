@@ -29,7 +29,7 @@ pub(crate) mod table;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use self::flow::Flow;
+use self::flow::{Limited, Three};
 use self::table::{List, Table};
 use super::floor::capsules::CapsuleStream;
 use super::floor::registry::Life;
@@ -80,6 +80,7 @@ impl WebTransport {
         let terms = Terms {
             side,
             negotiated: None,
+            first_limits: None,
             strict_draining: config.webtransport.strict_draining,
             end_drained: config.webtransport.end_drained_sessions,
             max_datagram: config.limits.datagram_capsule,
@@ -134,11 +135,11 @@ pub(crate) struct Session {
     /// The request carried the version field of draft 02.
     draft02: bool,
     /// Application protocols the client offered.
-    offered: Vec<String>,
+    offered: Box<[String]>,
     /// The session ends when none is selected (client).
     protocol_required: bool,
     /// Limits of its own, when negotiated.
-    flow: Option<Flow>,
+    flow: Limited,
     /// Streams of the peer that may have been this session's and were lost.
     lost: Lost,
     /// Its streams.
@@ -148,7 +149,20 @@ pub(crate) struct Session {
     /// The peer has stopped the CONNECT stream with the code and has not yet ended the
     /// session.
     pub(crate) stopped: Option<u64>,
-    pub(crate) stats: SessionStats,
+    pub(crate) stats: Counts,
+}
+
+/// What a session counts.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Counts {
+    opened_bi: u64,
+    opened_uni: u64,
+    accepted_bi: u64,
+    accepted_uni: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    pub(crate) datagrams_sent: u64,
+    pub(crate) datagrams_received: u64,
 }
 
 /// What a session keeps to: the connection's terms, as they stand.
@@ -157,6 +171,8 @@ pub(crate) struct Terms {
     pub(crate) side: Side,
     /// What was agreed on, once both SETTINGS are known.
     pub(crate) negotiated: Option<Negotiated>,
+    /// The first limits of every session that has any: the peer's, and ours.
+    first_limits: Option<(Three, Three)>,
     /// No new streams while the peer drains the session.
     pub(crate) strict_draining: bool,
     /// A session that drains ends with its last stream.
@@ -203,21 +219,34 @@ impl<C> SessionMut<'_, C> {
 
 impl Session {
     /// What it has counted, with its limits when it has any.
-    pub(crate) fn stats(&self, ring: Option<&Ring>) -> SessionStats {
-        let mut stats = self.stats;
-        stats.streams = self.list.len;
-        stats.datagrams_overflowed = ring.map_or(0, Ring::overflowed);
-        stats.flow_control = self.flow.map(|flow| {
-            let (theirs, ours) = flow.limits();
-            SessionLimits {
+    pub(crate) fn stats(&self, ring: Option<&Ring>, terms: &Terms) -> SessionStats {
+        let limits = self.flow.limits(terms.first_limits);
+        SessionStats {
+            streams: self.list.len.into(),
+            opened_bi: self.stats.opened_bi,
+            opened_uni: self.stats.opened_uni,
+            accepted_bi: self.stats.accepted_bi,
+            accepted_uni: self.stats.accepted_uni,
+            bytes_sent: self.stats.bytes_sent,
+            bytes_received: self.stats.bytes_received,
+            datagrams_sent: self.stats.datagrams_sent,
+            datagrams_received: self.stats.datagrams_received,
+            datagrams_overflowed: ring.map_or(0, Ring::overflowed),
+            draining: self.is_draining(),
+            flow_control: limits.map(|(theirs, ours)| SessionLimits {
                 send_data: theirs.data,
                 open_bi: theirs.bidi,
                 open_uni: theirs.uni,
                 recv_data: ours.data,
                 accept_bi: ours.bidi,
                 accept_uni: ours.uni,
-            }
-        });
-        stats
+            }),
+            ..SessionStats::default()
+        }
+    }
+
+    /// Whether one of the sides has asked to wind it down.
+    fn is_draining(&self) -> bool {
+        self.drain_sent || self.drain_told
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::carrier::{Carrier, StreamEnd};
 use crate::code::{self, Code};
+use crate::config::Limits;
 use crate::error::{PeerCode, ReadError, ResetError, SendError, WriteError};
 use crate::fault::Fault;
 use crate::h3::connection::H3;
@@ -170,8 +171,8 @@ impl<T: Transport> Carrier for OverH3<'_, T> {
         self.h3.datagram(len)
     }
 
-    fn ring_bytes(&mut self) -> &mut usize {
-        &mut self.h3.ring_bytes
+    fn ring_bytes(&mut self) -> (&mut usize, &Limits) {
+        (&mut self.h3.ring_bytes, &self.h3.config.limits)
     }
 
     fn spend(&mut self, work: u32) -> bool {

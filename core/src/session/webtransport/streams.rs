@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::SessionMut;
 use super::carrier::{Carrier, StreamEnd};
-use super::flow::{Flow, Tell, Three};
+use super::flow::{Flow, Tell};
 use super::table::Member;
 use crate::error::{ReadError, ResetError, SendError, WriteError};
 use crate::event::StreamEvent;
@@ -20,7 +20,7 @@ use crate::h3::streams::NONE;
 use crate::id::{Dir, SessionKey, Side, StreamKey};
 use crate::session::floor::registry::Life;
 use crate::transport::{Read, ReadState};
-use crate::webtransport::{OpenStreamError, SessionEvent, SessionFlow};
+use crate::webtransport::{OpenStreamError, SessionEvent};
 use crate::wire::capsule::{self, MAX_STREAM_COUNT};
 use crate::wire::settings::{SettingId, Settings};
 use crate::wire::varint::VarInt;
@@ -41,7 +41,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         if self.session.drain_told && self.terms.strict_draining {
             return Err(OpenStreamError::SessionDraining);
         }
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.get_mut(self.terms.first_limits) {
             let credit = flow.open(dir);
             if credit.available() == 0 {
                 //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.3
@@ -56,7 +56,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         // However late the stream's turn is, its header goes out in front.
         let stream = self.carrier.open(dir, 0).ok_or(OpenStreamError::Blocked)?;
         self.join(stream);
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.used() {
             flow.open(dir).take(1);
         }
         match dir {
@@ -71,7 +71,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         let place = self.link(stream);
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.3
         // Counted as it arrives, whatever the application does with it.
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.get_mut(self.terms.first_limits) {
             let counted = flow.accept(dir).arrive(1);
             counted.map_err(|_| over_limit(self.key))?;
         }
@@ -122,14 +122,14 @@ impl<C: Carrier> SessionMut<'_, C> {
         let dir = member.stream.id().dir();
         let theirs = member.stream.id().initiator() != self.terms.side;
         if theirs
-            && let Some(flow) = &mut self.session.flow
+            && let Some(flow) = self.session.flow.used()
             && flow.accept(dir).release(1).is_some()
         {
             flow.tell(Tell::MaxStreams(dir));
             self.tell_limits();
         }
         self.forgive();
-        if self.terms.end_drained && self.session.stats.draining && self.session.list.len == 0 {
+        if self.terms.end_drained && self.session.is_draining() && self.session.list.len == 0 {
             // The session is open, so it can be closed.
             self.close(0, "").ok();
         }
@@ -143,7 +143,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         stream: StreamKey,
         chunks: &mut [Bytes],
     ) -> Result<usize, WriteError> {
-        let flow = self.session.flow.as_ref();
+        let flow = self.session.flow.get_mut(self.terms.first_limits);
         let credit = flow.map_or(u64::MAX, |flow| flow.send_data.available());
         let credit = usize::try_from(credit).unwrap_or(usize::MAX);
         let offered: usize = chunks.iter().map(Bytes::len).sum();
@@ -154,7 +154,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         } else {
             write_part(&mut self.carrier, stream, chunks, allowed)?
         };
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.used() {
             flow.send_data.take(taken as u64);
         }
         self.session.stats.bytes_sent += taken as u64;
@@ -175,7 +175,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         }
         //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.6.5
         // Said once for each limit that stops us.
-        if let Some(flow) = &mut self.session.flow
+        if let Some(flow) = self.session.flow.used()
             && flow.send_data.blocked()
         {
             flow.tell(Tell::DataBlocked);
@@ -194,7 +194,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         let read = self.carrier.read(stream, max, out);
         let bytes = read.map_or(0, |read| read.bytes as u64);
         self.session.stats.bytes_received += bytes;
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.get_mut(self.terms.first_limits) {
             // Bytes that a reset took away are done with, too.
             let lost = match read {
                 Err(StreamEnd::Reset { lost, .. }) => {
@@ -237,7 +237,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     /// The application gives up what a stream still carries.
     pub(crate) fn stop(&mut self, stream: StreamKey, code: u32) -> Result<bool, Fault> {
         let stopped = self.carrier.stop(stream, code);
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.get_mut(self.terms.first_limits) {
             flow.lost = true;
             self.forgive();
         }
@@ -247,7 +247,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     /// A stream was lost before it was given to its session, perhaps this one.
     pub(crate) fn on_stream_lost(&mut self, dir: Dir) {
         *self.session.lost.of(dir) += 1;
-        if let Some(flow) = &mut self.session.flow {
+        if let Some(flow) = self.session.flow.get_mut(self.terms.first_limits) {
             flow.lost = true;
         }
         self.forgive();
@@ -258,7 +258,7 @@ impl<C: Carrier> SessionMut<'_, C> {
         if !self.life.is_open() {
             return;
         }
-        let Some(flow) = &mut self.session.flow else {
+        let Some(flow) = self.session.flow.used() else {
             return;
         };
         if !flow.lost {
@@ -286,7 +286,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     /// Sends what is due about limits, as far as the carrier takes it.
     pub(crate) fn tell_limits(&mut self) {
         while self.life.is_open() {
-            let Some(flow) = &mut self.session.flow else {
+            let Some(flow) = self.session.flow.used() else {
                 return;
             };
             // A peer that does not read its capsules gets none, and later the latest.
@@ -302,25 +302,16 @@ impl<C: Carrier> SessionMut<'_, C> {
 
     /// Sets the session's limits up, or lets peers go on that wait for credit although
     /// nothing was negotiated.
-    pub(super) fn begin_flow(&mut self, settings: &Settings, ours: Option<SessionFlow>) {
+    pub(super) fn begin_flow(&mut self, settings: &Settings) {
         let negotiated = self.terms.negotiated.is_some_and(|n| n.flow_control);
-        if negotiated && let Some(ours) = ours {
-            //= https://www.ietf.org/archive/id/draft-ietf-webtrans-http3-16.html#section-5.5
-            // The peer's settings are the first limits of every session.
-            let theirs = Three {
-                data: settings.wt_initial_max_data(),
-                bidi: settings.wt_initial_max_streams_bidi(),
-                uni: settings.wt_initial_max_streams_uni(),
-            };
-            let ours = Three {
-                data: ours.data,
-                bidi: ours.streams_bidi,
-                uni: ours.streams_uni,
-            };
-            let mut flow = Flow::new(theirs, ours);
+        if negotiated && self.terms.first_limits.is_some() {
+            self.session.flow.begin();
             let lost = self.session.lost;
-            flow.lost = lost.bi > 0 || lost.uni > 0;
-            self.session.flow = Some(flow);
+            if (lost.bi > 0 || lost.uni > 0)
+                && let Some(flow) = self.session.flow.get_mut(self.terms.first_limits)
+            {
+                flow.lost = true;
+            }
             return;
         }
         let waits = [
@@ -418,7 +409,7 @@ impl<C: Carrier> SessionMut<'_, C> {
 
     /// Lets a peer that stands still have what there is, of bytes or of streams.
     fn unstick(&mut self, of: Option<Dir>) {
-        let Some(flow) = &mut self.session.flow else {
+        let Some(flow) = self.session.flow.used() else {
             return;
         };
         let (grant, what) = match of {
@@ -435,7 +426,7 @@ impl<C: Carrier> SessionMut<'_, C> {
     /// them means nothing and costs its sender.
     fn flow_mut(&mut self) -> Result<Option<&mut Flow>, Fault> {
         self.carrier.charge(NOTICE)?;
-        Ok(self.session.flow.as_mut())
+        Ok(self.session.flow.get_mut(self.terms.first_limits))
     }
 }
 

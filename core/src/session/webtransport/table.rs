@@ -29,7 +29,7 @@ pub(crate) struct Member {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct List {
     first: u32,
-    pub(super) len: u64,
+    pub(super) len: u32,
     /// Those with an order of their own.
     pub(super) ordered: u32,
 }

@@ -1,7 +1,10 @@
 //! What is kept for a peer is what is counted: a server's real memory, by an allocator
-//! that counts, while a client sends what nobody reads.
+//! that counts, while a client sends what nobody reads, and while it has sessions.
 //!
 //! Its own binary, because it replaces the allocator.
+
+mod handles;
+mod sessions;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -144,9 +147,13 @@ impl Attack {
     }
 
     fn with(transport: TransportSettings) -> Self {
+        Self::of(Config::default(), transport)
+    }
+
+    fn of(http: Config, transport: TransportSettings) -> Self {
         let now = aqueduct_core::testing::epoch();
         let tls = Arc::new(Identity::localhost().server());
-        let server = EndpointConfig::server(tls, Config::default()).expect("suits");
+        let server = EndpointConfig::server(tls, http.clone()).expect("suits");
         let server = server.transport(transport).expect("in range");
         // Sends as much as it may, and at once.
         let mut fast = TransportSettings::default();
@@ -159,7 +166,8 @@ impl Attack {
             ([10, 0, 0, 2], 443).into(),
             "localhost",
             Identity::localhost().client_arc(),
-        );
+        )
+        .http(http.clone());
         let connection = client.as_mut().expect("a client").connect(now, &target);
         let mut attack = Self {
             now,
@@ -212,14 +220,12 @@ impl Attack {
                 heard,
                 ..
             } = self;
-            let mut told = Vec::new();
             let turn = serving(|| {
                 driver.turn(*now, server, io, &mut |_: &mut Endpoint, key, event| {
-                    told.push((key, event));
+                    heard.push((key, event));
                 })
             });
             assert!(!turn.expect("usable").wants_write);
-            heard.append(&mut told);
             for datagram in self.io.sent.drain(..) {
                 let data = self.client.copy_datagram(&datagram);
                 let from = SocketAddr::from(([10, 0, 0, 2], 443));
@@ -262,7 +268,7 @@ impl Attack {
     fn sessions(&mut self, count: usize) -> Vec<aqueduct_core::id::SessionKey> {
         let mut sessions = Vec::new();
         for _ in 0..count {
-            self.heard.clear();
+            serving(|| self.heard.clear());
             let mut client = self
                 .client
                 .connection(self.now, self.connection)
@@ -270,19 +276,20 @@ impl Attack {
             sessions.push(client.access().open_session(&there()).expect("asks"));
             self.drive();
             self.drive();
-            for (key, event) in std::mem::take(&mut self.heard) {
-                if let Event::WebTransport(asked, SessionEvent::Requested(_)) = event {
-                    let server = &mut self.server;
-                    let now = self.now;
-                    serving(|| {
-                        let mut server = server.connection(now, key).expect("open");
+            let Self {
+                now, server, heard, ..
+            } = self;
+            serving(|| {
+                for (key, event) in heard.drain(..) {
+                    if let Event::WebTransport(asked, SessionEvent::Requested(_)) = event {
+                        let mut server = server.connection(*now, key).expect("open");
                         let mut access = server.access();
                         let answer = ConnectAnswer::default();
                         let accepted = access.webtransport(asked).accept(&answer);
                         accepted.expect("accepts");
-                    });
+                    }
                 }
-            }
+            });
             self.drive();
         }
         sessions
