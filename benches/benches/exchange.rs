@@ -41,6 +41,9 @@ fn main() {
 
 type Packets = Vec<(String, [f64; 2])>;
 
+/// What is measured: its name, how many at once, and how.
+type Work<E> = (&'static str, usize, fn(&mut E, usize));
+
 fn all<E: Ends>(
     criterion: &mut Criterion,
     meter: &Meter,
@@ -48,7 +51,7 @@ fn all<E: Ends>(
     by: &str,
     new: impl Fn() -> E,
 ) {
-    let works: [(&str, usize, fn(&mut E, usize)); 4] = [
+    let works: [Work<E>; 4] = [
         ("request", 1, E::get),
         ("10 requests", 10, E::get),
         ("10 streams", 10, E::stream),

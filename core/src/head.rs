@@ -55,7 +55,10 @@ pub struct RequestHead {
     pub uri: Uri,
     /// `:protocol`, for extended CONNECT only.
     pub protocol: Option<Protocol>,
-    /// The other fields. Repeated fields keep their order and none is lost.
+    /// The other fields. Repeated fields keep their order and none is lost. The values of a
+    /// received head, and its URI, share one copy of all its text, up to
+    /// [`Limits::field_section`](crate::config::Limits::field_section): whoever keeps one of
+    /// them for long copies it.
     pub headers: HeaderMap,
     /// Whether it may be early data. Nothing of it is sent.
     pub early: Early,
@@ -174,7 +177,8 @@ pub struct ResponseHead {
     /// `:status`. A server may answer with a number above 599, which is to be taken for a
     /// server's error (RFC 9110 §15, [`Self::is_error`]); of one below 100, 500 is told.
     pub status: StatusCode,
-    /// The other fields. Repeated fields keep their order and none is lost.
+    /// The other fields. Repeated fields keep their order and none is lost. The values of a
+    /// received head share one copy of all its text, as [`RequestHead::headers`] say.
     pub headers: HeaderMap,
     pub(crate) fields: FieldSection,
     /// As for a request.
@@ -266,7 +270,8 @@ type Line<'a> = (&'a HeaderName, &'a HeaderValue);
 /// Fields after the content.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Trailers {
-    /// The fields. Repeated fields keep their order and none is lost.
+    /// The fields. Repeated fields keep their order and none is lost. The values of received
+    /// trailers share one copy of all their text, as [`RequestHead::headers`] say.
     pub headers: HeaderMap,
     pub(crate) fields: FieldSection,
 }

@@ -179,7 +179,7 @@ impl Datagrams {
             None => core.send_datagram(key, payload),
             Some(context) => core.send_datagram_in(key, context, payload),
         };
-        let sent = locked.core(self.half.conn.key, send);
+        let sent = locked.core_often(self.half.conn.key, send);
         Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
             Ok(()) => Ok(()),
             Err(CoreDatagram::Blocked) => return Step::Wait(self.place(MessageTopic::Unblocked)),

@@ -110,13 +110,35 @@ impl Locked<'_> {
         change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
         self.kick = true;
+        let now = self.state().read_clock();
+        self.at(now, key, change)
+    }
+
+    /// As [`Self::core`], for what is done often and begins no wait of seconds: it may take
+    /// place a little before.
+    pub(crate) fn core_often<R>(
+        &mut self,
+        key: ConnKey,
+        change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
+        self.kick = true;
         self.quietly(key, change)
     }
 
-    /// Changes the core's connection in a way that the driver need not hurry for: what
+    /// As [`Self::core_often`], in a way that the driver need not hurry for: what
     /// it has to send goes with what comes next.
     pub(crate) fn quietly<R>(
         &mut self,
+        key: ConnKey,
+        change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
+    ) -> Option<R> {
+        let now = self.state().now();
+        self.at(now, key, change)
+    }
+
+    fn at<R>(
+        &mut self,
+        now: Instant,
         key: ConnKey,
         change: impl FnOnce(&mut Access<'_, QuinnTransport<'_>>) -> R,
     ) -> Option<R> {
@@ -125,7 +147,6 @@ impl Locked<'_> {
             // What nobody drives would take bytes that never leave.
             return None;
         }
-        let now = state.now();
         let mut conn = state.endpoint.connection(now, key)?;
         Some(change(&mut conn.access()))
     }

@@ -106,8 +106,9 @@ impl State {
         }
     }
 
-    /// The time of a change: at present, or, while the driver is about to run, a little
-    /// before.
+    /// The time of a change that is made often: at present, or, while the driver is about to
+    /// run, a little before. A task that keeps its thread may keep the driver from running for
+    /// seconds; waits of seconds begin with [`Self::read_clock`].
     pub(crate) fn now(&mut self) -> Instant {
         if let Some((now, left)) = &mut self.time
             && self.kicked
@@ -116,6 +117,11 @@ impl State {
             *left -= 1;
             return *now;
         }
+        self.read_clock()
+    }
+
+    /// The time at present.
+    pub(crate) fn read_clock(&mut self) -> Instant {
         let now = now();
         self.time = Some((now, USES));
         now

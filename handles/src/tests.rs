@@ -2,6 +2,7 @@
 //! between them, driven by the test itself.
 
 mod alarms;
+mod blocking;
 mod cancelled;
 mod capsules;
 mod capsules_random;

@@ -1,5 +1,6 @@
 //! Sockets and endpoints with one owner.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
@@ -46,6 +47,8 @@ pub struct Ports {
     remote: Remote,
     /// The inbox may hold more than one round took.
     backlog: bool,
+    /// Sockets that are gone, of which nobody has been told.
+    failed: VecDeque<PortFailed>,
     /// The time between [`Self::receive`] and [`Self::send`], and how often it may be used
     /// before the clock is read again.
     time: Option<(Instant, u8)>,
@@ -80,6 +83,7 @@ impl Ports {
             inbox,
             remote,
             backlog: false,
+            failed: VecDeque::new(),
             time: None,
         })
     }
@@ -141,9 +145,11 @@ impl Ports {
         let port = self.port(port).ok_or(io::ErrorKind::NotFound)?;
         io.register(&registry, token)?;
         registry.deregister(&mut port.io.socket)?;
+        let key = port.key;
         let (now, limits) = (Instant::now(), io.limits());
         port.driver.rebind(&mut port.core, now, limits);
         port.io = io;
+        self.failed.retain(|failed| failed.port != key);
         Ok(())
     }
 
@@ -152,6 +158,7 @@ impl Ports {
     pub fn remove(&mut self, port: PortKey) -> Option<Endpoint> {
         let slot = self.ports.get_mut(port.index)?;
         let mut port = slot.take_if(|open| open.key == port)?;
+        self.failed.retain(|failed| failed.port != port.key);
         // It fails for unknown sockets only, and closing deregisters as well.
         _ = self.registry.deregister(&mut port.io.socket);
         Some(port.core)
@@ -176,7 +183,10 @@ impl Ports {
     }
 
     /// A connection to be used; `None` some time after its `Event::Closed`, as
-    /// [`Endpoint::connection`] says.
+    /// [`Endpoint::connection`] says. Between [`receive`](Self::receive) and
+    /// [`send`](Self::send) the clock is read now and then: an owner that may work for
+    /// seconds at one event asks [`Endpoint::connection`] afterwards, with the time, so that
+    /// waits do not begin before it.
     pub fn connection(&mut self, port: PortKey, key: ConnKey) -> Option<ConnectionMut<'_>> {
         let now = self.now();
         self.endpoint(port)?.connection(now, key)
@@ -242,7 +252,7 @@ impl Ports {
     ///
     /// # Errors
     /// A socket is gone for good; the other ports are not held up, and the call may be
-    /// repeated. [`rebind`](Self::rebind) or [`remove`](Self::remove) the port.
+    /// repeated: each is told once. [`rebind`](Self::rebind) or [`remove`](Self::remove) the port.
     pub fn receive(&mut self) -> Result<(), PortFailed> {
         self.backlog = true;
         for _ in 0..JOBS {
@@ -254,18 +264,17 @@ impl Ports {
         }
         let now = Instant::now();
         self.time = Some((now, USES));
-        let mut result = Ok(());
         for port in self.ports.iter_mut().flatten() {
             if port.io.readable
                 && let Err(error) = port.driver.fill(now, &mut port.core, &mut port.io)
             {
                 port.io.readable = false;
                 let port = port.key;
-                result = Err(PortFailed { port, error });
+                self.failed.push_back(PortFailed { port, error });
             }
             port.driver.feed(&mut port.core, now);
         }
-        result
+        self.failed.pop_front().map_or(Ok(()), Err)
     }
 
     /// The next event of any connection; ports and connections take turns. What it
@@ -290,7 +299,8 @@ impl Ports {
     pub fn send(&mut self) -> Option<Duration> {
         self.time = None;
         let now = Instant::now();
-        let mut wait = self.backlog.then_some(Duration::ZERO);
+        let again = self.backlog || !self.failed.is_empty();
+        let mut wait = again.then_some(Duration::ZERO);
         for port in self.ports.iter_mut().flatten() {
             let mut turn = port.driver.send(&mut port.core, now, &mut port.io);
             let full = turn.wants_write;

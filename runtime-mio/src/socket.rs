@@ -8,7 +8,8 @@ use mio::{Interest, Registry, Token};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 /// A socket, what the platform offers beyond send and receive, and whether it is
-/// worth a try to receive: what an edge has told holds until a call has found the end.
+/// worth a try to receive: what an edge has told holds until a call has found the end, and
+/// so does the failure of a call to send.
 ///
 /// The other direction is watched while the socket is full: an edge for each datagram that
 /// has left would wake the loop for nothing.
@@ -87,7 +88,10 @@ impl UdpIo for Socket {
 
     fn send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
         let Self { socket, state, .. } = self;
-        socket.try_io(|| state.try_send(UdpSockRef::from(&*socket), transmit))
+        let result = socket.try_io(|| state.try_send(UdpSockRef::from(&*socket), transmit));
+        // What it has come to is told, or mended, by the driver's next call to receive.
+        self.readable |= matches!(&result, Err(error) if error.kind() != io::ErrorKind::WouldBlock);
+        result
     }
 
     fn limits(&self) -> IoLimits {

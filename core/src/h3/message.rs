@@ -119,6 +119,10 @@ pub(super) enum Place {
     Trailers,
 }
 
+/// Names that a map has room for at once. Lines that say one name again take none, so more
+/// lines than a map has names may be a head.
+const ROOM: usize = 1024;
+
 /// Splits a section whose text is in `text` into pseudo-header fields and a header map, the
 /// values of which share `text`.
 fn split<'a>(
@@ -155,7 +159,7 @@ fn split<'a>(
             }
         } else {
             if !std::mem::replace(&mut regular, true) {
-                let room = headers.try_reserve(lines.len() + 1);
+                let room = headers.try_reserve((lines.len() + 1).min(ROOM));
                 room.map_err(|_| wrong("a field", TOO_MANY))?;
             }
             let (name, value) = regular_field(&field, text, place)?;

@@ -90,7 +90,10 @@ impl Alternatives {
         };
         let before = known(&state);
         state.cache.store(now, origin, &said, age(headers));
-        state.last = is_one.then(|| (origin.clone(), first.clone(), after(now, AGAIN)));
+        // A copy: the value holds all of the head that it came in.
+        let words = HeaderValue::from_bytes(first.as_bytes()).ok();
+        let words = words.filter(|_| is_one);
+        state.last = words.map(|words| (origin.clone(), words, after(now, AGAIN)));
         let is_old = state.kept.is_none_or(|until| until <= now);
         if is_old || known(&state) != before {
             self.changed(state);
@@ -187,5 +190,20 @@ mod tests {
         assert_eq!(used("fe80::1%eth0", 1), None);
         assert_eq!(used("fe80::1%eth0", 2), Some(b"[fe80::1]:2".to_vec()));
         assert_eq!(used("a.example", 1), Some(b"a.example:1".to_vec()));
+    }
+
+    /// A head may be 64 KiB, of which the rest is let go of.
+    #[test]
+    fn what_was_said_holds_no_head() {
+        let head = bytes::Bytes::copy_from_slice(b"h3=\":443\" and all else that was said");
+        let value = HeaderValue::from_maybe_shared(head.slice(..9)).expect("a value");
+        let mut headers = HeaderMap::new();
+        headers.insert(ALT_SVC, value);
+        let alternatives = Alternatives::new(AltSvcLimits::default(), Vec::new(), None);
+        let origin: Origin = "https://a.example".parse().expect("an origin");
+        alternatives.heard(&origin, &headers);
+        assert!(alternatives.lock().last.is_some(), "it is remembered");
+        drop(headers);
+        assert!(head.is_unique());
     }
 }

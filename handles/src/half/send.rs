@@ -90,7 +90,7 @@ impl SendHalf {
             Err(_) => Err(CoreWrite::Gone),
         };
         match locked
-            .core(self.half.conn.key, write)
+            .core_often(self.half.conn.key, write)
             .unwrap_or(Err(CoreWrite::Gone))
         {
             Ok(0) => {}
@@ -146,7 +146,7 @@ impl SendHalf {
             Err(_) => Err(SendError::Gone),
         };
         match locked
-            .core(self.half.conn.key, finish)
+            .core_often(self.half.conn.key, finish)
             .unwrap_or(Err(SendError::Gone))
         {
             Ok(()) => {

@@ -106,7 +106,7 @@ impl SessionHandle {
             let open = |core: &mut Access<'_, QuinnTransport<'_>>| {
                 core.webtransport(self.key()).open_stream(dir)
             };
-            let opened = locked.core(conn.key, open);
+            let opened = locked.core_often(conn.key, open);
             let stream = opened.unwrap_or(Err(webtransport::OpenStreamError::Closed))?;
             let end = locked.stream(half.at).end.clone().unwrap_or_default();
             let entry = Stream::data(stream, end);
@@ -147,7 +147,7 @@ impl SessionHandle {
     ) -> Step<Result<(), DatagramError>> {
         let send =
             |core: &mut Access<'_, QuinnTransport<'_>>| core.send_datagram(self.key(), payload);
-        let sent = locked.core(self.half.conn.key, send);
+        let sent = locked.core_often(self.half.conn.key, send);
         Step::Done(match sent.unwrap_or(Err(CoreDatagram::Gone)) {
             Ok(()) => Ok(()),
             Err(CoreDatagram::Blocked) => {

@@ -129,9 +129,10 @@ impl SessionRequest {
         let accept = half.conn.lock().core(half.conn.key, |core| {
             core.webtransport(self.pending.key).accept(&answer)
         });
-        accept
-            .unwrap_or(Err(AcceptError::Gone))
-            .map(|()| self.pending.establish(self.request.uri, Box::new(answer)))
+        accept.unwrap_or(Err(AcceptError::Gone)).map(|()| {
+            self.pending
+                .establish(own(&self.request.uri), Box::new(answer))
+        })
     }
 
     /// Rejects with a status of 300 to 599.
@@ -271,6 +272,45 @@ impl Drop for PendingSession {
                 core.webtransport(self.key).close(0, "")
             };
             let _ = half.conn.lock().core(half.conn.key, close);
+        }
+    }
+}
+
+/// The same URI with text of its own: that of a received one is all of the head, which a
+/// session would hold for its life.
+fn own(uri: &Uri) -> Uri {
+    let copy = || {
+        let mut parts = uri.clone().into_parts();
+        if let Some(authority) = &mut parts.authority {
+            *authority = authority.as_str().parse().ok()?;
+        }
+        if let Some(path) = &mut parts.path_and_query {
+            *path = path.as_str().parse().ok()?;
+        }
+        Uri::from_parts(parts).ok()
+    };
+    copy().unwrap_or_else(|| uri.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_a_uri_is_the_same_and_holds_nothing() {
+        for text in [
+            "https://example.com:1/a?b=%20",
+            "https://[::1]/",
+            "a:443",
+            "/b",
+        ] {
+            let head = Bytes::copy_from_slice(text.as_bytes());
+            let uri = Uri::from_maybe_shared(head.clone()).expect(text);
+            assert!(!head.is_unique(), "the text is shared: {text}");
+            let copy = own(&uri);
+            assert_eq!(copy, uri);
+            drop(uri);
+            assert!(head.is_unique(), "{text}");
         }
     }
 }

@@ -61,6 +61,49 @@ fn a_socket_that_is_gone_is_told_by_its_port() {
     );
 }
 
+/// Each is told, one by one, and without a wait in between.
+#[test]
+fn all_sockets_that_are_gone_are_told() {
+    let poll = Poll::new().expect("a poll");
+    let (mut ports, server, client) = ports(&poll, &[GONE]);
+    ports.port(client).expect("bound").io.script = Script::new(vec![GONE]);
+    let mut told = Vec::new();
+    while let Err(failed) = ports.receive() {
+        told.push(failed.port);
+        let more = ports.send() == Some(Duration::ZERO);
+        assert_eq!(more, told.len() < 2, "{told:?}");
+    }
+    assert_eq!(told, [server, client]);
+}
+
+/// A socket that cannot send is told too, though nothing has come to it.
+#[cfg(unix)]
+#[test]
+fn a_socket_that_is_shut_is_told_by_its_port() {
+    use std::net::{Shutdown, TcpStream};
+    use std::os::fd::OwnedFd;
+
+    let poll = Poll::new().expect("a poll");
+    let mut ports = Ports::new(poll.registry(), 0..8).expect("tokens");
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    let to = peer.local_addr().expect("bound");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    socket.connect(to).expect("an address");
+    // The call is the same for all sockets, and the standard library has it for streams.
+    let same = TcpStream::from(OwnedFd::from(socket.try_clone().expect("a copy")));
+    same.shutdown(Shutdown::Write).expect("connected");
+    let client = ports.add(EndpointConfig::client(), socket).expect("suits");
+    ports.receive().expect("usable");
+    let target = Target::new(to, "localhost", Identity::localhost().client_arc());
+    ports.connect(client, target).expect("begins");
+    assert_eq!(ports.send(), Some(Duration::ZERO), "there is more to do");
+    let failed = ports.receive().expect_err("gone");
+    assert_eq!(
+        (failed.port, failed.error.kind()),
+        (client, io::ErrorKind::BrokenPipe)
+    );
+}
+
 /// An honest packet is behind those of a flood in the socket, and no further.
 #[test]
 fn a_turn_takes_all_that_waits_in_a_socket() {

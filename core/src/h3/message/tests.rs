@@ -296,3 +296,13 @@ fn rules_of_the_web_are_for_the_web() {
         assert_eq!(head.is_ok(), taken, "{scheme}");
     }
 }
+
+/// A map has no room for so many names, and need not.
+#[test]
+fn one_name_may_have_many_values() {
+    let mut section = FieldSection::new();
+    section.push(b":status", b"200");
+    (0..30_000).for_each(|_| section.push(b"x", b"1"));
+    let head = response(&section).expect("a head");
+    assert_eq!(head.headers.len(), 30_000);
+}
