@@ -75,10 +75,9 @@ fn main() {
         "floor-datagram" => floor_datagrams(batches),
         "floor-chunk" => floor_chunks(batches),
         // Packets through keys that look for resets, and through bare ones. Instructions, on
-        // x86-64 with ring, without link-time optimization: a full packet 4,341 bare and 37
-        // more (0.9 %); one of twenty small frames 1,855 and 356 more (19 %, 18 a frame:
-        // each has to be passed to know where the next begins); sealed, 4,122 and 49 more
-        // (1.2 %; with link-time optimization, 0.7 %).
+        // x86-64 with ring: a full packet 3,779 bare and 30 more (0.8 %); one of twenty small
+        // frames 1,288 and 331 more (26 %, 17 a frame: each has to be passed to know where
+        // the next begins); sealed, 3,566 and 25 more (0.7 %).
         "packet-opened" => packets_opened(batches, true, &[BULK]),
         "floor-packet-opened" => packets_opened(batches, false, &[BULK]),
         "small-frames-opened" => packets_opened(batches, true, &[SMALL; 20]),
