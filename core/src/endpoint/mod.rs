@@ -348,7 +348,7 @@ impl Endpoint {
 
     /// Does what is due at `now`, and begins a turn: what came beyond the work of the last
     /// one is gone on with, each connection in its turn. What is beyond the work of this
-    /// one is due still ([`Why::Work`]), after the socket was looked
+    /// one is due still ([`Why::Work`](crate::time::Why::Work)), after the socket was looked
     /// at again. Calling it early, late or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.see(now);
