@@ -108,7 +108,7 @@ impl RequestStream {
         self.recv.recv_response().await
     }
 
-    /// See [`BodyReceiver::recv_data`].
+    /// See [`BodyReceiver::recv_data`](super::BodyReceiver::recv_data).
     ///
     /// # Errors
     /// [`ReadError`].
@@ -116,7 +116,7 @@ impl RequestStream {
         self.recv.recv_data().await
     }
 
-    /// See [`BodyReceiver::recv_trailers`].
+    /// See [`BodyReceiver::recv_trailers`](super::BodyReceiver::recv_trailers).
     ///
     /// # Errors
     /// [`ReadError`].
@@ -124,7 +124,7 @@ impl RequestStream {
         self.recv.recv_trailers().await
     }
 
-    /// See [`BodyReceiver::read_to_end`].
+    /// See [`BodyReceiver::read_to_end`](super::BodyReceiver::read_to_end).
     ///
     /// # Errors
     /// [`ReadError`].
