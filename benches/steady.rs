@@ -7,10 +7,8 @@
 //! but between them, so that counts do not depend on the machine's pace.
 
 use std::hint::black_box;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use aqueduct_benches::memory::{self, Core, Ends, Floor, HUNDRED, Handles};
+use aqueduct_benches::memory::{Core, Ends, Floor, HUNDRED, Handles};
 use aqueduct_benches::pool::Warm;
 use aqueduct_benches::{BATCH, Bare, Counting, DATAGRAM, Joined, PAYLOAD, allocations, swallow};
 use aqueduct_core::event::Event;
@@ -27,22 +25,32 @@ use http::{Method, StatusCode, Uri};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The program's own goes before libc's, whoever asks for the time.
-///
-/// # Safety
-/// `time` is a place to write to.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn clock_gettime(_: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
-    /// Some time at which certificates are valid.
-    const BEGIN: i64 = 1_800_000_000;
-    let passed = Duration::from_nanos(memory::PASSED.load(Ordering::Relaxed));
-    let now = libc::timespec {
-        tv_sec: BEGIN + passed.as_secs() as i64,
-        tv_nsec: passed.subsec_nanos().into(),
-    };
-    // SAFETY: the caller's promise.
-    unsafe { time.write(now) };
-    0
+/// Virtual time, where the program's own function goes before libc's, whoever asks.
+#[cfg(target_os = "linux")]
+mod clock {
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use aqueduct_benches::memory::PASSED;
+
+    /// # Safety
+    /// `time` is a place to write to.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn clock_gettime(
+        _: libc::clockid_t,
+        time: *mut libc::timespec,
+    ) -> libc::c_int {
+        /// Some time at which certificates are valid.
+        const BEGIN: i64 = 1_800_000_000;
+        let passed = Duration::from_nanos(PASSED.load(Ordering::Relaxed));
+        let now = libc::timespec {
+            tv_sec: BEGIN + passed.as_secs() as i64,
+            tv_nsec: passed.subsec_nanos().into(),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { time.write(now) };
+        0
+    }
 }
 
 fn main() {
