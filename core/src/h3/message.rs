@@ -192,20 +192,20 @@ fn regular_field(
     place: Place,
 ) -> Checked<(HeaderName, HeaderValue)> {
     let no_value = || wrong(known(field.name), NO_VALUE);
-    let name = match names::find(field.name) {
-        Some(known) => {
-            if has_blank_end(field.value) {
-                return Err(no_value());
-            }
-            may_be_sent(known.allowed, field.name, field.value, place)?;
-            known.ready.clone()
+    let found = names::find(field.name);
+    //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
+    // Upper-case letters are malformed; they would be folded silently here.
+    if found.is_none() && field.name.iter().any(u8::is_ascii_uppercase) {
+        return Err(wrong("a field", "has a name with upper-case letters"));
+    }
+    if has_blank_end(field.value) {
+        return Err(no_value());
+    }
+    let name = match found {
+        Some(found) => {
+            may_be_sent(found.allowed, field.name, field.value, place)?;
+            found.ready.clone()
         }
-        //= https://www.rfc-editor.org/rfc/rfc9114#section-4.2
-        // Upper-case letters are malformed; they would be folded silently here.
-        None if field.name.iter().any(u8::is_ascii_uppercase) => {
-            return Err(wrong("a field", "has a name with upper-case letters"));
-        }
-        None if has_blank_end(field.value) => return Err(no_value()),
         None => HeaderName::from_bytes(field.name).ok(),
     };
     // The types of the `http` crate let no control character through.

@@ -85,6 +85,8 @@ pub(crate) fn request(head: &RequestHead) -> Checked<Outgoing<'_>> {
     {
         return Ok(Outgoing::whole(Cow::Borrowed(&head.fields)));
     }
+    // Tunnels and sessions are few, and have rules of their own.
+    let is_rare = head.method == Method::CONNECT || head.protocol.is_some();
     let mut lines = Outgoing::parts(&head.headers, Place::Request)?;
     lines.push(":method", head.method.as_str());
     if let Some(protocol) = &head.protocol {
@@ -100,7 +102,7 @@ pub(crate) fn request(head: &RequestHead) -> Checked<Outgoing<'_>> {
         let path = uri::path(path);
         let named = head.uri.authority();
         let named = named.map(|authority| uri::authority(authority, Some(scheme)));
-        if head.protocol.is_none() {
+        if !is_rare {
             check_target(head, scheme, named.as_deref(), &path)?;
         }
         lines.push(":scheme", scheme);
@@ -109,8 +111,7 @@ pub(crate) fn request(head: &RequestHead) -> Checked<Outgoing<'_>> {
         }
         lines.push(":path", path);
     }
-    if head.method == Method::CONNECT || head.protocol.is_some() {
-        // Tunnels and sessions are few, and have rules of their own.
+    if is_rare {
         let section: FieldSection = lines.iter().collect();
         message::request(&section, true)?;
         return Ok(Outgoing::whole(Cow::Owned(section)));
@@ -122,23 +123,22 @@ pub(crate) fn request(head: &RequestHead) -> Checked<Outgoing<'_>> {
 fn check_target(head: &RequestHead, scheme: &str, named: Option<&str>, path: &str) -> Checked<()> {
     let host = single_host(&head.headers)?;
     check_scheme(scheme.as_bytes())?;
-    if let Some(named) = named {
-        check_authority(":authority", named.as_bytes())?;
-    }
-    let standing_in = match (named, host) {
-        (Some(named), Some(host)) => {
-            check_agreement(named.as_bytes(), host)?;
-            None
+    let standing_in;
+    let host = match (named, host) {
+        (Some(named), host) => {
+            check_authority(":authority", named.as_bytes())?;
+            if let Some(host) = host {
+                check_agreement(named.as_bytes(), host)?;
+            }
+            // A host is empty where its port begins.
+            Some(if named.starts_with(':') { "" } else { named })
         }
-        (None, Some(host)) => Some(host_authority(host)?),
-        _ => None,
+        (None, Some(host)) => {
+            standing_in = host_authority(host)?;
+            Some(standing_in.host())
+        }
+        (None, None) => None,
     };
-    // A host is empty where its port begins.
-    let named = named.map(|named| match named.starts_with(':') {
-        true => "",
-        false => named,
-    });
-    let host = named.or_else(|| standing_in.as_ref().map(|authority| authority.host()));
     check_place(path.as_bytes(), scheme.as_bytes(), host, &head.method)?;
     // The `http` crate lets one control character through.
     match path.contains('\u{7f}') {
