@@ -6,7 +6,7 @@ use super::MAX_HEAD;
 use crate::wire::varint::{self, VarInt};
 
 mod look;
-#[cfg(any(test, feature = "unstable-wire"))]
+#[cfg(any(test, feature = "testing"))]
 pub use look::has_resets;
 pub(super) use look::{first_look, has_resets_behind};
 

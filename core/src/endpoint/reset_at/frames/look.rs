@@ -66,7 +66,7 @@ fn pass(payload: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Whether there is a reset in a packet.
-#[cfg(any(test, feature = "unstable-wire"))]
+#[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub fn has_resets(payload: &[u8]) -> bool {
     first_look(payload).is_some_and(|at| has_resets_behind(payload, at))
