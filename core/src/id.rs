@@ -1,9 +1,13 @@
 //! Names of things: which side, which direction, which stream, session or
 //! connection. All are small `Copy` values.
 
+mod map;
+
 use std::fmt;
 
 use crate::time::heap::TimerKey;
+
+pub(crate) use map::{NONE, Named, StreamMap};
 
 /// Which end of a connection this is. There are two.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]

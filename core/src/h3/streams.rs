@@ -2,20 +2,17 @@
 //! dense window per stream class. A lookup is two array reads, but for the few streams
 //! that have outlived their neighbours by far.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
 use crate::error::{PeerCode, ReadError, SendError, WriteError};
-use crate::id::{Dir, Side, StreamId, StreamKey};
+use crate::id::{Dir, Named, Side, StreamId, StreamKey, StreamMap};
 use crate::time::Deadline;
 use crate::wire::cursor::HeadReader;
 
-/// Marks the absence of a slot in windows, and of an owner.
-pub(crate) const NONE: u32 = u32::MAX;
+pub(crate) use crate::id::NONE;
 
 /// What a stream is used for.
 #[derive(Debug)]
@@ -327,64 +324,37 @@ impl Slot {
 /// All live streams of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct StreamTable {
-    slots: Slab<Slot>,
-    /// Slots of keys count from here: ids begin anew when early data is rejected, and a
-    /// key from before is to name nothing.
-    first: u32,
-    windows: [IdWindow; 4],
+    slots: StreamMap<Slot>,
     waits: WaitTable,
     /// How often anything was looked up.
     #[cfg(test)]
     pub(crate) looked_up: std::cell::Cell<u32>,
 }
 
-fn class(id: StreamId) -> usize {
-    (id.wire() & 3) as usize
+impl Named for Slot {
+    fn id(&self) -> StreamId {
+        self.id
+    }
 }
 
 impl StreamTable {
     /// Adds a stream. Ids of a class come in increasing order.
     pub(crate) fn insert(&mut self, slot: Slot) -> StreamKey {
-        let id = slot.id;
-        let index = u32::try_from(self.slots.insert(slot)).unwrap_or(NONE);
-        if let Some(window) = self.windows.get_mut(class(id)) {
-            window.insert(id.number(), index);
-        }
-        self.key(index, id)
-    }
-
-    /// The key of a place. Of what is beyond all places there is none.
-    fn key(&self, index: u32, id: StreamId) -> StreamKey {
-        StreamKey {
-            slot: index.wrapping_add(self.first),
-            id,
-        }
-    }
-
-    /// The place of a key: out of range for one that is older than the table.
-    fn place(&self, key: StreamKey) -> usize {
-        key.slot.wrapping_sub(self.first) as usize
+        self.slots.insert(slot)
     }
 
     /// Makes this table, which is empty, one that knows no key of `before`.
     pub(crate) fn restart_after(&mut self, before: &Self) {
-        // No more slots than streams, whose ids are dense.
-        let opened: u64 = before.windows.iter().map(IdWindow::end).sum();
-        self.first = before.first + u32::try_from(opened).unwrap_or(0);
+        self.slots.restart_after(&before.slots);
     }
 
     /// Whether a key is of a stream that was here, or in the table before this one.
     pub(crate) fn knew(&self, key: StreamKey) -> bool {
-        key.slot < self.first || self.was_seen(key.id)
+        self.slots.knew(key)
     }
 
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Slot> {
-        self.get(key)?;
-        if let Some(window) = self.windows.get_mut(class(key.id)) {
-            window.remove(key.id.number());
-        }
-        let place = self.place(key);
-        let mut slot = self.slots.try_remove(place)?;
+        let mut slot = self.slots.remove(key)?;
         self.waits.take(&mut slot.recv_wait);
         self.waits.take(&mut slot.send_wait);
         Some(slot)
@@ -398,23 +368,18 @@ impl StreamTable {
 
     pub(crate) fn get(&self, key: StreamKey) -> Option<&Slot> {
         self.count();
-        self.slots
-            .get(self.place(key))
-            .filter(|slot| slot.id == key.id)
+        self.slots.get(key)
     }
 
     pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Slot> {
         self.count();
-        let place = self.place(key);
-        self.slots.get_mut(place).filter(|slot| slot.id == key.id)
+        self.slots.get_mut(key)
     }
 
     /// The same, with what all streams wait for.
     pub(super) fn with_waits(&mut self, key: StreamKey) -> Option<(&mut Slot, &mut WaitTable)> {
         self.count();
-        let place = self.place(key);
-        let slot = self.slots.get_mut(place).filter(|slot| slot.id == key.id)?;
-        Some((slot, &mut self.waits))
+        Some((self.slots.get_mut(key)?, &mut self.waits))
     }
 
     /// What streams wait for.
@@ -434,21 +399,17 @@ impl StreamTable {
     /// The key of a live stream.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         self.count();
-        let index = self.windows.get(class(id))?.get(id.number())?;
-        Some(self.key(index, id))
+        self.slots.find(id)
     }
 
     /// Whether a stream of this id was ever in the table.
     pub(crate) fn was_seen(&self, id: StreamId) -> bool {
-        self.windows
-            .get(class(id))
-            .is_some_and(|window| id.number() < window.end())
+        self.slots.was_seen(id)
     }
 
     /// The first request stream that was never in the table.
     pub(crate) fn end_of_requests(&self) -> StreamId {
-        let number = self.windows.first().map_or(0, IdWindow::end);
-        StreamId::new(Side::Client, Dir::Bi, number)
+        self.slots.end(StreamId::new(Side::Client, Dir::Bi, 0))
     }
 
     /// Number of live streams.
@@ -460,7 +421,7 @@ impl StreamTable {
     /// or the end of some, or of an answer. O(slots).
     #[cfg(feature = "quinn")]
     pub(crate) fn has_unread(&self, side: Side) -> bool {
-        self.slots.iter().any(|(_, slot)| {
+        self.slots.values().any(|slot| {
             slot.exchange_ref().is_some_and(|exchange| {
                 let ends = slot.recv == Recv::Finished && slot.readable_told;
                 let matters = side == Side::Client || exchange.received > 0;
@@ -472,7 +433,7 @@ impl StreamTable {
     /// Whether an exchange has something to send or to be read. One that the peer reset
     /// has not, though nobody may have looked at that. O(slots).
     pub(crate) fn has_work(&self) -> bool {
-        self.slots.iter().any(|(_, slot)| {
+        self.slots.values().any(|slot| {
             let exchange = slot.exchange_ref();
             let unread = exchange.is_some_and(|exchange| !exchange.content.is_empty());
             let ends = matches!(slot.recv, Recv::Closed | Recv::Reset(..)) && !unread;
@@ -482,164 +443,6 @@ impl StreamTable {
 
     /// Keys of all live streams, in table order. O(slots).
     pub(crate) fn keys(&self) -> impl Iterator<Item = StreamKey> + '_ {
-        self.slots
-            .iter()
-            .map(|(index, slot)| self.key(u32::try_from(index).unwrap_or(NONE), slot.id))
-    }
-}
-
-/// Maps the numbers of one stream class to slots.
-///
-/// QUIC numbers the streams of a class densely, so a ring of slot indices is
-/// nearly full. A stream that outlives its neighbours by far moves to a side map,
-/// so that the ring's length stays proportional to the live streams.
-#[derive(Debug, Default)]
-struct IdWindow {
-    base: u64,
-    ring: VecDeque<u32>,
-    live: usize,
-    long_lived: BTreeMap<u64, u32>,
-}
-
-impl IdWindow {
-    /// One above the largest number ever inserted.
-    fn end(&self) -> u64 {
-        self.base + self.ring.len() as u64
-    }
-
-    fn insert(&mut self, number: u64, slot: u32) {
-        let end = self.end();
-        if number < end {
-            // Streams come in order; an earlier number is an old acquaintance.
-            self.long_lived.insert(number, slot);
-            return;
-        }
-        if self.ring.is_empty() {
-            self.base = number;
-        } else {
-            for _ in end..number {
-                self.ring.push_back(NONE);
-            }
-        }
-        self.ring.push_back(slot);
-        self.live += 1;
-        self.shrink();
-    }
-
-    fn get(&self, number: u64) -> Option<u32> {
-        match number.checked_sub(self.base) {
-            Some(offset) => self
-                .ring
-                .get(usize::try_from(offset).ok()?)
-                .copied()
-                .filter(|slot| *slot != NONE),
-            None => self.long_lived.get(&number).copied(),
-        }
-    }
-
-    fn remove(&mut self, number: u64) {
-        match number.checked_sub(self.base) {
-            Some(offset) => {
-                let slot = usize::try_from(offset)
-                    .ok()
-                    .and_then(|at| self.ring.get_mut(at));
-                if let Some(slot) = slot
-                    && *slot != NONE
-                {
-                    *slot = NONE;
-                    self.live -= 1;
-                }
-                self.shrink();
-            }
-            None => {
-                self.long_lived.remove(&number);
-            }
-        }
-    }
-
-    /// Drops vacancies from the front and moves survivors aside when they hold
-    /// the ring open. Each entry leaves the ring once: amortised O(1).
-    fn shrink(&mut self) {
-        loop {
-            match self.ring.front() {
-                Some(&NONE) if self.ring.len() > 1 => {}
-                Some(&slot) if self.ring.len() > 4 * self.live + 64 => {
-                    self.long_lived.insert(self.base, slot);
-                    self.live -= 1;
-                }
-                _ => return,
-            }
-            self.ring.pop_front();
-            self.base += 1;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(table: &mut StreamTable, number: u64) -> StreamKey {
-        let id = StreamId::new(Side::Client, Dir::Bi, number);
-        table.insert(Slot::raw(id, Side::Server, &[]))
-    }
-
-    #[test]
-    fn a_survivor_does_not_hold_the_window_open() {
-        let mut table = StreamTable::default();
-        let survivor = open(&mut table, 0);
-        for number in 1..10_000 {
-            let key = open(&mut table, number);
-            assert_eq!(table.find(key.id), Some(key));
-            assert!(table.remove(key).is_some());
-            assert_eq!(table.find(key.id), None);
-        }
-        assert_eq!(table.find(survivor.id), Some(survivor));
-        assert!(
-            table.windows[0].ring.len() <= 69,
-            "{}",
-            table.windows[0].ring.len()
-        );
-        assert_eq!(table.windows[0].long_lived.len(), 1);
-        assert!(table.remove(survivor).is_some());
-        assert_eq!(table.windows[0].long_lived.len(), 0);
-        assert!(table.was_seen(survivor.id));
-        assert!(!table.was_seen(StreamId::new(Side::Client, Dir::Bi, 10_000)));
-    }
-
-    #[test]
-    fn a_stale_key_never_names_another_stream() {
-        let mut table = StreamTable::default();
-        let old = open(&mut table, 0);
-        table.remove(old);
-        let new = open(&mut table, 1);
-        assert_eq!(old.slot, new.slot);
-        assert!(table.get(old).is_none());
-        assert!(table.remove(old).is_none());
-        assert!(table.get(new).is_some());
-    }
-
-    #[test]
-    fn a_key_from_before_a_restart_names_nothing_after_it() {
-        let mut before = StreamTable::default();
-        let old = [open(&mut before, 0), open(&mut before, 1)];
-        let mut table = StreamTable::default();
-        table.restart_after(&before);
-        let new = [
-            open(&mut table, 0),
-            open(&mut table, 1),
-            open(&mut table, 2),
-        ];
-        assert_eq!(old.map(|key| key.id), [new[0].id, new[1].id]);
-        for key in old {
-            assert!(table.get(key).is_none() && table.knew(key), "{key:?}");
-            assert!(table.remove(key).is_none());
-        }
-        let keys: Vec<_> = table.keys().collect();
-        assert_eq!(keys, new);
-        for key in new {
-            assert_eq!(table.find(key.id), Some(key));
-            assert_eq!(table.remove(key).map(|slot| slot.id), Some(key.id));
-        }
+        self.slots.keys()
     }
 }
