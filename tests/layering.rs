@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
         "error",
         "transport",
         "webtransport",
+        "quic",
         "config",
         "head",
         "uri",

@@ -5,6 +5,7 @@ use crate::error::{CloseReason, PeerCode};
 use crate::fault::Violation;
 use crate::head::{RequestHead, ResponseHead, Trailers};
 use crate::id::{Dir, SessionKey, Side, StreamKey};
+use crate::quic;
 use crate::transport::EarlyData;
 use crate::webtransport::SessionEvent;
 use crate::wire::settings::Settings;
@@ -82,6 +83,8 @@ pub enum Event {
     Stream(StreamKey, StreamEvent),
     /// Something happened in a WebTransport session.
     WebTransport(SessionKey, SessionEvent),
+    /// Something happened on a connection of raw QUIC.
+    Quic(quic::Event),
 }
 
 impl Event {

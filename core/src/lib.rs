@@ -242,6 +242,7 @@ pub mod masque;
 mod mix;
 pub mod pool;
 pub mod priority;
+pub mod quic;
 mod session;
 pub mod settings;
 pub mod stats;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::error::CloseReason;
 use crate::id::{Dir, Side, StreamId};
+use crate::quic::About;
 use crate::wire::seen::Seen;
 use crate::wire::settings::Settings;
 
@@ -256,6 +257,12 @@ pub enum TransportEvent {
     DatagramsUnblocked,
     /// The server gave session tickets, which are kept (client).
     Ticket,
+    /// What is known of the connection, told when it is first known and when it changes.
+    /// Raw QUIC alone is told.
+    About(Box<About>),
+    /// The peer would open streams that its limit does not allow (RFC 9000 §19.14). Raw QUIC
+    /// alone is told.
+    StreamsBlocked(Dir),
     /// The connection is over.
     Closed(CloseReason),
 }

@@ -39,6 +39,8 @@ impl Command {
             Self::SetSendGroup(stream, group) => to.send(stream)?.set_send_group(group),
             Self::Drain(until) => to.drain(until),
             Self::Close(code, reason) => to.close(code, reason),
+            // Not for a connection of HTTP/3's.
+            Self::Quic(_) => return Err(CommandError::NoConnection),
         }
         Ok(Reply::Done)
     }

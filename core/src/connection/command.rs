@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use thiserror::Error;
 
+use super::quic::{QuicCall, QuicOutcome};
 use crate::code::Code;
 use crate::error::{
     DatagramError, Gone, ReadError, RequestError, ResetError, SendError, WriteError,
@@ -71,6 +72,8 @@ pub enum Command {
     Drain(Instant),
     /// [`Access::close`](super::Access::close).
     Close(Code, Bytes),
+    /// Something on a connection of raw QUIC; replies [`Reply::Quic`].
+    Quic(Box<QuicCall>),
 }
 
 /// What a command made.
@@ -83,6 +86,8 @@ pub enum Reply {
     Stream(StreamKey),
     /// A session.
     Session(SessionKey),
+    /// What a call on a connection of raw QUIC gave.
+    Quic(QuicOutcome),
 }
 
 /// Why a command had no effect.
@@ -157,6 +162,8 @@ pub enum Outcome {
     SendDatagram(Result<(), DatagramError>),
     /// Length of the datagram, if there was one.
     RecvDatagram(Option<usize>),
+    /// Of [`Command::Quic`].
+    Quic(QuicOutcome),
 }
 
 /// What the methods of [`Access`](super::Access) give, as an [`Observer`](crate::connection::Observer)

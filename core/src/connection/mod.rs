@@ -20,6 +20,7 @@ mod apply;
 mod command;
 mod observer;
 mod peek;
+pub mod quic;
 mod shell;
 mod state;
 

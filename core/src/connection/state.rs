@@ -95,6 +95,8 @@ impl State {
                 self.h3.flush_local(t);
             }
             TransportEvent::Ticket => self.events.push_back(Event::Ticket),
+            // Of raw QUIC.
+            TransportEvent::About(_) | TransportEvent::StreamsBlocked(_) => {}
             TransportEvent::DatagramsUnblocked => {
                 let (sessions, mut cx) = self.split(t, now);
                 sessions.on_datagrams_unblocked(&mut cx);

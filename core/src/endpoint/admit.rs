@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use quinn_proto::Incoming;
 
 use super::closing::Closing;
@@ -14,6 +13,7 @@ use super::connection::State;
 use super::incoming::{Newcomer, Verdict};
 use super::memory::Windows;
 use super::packet::{Transmit, from_transmit};
+use super::process::touched;
 use super::shares::{Held, Origin};
 use super::{Endpoint, state_of};
 use crate::code::Code;
@@ -84,11 +84,11 @@ impl Endpoint {
 
     /// Closes an idle connection for the sake of a newcomer.
     fn evict(&mut self, now: Instant, key: ConnKey) {
-        if let Some(mut connection) = self.connection(now, key) {
+        if let Some(state) = state_of(&mut self.slots, key) {
             //= https://www.rfc-editor.org/rfc/rfc9114#section-5.1
             // Servers may close connections that are idle.
-            let reason = Bytes::from_static(b"idle, and the server is full");
-            connection.access().close(Code::H3_NO_ERROR, reason);
+            state.close(now, Code::H3_NO_ERROR, "idle, and the server is full");
+            touched(&mut self.dirty, state, key);
             self.stats.evicted_idle += 1;
         }
         self.process();
@@ -108,23 +108,23 @@ impl Endpoint {
     }
 
     fn accept(&mut self, now: Instant, incoming: Incoming, mut response: Vec<u8>) {
-        let http = match &self.config.server {
-            Some(parts) => Arc::clone(&parts.http),
+        let (choice, datagrams) = match &self.config.server {
+            Some(parts) => (parts.offer.choose(None), parts.offer.takes_datagrams()),
             None => return self.quinn.ignore(incoming),
         };
         let remote = incoming.remote_address();
         let closing = Closing::default();
-        let config = self.server_for(now, remote, http.datagrams, &closing);
+        let config = self.server_for(now, remote, datagrams, &closing);
         match self.quinn.accept(incoming, now, &mut response, config) {
             Ok((handle, quic)) => {
                 self.stats.accepted += 1;
                 self.spare.push(response);
-                let http = self.http(now, Side::Server, http);
+                let upper = self.upper(now, Side::Server, choice);
                 let limit = self.config.transport.handshake_timeout;
                 let until = limit.map(|limit| after(now, limit));
                 let windows = Windows::new(&self.config.transport);
                 let place = self.shares.insert(remote.ip().into(), windows.bytes());
-                let mut state = State::new(quic, Side::Server, http, None, until, windows);
+                let mut state = State::new(quic, Side::Server, upper, None, until, windows);
                 state.place = Some(place);
                 state.closing = closing;
                 self.insert(handle, state);

@@ -15,6 +15,7 @@ use super::fair::MAX_ATTEMPTS;
 use super::incoming::{Bounds, IncomingPolicy};
 use super::memory::Windows;
 use super::observe::{EndpointObserver, ObserverFactory};
+use super::protocol::{Offer, Raw};
 use super::reset::ResetKey;
 use super::seed::{SeededIds, fold, system_seed};
 use super::settings::TransportSettings;
@@ -24,7 +25,9 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::id::Side;
 use crate::mix::Mix;
+use crate::quic;
 use crate::transport::Caps;
+use crate::wire::settings::Settings;
 
 /// What a trace of one connection is written to; see [`EndpointConfig::qlog`].
 #[cfg(feature = "qlog")]
@@ -72,7 +75,7 @@ pub(super) struct ServerParts {
     tls: Arc<rustls::ServerConfig>,
     /// Early data is taken.
     early: bool,
-    pub(super) http: Arc<Config>,
+    pub(super) offer: Offer,
 }
 
 impl fmt::Debug for EndpointConfig {
@@ -114,19 +117,53 @@ impl EndpointConfig {
     /// # Errors
     /// [`ConfigError::Tls`].
     pub fn server(tls: Arc<rustls::ServerConfig>, http: Config) -> Result<Self, ConfigError> {
-        let tls = tls::server_tls(tls)?;
+        Self::server_of(tls, Offer::http(Arc::new(http)))
+    }
+
+    /// An endpoint that accepts connections of raw QUIC, by one of these names (ALPN), and no
+    /// HTTP/3. The server's order decides, whatever `tls` names.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`], [`ConfigError::Alpn`].
+    pub fn quic_server<N: Into<Vec<u8>>>(
+        tls: Arc<rustls::ServerConfig>,
+        names: impl IntoIterator<Item = N>,
+        config: quic::Config,
+    ) -> Result<Self, ConfigError> {
+        Self::server_of(tls, Offer::quic(Raw::new(names, config)?))
+    }
+
+    fn server_of(tls: Arc<rustls::ServerConfig>, offer: Offer) -> Result<Self, ConfigError> {
+        let tls = tls::server_tls(tls, &offer)?;
         let crypto = Arc::new(Sparing(tls::server_crypto(Arc::clone(&tls), true)?));
         let server = ServerParts {
             quic: quinn_proto::ServerConfig::with_crypto(crypto),
             tls,
             early: false,
-            http: Arc::new(http),
+            offer,
         };
         Ok(Self {
             server: Some(server),
             transport: TransportSettings::default(),
             ..Self::client()
         })
+    }
+
+    /// Takes connections of raw QUIC beside HTTP/3's, on the same port: those on which TLS
+    /// agrees on one of these names (ALPN). HTTP/3 is preferred.
+    ///
+    /// # Errors
+    /// [`ConfigError::Alpn`], [`ConfigError::NotAServer`].
+    pub fn quic<N: Into<Vec<u8>>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+        config: quic::Config,
+    ) -> Result<Self, ConfigError> {
+        let parts = self.server.as_mut().ok_or(ConfigError::NotAServer)?;
+        parts.offer.quic = Some(Raw::new(names, config)?);
+        parts.tls = tls::server_tls(Arc::clone(&parts.tls), &parts.offer)?;
+        parts.quic.crypto = parts.crypto(Arc::clone(&parts.tls), &self.transport)?;
+        Ok(self)
     }
 
     /// Whether requests are taken that come as early data (0-RTT, RFC 9001 §4.6): with a
@@ -293,7 +330,7 @@ impl EndpointConfig {
         tls: Arc<rustls::ServerConfig>,
     ) -> Result<Arc<dyn crypto::ServerConfig>, ConfigError> {
         let parts = self.server.as_ref().ok_or(ConfigError::NotAServer)?;
-        parts.crypto(tls::server_tls(tls)?, &self.transport)
+        parts.crypto(tls::server_tls(tls, &parts.offer)?, &self.transport)
     }
 
     /// How many connections there may be, and how much of the memory each has its share
@@ -344,7 +381,7 @@ impl EndpointConfig {
             // Each connection gets its own.
             let transport = self
                 .transport
-                .build(parts.http.datagrams, &Closing::default())?;
+                .build(parts.offer.takes_datagrams(), &Closing::default())?;
             built.transport_config(Arc::new(transport));
             // Those that wait are counted by the endpoint, and drop before quinn's own do.
             built.max_incoming(MAX_ATTEMPTS + 1);
@@ -405,7 +442,10 @@ impl ServerParts {
         }
         // To a client that can do less beyond RFC 9000 less is said, each time.
         let caps = Caps::new().reliable_reset(reliable_reset);
-        let said = Connection::settings_of(Side::Server, &self.http, caps);
+        let said = match &self.offer.http {
+            Some(http) => Connection::settings_of(Side::Server, http, caps),
+            None => Settings::new(),
+        };
         let early = tls::EarlyCrypto::new(tls, said, reliable_reset)?;
         Ok(Arc::new(Sparing(Arc::new(early))))
     }

@@ -1,4 +1,4 @@
-//! One connection: quinn below, HTTP/3 above, and what can be asked about it.
+//! One connection: quinn below, a protocol above, and what can be asked about it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +15,7 @@ use super::farewell::LastWord;
 use super::inbox::{Datagram, Done, Inbox};
 use super::memory::{Memory, MemoryInfo, Windows};
 use super::parameters::PeerParameters;
+use super::protocol::{QuicMut, Told, Upper};
 use super::quic::{DatagramLimits, QuinnTransport, is_close, to_code, translate};
 use super::received::{Buffers, Received};
 use super::reset_at::ledger::ResetStats;
@@ -86,7 +87,7 @@ impl<'a> ConnectionRef<'a> {
     }
 }
 
-/// What the endpoint keeps about a connection beside quinn and HTTP/3.
+/// What the endpoint keeps about a connection beside quinn and what runs over it.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     /// The name a client asked for; a server learns it from TLS.
@@ -146,7 +147,8 @@ impl Sends {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) quic: quinn_proto::Connection,
-    pub(super) http: Connection,
+    pub(super) upper: Upper,
+    pub(super) said: Told,
     pub(super) facts: Facts,
     pub(super) received: Received,
     pub(super) windows: Windows,
@@ -208,7 +210,7 @@ impl State {
     pub(super) fn new(
         mut quic: quinn_proto::Connection,
         side: Side,
-        http: Connection,
+        upper: Upper,
         server_name: Option<String>,
         handshake_until: Option<Instant>,
         windows: Windows,
@@ -216,7 +218,8 @@ impl State {
         Self {
             resets: Resets::new(&mut quic),
             quic,
-            http,
+            upper,
+            said: Told::default(),
             facts: Facts {
                 server_name,
                 ..Facts::default()
@@ -246,20 +249,47 @@ impl State {
         }
     }
 
-    /// The connection on loan.
-    pub(super) fn lend(&mut self, now: Instant) -> ConnectionMut<'_> {
-        ConnectionMut {
-            http: &mut self.http,
+    /// The connection on loan, if it is HTTP/3's.
+    pub(super) fn lend(&mut self, now: Instant) -> Option<ConnectionMut<'_>> {
+        let Upper::Http(http) = &mut self.upper else {
+            return None;
+        };
+        Some(ConnectionMut {
+            http,
             transport: transport!(self, now),
             state: &self.facts,
-        }
+        })
+    }
+
+    /// The same, if it is one of raw QUIC.
+    pub(super) fn lend_quic(&mut self, now: Instant) -> Option<QuicMut<'_>> {
+        let Upper::Quic(quic) = &mut self.upper else {
+            return None;
+        };
+        Some(QuicMut {
+            quic,
+            transport: transport!(self, now),
+            state: &self.facts,
+        })
+    }
+
+    /// Tells the layer above what QUIC has to tell.
+    pub(super) fn tell_upper(&mut self, now: Instant, event: TransportEvent) {
+        let mut transport = transport!(self, now);
+        self.upper.handle(&mut transport, now, event);
+    }
+
+    /// Closes for a reason of the endpoint's own.
+    pub(super) fn close(&mut self, now: Instant, code: Code, reason: &'static str) {
+        let mut transport = transport!(self, now);
+        self.upper.close(&mut transport, now, code, reason);
     }
 
     /// Does what is due in every layer, and tells whether a handshake has taken too long.
     pub(super) fn handle_timeout(&mut self, now: Instant, buffers: &mut Buffers) -> bool {
         self.quic.handle_timeout(now);
         // Who is late may have been unable to send, which has to be known exactly.
-        if self.http.poll_timeout().is_some_and(|due| due.at <= now) {
+        if self.upper.poll_timeout().is_some_and(|due| due.at <= now) {
             self.received.sweep(buffers);
         }
         let late = self.handshake_deadline().is_some_and(|due| due.at <= now);
@@ -267,7 +297,7 @@ impl State {
             self.give_up(now);
         }
         let mut transport = transport!(self, now);
-        self.http.handle_timeout(&mut transport, now);
+        self.upper.handle_timeout(&mut transport, now);
         late
     }
 
@@ -282,7 +312,7 @@ impl State {
             .sends
             .explained(TransportEvent::Closed(timed_out));
         let mut transport = transport!(self, now);
-        self.http.handle(&mut transport, now, event);
+        self.upper.handle(&mut transport, now, event);
     }
 
     /// Whether a client has begun and no answer has come.
@@ -297,15 +327,19 @@ impl State {
         self.quic
             .close(now, to_code(Code::H3_NO_ERROR.value()), Bytes::new());
         let failed = CloseReason::Transport(TransportFailure::SendFailed(error));
-        let mut transport = transport!(self, now);
-        self.http
-            .handle(&mut transport, now, TransportEvent::Closed(failed));
+        self.tell_upper(now, TransportEvent::Closed(failed));
+    }
+
+    /// What TLS has agreed on, once it has.
+    pub(super) fn alpn(&self) -> Option<Vec<u8>> {
+        let (quic, facts) = (&self.quic, &self.facts);
+        ConnectionInfo { quic, facts }.alpn()
     }
 
     fn handshake_deadline(&self) -> Option<Deadline> {
         let at = self.handshake_until?;
         let why = Why::Handshake;
-        (self.quic.is_handshaking() && !self.http.is_closed()).then_some(Deadline { at, why })
+        (self.quic.is_handshaking() && !self.upper.is_closed()).then_some(Deadline { at, why })
     }
 
     /// A datagram of the connection's. True if it closes for what it holds.
@@ -317,7 +351,7 @@ impl State {
         self.received.push(datagram.memory, buffers);
         let max = self.windows.max_received();
         // One that is closed holds what it held until it is forgotten.
-        if self.received.bytes() <= max || self.http.is_closed() {
+        if self.received.bytes() <= max || self.upper.is_closed() {
             return false;
         }
         self.received.sweep(buffers);
@@ -328,9 +362,7 @@ impl State {
         // Hardly anything in each packet, or the same again and again.
         let reason = "too little in too many packets";
         tracing::debug!(held, reason, "closing the connection");
-        let mut transport = transport!(self, now);
-        let mut access = self.http.access(&mut transport, now);
-        access.close(Code::H3_EXCESSIVE_LOAD, reason);
+        self.close(now, Code::H3_EXCESSIVE_LOAD, reason);
         true
     }
 
@@ -344,7 +376,7 @@ impl State {
     ) {
         self.fed = 0;
         self.received.release(buffers);
-        if !self.http.is_closed() {
+        if !self.upper.is_closed() {
             self.grow(memory, &share);
             self.widen(memory, &share, buffers);
             self.let_open();
@@ -358,7 +390,7 @@ impl State {
     /// While so many live on that no eighth is left, a peer would wait for the rest for
     /// ever. A limit of 0 makes that eighth nothing, and what is granted stays granted.
     fn let_open(&mut self) {
-        let live = self.http.live_streams() as u64;
+        let live = self.upper.live_streams() as u64;
         for dir in [quinn_proto::Dir::Bi, quinn_proto::Dir::Uni] {
             let most = self.quic.max_concurrent_streams(dir);
             let Ok(limit) = VarInt::from_u64(most) else {
@@ -424,6 +456,7 @@ impl State {
                     again = true;
                 }
             }
+            self.tell_more(now);
             self.begin_early(now);
             while let Some(event) = self.quic.poll() {
                 again = true;
@@ -442,21 +475,20 @@ impl State {
                 }
                 let event = self.facts.sends.explained(event);
                 let mut transport = transport!(self, now);
-                self.http.handle(&mut transport, now, event);
+                self.upper.handle(&mut transport, now, event);
             }
             if self.early && self.quic.side().is_client() {
                 self.judge_early();
             }
             if self.tickets.are_waiting()
-                && self
-                    .tickets
-                    .file(self.http.peer_settings(), self.http.is_closed())
-                && !self.http.is_closed()
+                && self.tickets.file(
+                    self.upper.peer_settings().as_deref(),
+                    self.upper.is_closed(),
+                )
+                && !self.upper.is_closed()
             {
                 again = true;
-                let mut transport = transport!(self, now);
-                self.http
-                    .handle(&mut transport, now, TransportEvent::Ticket);
+                self.tell_upper(now, TransportEvent::Ticket);
             }
         }
     }
@@ -488,7 +520,7 @@ impl State {
             .poll_timeout()
             .map(|at| Deadline { at, why: Why::Quic });
         earliest(
-            earliest(quic, self.http.poll_timeout()),
+            earliest(quic, self.upper.poll_timeout()),
             self.handshake_deadline(),
         )
     }
@@ -582,6 +614,16 @@ impl ConnectionInfo<'_> {
     #[must_use]
     pub fn alpn(&self) -> Option<Vec<u8>> {
         self.handshake()?.protocol
+    }
+
+    /// Whether TLS has gone on with a session of an earlier connection (RFC 8446 §2.2), once
+    /// the handshake is complete; told as no where
+    /// [`TransportSettings::reliable_reset`](super::TransportSettings::reliable_reset) is off.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        let data = self.quic.crypto_session().handshake_data();
+        let shaken = data.and_then(|data| data.downcast::<Shaken>().ok());
+        shaken.is_some_and(|shaken| shaken.resumed)
     }
 
     /// The name the client asked for, if it did and once known.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::connection::{ConnectionMut, State};
+use super::connection::State;
 use super::parameters::PeerParameters;
 use crate::error::{CloseReason, TransportFailure};
 use crate::transport::TransportEvent;
 
 impl State {
-    /// Tells HTTP/3, once, that early data may be sent, or comes.
+    /// Tells the layer above, once, that early data may be sent, or comes.
     pub(super) fn begin_early(&mut self, now: Instant) {
         if self.early || !self.quic.has_0rtt() || !self.quic.is_handshaking() {
             return;
@@ -25,12 +25,7 @@ impl State {
         };
         self.early = true;
         self.measure_datagrams();
-        let ConnectionMut {
-            http,
-            mut transport,
-            ..
-        } = self.lend(now);
-        http.handle(&mut transport, now, TransportEvent::Early { remembered });
+        self.tell_upper(now, TransportEvent::Early { remembered });
     }
 
     /// Forgets the tickets of a server on which a connection with early data has failed: it
@@ -39,7 +34,7 @@ impl State {
     //= https://www.rfc-editor.org/rfc/rfc9001#section-4.6.2
     // A client that attempts 0-RTT has to be ready for it not to work.
     pub(super) fn judge_early(&mut self) {
-        let failed = match self.http.close_reason() {
+        let failed = match self.upper.close_reason() {
             Some(CloseReason::PeerMisbehaved { .. }) => true,
             Some(CloseReason::Transport(failure)) => match failure {
                 TransportFailure::Error { .. } | TransportFailure::ClosedByPeer { .. } => true,

@@ -53,6 +53,9 @@ pub enum ConfigError {
          leave them empty"
     )]
     NoHttp3,
+    /// The names of a protocol (ALPN, RFC 7301) do not suit.
+    #[error("the names of the protocol do not suit: {0}")]
+    Alpn(&'static str),
     /// A server is to take early data (0-RTT), and its rustls configuration does not keep
     /// sessions: they would serve more than once.
     #[error(

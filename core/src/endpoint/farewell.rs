@@ -94,7 +94,7 @@ impl State {
     /// What is left of the connection once nobody can have anything of it any more: it is
     /// closed and everybody knows, and nothing that came is unread.
     pub(super) fn farewell(&mut self) -> Option<Farewell> {
-        if !self.told || self.drained.is_some() || self.http.has_unread() {
+        if !self.told || self.drained.is_some() || self.upper.has_unread() {
             return None;
         }
         let until = self.quic.poll_timeout()?;

@@ -76,6 +76,7 @@ mod observe;
 mod packet;
 mod parameters;
 mod process;
+mod protocol;
 mod quic;
 mod received;
 mod renew;
@@ -103,6 +104,7 @@ use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
 use crate::code::Code;
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::connection::quic::QuicConnection;
 use crate::connection::{Command, CommandError, Reply};
 use crate::error::OsError;
 use crate::event::Event;
@@ -121,6 +123,7 @@ pub use memory::MemoryInfo;
 pub use observe::{EndpointObserver, ObserverFactory, Way};
 pub use packet::{Arrival, Ecn, SocketFault, Transmit};
 pub use parameters::PeerParameters;
+pub use protocol::{Protocol, QuicMut};
 pub use quic::QuinnTransport;
 pub use reset_at::ledger::ResetStats;
 pub use settings::{Congestion, TransportSettings};
@@ -137,6 +140,7 @@ use inbox::Datagram;
 use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
 use process::{touched, undated};
+use protocol::{Choice, Undecided, Upper};
 use received::{Buffers, Received};
 use shares::Shares;
 use turn::Turn;
@@ -267,9 +271,9 @@ impl Endpoint {
             now,
         };
         let closing = Closing::default();
-        let transport = self
-            .config
-            .transport_for(settings, to.http.datagrams, &closing, trace)?;
+        let transport =
+            self.config
+                .transport_for(settings, to.offer().takes_datagrams(), &closing, trace)?;
         let (mut config, tickets) =
             to.crypto(Arc::clone(&self.tokens) as _, settings.reliable_reset)?;
         config.transport_config(transport);
@@ -290,8 +294,8 @@ impl Endpoint {
                 _ => ConnectError::Refused,
             })?;
         let name = Some(to.server_name.clone());
-        let http = self.http(now, Side::Client, Arc::clone(&to.http));
-        let mut state = State::new(quic, Side::Client, http, name, until, windows);
+        let upper = self.upper(now, Side::Client, to.offer().choose(None));
+        let mut state = State::new(quic, Side::Client, upper, name, until, windows);
         state.closing = closing;
         state.tickets = tickets;
         state.begin_early(now);
@@ -405,6 +409,12 @@ impl Endpoint {
         connection: ConnKey,
         command: Command,
     ) -> Result<Reply, CommandError> {
+        if let Command::Quic(call) = command {
+            let mut connection = self
+                .quic(now, connection)
+                .ok_or(CommandError::NoConnection)?;
+            return Ok(Reply::Quic(call.apply(&mut connection.access())));
+        }
         let mut connection = self
             .connection(now, connection)
             .ok_or(CommandError::NoConnection)?;
@@ -436,7 +446,27 @@ impl Endpoint {
         // Nothing can be polled while the loan lasts, so what it changes is looked
         // at after its end.
         touched(&mut self.dirty, state, key);
-        Some(state.lend(now))
+        state.lend(now)
+    }
+
+    /// As [`Self::connection`], of one that speaks raw QUIC.
+    pub fn quic(&mut self, now: Instant, key: ConnKey) -> Option<QuicMut<'_>> {
+        let now = self.see(now);
+        let state = state_of(&mut self.slots, key)?;
+        touched(&mut self.dirty, state, key);
+        state.lend_quic(now)
+    }
+
+    /// What a connection speaks; `None` once it is forgotten, and while TLS has not agreed on
+    /// anything with a client that may want either.
+    #[must_use]
+    pub fn protocol(&self, key: ConnKey) -> Option<Protocol> {
+        let slot = self.slots.get(key.index())?;
+        let state = slot
+            .state
+            .as_ref()
+            .filter(|_| slot.generation == key.generation)?;
+        state.upper.protocol()
     }
 
     /// A connection to be looked at, and for its datagrams to be taken; `None` as for
@@ -444,7 +474,7 @@ impl Endpoint {
     /// afterwards.
     pub fn peek(&mut self, key: ConnKey) -> Option<ConnectionRef<'_>> {
         let now = self.now?;
-        Some(ConnectionRef(state_of(&mut self.slots, key)?.lend(now)))
+        Some(ConnectionRef(state_of(&mut self.slots, key)?.lend(now)?))
     }
 
     /// What QUIC knows about a connection; `None` once it is forgotten, as for
@@ -475,6 +505,10 @@ impl Endpoint {
         for key in self.keys() {
             if let Some(mut connection) = self.connection(now, key) {
                 connection.access().drain(until);
+            } else if let Some(mut connection) = self.quic(now, key) {
+                connection.access().drain(until);
+            } else if let Some(state) = state_of(&mut self.slots, key) {
+                state.close(now, Code::H3_NO_ERROR, "");
             }
         }
     }
@@ -486,6 +520,12 @@ impl Endpoint {
         for key in self.keys() {
             if let Some(mut connection) = self.connection(now, key) {
                 connection.access().close(code, reason.clone());
+            } else if let Some(mut connection) = self.quic(now, key) {
+                // A code has 62 bits, and one that is closed stays closed.
+                let code = code.value().min(crate::quic::MAX_CODE);
+                let _ = connection.access().close(code, reason.clone());
+            } else if let Some(state) = state_of(&mut self.slots, key) {
+                state.close(now, code, "");
             }
         }
     }
@@ -544,7 +584,7 @@ impl Endpoint {
             let Some(state) = state_of(&mut self.slots, key) else {
                 continue;
             };
-            let Some(event) = state.http.poll_event() else {
+            let Some(event) = state.upper.poll_event() else {
                 state.eventful = false;
                 continue;
             };
@@ -580,7 +620,7 @@ impl Endpoint {
     fn has_next_event(&mut self) -> bool {
         while let Some(key) = self.eventful.front().copied() {
             if let Some(state) = state_of(&mut self.slots, key) {
-                if state.http.has_events() {
+                if state.upper.has_events() {
                     return true;
                 }
                 state.eventful = false;
@@ -661,6 +701,42 @@ impl Endpoint {
             .filter(|(_, slot)| slot.state.is_some());
         live.map(|(at, slot)| connection::key(ConnectionHandle(at), slot.generation))
             .collect()
+    }
+
+    /// What a new connection speaks, as far as it is known.
+    fn upper(&mut self, now: Instant, side: Side, choice: Option<Choice>) -> Upper {
+        match choice {
+            Some(Choice::Http(config)) => Upper::Http(self.http(now, side, config)),
+            Some(Choice::Quic(config)) => {
+                let observer = self
+                    .observer
+                    .as_mut()
+                    .and_then(|observer| observer.quic_connection(now, side, &config));
+                let connection = QuicConnection::new(side, config);
+                Upper::Quic(Box::new(match observer {
+                    Some(observer) => connection.observed(observer),
+                    None => connection,
+                }))
+            }
+            None => Upper::Undecided(Undecided::default()),
+        }
+    }
+
+    /// Has a connection speak what TLS has agreed on, if that was not known before.
+    fn decide(&mut self, now: Instant, key: ConnKey) {
+        let Some(state) = state_of(&mut self.slots, key) else {
+            return;
+        };
+        if !matches!(state.upper, Upper::Undecided(_)) || state.upper.is_closed() {
+            return;
+        }
+        let Some(alpn) = state.alpn() else { return };
+        let offer = self.config.server.as_ref().map(|parts| &parts.offer);
+        let choice = offer.and_then(|offer| offer.choose(Some(&alpn)));
+        let upper = self.upper(now, Side::Server, choice);
+        if let Some(state) = state_of(&mut self.slots, key) {
+            state.upper = upper;
+        }
     }
 
     /// HTTP/3 of a new connection, and whoever looks on.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::connection::Observer;
 use crate::id::Side;
+use crate::quic;
 
 /// Gives an endpoint whoever looks on; see
 /// [`EndpointConfig::observe`](super::EndpointConfig::observe).
@@ -21,6 +22,17 @@ pub trait EndpointObserver: Send {
         config: &Config,
         seed: u64,
     ) -> Option<Box<dyn Observer>>;
+
+    /// The same of a connection of raw QUIC. By default nobody looks on.
+    fn quic_connection(
+        &mut self,
+        now: Instant,
+        side: Side,
+        config: &quic::Config,
+    ) -> Option<Box<dyn Observer>> {
+        let _ = (now, side, config);
+        None
+    }
 
     /// A UDP datagram of `len` bytes came in or goes out.
     fn datagram(&mut self, now: Instant, way: Way, len: usize);

@@ -17,6 +17,7 @@ impl Endpoint {
     pub(super) fn process(&mut self) {
         let Some(now) = self.now else { return };
         while let Some(key) = self.dirty.pop_front() {
+            self.decide(now, key);
             let Self {
                 slots,
                 quinn,
@@ -62,7 +63,7 @@ impl Endpoint {
                 state.sending = true;
                 sending.push_back(key);
             }
-            let over = state.http.is_closed();
+            let over = state.upper.is_closed();
             if state.handshaking && (over || !state.quic.is_handshaking()) {
                 state.handshaking = false;
                 self.handshakes -= 1;
@@ -70,7 +71,7 @@ impl Endpoint {
             if let Some(place) = &mut state.place {
                 let doing = Doing {
                     handshaking: state.handshaking,
-                    idle: state.http.is_idle(),
+                    idle: state.upper.is_idle(),
                     over,
                     bytes: state.windows.promised(),
                 };

@@ -28,7 +28,9 @@ pub(super) fn is_answered(
             if !is_one || head.method == Method::CONNECT {
                 return false;
             }
-            if answer(&mut state.lend(now), *stream) {
+            if let Some(mut connection) = state.lend(now)
+                && answer(&mut connection, *stream)
+            {
                 state.answered.push(*stream);
             }
             true

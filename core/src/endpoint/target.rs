@@ -7,10 +7,12 @@ use std::sync::Arc;
 use quinn_proto::TokenStore;
 
 use super::error::ConfigError;
+use super::protocol::{Offer, Raw};
 use super::settings::TransportSettings;
 use super::sparing::Sparing;
 use super::tls;
 use crate::config::Config;
+use crate::quic;
 
 /// Where a client connects to, and how.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub struct Target {
     pub tls: Arc<rustls::ClientConfig>,
     /// How HTTP/3 behaves on the connection. Default [`Config::client`].
     pub http: Arc<Config>,
+    /// What is spoken instead of HTTP/3; see [`Self::quic`].
+    pub(super) quic: Option<Raw>,
     /// How the connection uses QUIC, when not as the endpoint's other connections.
     pub transport: Option<TransportSettings>,
     /// Where session tickets are kept, when not where `tls` says.
@@ -44,6 +48,7 @@ impl Target {
             server_name: server_name.into(),
             tls,
             http,
+            quic: None,
             transport: None,
             tickets: None,
             early_data: false,
@@ -55,6 +60,28 @@ impl Target {
     pub fn http(mut self, config: Config) -> Self {
         self.http = Arc::new(config);
         self
+    }
+
+    /// Speaks raw QUIC instead of HTTP/3, by one of these names (ALPN), the first the
+    /// server has, whatever `tls` names.
+    ///
+    /// # Errors
+    /// [`ConfigError::Alpn`].
+    pub fn quic<N: Into<Vec<u8>>>(
+        mut self,
+        names: impl IntoIterator<Item = N>,
+        config: quic::Config,
+    ) -> Result<Self, ConfigError> {
+        self.quic = Some(Raw::new(names, config)?);
+        Ok(self)
+    }
+
+    /// What is offered to the server.
+    pub(super) fn offer(&self) -> Offer {
+        match &self.quic {
+            Some(raw) => Offer::quic(raw.clone()),
+            None => Offer::http(Arc::clone(&self.http)),
+        }
     }
 
     /// How the connection uses QUIC, when not as the endpoint's other connections.
@@ -105,6 +132,7 @@ impl Target {
         let (tickets, resumption) = self.tickets.clone().map(tls::Tickets::new).unzip();
         let tls = tls::client_crypto(
             Arc::clone(&self.tls),
+            &self.offer(),
             resumption,
             self.early_data,
             reliable_reset,

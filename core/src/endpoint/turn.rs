@@ -272,17 +272,17 @@ impl State {
 
     /// Whether QUIC is closed and nobody above has heard of it.
     fn is_ending(&self) -> bool {
-        self.quic.is_closed() && !self.http.is_closed()
+        self.quic.is_closed() && !self.upper.is_closed()
     }
 
     /// Work done beside QUIC since the last call: above it, there at the end for its streams
     /// as well, and on the memory of what it has received.
     pub(super) fn work(&mut self) -> u32 {
-        let total = self.http.work();
+        let total = self.upper.work();
         let before = std::mem::replace(&mut self.done.http, total);
         let mut above = total.saturating_sub(before);
-        if self.http.is_closed() && !std::mem::replace(&mut self.done.ended, true) {
-            above = above.saturating_add(ENDED * self.http.live_streams() as u64);
+        if self.upper.is_closed() && !std::mem::replace(&mut self.done.ended, true) {
+            above = above.saturating_add(ENDED * self.upper.live_streams() as u64);
         }
         // What is less than one is told with the next.
         let swept = (self.received.swept() - self.done.swept) / SWEPT;

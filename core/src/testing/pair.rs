@@ -15,12 +15,14 @@ use super::watch::{Watch, watch};
 use crate::config::Config;
 use crate::connection::{Command, CommandError, Reply};
 use crate::endpoint::{
-    Arrival, ConnectionMut, Endpoint, EndpointConfig, IncomingPolicy, Target, TransportSettings,
+    Arrival, ConnectionMut, Endpoint, EndpointConfig, IncomingPolicy, QuicMut, Target,
+    TransportSettings,
 };
 use crate::event::Event;
 use crate::head::{self, RequestHead};
 use crate::id::{ConnKey, StreamKey};
 use crate::mix::Mix;
+use crate::quic;
 
 /// What a [`Pair`] is made with.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Options {
     pub client_tls: Option<Arc<rustls::ClientConfig>>,
     /// The server takes early data. Default no.
     pub early_data: bool,
+    /// Raw QUIC, that the client speaks and the server takes.
+    pub quic: Option<Quic>,
     /// Let both endpoints be looked at, if anybody does. Default yes.
     pub record: bool,
 }
@@ -62,7 +66,32 @@ impl Default for Options {
             server_tls: None,
             client_tls: None,
             early_data: false,
+            quic: None,
             record: true,
+        }
+    }
+}
+
+/// Raw QUIC of a [`Pair`].
+#[derive(Clone, Debug)]
+pub struct Quic {
+    /// Its names in TLS.
+    pub names: Vec<&'static str>,
+    /// The client's.
+    pub client: quic::Config,
+    /// The server's.
+    pub server: quic::Config,
+    /// The server speaks nothing else.
+    pub only: bool,
+}
+
+impl Default for Quic {
+    fn default() -> Self {
+        Self {
+            names: vec!["chat"],
+            client: quic::Config::default(),
+            server: quic::Config::default(),
+            only: false,
         }
     }
 }
@@ -139,7 +168,15 @@ impl Pair {
             .unwrap_or_else(|| Arc::new(identity.server()));
         let client_tls = options.client_tls.unwrap_or_else(|| identity.client_arc());
         let client = EndpointConfig::client().seed(seed());
-        let mut server = EndpointConfig::server(server_tls, options.server)
+        let server = match &options.quic {
+            None => EndpointConfig::server(server_tls, options.server),
+            Some(raw) if raw.only => {
+                EndpointConfig::quic_server(server_tls, raw.names.clone(), raw.server.clone())
+            }
+            Some(raw) => EndpointConfig::server(server_tls, options.server)
+                .and_then(|config| config.quic(raw.names.clone(), raw.server.clone())),
+        };
+        let mut server = server
             .and_then(|config| config.early_data(options.early_data))
             .expect("TLS suits QUIC")
             .incoming(options.incoming)
@@ -171,7 +208,10 @@ impl Pair {
             }
         };
         let (client, server) = (end(client, 1), end(server, 2));
-        let target = Target::new(server.addr, "localhost", client_tls).http(options.client);
+        let mut target = Target::new(server.addr, "localhost", client_tls).http(options.client);
+        if let Some(raw) = options.quic {
+            target = target.quic(raw.names, raw.client).expect("names of ALPN");
+        }
         // The one reading of a clock: an `Instant` can be had in no other way, and
         // only differences to it are ever looked at.
         let now = super::epoch();
@@ -256,6 +296,24 @@ impl Pair {
             .endpoint
             .connection(self.now, key)
             .expect("the server's connection")
+    }
+
+    /// The client's connection of raw QUIC.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn client_quic(&mut self, key: ConnKey) -> QuicMut<'_> {
+        let connection = self.client.endpoint.quic(self.now, key);
+        connection.expect("the client's connection")
+    }
+
+    /// The server's.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn server_quic(&mut self, key: ConnKey) -> QuicMut<'_> {
+        let connection = self.server.endpoint.quic(self.now, key);
+        connection.expect("the server's connection")
     }
 
     /// A request, as both ends know it. Other events of the server's are gone.

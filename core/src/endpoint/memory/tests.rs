@@ -47,7 +47,9 @@ fn credit_is_spent_while_nobody_reads() {
     let spent = |pair: &mut Pair| {
         let now = pair.now;
         let state = state_of(&mut pair.server.endpoint.slots, server).expect("open");
-        state.lend(now).transport.receive_credit_spent()
+        state
+            .lend(now)
+            .is_some_and(|it| it.transport.receive_credit_spent())
     };
     let write = |pair: &mut Pair, stream, len: usize| {
         let mut connection = pair.client(client);

@@ -185,6 +185,8 @@ pub(crate) fn initial_suite(provider: &CryptoProvider) -> Option<Suite> {
 pub(in crate::endpoint) struct Shaken {
     pub(in crate::endpoint) protocol: Option<Vec<u8>>,
     pub(in crate::endpoint) server_name: Option<String>,
+    /// TLS has gone on with an earlier session.
+    pub(in crate::endpoint) resumed: bool,
     pub(in crate::endpoint) shared: Arc<Shared>,
 }
 
@@ -234,6 +236,7 @@ impl Session for TlsSession {
         Some(Box::new(Shaken {
             protocol: self.inner.alpn_protocol().map(Into::into),
             server_name: self.server_name().map(Into::into),
+            resumed: self.inner.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             shared: Arc::clone(&self.shared),
         }))
     }

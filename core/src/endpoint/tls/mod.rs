@@ -45,6 +45,7 @@ use rustls::quic::{ClientConnection, ServerConnection, Version};
 use rustls::{ClientConfig, KeyLog, KeyLogFile, ServerConfig};
 
 use super::error::ConfigError;
+use super::protocol::Offer;
 
 pub(super) use super::reset_at::tls::Shaken;
 use super::reset_at::tls::{ClientCrypto, ServerCrypto};
@@ -143,13 +144,15 @@ pub fn client_config_with(
 /// started with it.
 pub(super) fn client_crypto(
     mut tls: Arc<ClientConfig>,
+    offer: &Offer,
     tickets: Option<Resumption>,
     early: bool,
     reliable_reset: bool,
 ) -> Result<Arc<dyn crypto::ClientConfig>, ConfigError> {
-    suits(&tls.alpn_protocols, tls.crypto_provider())?;
-    if tls.alpn_protocols.is_empty() {
-        Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
+    suits(tls.crypto_provider())?;
+    let names = offer.names(tls.alpn_protocols.clone())?;
+    if tls.alpn_protocols != names {
+        Arc::make_mut(&mut tls).alpn_protocols = names;
     }
     //= https://www.rfc-editor.org/rfc/rfc9114#section-7.2.4.2
     // Early data is sent by the settings that are kept with a ticket, so there is none
@@ -177,14 +180,18 @@ pub(super) fn client_crypto(
     Ok(Arc::new(crypto))
 }
 
-/// A server's configuration with `h3` where it names nothing else.
+/// A server's configuration with the names of what is offered.
 ///
 /// # Errors
-/// It does not suit HTTP/3.
-pub(super) fn server_tls(mut tls: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, ConfigError> {
-    suits(&tls.alpn_protocols, tls.crypto_provider())?;
-    if tls.alpn_protocols.is_empty() {
-        Arc::make_mut(&mut tls).alpn_protocols = vec![ALPN.to_vec()];
+/// It does not suit that.
+pub(super) fn server_tls(
+    mut tls: Arc<ServerConfig>,
+    offer: &Offer,
+) -> Result<Arc<ServerConfig>, ConfigError> {
+    suits(tls.crypto_provider())?;
+    let names = offer.names(tls.alpn_protocols.clone())?;
+    if tls.alpn_protocols != names {
+        Arc::make_mut(&mut tls).alpn_protocols = names;
     }
     Ok(tls)
 }
@@ -225,10 +232,7 @@ fn server_quic(tls: Arc<ServerConfig>) -> Result<Arc<QuicServerConfig>, ConfigEr
 }
 
 /// Whether ALPN and crypto of a configuration that somebody else made suit HTTP/3.
-fn suits(alpn: &[Vec<u8>], provider: &CryptoProvider) -> Result<(), ConfigError> {
-    if !alpn.is_empty() && !alpn.iter().any(|name| name == ALPN) {
-        return Err(ConfigError::NoHttp3);
-    }
+fn suits(provider: &CryptoProvider) -> Result<(), ConfigError> {
     let suites = || {
         provider
             .cipher_suites
