@@ -270,6 +270,7 @@ impl State {
             quic,
             transport: transport!(self, now),
             state: &self.facts,
+            told: &mut self.told,
         })
     }
 

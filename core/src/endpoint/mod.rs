@@ -104,7 +104,6 @@ use quinn_proto::{ConnectionHandle, DatagramEvent, Incoming, TokenMemoryCache};
 use crate::code::Code;
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::connection::quic::QuicConnection;
 use crate::connection::{Command, CommandError, Reply};
 use crate::error::OsError;
 use crate::event::Event;
@@ -140,7 +139,6 @@ use inbox::Datagram;
 use memory::{Memory, Windows};
 use packet::{from_transmit, is_answerable, is_patience, to_ecn};
 use process::{touched, undated};
-use protocol::{Choice, Undecided, Upper};
 use received::{Buffers, Received};
 use shares::Shares;
 use turn::Turn;
@@ -449,26 +447,6 @@ impl Endpoint {
         state.lend(now)
     }
 
-    /// As [`Self::connection`], of one that speaks raw QUIC.
-    pub fn quic(&mut self, now: Instant, key: ConnKey) -> Option<QuicMut<'_>> {
-        let now = self.see(now);
-        let state = state_of(&mut self.slots, key)?;
-        touched(&mut self.dirty, state, key);
-        state.lend_quic(now)
-    }
-
-    /// What a connection speaks; `None` once it is forgotten, and while TLS has not agreed on
-    /// anything with a client that may want either.
-    #[must_use]
-    pub fn protocol(&self, key: ConnKey) -> Option<Protocol> {
-        let slot = self.slots.get(key.index())?;
-        let state = slot
-            .state
-            .as_ref()
-            .filter(|_| slot.generation == key.generation)?;
-        state.upper.protocol()
-    }
-
     /// A connection to be looked at, and for its datagrams to be taken; `None` as for
     /// [`Self::connection`]. Nothing is scheduled by it: there is nothing to poll for
     /// afterwards.
@@ -600,6 +578,10 @@ impl Endpoint {
                 state.told = true;
                 touched(&mut self.dirty, state, key);
             } else {
+                if matches!(event, Event::Quic(_)) {
+                    // There may be room for more.
+                    touched(&mut self.dirty, state, key);
+                }
                 self.eventful.push_back(key);
             }
             return Some((key, event));
@@ -701,42 +683,6 @@ impl Endpoint {
             .filter(|(_, slot)| slot.state.is_some());
         live.map(|(at, slot)| connection::key(ConnectionHandle(at), slot.generation))
             .collect()
-    }
-
-    /// What a new connection speaks, as far as it is known.
-    fn upper(&mut self, now: Instant, side: Side, choice: Option<Choice>) -> Upper {
-        match choice {
-            Some(Choice::Http(config)) => Upper::Http(self.http(now, side, config)),
-            Some(Choice::Quic(config)) => {
-                let observer = self
-                    .observer
-                    .as_mut()
-                    .and_then(|observer| observer.quic_connection(now, side, &config));
-                let connection = QuicConnection::new(side, config);
-                Upper::Quic(Box::new(match observer {
-                    Some(observer) => connection.observed(observer),
-                    None => connection,
-                }))
-            }
-            None => Upper::Undecided(Undecided::default()),
-        }
-    }
-
-    /// Has a connection speak what TLS has agreed on, if that was not known before.
-    fn decide(&mut self, now: Instant, key: ConnKey) {
-        let Some(state) = state_of(&mut self.slots, key) else {
-            return;
-        };
-        if !matches!(state.upper, Upper::Undecided(_)) || state.upper.is_closed() {
-            return;
-        }
-        let Some(alpn) = state.alpn() else { return };
-        let offer = self.config.server.as_ref().map(|parts| &parts.offer);
-        let choice = offer.and_then(|offer| offer.choose(Some(&alpn)));
-        let upper = self.upper(now, Side::Server, choice);
-        if let Some(state) = state_of(&mut self.slots, key) {
-            state.upper = upper;
-        }
     }
 
     /// HTTP/3 of a new connection, and whoever looks on.

@@ -10,14 +10,17 @@ use bytes::Bytes;
 
 use super::connection::{ConnectionInfo, Facts, State};
 use super::error::ConfigError;
+use super::process::touched;
 use super::quic::QuinnTransport;
 use super::tls;
+use super::{Endpoint, state_of};
 use crate::code::Code;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connection::quic::{QuicAccess, QuicConnection};
 use crate::error::CloseReason;
 use crate::event::Event;
+use crate::id::{ConnKey, Dir, Side};
 use crate::quic::{self, About};
 use crate::time::Deadline;
 use crate::transport::{Transport, TransportEvent};
@@ -208,7 +211,7 @@ impl Upper {
 
     #[inline]
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        either!(self, it => it.poll_event(), undecided => {
+        either!(self, it => it.poll_told(), undecided => {
             let reason = undecided.ended.as_ref().filter(|_| !undecided.told)?;
             undecided.told = true;
             Some(Event::Closed(reason.clone()))
@@ -216,7 +219,7 @@ impl Upper {
     }
 
     pub(super) fn has_events(&self) -> bool {
-        either!(self, it => it.has_events(), undecided => {
+        either!(self, it => it.has_told(), undecided => {
             undecided.ended.is_some() && !undecided.told
         })
     }
@@ -287,9 +290,19 @@ pub struct QuicMut<'a> {
     pub(super) quic: &'a mut QuicConnection,
     pub(super) transport: QuinnTransport<'a>,
     pub(super) state: &'a Facts,
+    /// The application has heard `Event::Closed`.
+    pub(super) told: &'a mut bool,
 }
 
 impl<'a> QuicMut<'a> {
+    /// The connection's next event, where it is the application that takes them
+    /// ([`quic::Config::pull_events`]).
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.quic.poll_event();
+        *self.told |= matches!(event, Some(Event::Closed(_)));
+        event
+    }
+
     /// Everything an application does with the connection.
     pub fn access(&mut self) -> QuicAccess<'_, QuinnTransport<'a>> {
         let now = self.transport.now;
@@ -371,7 +384,7 @@ impl State {
         let blocked = [frames.streams_blocked_bidi, frames.streams_blocked_uni];
         if blocked != self.said.blocked {
             let before = std::mem::replace(&mut self.said.blocked, blocked);
-            for (dir, (before, after)) in [crate::id::Dir::Bi, crate::id::Dir::Uni]
+            for (dir, (before, after)) in [Dir::Bi, Dir::Uni]
                 .into_iter()
                 .zip(before.into_iter().zip(blocked))
             {
@@ -379,6 +392,64 @@ impl State {
                     self.tell_upper(now, TransportEvent::StreamsBlocked(dir));
                 }
             }
+        }
+    }
+}
+
+impl Endpoint {
+    /// As [`Self::connection`], of one that speaks raw QUIC.
+    pub fn quic(&mut self, now: Instant, key: ConnKey) -> Option<QuicMut<'_>> {
+        let now = self.see(now);
+        let state = state_of(&mut self.slots, key)?;
+        touched(&mut self.dirty, state, key);
+        state.lend_quic(now)
+    }
+
+    /// What a connection speaks; `None` once it is forgotten, and while TLS has not agreed on
+    /// anything with a client that may want either.
+    #[must_use]
+    pub fn protocol(&self, key: ConnKey) -> Option<Protocol> {
+        let slot = self.slots.get(key.index())?;
+        let state = slot
+            .state
+            .as_ref()
+            .filter(|_| slot.generation == key.generation)?;
+        state.upper.protocol()
+    }
+
+    /// What a new connection speaks, as far as it is known.
+    pub(super) fn upper(&mut self, now: Instant, side: Side, choice: Option<Choice>) -> Upper {
+        match choice {
+            Some(Choice::Http(config)) => Upper::Http(self.http(now, side, config)),
+            Some(Choice::Quic(config)) => {
+                let observer = self
+                    .observer
+                    .as_mut()
+                    .and_then(|observer| observer.quic_connection(now, side, &config));
+                let connection = QuicConnection::new(side, config);
+                Upper::Quic(Box::new(match observer {
+                    Some(observer) => connection.observed(observer),
+                    None => connection,
+                }))
+            }
+            None => Upper::Undecided(Undecided::default()),
+        }
+    }
+
+    /// Has a connection speak what TLS has agreed on, if that was not known before.
+    pub(super) fn decide(&mut self, now: Instant, key: ConnKey) {
+        let Some(state) = state_of(&mut self.slots, key) else {
+            return;
+        };
+        if !matches!(state.upper, Upper::Undecided(_)) || state.upper.is_closed() {
+            return;
+        }
+        let Some(alpn) = state.alpn() else { return };
+        let offer = self.config.server.as_ref().map(|parts| &parts.offer);
+        let choice = offer.and_then(|offer| offer.choose(Some(&alpn)));
+        let upper = self.upper(now, Side::Server, choice);
+        if let Some(state) = state_of(&mut self.slots, key) {
+            state.upper = upper;
         }
     }
 }

@@ -19,6 +19,11 @@ pub struct Config {
     pub tell_available: bool,
     /// Whether [`Event::Ticket`](crate::event::Event::Ticket) is told. Default yes.
     pub tell_tickets: bool,
+    /// Whether the application takes events from the connection itself, by
+    /// `endpoint::QuicMut::poll_event`, when it likes: the endpoint tells
+    /// [`Event::Ready`](super::Event::Ready) of it and nothing else. What the application
+    /// has not taken counts against [`Self::open_streams`]. Default no.
+    pub pull_events: bool,
     /// Whether the application says of each connection whether the peer's certificates will
     /// do, by [`QuicAccess::confirm`](crate::connection::quic::QuicAccess::confirm), beside
     /// what the TLS configuration asks for. Until then nothing that the peer sends is told,
@@ -39,6 +44,7 @@ impl Default for Config {
             queued_starts: 1024,
             tell_available: true,
             tell_tickets: true,
+            pull_events: false,
             confirm: false,
             confirm_timeout: Duration::from_secs(10),
             work: 256,
@@ -71,6 +77,13 @@ impl Config {
     #[must_use]
     pub const fn queued_starts(mut self, streams: usize) -> Self {
         self.queued_starts = streams;
+        self
+    }
+
+    /// The same, and the application takes events from each connection itself.
+    #[must_use]
+    pub const fn pull_events(mut self, pull: bool) -> Self {
+        self.pull_events = pull;
         self
     }
 

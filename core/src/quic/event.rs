@@ -11,6 +11,10 @@ use crate::id::{Dir, StreamKey};
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
+    /// The connection has events to be taken from itself
+    /// ([`Config::pull_events`](super::Config::pull_events)); told once until it has given
+    /// all.
+    Ready,
     /// A client has begun the handshake (server): what is known of it,
     /// [`QuicAccess::about`](crate::connection::quic::QuicAccess::about) says. The first
     /// event of a connection.

@@ -28,6 +28,8 @@ use crate::code::Code;
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::id::Side;
+#[cfg(feature = "quinn")]
+use crate::quic;
 use crate::quic::Config;
 use crate::time::Deadline;
 use crate::transport::{Transport, TransportEvent};
@@ -42,6 +44,9 @@ pub struct QuicConnection {
     state: State,
     /// Who looks on, if anybody does.
     observer: Option<Box<dyn Observer>>,
+    /// It was told that there are events, which the application takes itself.
+    #[cfg(feature = "quinn")]
+    ready_told: bool,
 }
 
 impl QuicConnection {
@@ -51,6 +56,8 @@ impl QuicConnection {
         Self {
             state: State::new(side, config),
             observer: None,
+            #[cfg(feature = "quinn")]
+            ready_told: false,
         }
     }
 
@@ -92,7 +99,13 @@ impl QuicConnection {
     /// that has not ended before, and what had arrived on them can still be read.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.state.poll_event()?;
+        let Some(event) = self.state.poll_event() else {
+            #[cfg(feature = "quinn")]
+            {
+                self.ready_told = false;
+            }
+            return None;
+        };
         if let Some(observer) = &mut self.observer {
             observer.event(&event);
         }
@@ -103,6 +116,26 @@ impl QuicConnection {
     #[must_use]
     pub fn has_events(&self) -> bool {
         self.state.has_events()
+    }
+
+    /// The next event that the endpoint tells: that there are some, where the application
+    /// takes them itself.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn poll_told(&mut self) -> Option<Event> {
+        if !self.state.config.pull_events {
+            return self.poll_event();
+        }
+        if !self.has_told() {
+            return None;
+        }
+        self.ready_told = true;
+        Some(Event::Quic(quic::Event::Ready))
+    }
+
+    /// Whether there is one.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn has_told(&self) -> bool {
+        self.has_events() && !(self.state.config.pull_events && self.ready_told)
     }
 
     /// When `handle_timeout` is wanted.

@@ -69,8 +69,10 @@ pub(super) struct State {
     ended: Option<Box<CloseReason>>,
     /// Streams and events that may still be dealt with in this turn.
     left: usize,
-    /// When the turn ran out with more to do.
+    /// When the turn ran out with more to do, or room was made for it.
     deferred: Option<Instant>,
+    /// The latest time that it was told.
+    seen: Option<Instant>,
     pub(super) work: u64,
 }
 
@@ -105,6 +107,7 @@ impl State {
             drain_until: None,
             ended: None,
             deferred: None,
+            seen: None,
             work: 0,
         }
     }
@@ -160,6 +163,10 @@ impl State {
             && key.id().initiator() != self.side
         {
             self.peer_open = self.peer_open.saturating_sub(1);
+            // There is room for one of those that wait.
+            if self.unaccepted.contains(&true) {
+                self.deferred = self.deferred.or(self.seen);
+            }
         }
         Some(event)
     }
@@ -194,6 +201,7 @@ impl State {
 
     pub(super) fn handle<T: Transport>(&mut self, t: &mut T, now: Instant, event: TransportEvent) {
         self.work += 1;
+        self.seen = Some(now);
         match event {
             TransportEvent::Readable(id) => self.on_readable(t, id),
             TransportEvent::Writable(id) => self.on_writable(id),
@@ -224,6 +232,7 @@ impl State {
     pub(super) fn handle_timeout<T: Transport>(&mut self, t: &mut T, now: Instant) {
         self.left = self.config.work;
         self.deferred = None;
+        self.seen = Some(now);
         match self.life {
             Life::Confirming { until, .. } if until <= now => {
                 return self.refuse(t, CERTIFICATE_UNKNOWN);

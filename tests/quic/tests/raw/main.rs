@@ -1,6 +1,7 @@
 //! Raw QUIC, a protocol of one's own on streams and datagrams, on virtual time.
 
 mod alpn;
+mod pulled;
 mod streams;
 
 use aqueduct_core::event::Event;
