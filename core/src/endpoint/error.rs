@@ -17,6 +17,9 @@ pub enum ConnectError {
     /// No datagram can be sent to the address: port 0, or unspecified.
     #[error("{0} cannot be connected to")]
     InvalidAddress(SocketAddr),
+    /// The target speaks another protocol than the connection that was asked for.
+    #[error("the target is of another protocol: HTTP/3 or raw QUIC")]
+    WrongProtocol,
     /// The endpoint is full or shutting down.
     #[error("the endpoint takes no more connections")]
     Refused,

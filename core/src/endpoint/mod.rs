@@ -177,6 +177,8 @@ pub struct Endpoint {
     /// The latest time an input has told.
     now: Option<Instant>,
     accepting: bool,
+    /// Events of raw QUIC are taken from their connections.
+    pulls: bool,
     open: usize,
     closing: usize,
     handshakes: usize,
@@ -241,6 +243,7 @@ impl Endpoint {
             memory,
             now: None,
             accepting: true,
+            pulls: false,
             open: 0,
             closing: 0,
             handshakes: 0,

@@ -397,6 +397,12 @@ impl State {
 }
 
 impl Endpoint {
+    /// Has the application take the events of each connection of raw QUIC that begins from
+    /// now on from itself, whatever its [`quic::Config::pull_events`] says.
+    pub fn pull_quic_events(&mut self) {
+        self.pulls = true;
+    }
+
     /// As [`Self::connection`], of one that speaks raw QUIC.
     pub fn quic(&mut self, now: Instant, key: ConnKey) -> Option<QuicMut<'_>> {
         let now = self.see(now);
@@ -421,7 +427,10 @@ impl Endpoint {
     pub(super) fn upper(&mut self, now: Instant, side: Side, choice: Option<Choice>) -> Upper {
         match choice {
             Some(Choice::Http(config)) => Upper::Http(self.http(now, side, config)),
-            Some(Choice::Quic(config)) => {
+            Some(Choice::Quic(mut config)) => {
+                if self.pulls && !config.pull_events {
+                    Arc::make_mut(&mut config).pull_events = true;
+                }
                 let observer = self
                     .observer
                     .as_mut()

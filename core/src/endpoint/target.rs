@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quinn_proto::TokenStore;
 
 use super::error::ConfigError;
-use super::protocol::{Offer, Raw};
+use super::protocol::{Offer, Protocol, Raw};
 use super::settings::TransportSettings;
 use super::sparing::Sparing;
 use super::tls;
@@ -74,6 +74,15 @@ impl Target {
     ) -> Result<Self, ConfigError> {
         self.quic = Some(Raw::new(names, config)?);
         Ok(self)
+    }
+
+    /// What is spoken.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        match self.quic {
+            Some(_) => Protocol::Quic,
+            None => Protocol::Http3,
+        }
     }
 
     /// What is offered to the server.
