@@ -22,6 +22,7 @@ use super::reset_at::ledger::ResetStats;
 use super::reset_at::streams::{self, Resets};
 use super::shares::Place;
 use super::tls::{Shaken, Tickets};
+use super::writers::Writers;
 use crate::code::Code;
 use crate::connection::{Access, Connection, Peek};
 use crate::error::{CloseReason, OsError, TransportFailure};
@@ -153,6 +154,7 @@ pub(super) struct State {
     pub(super) received: Received,
     pub(super) windows: Windows,
     pub(super) resets: Resets,
+    pub(super) writers: Writers,
     /// Told once QUIC is closed, whoever closed it.
     pub(super) closing: Closing,
     /// Bytes of streams that have been read.
@@ -202,6 +204,7 @@ macro_rules! transport {
             &mut $state.read,
             $state.windows.are_spent($state.received.content()),
             &mut $state.resets,
+            &mut $state.writers,
         )
     };
 }
@@ -226,6 +229,7 @@ impl State {
             },
             received: Received::default(),
             windows,
+            writers: Writers::default(),
             closing: Closing::default(),
             read: 0,
             fed: 0,
@@ -467,16 +471,31 @@ impl State {
                 let Some(event) = translate(&self.quic, event, self.early) else {
                     continue;
                 };
+                match event {
+                    TransportEvent::Writable(id) if self.writers.has_room(id) => continue,
+                    TransportEvent::Stopped(id, _) | TransportEvent::Finished(id) => {
+                        self.writers.forget(id);
+                    }
+                    _ => {}
+                }
                 if let TransportEvent::Connected { early } = event {
                     self.early_outcome = Some(early);
                     self.learn_parameters();
                     if early == EarlyData::Rejected {
                         self.resets.forget_opened(Side::Client);
+                        self.writers.clear();
                     }
                 }
                 let event = self.facts.sends.explained(event);
                 let mut transport = transport!(self, now);
                 self.upper.handle(&mut transport, now, event);
+            }
+            if self.upper.is_closed() {
+                self.writers.clear();
+            }
+            while let Some(id) = self.writers.next(now) {
+                again = true;
+                self.tell_upper(now, TransportEvent::Writable(id));
             }
             if self.early && self.quic.side().is_client() {
                 self.judge_early();
@@ -492,6 +511,7 @@ impl State {
                 self.tell_upper(now, TransportEvent::Ticket);
             }
         }
+        self.writers.pumped();
     }
 
     /// The next datagrams to send.
@@ -522,8 +542,15 @@ impl State {
             .map(|at| Deadline { at, why: Why::Quic });
         earliest(
             earliest(quic, self.upper.poll_timeout()),
-            self.handshake_deadline(),
+            earliest(self.handshake_deadline(), self.turn_deadline()),
         )
+    }
+
+    /// When a stream's turn to write passes.
+    fn turn_deadline(&self) -> Option<Deadline> {
+        let at = self.writers.deadline()?;
+        let why = Why::Turn;
+        Some(Deadline { at, why })
     }
 }
 

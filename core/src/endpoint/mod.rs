@@ -92,6 +92,7 @@ mod stats;
 mod target;
 pub mod tls;
 mod turn;
+mod writers;
 
 use std::collections::VecDeque;
 use std::fmt;

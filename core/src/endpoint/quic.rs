@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use quinn_proto::{
     ConnectionError, Event, ReadError, SendDatagramError, StreamEvent, VarInt, WriteError,
 };
@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::reset_at::streams::{Left, Resets, give_back, stop};
 use super::tls;
+use super::writers::{Ended, Writers};
 use crate::code::Code;
 use crate::error::{CloseReason, TransportFailure};
 use crate::id::{Dir, Side, StreamId};
@@ -27,6 +28,7 @@ pub struct QuinnTransport<'a> {
     pub(super) read: &'a mut u64,
     pub(super) credit_spent: bool,
     pub(super) resets: &'a mut Resets,
+    pub(super) writers: &'a mut Writers,
 }
 
 /// Largest datagrams, as the layers above may know them: by the path, and by the
@@ -57,6 +59,7 @@ impl<'a> QuinnTransport<'a> {
         read: &'a mut u64,
         credit_spent: bool,
         resets: &'a mut Resets,
+        writers: &'a mut Writers,
     ) -> Self {
         Self {
             quic,
@@ -65,6 +68,7 @@ impl<'a> QuinnTransport<'a> {
             read,
             credit_spent,
             resets,
+            writers,
         }
     }
 
@@ -183,27 +187,37 @@ impl Transport for QuinnTransport<'_> {
         if !self.sends(id) || self.resets.is_waiting(id) {
             return Err(StreamGone::Unknown);
         }
+        let quic = &mut *self.quic;
+        let max = if self.writers.is_empty() {
+            usize::MAX
+        } else {
+            let allowed = self.writers.allow(id, || priority(quic, id));
+            let Some(allowed) = allowed else {
+                return Ok(0);
+            };
+            allowed
+        };
         let mut taken = 0;
-        // quinn notes that a stream is blocked only when it takes nothing at all,
-        // so a partial write is followed by one more.
-        loop {
-            match self.quic.send_stream(to_id(id)).write_chunks(chunks) {
-                Ok(written) => taken += written.bytes,
-                Err(WriteError::Blocked) => return Ok(taken),
-                Err(WriteError::Stopped(code)) if taken == 0 => {
-                    return Err(StreamGone::Stopped(code.into_inner()));
-                }
-                Err(WriteError::ClosedStream) if taken == 0 => return Err(StreamGone::Unknown),
-                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return Ok(taken),
+        let written = if max == usize::MAX || chunks.iter().map(Bytes::len).sum::<usize>() <= max {
+            write_all(quic, id, chunks, &mut taken)
+        } else {
+            write_part(quic, id, chunks, max, &mut taken)
+        };
+        match written {
+            Ok(ended) => {
+                self.writers.wrote(id, taken, ended, || priority(quic, id));
+                Ok(taken)
             }
-            if chunks.iter().all(Bytes::is_empty) {
-                return Ok(taken);
+            Err(gone) => {
+                self.writers.forget(id);
+                if taken > 0 { Ok(taken) } else { Err(gone) }
             }
         }
     }
 
     fn finish(&mut self, id: StreamId) {
         if self.sends(id) && !self.resets.is_waiting(id) {
+            self.writers.forget(id);
             // The only failures are a stream that has ended or that the peer has
             // stopped, which an event tells.
             let _ = self.quic.send_stream(to_id(id)).finish();
@@ -211,6 +225,7 @@ impl Transport for QuinnTransport<'_> {
     }
 
     fn reset(&mut self, id: StreamId, code: u64, head: &[u8]) {
+        self.writers.forget(id);
         if self.sends(id) && !self.resets.reset(self.quic, id, code, head) {
             // Fails only for a stream that has ended.
             let _ = self.quic.send_stream(to_id(id)).reset(to_code(code));
@@ -228,6 +243,7 @@ impl Transport for QuinnTransport<'_> {
         if self.sends(id) {
             // Fails only for a stream that has ended.
             let _ = self.quic.send_stream(to_id(id)).set_priority(priority);
+            self.writers.set_priority(id, priority);
         }
     }
 
@@ -264,6 +280,60 @@ impl Transport for QuinnTransport<'_> {
 
     fn close(&mut self, code: u64, reason: Bytes) {
         self.quic.close(self.now, to_code(code), reason);
+    }
+}
+
+/// Writes what quinn takes of all chunks, and counts it in `taken`.
+fn write_all(
+    quic: &mut quinn_proto::Connection,
+    id: StreamId,
+    chunks: &mut [Bytes],
+    taken: &mut usize,
+) -> Result<Ended, StreamGone> {
+    // quinn notes that a stream is blocked only when it takes nothing at all,
+    // so a partial write is followed by one more.
+    loop {
+        match quic.send_stream(to_id(id)).write_chunks(chunks) {
+            Ok(written) => *taken += written.bytes,
+            Err(WriteError::Blocked) => return Ok(Ended::Blocked),
+            Err(WriteError::Stopped(code)) => return Err(StreamGone::Stopped(code.into_inner())),
+            Err(WriteError::ClosedStream) => return Err(StreamGone::Unknown),
+        }
+        if chunks.iter().all(Bytes::is_empty) {
+            return Ok(Ended::All);
+        }
+    }
+}
+
+/// Writes what quinn takes of the first `max` bytes, where there are more.
+fn write_part(
+    quic: &mut quinn_proto::Connection,
+    id: StreamId,
+    chunks: &mut [Bytes],
+    max: usize,
+    taken: &mut usize,
+) -> Result<Ended, StreamGone> {
+    for chunk in chunks {
+        let allowed = chunk.len().min(max - *taken);
+        if allowed == 0 {
+            continue;
+        }
+        let mut part = chunk.slice(..allowed);
+        let ended = write_all(quic, id, std::slice::from_mut(&mut part), taken);
+        chunk.advance(allowed - part.len());
+        if ended? == Ended::Blocked {
+            return Ok(Ended::Blocked);
+        }
+    }
+    Ok(Ended::Share)
+}
+
+/// The priority of a stream that can be written to.
+fn priority(quic: &mut quinn_proto::Connection, id: StreamId) -> Option<i32> {
+    let stream = quic.send_stream(to_id(id));
+    match stream.stopped() {
+        Ok(None) => stream.priority().ok(),
+        Ok(Some(_)) | Err(_) => None,
     }
 }
 

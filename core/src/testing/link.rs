@@ -23,12 +23,19 @@ pub struct Link {
     pub duplicates: u64,
     /// Larger datagrams vanish. Default 1,500 bytes of payload.
     pub mtu: usize,
+    /// Bytes of payload that pass in a second; `None`, as at first, for any number.
+    pub rate: Option<u32>,
+    /// Bytes that may wait where there is a [`Self::rate`]; what comes beyond them is
+    /// lost. Default 32 KiB.
+    pub queue: usize,
     /// Nothing passes.
     pub down: bool,
     /// What has happened so far.
     pub counts: Counts,
     luck: Mix,
     sequence: u64,
+    /// When the last byte that waits has left.
+    busy: Option<Instant>,
     flying: BTreeMap<(Instant, u64), (Arrival, Vec<u8>)>,
 }
 
@@ -55,10 +62,13 @@ impl Link {
             loss: 0,
             duplicates: 0,
             mtu: 1500,
+            rate: None,
+            queue: 32 * 1024,
             down: false,
             counts: Counts::default(),
             luck: Mix(seed),
             sequence: 0,
+            busy: None,
             flying: BTreeMap::new(),
         }
     }
@@ -79,14 +89,33 @@ impl Link {
                 self.counts.lost += 1;
                 continue;
             }
+            let Some(left) = self.pass(now, datagram.len()) else {
+                self.counts.lost += 1;
+                continue;
+            };
             for _ in 0..=u8::from(twice) {
                 let jitter = self.luck.next() % (self.jitter.as_micros() as u64 + 1);
-                let at = now + self.delay + Duration::from_micros(jitter);
+                let at = left + self.delay + Duration::from_micros(jitter);
                 self.sequence += 1;
                 self.flying
                     .insert((at, self.sequence), (from, datagram.to_vec()));
             }
         }
+    }
+
+    /// When so many bytes have left; `None` when too many wait already.
+    fn pass(&mut self, now: Instant, len: usize) -> Option<Instant> {
+        let Some(rate) = self.rate else {
+            return Some(now);
+        };
+        let takes = |bytes: usize| Duration::from_secs(bytes as u64) / rate.max(1);
+        let begins = self.busy.map_or(now, |busy| busy.max(now));
+        let ends = begins + takes(len);
+        if ends - now > takes(self.queue) {
+            return None;
+        }
+        self.busy = Some(ends);
+        Some(ends)
     }
 
     /// When the next datagram arrives.
@@ -155,6 +184,17 @@ mod tests {
         };
         assert_eq!(rough(7), rough(7));
         assert_ne!(rough(7), rough(8));
+    }
+
+    #[test]
+    fn a_thin_line_takes_its_time_and_loses_what_it_cannot_hold() {
+        // A datagram of a byte each millisecond, and half as many pass.
+        let mut link = Link::new(1);
+        (link.rate, link.queue) = (Some(500), 10);
+        let arrived = pass(&mut link, 100);
+        assert_eq!(arrived.len() as u64 + link.counts.lost, 100);
+        assert!((58..=62).contains(&arrived.len()), "{}", arrived.len());
+        assert!(arrived.is_sorted(), "in order");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Why {
     Work,
     /// QUIC: loss detection, idle timeout, pacing and the like.
     Quic,
+    /// A stream does not use its turn to send, and others wait for theirs.
+    Turn,
     /// A stream or datagram has waited long enough for its session.
     EarlyArrivals,
     /// A session has ended, and its CONNECT stream is given up if it has not.

@@ -11,6 +11,7 @@ mod metrics;
 mod queue;
 mod spans;
 mod times;
+mod uploads;
 
 use std::io;
 use std::sync::Mutex;

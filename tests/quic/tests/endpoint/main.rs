@@ -22,6 +22,7 @@ mod tickets;
 mod turns;
 mod unanswerable;
 mod versions;
+mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;
