@@ -17,7 +17,7 @@ use super::memory::{Memory, MemoryInfo, Windows};
 use super::parameters::PeerParameters;
 use super::protocol::{QuicMut, Told, Upper};
 use super::quic::{DatagramLimits, QuinnTransport, is_close, to_code, translate};
-use super::received::{Buffers, Received};
+use super::received::{Buffers, Copies, Received};
 use super::reset_at::ledger::ResetStats;
 use super::reset_at::streams::{self, Resets};
 use super::shares::Place;
@@ -152,6 +152,7 @@ pub(super) struct State {
     pub(super) said: Told,
     pub(super) facts: Facts,
     pub(super) received: Received,
+    copies: Copies,
     pub(super) windows: Windows,
     pub(super) resets: Resets,
     pub(super) writers: Writers,
@@ -202,6 +203,7 @@ macro_rules! transport {
             $now,
             $state.facts.datagrams,
             &mut $state.read,
+            &mut $state.copies,
             $state.windows.are_spent($state.received.content()),
             &mut $state.resets,
             &mut $state.writers,
@@ -228,6 +230,7 @@ impl State {
                 ..Facts::default()
             },
             received: Received::default(),
+            copies: Copies::default(),
             windows,
             writers: Writers::default(),
             closing: Closing::default(),

@@ -9,6 +9,7 @@ use quinn_proto::{
 };
 use smallvec::SmallVec;
 
+use super::received::Copies;
 use super::reset_at::streams::{Left, Resets, give_back, stop};
 use super::tls;
 use super::writers::{Ended, Writers};
@@ -26,6 +27,7 @@ pub struct QuinnTransport<'a> {
     pub(super) datagrams: DatagramLimits,
     /// Bytes of streams that have been read, in all.
     pub(super) read: &'a mut u64,
+    pub(super) copies: &'a mut Copies,
     pub(super) credit_spent: bool,
     pub(super) resets: &'a mut Resets,
     pub(super) writers: &'a mut Writers,
@@ -57,6 +59,7 @@ impl<'a> QuinnTransport<'a> {
         now: Instant,
         datagrams: DatagramLimits,
         read: &'a mut u64,
+        copies: &'a mut Copies,
         credit_spent: bool,
         resets: &'a mut Resets,
         writers: &'a mut Writers,
@@ -66,6 +69,7 @@ impl<'a> QuinnTransport<'a> {
             now,
             datagrams,
             read,
+            copies,
             credit_spent,
             resets,
             writers,
@@ -248,9 +252,11 @@ impl Transport for QuinnTransport<'_> {
     }
 
     fn recv_datagram(&mut self) -> Option<Bytes> {
-        // Does not hold the packet it came in.
-        let datagram = self.quic.datagrams().recv()?;
-        Some(Bytes::copy_from_slice(&datagram))
+        let Some(datagram) = self.quic.datagrams().recv() else {
+            self.copies.end();
+            return None;
+        };
+        Some(self.copies.copy(&datagram))
     }
 
     fn send_datagram(&mut self, datagram: Bytes) -> Result<(), DatagramRefused> {

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// What a datagram costs beside its bytes: the counter of its users, the allocator's
 /// words, and quinn's entry for a frame in it.
@@ -46,6 +46,38 @@ impl Buffers {
         if buffer.capacity() >= KEEP && self.spare.len() < SPARE {
             self.spare.push(buffer);
         }
+    }
+}
+
+/// Blocks that the small ones among the datagrams that QUIC gives at once are copied to: a
+/// few of them to a block, which lives as long as any of these.
+const BLOCK: usize = 4096;
+
+/// Copies of what QUIC gives as datagrams, which do not hold the packets they came in.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    block: BytesMut,
+    /// One has been copied since the last time there was no other.
+    begun: bool,
+}
+
+impl Copies {
+    /// One more. Memory of its own is for the first, which may be the only one, and for what
+    /// leaves no room for others.
+    pub(super) fn copy(&mut self, datagram: &[u8]) -> Bytes {
+        if !std::mem::replace(&mut self.begun, true) || datagram.len() > BLOCK / 8 {
+            return Bytes::copy_from_slice(datagram);
+        }
+        if self.block.capacity() < datagram.len() {
+            self.block = BytesMut::with_capacity(BLOCK);
+        }
+        self.block.extend_from_slice(datagram);
+        self.block.split().freeze()
+    }
+
+    /// There is no other: nothing is kept while none comes.
+    pub(super) fn end(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -194,6 +226,24 @@ mod tests {
         let (again, _) = datagram(&mut buffers, 1300);
         assert_eq!(again.as_ptr(), at);
         assert_eq!(again, vec![7; 1300]);
+    }
+
+    #[test]
+    fn small_ones_that_come_together_share_a_block() {
+        let mut copies = Copies::default();
+        let [alone, one, two] = [7; 3].map(|byte| copies.copy(&[byte; 100]));
+        assert_eq!(two.as_ptr().addr(), one.as_ptr().addr() + one.len());
+        let large = copies.copy(&[7; 1200]);
+        assert_eq!([alone.len(), large.len()], [100, 1200]);
+    }
+
+    #[test]
+    fn nothing_is_kept_while_none_comes() {
+        let mut copies = Copies::default();
+        let mut kept: Vec<_> = (0..3).map(|_| copies.copy(&[7; 100])).collect();
+        copies.end();
+        kept.truncate(2);
+        assert!(kept.iter().all(Bytes::is_unique));
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::id::StreamKey;
 use crate::transport::{DatagramRefused, Transport};
 use crate::wire::datagram::{self, ContextId};
 
-/// Size of the buffer that outgoing datagrams are cut from.
-const ARENA: usize = 64 * 1024;
+/// Size of the buffer that outgoing datagrams are cut from: many of the largest, and little
+/// enough for the processor to have it at hand.
+const ARENA: usize = 16 * 1024;
 
 /// Size of the blocks of memory in which datagrams arrive. A datagram is a slice of one,
 /// and holds all of it.
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn what_waits_keeps_few_blocks() {
         let (mut ring, mut all) = (Ring::default(), 0);
-        let blocks: Vec<_> = (0..200).map(|_| Bytes::from(vec![7; ARENA])).collect();
+        let blocks: Vec<_> = (0..200).map(|_| Bytes::from(vec![7; BLOCK])).collect();
         for block in &blocks {
             assert_eq!(
                 ring.push(block.slice(5..6), &mut all, &Limits::default())
