@@ -235,11 +235,11 @@ impl H3 {
 
     /// Forgets a stream. The layer above has let go of it; the application may not have.
     pub(crate) fn remove(&mut self, key: StreamKey) {
-        let Some(slot) = self.table.remove(key) else {
+        let Some(kind) = self.table.remove(key) else {
             return;
         };
         self.wait_until(key, None);
-        if let Kind::Exchange(exchange) = slot.kind {
+        if let Kind::Exchange(exchange) = kind {
             self.head_bytes -= exchange.section_size;
             self.exchanges = self.exchanges.saturating_sub(1);
             if self.exchanges == 0 {

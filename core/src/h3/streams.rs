@@ -353,11 +353,15 @@ impl StreamTable {
         self.slots.knew(key)
     }
 
-    pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Slot> {
-        let mut slot = self.slots.remove(key)?;
-        self.waits.take(&mut slot.recv_wait);
-        self.waits.take(&mut slot.send_wait);
-        Some(slot)
+    /// Forgets a stream, and tells what it was used for. The slot itself is not moved, since
+    /// copying it costs more than all else.
+    pub(crate) fn remove(&mut self, key: StreamKey) -> Option<Kind> {
+        let (slot, waits) = self.with_waits(key)?;
+        waits.take(&mut slot.recv_wait);
+        waits.take(&mut slot.send_wait);
+        let kind = std::mem::replace(&mut slot.kind, Kind::Refused);
+        drop(self.slots.remove(key));
+        Some(kind)
     }
 
     /// One more look-up, for the tests that count them.

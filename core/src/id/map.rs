@@ -77,6 +77,7 @@ impl<V: Named> StreamMap<V> {
         key.slot < self.first || self.was_seen(key.id)
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<V> {
         self.get(key)?;
         if let Some(window) = self.windows.get_mut(class(key.id)) {
