@@ -65,8 +65,9 @@ impl Locked<'_> {
     /// waited for. Nobody comes between the rest of what had arrived and its reader
     /// once the connection is over.
     pub(crate) fn must_rest(&mut self, conn: usize) -> bool {
-        let over = self.state().failed.is_some() || self.conn(conn).closed.is_some();
-        if over || self.conn(conn).taken < SHARE {
+        let connection = self.conn(conn);
+        if connection.taken < SHARE || connection.closed.is_some() || self.state().failed.is_some()
+        {
             return false;
         }
         self.kick();

@@ -26,22 +26,48 @@ use crate::waiters::park;
 
 /// One endpoint and everybody who waits for it.
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<State>);
+pub(crate) struct Shared(Mutex<Guarded>);
+
+/// What is under the lock.
+#[derive(Debug)]
+struct Guarded {
+    state: State,
+    wakers: Wakers,
+}
+
+/// Wakers that leave the lock with whoever holds it.
+#[derive(Debug, Default)]
+struct Wakers {
+    due: Vec<Waker>,
+    /// Those that are not needed any more. Dropping one may run foreign code, a task's own
+    /// drop among it, which may come back for the lock.
+    retired: Vec<Waker>,
+}
+
+impl Wakers {
+    /// All of them; most often there are none.
+    #[inline]
+    fn take(&mut self) -> Option<Self> {
+        let none = self.due.is_empty() && self.retired.is_empty();
+        (!none).then(|| std::mem::take(self))
+    }
+}
 
 impl Shared {
     pub(crate) fn new(endpoint: Endpoint, local: SocketAddr) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State::new(endpoint, local))))
+        Arc::new(Self(Mutex::new(Guarded {
+            state: State::new(endpoint, local),
+            wakers: Wakers::default(),
+        })))
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
         // A panic under the lock poisons it; the core's tables are still whole,
         // and going on lets the other connections end in order.
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Locked {
             shared: self,
-            state: Some(state),
-            wakes: Vec::new(),
-            retired: Vec::new(),
+            guard: Some(guard),
             kick: false,
         }
     }
@@ -60,7 +86,7 @@ impl Shared {
             return Poll::Ready(());
         }
         let replaced = park(&mut locked.state().driver, cx.waker());
-        locked.retired.extend(replaced);
+        locked.retire(replaced);
         Poll::Pending
     }
 }
@@ -68,28 +94,28 @@ impl Shared {
 /// The lock, held. Wakers that become due are fired when it is let go.
 pub(crate) struct Locked<'a> {
     shared: &'a Shared,
-    state: Option<MutexGuard<'a, State>>,
-    wakes: Vec<Waker>,
-    /// Wakers that are not needed any more. Dropping one may run foreign code, a
-    /// task's own drop among it, which may come back for the lock.
-    retired: Vec<Waker>,
+    guard: Option<MutexGuard<'a, Guarded>>,
     kick: bool,
 }
 
 impl Locked<'_> {
-    pub(crate) fn state(&mut self) -> &mut State {
-        self.state
+    #[inline]
+    fn guarded(&mut self) -> &mut Guarded {
+        self.guard
             .as_mut()
             .expect("the guard is taken on drop only")
     }
 
+    #[inline]
+    pub(crate) fn state(&mut self) -> &mut State {
+        &mut self.guarded().state
+    }
+
+    /// With the wakers that become due.
+    #[inline]
     fn parts(&mut self) -> (&mut State, &mut Vec<Waker>) {
-        (
-            self.state
-                .as_mut()
-                .expect("the guard is taken on drop only"),
-            &mut self.wakes,
-        )
+        let Guarded { state, wakers } = self.guarded();
+        (state, &mut wakers.due)
     }
 
     /// A connection of a live handle.
@@ -183,8 +209,11 @@ impl Locked<'_> {
     }
 
     /// A waker that is not needed any more, to be dropped after the lock.
+    #[inline]
     pub(crate) fn retire(&mut self, waker: Option<Waker>) {
-        self.retired.extend(waker);
+        if waker.is_some() {
+            self.guarded().wakers.retired.extend(waker);
+        }
     }
 
     /// Wakes whoever has waited until now.
@@ -234,13 +263,13 @@ impl Locked<'_> {
     /// Leaves the waker of a stream's reader.
     pub(crate) fn wait_read(&mut self, at: At, cx: &Context<'_>) {
         let replaced = park(&mut self.stream(at).read, cx.waker());
-        self.retired.extend(replaced);
+        self.retire(replaced);
     }
 
     /// Leaves the waker of a stream's writer.
     pub(crate) fn wait_write(&mut self, at: At, cx: &Context<'_>) {
         let replaced = park(&mut self.stream(at).write, cx.waker());
-        self.retired.extend(replaced);
+        self.retire(replaced);
     }
 
     /// The receiving half of a stream ends, and so do datagrams that are waited for.
@@ -269,11 +298,8 @@ impl Locked<'_> {
 
     /// One handle of a stream less.
     pub(crate) fn release(&mut self, at: At) {
-        let state = self
-            .state
-            .as_mut()
-            .expect("the guard is taken on drop only");
-        state.conns[at.conn].release_stream(at.stream, &mut self.retired);
+        let Guarded { state, wakers } = self.guarded();
+        state.conns[at.conn].release_stream(at.stream, &mut wakers.retired);
         state.let_go(at.conn);
     }
 
@@ -305,10 +331,12 @@ impl Locked<'_> {
 }
 
 impl Drop for Locked<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(mut state) = self.state.take() else {
+        let Some(mut guard) = self.guard.take() else {
             return;
         };
+        let Guarded { state, wakers } = &mut *guard;
         let owed = std::mem::take(&mut state.owed);
         let driver = if (self.kick || owed) && !state.kicked {
             state.kicked = true;
@@ -316,10 +344,11 @@ impl Drop for Locked<'_> {
         } else {
             None
         };
-        drop(state);
+        let wakers = wakers.take();
+        drop(guard);
         // Waking may run foreign code, which may come back for the lock.
-        for waker in self.wakes.drain(..) {
-            waker.wake();
+        if let Some(Wakers { due, .. }) = wakers {
+            due.into_iter().for_each(Waker::wake);
         }
         if let Some(driver) = driver {
             driver.wake();
@@ -381,19 +410,20 @@ impl Slot {
         let mut token = self.0.map(|(_, token)| token);
         if let Some(waiters) = locked.state().waiters(place) {
             let replaced = waiters.register(&mut token, cx.waker());
-            locked.retired.extend(replaced);
+            locked.retire(replaced);
         }
         self.0 = token.map(|token| (place, token));
         Poll::Pending
     }
 
     /// Gives the place back, if there is one.
+    #[inline]
     pub(crate) fn leave(&mut self, locked: &mut Locked<'_>) {
         if let Some((place, token)) = self.0.take()
             && let Some(waiters) = locked.state().waiters(place)
         {
             let left = waiters.leave(token);
-            locked.retired.extend(left);
+            locked.retire(left);
         }
     }
 }
@@ -405,6 +435,7 @@ struct Ticket<'a> {
 }
 
 impl Drop for Ticket<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.slot.0.is_some() {
             let shared = self.shared;

@@ -330,7 +330,7 @@ impl Conn {
     /// Forgets an entry that no handle refers to, and those it alone knew.
     /// Wakers that were left in it by dropped futures go to `wakers`.
     pub(crate) fn remove_stream(&mut self, at: usize, wakers: &mut Vec<Waker>) {
-        let Some(mut stream) = self.streams.try_remove(at) else {
+        let Some(stream) = self.streams.get_mut(at) else {
             return;
         };
         stream.wake_all(wakers);
@@ -342,8 +342,9 @@ impl Conn {
         {
             *slot = VACANT;
         }
-        for queue in stream
-            .session
+        let session = stream.session.take();
+        drop(self.streams.try_remove(at));
+        for queue in session
             .and_then(|session| session.incoming)
             .into_iter()
             .flat_map(|queues| *queues)
