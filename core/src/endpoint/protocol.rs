@@ -338,6 +338,7 @@ impl fmt::Debug for QuicMut<'_> {
 pub(super) struct Told {
     about: Option<Box<About>>,
     established: bool,
+    datagram: Option<usize>,
     blocked: [u64; 2],
 }
 
@@ -352,6 +353,8 @@ impl State {
         let (remote, local_ip) = (self.quic.remote_address(), self.quic.local_ip());
         let before = self.said.about.as_deref();
         let same = before.is_some_and(|it| it.remote == remote && it.local_ip == local_ip);
+        // Whoever is told anything looks at the largest datagram, too.
+        let same = same && self.said.datagram == self.facts.datagrams.path;
         if !same || established != self.said.established {
             let info = ConnectionInfo {
                 quic: &self.quic,
@@ -376,6 +379,7 @@ impl State {
                     ..About::new(remote)
                 });
                 self.said.established = established;
+                self.said.datagram = self.facts.datagrams.path;
                 self.said.about = Some(about.clone());
                 self.tell_upper(now, TransportEvent::About(about));
             }

@@ -27,7 +27,7 @@ use super::observer::{Input, Observer, Watched};
 use crate::code::Code;
 use crate::error::CloseReason;
 use crate::event::Event;
-use crate::id::Side;
+use crate::id::{Side, StreamKey};
 #[cfg(feature = "quinn")]
 use crate::quic;
 use crate::quic::Config;
@@ -110,6 +110,29 @@ impl QuicConnection {
             observer.event(&event);
         }
         Some(event)
+    }
+
+    /// As [`Self::poll_event`], of which the application does not know yet; see
+    /// [`Self::note_taken`]. For replays.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn poll_ahead(&mut self) -> Option<Event> {
+        let event = self.state.poll_ahead()?;
+        if let Some(observer) = &mut self.observer {
+            observer.event(&event);
+        }
+        Some(event)
+    }
+
+    /// The application has taken the event that ends a stream.
+    #[doc(hidden)]
+    pub fn note_taken(&mut self, stream: StreamKey) {
+        self.state.note_taken(stream);
+    }
+
+    /// Nobody looks on from here on.
+    pub fn unobserve(&mut self) -> Option<Box<dyn Observer>> {
+        self.observer.take()
     }
 
     /// Whether [`Self::poll_event`] has one to give.

@@ -158,17 +158,26 @@ impl State {
     // ---- outputs ----------------------------------------------------------------
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        if let Event::Quic(quic::Event::Stream(key, StreamEvent::Closed(_))) = &event
-            && key.id().initiator() != self.side
-        {
+        let event = self.poll_ahead()?;
+        if let Event::Quic(quic::Event::Stream(key, StreamEvent::Closed(_))) = &event {
+            self.note_taken(*key);
+        }
+        Some(event)
+    }
+
+    pub(super) fn poll_ahead(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The application has been told of a stream's end: one that waits for its place can be
+    /// accepted, in a turn that is due.
+    pub(super) fn note_taken(&mut self, key: StreamKey) {
+        if key.id().initiator() != self.side {
             self.peer_open = self.peer_open.saturating_sub(1);
-            // There is room for one of those that wait.
             if self.unaccepted.contains(&true) {
                 self.deferred = self.deferred.or(self.seen);
             }
         }
-        Some(event)
     }
 
     pub(super) fn has_events(&self) -> bool {
@@ -213,7 +222,9 @@ impl State {
                 }
             }
             TransportEvent::Available(dir) => self.on_available(t, dir),
-            TransportEvent::Datagrams => self.datagrams_waiting = true,
+            TransportEvent::Datagrams if self.config.datagrams => self.datagrams_waiting = true,
+            // Another protocol of the server's takes them, so that the peer may send some.
+            TransportEvent::Datagrams => while t.recv_datagram().is_some() {},
             TransportEvent::DatagramsUnblocked => self.tell(quic::Event::DatagramsUnblocked),
             TransportEvent::Ticket => {
                 if self.config.tell_tickets {
@@ -517,7 +528,7 @@ impl State {
         self.end_if_drained(t);
     }
 
-    fn end_if_drained<T: Transport>(&mut self, t: &mut T) {
+    pub(super) fn end_if_drained<T: Transport>(&mut self, t: &mut T) {
         let over = self.streams.len() == 0 && self.queued.iter().all(VecDeque::is_empty);
         if self.drain_until.is_some() && over && self.life != Life::Closed {
             self.end_drained(t);

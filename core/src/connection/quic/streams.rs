@@ -110,9 +110,13 @@ impl State {
         max: usize,
         out: &mut [Bytes],
     ) -> Result<Read, ReadError> {
+        let over = self.life == Life::Closed;
         let stream = self.streams.get_mut(key).ok_or(ReadError::Gone)?;
         if let Some(error) = stream.read_error() {
             return Err(error);
+        }
+        if over && stream.queued {
+            return Err(ReadError::Gone);
         }
         if max == 0 || out.is_empty() || stream.queued {
             let state = if stream.queued {
@@ -122,7 +126,6 @@ impl State {
             };
             return Ok(Read::new(0, 0, state));
         }
-        let over = self.life == Life::Closed;
         match t.read(key.id(), max, out) {
             Ok(read) => {
                 stream.read += read.bytes as u64;
@@ -144,6 +147,7 @@ impl State {
                     self.streams.remove(key);
                 } else {
                     self.on_reset(key, code);
+                    self.end_if_drained(t);
                 }
                 Err(ReadError::Reset(code))
             }
@@ -153,6 +157,7 @@ impl State {
                     self.streams.remove(key);
                 } else {
                     self.settle(key);
+                    self.end_if_drained(t);
                 }
                 Err(ReadError::Gone)
             }
@@ -203,9 +208,11 @@ impl State {
             && let Some(stream) = self.streams.remove(key)
         {
             self.tell_stream(key, StreamEvent::Closed(stream.closed));
+            self.end_if_drained(t);
             return Ok(());
         }
         self.settle(key);
+        self.end_if_drained(t);
         result
     }
 
