@@ -7,6 +7,7 @@ use aqueduct_core::priority::Priority;
 use bytes::{Bytes, BytesMut};
 
 use crate::mask::Masking;
+use crate::quic::{self, QUIC};
 use crate::value::{Cx, Get, Put, both, put};
 use crate::words::{Line, Malformed, Run, Words};
 
@@ -62,6 +63,7 @@ put! {
         "read" Outcome::Read(Ok(read)) => [read.bytes, read.chunks, read.state];
         "datagram" Outcome::RecvDatagram(Some(len)) => [len];
         "nothing" Outcome::RecvDatagram(None) => [];
+        "quic" Outcome::Quic(outcome) | Outcome::Command(Ok(Reply::Quic(outcome))) => [outcome];
         "error" Outcome::Command(Err(error)) => [error];
         "error" Outcome::SendDatagram(Err(error)) => [error];
         "error" Outcome::Write(Err(error)) => [error];
@@ -102,6 +104,7 @@ put! {
 pub(crate) fn put(line: &mut Line, call: &Call, cx: Cx) {
     match call {
         Call::Command(Command::RejectSession(..)) => put_call(line, call, cx),
+        Call::Command(Command::Quic(call)) => quic::put_call(line.word(QUIC), call, cx),
         Call::Command(command) => put_command(line, command, cx),
         _ => put_call(line, call, cx),
     }
@@ -112,11 +115,8 @@ pub(crate) fn get(words: &mut Words<'_>, cx: Cx) -> Result<Call, Malformed> {
     Ok(match words.word()? {
         "write" => Call::Write(Get::get(words, cx)?, read_offered(words)?),
         "read" => {
-            let (stream, max, slots) = (Get::get(words, cx)?, words.number()?, words.number()?);
-            if slots > MAX_CHUNKS {
-                return Err(Malformed(format!("{slots} is more than {MAX_CHUNKS}")));
-            }
-            Call::Read(stream, max, slots)
+            let (stream, max) = (Get::get(words, cx)?, words.number()?);
+            Call::Read(stream, max, read_slots(words)?)
         }
         "send-datagram" => {
             Call::SendDatagram(Get::get(words, cx)?, read_payload(words, MAX_DATAGRAM)?)
@@ -127,12 +127,21 @@ pub(crate) fn get(words: &mut Words<'_>, cx: Cx) -> Result<Call, Malformed> {
             let content = read_payload(words, MAX_CONTENT)?;
             Call::Command(Command::RejectSession(session, head, content))
         }
+        QUIC => Call::Command(Command::Quic(Box::new(quic::get_call(words, cx)?))),
         word => Call::Command(get_command(word, words, cx)?),
     })
 }
 
+/// Most chunks of a read.
+pub(crate) fn read_slots(words: &mut Words<'_>) -> Result<usize, Malformed> {
+    match words.number()? {
+        slots if slots > MAX_CHUNKS => Err(Malformed(format!("{slots} is more than {MAX_CHUNKS}"))),
+        slots => Ok(slots),
+    }
+}
+
 /// Bytes that the application hands over: all of them, or as many zeros.
-struct Payload<'a>(&'a Bytes);
+pub(crate) struct Payload<'a>(pub(crate) &'a Bytes);
 
 impl Put for Payload<'_> {
     fn put(&self, line: &mut Line, cx: Cx) {
@@ -144,7 +153,7 @@ impl Put for Payload<'_> {
 }
 
 /// Lengths of the chunks that are offered. What of them was taken is told later.
-struct Offered<'a>(&'a [Bytes]);
+pub(crate) struct Offered<'a>(pub(crate) &'a [Bytes]);
 
 impl Put for Offered<'_> {
     fn put(&self, line: &mut Line, _: Cx) {
@@ -153,7 +162,7 @@ impl Put for Offered<'_> {
 }
 
 /// As many zeros as were offered, in chunks that take no memory.
-fn read_offered(words: &mut Words<'_>) -> Result<Vec<Bytes>, Malformed> {
+pub(crate) fn read_offered(words: &mut Words<'_>) -> Result<Vec<Bytes>, Malformed> {
     let lens = words.list()?;
     let count = lens.len();
     let runs = lens.into_iter().map(|len| Run::Zeros(len as u64));

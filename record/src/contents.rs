@@ -78,6 +78,11 @@ impl Contents {
         }
     }
 
+    /// Bytes that were read, and of which it is kept how many they were.
+    pub(crate) fn payload(&mut self, number: u64, id: StreamId, len: usize) {
+        self.lines.zeros(number, id, len);
+    }
+
     /// What the next of them are.
     pub(crate) fn seen(&mut self, number: u64, id: StreamId, what: Seen<'_>) {
         let Self { streams, lines } = self;

@@ -10,9 +10,10 @@ use aqueduct_core::config::Config;
 use aqueduct_core::connection::Observer;
 use aqueduct_core::endpoint::{EndpointObserver, ObserverFactory, Way};
 use aqueduct_core::id::Side;
+use aqueduct_core::quic;
 
 use crate::HEADER;
-use crate::tape::{Options, Record, Tape};
+use crate::tape::{Options, Record, Sink, Tape};
 use crate::value::nanos;
 
 /// What a recording of an endpoint is written to. Endpoints can share one: each
@@ -93,6 +94,18 @@ impl Recorder {
         recorder.to.write(&format!("{HEADER}# {remark}\n"));
         recorder
     }
+
+    /// Another connection; `None` once the sink has failed.
+    fn begin(&mut self, now: Instant) -> Option<(Record, Sink)> {
+        if !self.to.with(|_| Ok(())) {
+            return None;
+        }
+        let epoch = *self.epoch.get_or_insert(now);
+        let record = Record::new(self.next, epoch, self.options);
+        self.next += 1;
+        let to = Arc::clone(&self.to);
+        Some((record, Box::new(move |lines: &str| to.write(lines))))
+    }
 }
 
 impl EndpointObserver for Recorder {
@@ -103,15 +116,18 @@ impl EndpointObserver for Recorder {
         config: &Config,
         seed: u64,
     ) -> Option<Box<dyn Observer>> {
-        if !self.to.with(|_| Ok(())) {
-            return None;
-        }
-        let epoch = *self.epoch.get_or_insert(now);
-        let record = Record::new(self.next, epoch, self.options);
-        self.next += 1;
-        let to = Arc::clone(&self.to);
-        let sink = Box::new(move |lines: &str| to.write(lines));
+        let (record, sink) = self.begin(now)?;
         Some(Box::new(Tape::new(&record, side, config, seed, sink)))
+    }
+
+    fn quic_connection(
+        &mut self,
+        now: Instant,
+        side: Side,
+        config: &quic::Config,
+    ) -> Option<Box<dyn Observer>> {
+        let (record, sink) = self.begin(now)?;
+        Some(Box::new(Tape::quic(&record, side, config, sink)))
     }
 
     fn datagram(&mut self, now: Instant, way: Way, len: usize) {

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use aqueduct_core::config::Config;
 use aqueduct_core::escape::escaped;
 use aqueduct_core::id::{Side, StreamId};
+use aqueduct_core::quic;
 use thiserror::Error;
 
+use crate::quic::QUIC;
 use crate::tape::Options;
 use crate::value::{Cx, Get as _};
 use crate::words::{Malformed, Run, Words};
@@ -76,6 +78,23 @@ pub(crate) fn wrong(line: usize, Malformed(why): Malformed) -> RecordingError {
     RecordingError::Line { line, why }
 }
 
+/// What a connection speaks, and how it behaves.
+#[derive(Clone, Debug)]
+pub(crate) enum Spoken {
+    Http(Box<Config>),
+    Quic(quic::Config),
+}
+
+impl Spoken {
+    fn get(words: &mut Words<'_>) -> Result<Self, Malformed> {
+        if words.clone().maybe() == Some(QUIC) {
+            words.word()?;
+            return quic::Config::get(words, Cx::PLAIN).map(Self::Quic);
+        }
+        Box::get(words, Cx::PLAIN).map(Self::Http)
+    }
+}
+
 /// One connection of a [`Recording`].
 #[derive(Debug)]
 pub struct RecordedConnection<'a> {
@@ -83,7 +102,7 @@ pub struct RecordedConnection<'a> {
     pub(crate) side: Side,
     pub(crate) seed: u64,
     pub(crate) options: Options,
-    pub(crate) config: Config,
+    pub(crate) spoken: Spoken,
     /// All but its first, its last and its bytes.
     pub(crate) lines: Vec<Numbered<'a>>,
     pub(crate) bytes: BTreeMap<StreamId, VecDeque<Run>>,
@@ -162,7 +181,7 @@ impl<'a> RecordedConnection<'a> {
             side,
             seed,
             options: Options { secrets, transport },
-            config: Config::get(&mut words, Cx::PLAIN)?,
+            spoken: Spoken::get(&mut words)?,
             lines: Vec::new(),
             bytes: BTreeMap::new(),
             ended: false,

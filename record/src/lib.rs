@@ -28,7 +28,7 @@
 //!
 //! | line | meaning | |
 //! |---|---|---|
-//! | `new` | side, seed of the GREASE values, what is kept, the whole [`Config`](aqueduct_core::config::Config) | given again |
+//! | `new` | side, seed of the GREASE values, what is kept, the whole [`Config`](aqueduct_core::config::Config), or `quic` and [that of raw QUIC](aqueduct_core::quic::Config) | given again |
 //! | `path` | datagram limits of path and peer, [`Caps`](aqueduct_core::transport::Caps), and whether the peer's credit is `spent`, when they changed | given again |
 //! | `in`, `due`, `do` | an input after so many nanoseconds: a [`TransportEvent`](aqueduct_core::transport::TransportEvent), a timeout, a [`Call`](aqueduct_core::connection::Call) | given again |
 //! | `<` | an answer of the transport that matters: lengths that were read, what was left of a write (and taken, where a masked head was in it), ids of streams, datagrams | given again |
@@ -40,7 +40,8 @@
 //! | `end` | the connection is forgotten | |
 //! | `udp` | an endpoint's note, of no connection: when a UDP datagram came or went, and its length | |
 //!
-//! Words are names of their own: renaming a variant or a field in the core changes no
+//! A connection of raw QUIC is told by words of its own in the same lines; a build that does
+//! not know one refuses the line. Words are names of their own: renaming a variant or a field in the core changes no
 //! file. What leads to nothing is left out: an answer to a read that there is nothing
 //! yet, a write that is taken whole.
 //!
@@ -57,6 +58,9 @@
 //! each letter, each digit and each byte outside ASCII is an `x`. In the bytes that
 //! stand for what was received some are an `a` or an `X`, so that the value is as long
 //! as it was when compressed.
+//!
+//! Of raw QUIC, all that streams and datagrams hold is as many zeros. That an address has
+//! changed is kept; ALPN, and the server's name, are what they were.
 //!
 //! What is what is told by the connection's own parser while it reads
 //! ([`Seen`](aqueduct_core::connection::Seen)); bytes that it never comes to, or refuses,
@@ -114,6 +118,7 @@ mod file;
 mod heads;
 mod mask;
 mod names;
+mod quic;
 mod replay;
 mod settings;
 mod tape;

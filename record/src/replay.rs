@@ -5,9 +5,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use aqueduct_core::connection::quic::{QuicAccess, QuicCall, QuicConnection};
 use aqueduct_core::connection::{Access, Call, Command, Connection};
 use aqueduct_core::escape::escaped;
+use aqueduct_core::event::Event;
 use aqueduct_core::id::StreamKey;
+use aqueduct_core::quic;
 use aqueduct_core::transport::{EarlyData, Transport, TransportEvent};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -15,8 +18,9 @@ use thiserror::Error;
 use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::call::{self, pieces, too_much};
-use crate::file::{Numbered, RecordedConnection, RecordingError, wrong};
+use crate::file::{Numbered, RecordedConnection, RecordingError, Spoken, wrong};
 use crate::tape::{Options, Record, Tape};
+use crate::trace::get_input;
 use crate::value::{Cx, Get, nanos};
 use crate::words::Malformed;
 
@@ -160,9 +164,81 @@ impl RecordedConnection<'_> {
     }
 }
 
+/// Either kind of connection, used alike.
+enum Machine {
+    Http(Box<Connection>),
+    Quic(Box<QuicConnection>),
+}
+
+impl Machine {
+    fn new(recorded: &RecordedConnection<'_>, observer: Box<Tape>) -> Self {
+        let (side, seed) = (recorded.side, recorded.seed);
+        match recorded.spoken.clone() {
+            Spoken::Http(mut config) => {
+                if !recorded.options.secrets {
+                    // What our encoder said depends on values that are not there, and what
+                    // the peer's decoder said to that is not in the recording either.
+                    config.limits.qpack_encoder_table = 0;
+                }
+                let connection = Connection::new(side, Arc::new(*config), seed);
+                Self::Http(Box::new(connection.observed(observer)))
+            }
+            Spoken::Quic(config) => {
+                let connection = QuicConnection::new(side, Arc::new(config));
+                Self::Quic(Box::new(connection.observed(observer)))
+            }
+        }
+    }
+
+    fn handle(&mut self, answers: &mut Answers<'_>, now: Instant, event: TransportEvent) {
+        match self {
+            Self::Http(http) => http.handle(answers, now, event),
+            Self::Quic(quic) => quic.handle(answers, now, event),
+        }
+    }
+
+    fn handle_timeout(&mut self, answers: &mut Answers<'_>, now: Instant) {
+        match self {
+            Self::Http(http) => http.handle_timeout(answers, now),
+            Self::Quic(quic) => quic.handle_timeout(answers, now),
+        }
+    }
+
+    /// Makes a call again. One for another kind of connection does nothing.
+    fn call(&mut self, answers: &mut Answers<'_>, now: Instant, call: Call) {
+        match (self, call) {
+            (Self::Http(http), call) => make(call, &mut http.access(answers, now)),
+            (Self::Quic(quic), Call::Command(Command::Quic(call))) => {
+                make_quic(*call, &mut quic.access(answers, now));
+            }
+            (Self::Quic(_), _) => {}
+        }
+    }
+
+    /// The next event, and the stream that is to be noted when it is taken.
+    fn poll_ahead(&mut self) -> Option<Option<StreamKey>> {
+        match self {
+            Self::Http(http) => http.poll_ahead().map(|event| event.asks()),
+            Self::Quic(quic) => quic.poll_ahead().map(|event| match event {
+                Event::Quic(quic::Event::Stream(stream, quic::StreamEvent::Closed(_))) => {
+                    Some(stream)
+                }
+                _ => None,
+            }),
+        }
+    }
+
+    fn note_taken(&mut self, stream: StreamKey) {
+        match self {
+            Self::Http(http) => http.note_taken(stream),
+            Self::Quic(quic) => quic.note_taken(stream),
+        }
+    }
+}
+
 /// A connection that does it again.
 struct Replay<'a> {
-    connection: Connection,
+    connection: Machine,
     answers: Answers<'a>,
     budget: Budget,
     /// What it wrote down.
@@ -177,12 +253,6 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn new(recorded: &RecordedConnection<'a>, epoch: Instant, transport: bool) -> Self {
         let Options { secrets, .. } = recorded.options;
-        let mut config = recorded.config.clone();
-        if !secrets {
-            // What our encoder said depends on values that are not there, and what the
-            // peer's decoder said to that is not in the recording either.
-            config.limits.qpack_encoder_table = 0;
-        }
         let budget = Budget::new(recorded.size);
         let (sender, lines) = mpsc::channel();
         // It lives as long as the connection.
@@ -190,10 +260,9 @@ impl<'a> Replay<'a> {
         let options = Options { secrets, transport };
         let record = Record::new(recorded.number, epoch, options);
         let observer = Box::new(Tape::again(&record, sink, Some(budget.clone())));
-        let (side, seed) = (recorded.side, recorded.seed);
         Self {
-            connection: Connection::new(side, Arc::new(config), seed).observed(observer),
-            answers: Answers::new(side, recorded.bytes.clone(), budget.clone()),
+            connection: Machine::new(recorded, observer),
+            answers: Answers::new(recorded.side, recorded.bytes.clone(), budget.clone()),
             budget,
             lines,
             events: VecDeque::new(),
@@ -222,7 +291,7 @@ impl<'a> Replay<'a> {
             let time = Instant::get(words, cx)?;
             match head.tag {
                 "in" => {
-                    let event = Get::get(words, cx)?;
+                    let event = get_input(words, cx)?;
                     words.end()?;
                     if let TransportEvent::Connected { early } = event
                         && early == EarlyData::Rejected
@@ -238,7 +307,7 @@ impl<'a> Replay<'a> {
                 _ => {
                     let mut call = call::get(words, cx)?;
                     words.end()?;
-                    if let Call::Write(_, chunks) = &mut call
+                    if let Some(chunks) = offered(&mut call)
                         && let Some(line) = block.iter().find(|line| line.tag == "+")
                     {
                         let runs = line.words().runs()?;
@@ -248,7 +317,7 @@ impl<'a> Replay<'a> {
                         // It may be held until the peer takes it.
                         self.budget.take(content.len() as u64);
                     }
-                    make(call, &mut self.connection.access(answers, time));
+                    self.connection.call(answers, time, call);
                 }
             }
             Ok::<_, Malformed>(Duration::from_nanos(nanos(self.epoch, time)))
@@ -266,11 +335,11 @@ impl<'a> Replay<'a> {
         let told: String = self.lines.try_iter().collect();
         // They are taken now, so that they cannot pile up unseen.
         while !self.budget.is_exceeded()
-            && let Some(event) = self.connection.poll_ahead()
+            && let Some(noted) = self.connection.poll_ahead()
         {
             let line: String = self.lines.try_iter().collect();
             self.budget.take(line.len() as u64);
-            self.events.push_back((line, event.asks()));
+            self.events.push_back((line, noted));
         }
         if self.budget.is_exceeded() {
             return Err(ReplayError::TooMuchMemory { line: head.at });
@@ -304,8 +373,8 @@ impl<'a> Replay<'a> {
 
     /// The application took an event.
     fn event(&mut self, line: Numbered<'_>) -> Result<(), ReplayError> {
-        let (event, asks) = self.events.pop_front().unzip();
-        if let Some(stream) = asks.flatten() {
+        let (event, noted) = self.events.pop_front().unzip();
+        if let Some(stream) = noted.flatten() {
             self.connection.note_taken(stream);
         }
         self.budget.give(
@@ -349,6 +418,18 @@ fn put_in_front(chunks: &mut Vec<Bytes>, bytes: Vec<Bytes>) {
     chunks.splice(..0, bytes);
 }
 
+/// What a call offers to be written.
+fn offered(call: &mut Call) -> Option<&mut Vec<Bytes>> {
+    match call {
+        Call::Write(_, chunks) => Some(chunks),
+        Call::Command(Command::Quic(call)) => match &mut **call {
+            QuicCall::Write(_, chunks) => Some(chunks),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Makes a call of the application again. What it gives is told to the observer.
 fn make<T: Transport>(call: Call, to: &mut Access<'_, T>) {
     match call {
@@ -363,5 +444,15 @@ fn make<T: Transport>(call: Call, to: &mut Access<'_, T>) {
         Call::SendDatagram(stream, payload) => _ = to.send_datagram(stream, &payload),
         Call::RecvDatagram(stream) => drop(to.recv_datagram(stream)),
         _ => {}
+    }
+}
+
+/// The same for raw QUIC. A read has as many slots as it had.
+fn make_quic<T: Transport>(call: QuicCall, to: &mut QuicAccess<'_, T>) {
+    match call {
+        QuicCall::Read(stream, max, slots) => {
+            _ = to.read(stream, max, &mut vec![Bytes::new(); slots]);
+        }
+        call => _ = call.apply(to),
     }
 }

@@ -5,16 +5,19 @@ use std::fmt::{self, Debug};
 use std::time::Instant;
 
 use aqueduct_core::config::Config;
-use aqueduct_core::connection::{Answer, Call, Input, Observer, Outcome, Path, Seen};
+use aqueduct_core::connection::quic::{QuicCall, QuicOutcome};
+use aqueduct_core::connection::{Answer, Call, Command, Input, Observer, Outcome, Path, Seen};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::{Dir, Side, StreamId};
+use aqueduct_core::quic;
 use aqueduct_core::transport::{DatagramRefused, Read, ReadState, StreamGone};
 use bytes::Bytes;
 
 use crate::budget::Budget;
-use crate::call::{self, put_outcome};
+use crate::call::{self, Payload, put_outcome};
 use crate::contents::Contents;
 use crate::mask::Masking;
+use crate::quic::{Places, QUIC};
 use crate::trace::{put_event, put_input};
 use crate::value::{Cx, OTHER, Put, put};
 use crate::words::Line;
@@ -89,6 +92,8 @@ pub struct Tape {
     heads: BTreeSet<StreamId>,
     /// What the application's call offers.
     offered: Vec<Bytes>,
+    /// Of raw QUIC: where the peer is. What streams hold has no structure.
+    places: Option<Places>,
     lines: String,
     sink: Sink,
 }
@@ -105,6 +110,25 @@ impl Tape {
     /// For a connection that is made with these and has not heard anything yet.
     #[must_use]
     pub fn new(record: &Record, side: Side, config: &Config, seed: u64, sink: Sink) -> Self {
+        Self::begin(record, side, seed, sink, |line, cx| config.put(line, cx))
+    }
+
+    /// The same for a connection of raw QUIC.
+    #[must_use]
+    pub fn quic(record: &Record, side: Side, config: &quic::Config, sink: Sink) -> Self {
+        let put = |line: &mut Line, cx| config.put(line.word(QUIC), cx);
+        let mut tape = Self::begin(record, side, 0, sink, put);
+        tape.places = Some(Places::default());
+        tape
+    }
+
+    fn begin(
+        record: &Record,
+        side: Side,
+        seed: u64,
+        sink: Sink,
+        put: impl FnOnce(&mut Line, Cx),
+    ) -> Self {
         let mut tape = Self::again(record, sink, None);
         tape.contents = Some(Contents::default());
         let Options { secrets, transport } = record.options;
@@ -113,7 +137,7 @@ impl Tape {
             line.show(seed);
             line.word(if secrets { "whole" } else { "masked" });
             line.word(if transport { "transport" } else { "events" });
-            config.put(line, cx);
+            put(line, cx);
         });
         tape.hand_over();
         tape
@@ -129,6 +153,7 @@ impl Tape {
             path: None,
             heads: BTreeSet::new(),
             offered: Vec::new(),
+            places: None,
             lines: String::new(),
             sink,
         }
@@ -211,7 +236,13 @@ impl Tape {
                 let put = |line: &mut Line| put_read(line, result, chunks);
                 self.answered(format!("read {id}"), "- blocked", put);
                 if let Some(contents) = &mut self.contents {
-                    contents.read(self.record.number, *id, chunks, masking);
+                    match (&self.places, masking) {
+                        (Some(_), Masking::On) => {
+                            let len = chunks.iter().map(Bytes::len).sum();
+                            contents.payload(self.record.number, *id, len);
+                        }
+                        _ => contents.read(self.record.number, *id, chunks, masking),
+                    }
                 }
             }
             Answer::Write(id, offered, result) => {
@@ -232,9 +263,14 @@ impl Tape {
                 self.answered(format!("write {id}"), "0", put);
             }
             Answer::RecvDatagram(datagram) => {
-                let put = |line: &mut Line| {
-                    let datagram = datagram.iter();
-                    datagram.for_each(|datagram| put_datagram(line, datagram, masking));
+                let all = self.places.is_some();
+                let put = |line: &mut Line| match datagram {
+                    Some(datagram) if all => {
+                        let mask = masking;
+                        Payload(datagram).put(line, Cx { mask, ..Cx::PLAIN });
+                    }
+                    Some(datagram) => put_datagram(line, datagram, masking),
+                    None => {}
                 };
                 self.answered("recv-datagram".to_owned(), "none", put);
             }
@@ -316,6 +352,18 @@ fn put_datagram(line: &mut Line, datagram: &[u8], masking: Masking) {
     line.bytes(id).zeros_on(payload.len() as u64);
 }
 
+/// What a call offers to be written.
+fn offered(call: &Call) -> Option<&[Bytes]> {
+    match call {
+        Call::Write(_, chunks) => Some(chunks),
+        Call::Command(Command::Quic(call)) => match &**call {
+            QuicCall::Write(_, chunks) => Some(chunks),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl Observer for Tape {
     fn input(&mut self, now: Instant, path: Path, input: Input<'_>) {
         if self.contents.is_none() {
@@ -325,14 +373,18 @@ impl Observer for Tape {
         self.idle.clear();
         self.note_path(path);
         match input {
-            Input::Transport(event) => self.line("in", |line, cx| {
-                now.put(line, cx);
-                put_input(line, event, cx);
-            }),
+            Input::Transport(event) => {
+                let mut places = self.places.take();
+                self.line("in", |line, cx| {
+                    now.put(line, cx);
+                    put_input(line, event, places.as_mut(), cx);
+                });
+                self.places = places;
+            }
             Input::Timeout => self.line("due", |line, cx| now.put(line, cx)),
             Input::Call(call) => {
-                if let Call::Write(_, chunks) = call {
-                    self.offered.clone_from(chunks);
+                if let Some(chunks) = offered(call) {
+                    self.offered = chunks.to_vec();
                 }
                 self.line("do", |line, cx| {
                     now.put(line, cx);
@@ -369,14 +421,22 @@ impl Observer for Tape {
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        if let (Some(_), Outcome::Write(Ok(taken @ 1..))) = (&self.contents, outcome)
-            && self.record.options.secrets
-        {
+        let taken = match outcome {
+            Outcome::Write(Ok(taken)) | Outcome::Quic(QuicOutcome::Write(Ok(taken))) => taken,
+            _ => 0,
+        };
+        if taken > 0 && self.contents.is_some() && self.record.options.secrets {
             let written = front(&std::mem::take(&mut self.offered), taken);
             self.line("+", |line, _| _ = line.bytes(&written));
         }
-        if let (Some(budget), Outcome::RecvDatagram(Some(len))) = (&self.budget, outcome) {
-            budget.give(len as u64);
+        if let Some(budget) = &self.budget {
+            let given = match outcome {
+                Outcome::RecvDatagram(Some(len)) => len,
+                Outcome::Quic(QuicOutcome::RecvDatagram(Some(len))) => len,
+                Outcome::Quic(QuicOutcome::Read(Ok(read))) => read.bytes,
+                _ => 0,
+            };
+            budget.give(given as u64);
         }
         self.line("=", |line, cx| put_outcome(line, &outcome, cx));
         self.hand_over();

@@ -10,6 +10,7 @@ use aqueduct_core::varint::VarInt;
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::mask::Masking;
+use crate::quic::{ABOUT, Places, get_about};
 use crate::value::{Cx, Get, Put, both, named, put};
 use crate::words::{Line, Malformed, Words};
 
@@ -25,11 +26,33 @@ both! {
 }
 
 both! {
-    put_input get_input TransportEvent {
+    put_common get_common TransportEvent {
         "early" Early { remembered };  "connected" Connected { early };  "opened" Opened(way);  "available" Available(way);
         "readable" Readable(id);  "writable" Writable(id);  "finished" Finished(id);
         "stopped" Stopped(id, code);  "datagrams" Datagrams;
         "datagrams-unblocked" DatagramsUnblocked;  "ticket" Ticket;  "closed" Closed(reason);
+        "streams-blocked" StreamsBlocked(way);
+    }
+}
+
+/// What QUIC tells. What is known of a connection depends on what was known before.
+pub(crate) fn put_input(
+    line: &mut Line,
+    event: &TransportEvent,
+    places: Option<&mut Places>,
+    cx: Cx,
+) {
+    match (event, places) {
+        (TransportEvent::About(about), Some(places)) => places.put_about(line, about, cx),
+        _ => put_common(line, event, cx),
+    }
+}
+
+/// Reads what [`put_input`] wrote.
+pub(crate) fn get_input(words: &mut Words<'_>, cx: Cx) -> Result<TransportEvent, Malformed> {
+    match words.word()? {
+        ABOUT => Ok(TransportEvent::About(Box::new(get_about(words, cx)?))),
+        word => get_common(word, words, cx),
     }
 }
 
@@ -63,6 +86,7 @@ put! {
         "trailers" Event::Trailers { stream, trailers } => [stream, trailers.fields()];
         "claimed" Event::Claimed { stream, ty } => [stream, ty];  "stream" Event::Stream(stream, event) => [stream, event];
         "session" Event::WebTransport(session, event) => [session, event];
+        "quic" Event::Quic(event) => [event];
     }
 }
 

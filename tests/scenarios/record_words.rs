@@ -7,12 +7,16 @@ use aqueduct_core::event::Event;
 use aqueduct_core::expect_event;
 use aqueduct_core::head::{End, ResponseHead};
 use aqueduct_core::id::{Dir, Side};
+use aqueduct_core::quic::{self, Shutdown, Start, StartError};
 use aqueduct_core::testing;
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
+use aqueduct_core::testing::loopback_quic::LoopbackQuic;
+use aqueduct_core::transport::TransportEvent;
 use aqueduct_core::webtransport::SessionEvent;
 use aqueduct_record::Recording;
 use aqueduct_tests::get;
+use bytes::Bytes;
 use http::StatusCode;
 
 /// Something of everything, in few lines.
@@ -59,6 +63,62 @@ fn conversation() -> String {
     pair.recording()
 }
 
+/// The same of raw QUIC.
+fn quic_conversation() -> String {
+    let config = quic::Config::new().confirm(Duration::from_secs(3));
+    let knobs = Knobs {
+        bi_streams: 1,
+        ..Knobs::default()
+    };
+    let mut pair = LoopbackQuic::new(config, quic::Config::new(), knobs);
+    let about = quic::About::new(([192, 0, 2, 1], 1).into());
+    pair.tell(Side::Server, TransportEvent::About(Box::new(about)));
+    pair.drive();
+    let mut client = pair.client();
+    client.confirm(Ok(())).expect("was asked");
+    let first = client
+        .start(Dir::Bi, Start::new().priority(1))
+        .expect("begins");
+    let waits = client.start(Dir::Bi, Start::new()).expect("waits");
+    let at_once = client.start(Dir::Bi, Start::new().fail_blocked());
+    assert_eq!(at_once, Err(StartError::Blocked));
+    let taken = client.write(first, &mut [Bytes::from_static(b"payload")]);
+    assert_eq!(taken, Ok(7));
+    client
+        .send_datagram(Bytes::from_static(b"datagram"))
+        .expect("room");
+    client.set_priority(first, 2).expect("sends");
+    client.shutdown(first, Shutdown::Graceful).expect("ends");
+    pair.drive();
+    let mut server = pair.server();
+    assert!(server.recv_datagram().is_some() && server.recv_datagram().is_none());
+    let theirs = server.streams().next().expect("arrived");
+    let read = server.read(theirs, 99, &mut [Bytes::new(), Bytes::new()]);
+    assert_eq!(read.map(|read| read.bytes), Ok(7));
+    server
+        .shutdown(theirs, Shutdown::AbortSend(5))
+        .expect("ends");
+    pair.drive();
+    pair.tell(Side::Server, TransportEvent::StreamsBlocked(Dir::Uni));
+    pair.client()
+        .shutdown(waits, Shutdown::Immediate(6))
+        .expect("ends");
+    pair.drive();
+    let until = pair.now() + Duration::from_secs(1);
+    pair.server().drain(until);
+    let _ = pair.client().close(7, "a reason");
+    pair.drive();
+    drop(pair.events(Side::Client));
+    drop(pair.events(Side::Server));
+    pair.recording()
+}
+
+/// What there is a file of.
+const FILES: [(&str, fn() -> String); 2] = [
+    ("version2.rec", conversation),
+    ("version2-quic.rec", quic_conversation),
+];
+
 /// Files that stand for those of earlier builds: they are replayed as they are, and a
 /// word that changes is missed by the first of them. `KEEP=1` writes a new one, which a
 /// new version of the format calls for.
@@ -66,7 +126,9 @@ fn conversation() -> String {
 fn files_of_earlier_builds_are_replayed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../record/tests/data");
     if std::env::var_os("KEEP").is_some() {
-        std::fs::write(folder.join("version2.rec"), conversation()).expect("written");
+        for (name, conversation) in FILES {
+            std::fs::write(folder.join(name), conversation()).expect("written");
+        }
     }
     let mut replayed = 0;
     for file in std::fs::read_dir(folder).expect("a folder") {
@@ -90,7 +152,6 @@ fn files_of_earlier_builds_are_replayed() {
 #[test]
 fn words_are_those_of_the_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../record/tests/data");
-    let kept = std::fs::read_to_string(folder.join("version2.rec")).expect("text");
     let shapes = |text: &str| -> Vec<String> {
         let line = |line: &str| -> String {
             let words = line.split(' ').filter(|word| {
@@ -112,13 +173,16 @@ fn words_are_those_of_the_file() {
             })
             .collect()
     };
-    let mut now = words(&conversation());
-    for then in words(&kept) {
-        let same = now.iter().position(|now| *now == then);
-        let same = same.unwrap_or_else(|| panic!("not as often as before: {then}"));
-        // How often something is read depends on the pieces in which it is written.
-        if !["in readable", "< read open", "bytes"].contains(&then.as_str()) {
-            now.swap_remove(same);
+    for (name, conversation) in FILES {
+        let kept = std::fs::read_to_string(folder.join(name)).expect("text");
+        let mut now = words(&conversation());
+        for then in words(&kept) {
+            let same = now.iter().position(|now| *now == then);
+            let same = same.unwrap_or_else(|| panic!("not as often as before: {then}"));
+            // How often something is read depends on the pieces in which it is written.
+            if !["in readable", "< read open", "bytes"].contains(&then.as_str()) {
+                now.swap_remove(same);
+            }
         }
     }
 }

@@ -8,8 +8,9 @@ use aqueduct_core::config::Config;
 use aqueduct_core::connection::{Answer, Input, Observer, Outcome, Path, Seen};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::{Side, StreamId};
+use aqueduct_core::quic;
 use aqueduct_core::testing::{Watch, epoch, watch_all};
-use aqueduct_record::{HEADER, Options, Record, Recording, ReplayError, Tape};
+use aqueduct_record::{HEADER, Options, Record, Recording, ReplayError, Sink, Tape};
 
 /// Length at which the recording with secrets is given up: the time is the test's.
 const LONG: usize = 1 << 20;
@@ -34,14 +35,25 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tape(&self, side: Side, config: &Config, seed: u64, options: Options) -> Tape {
+    /// The recording of one end.
+    fn record(&self, side: Side, options: Options) -> (Record, Sink) {
         if self.text().is_empty() {
             self.text().push_str(HEADER);
         }
         let record = Record::new(side as u64, epoch(), options);
         let lines = self.clone();
-        let sink = Box::new(move |text: &str| lines.text().push_str(text));
+        let sink = move |text: &str| lines.text().push_str(text);
+        (record, Box::new(sink))
+    }
+
+    fn tape(&self, side: Side, config: &Config, seed: u64, options: Options) -> Tape {
+        let (record, sink) = self.record(side, options);
         Tape::new(&record, side, config, seed, sink)
+    }
+
+    fn quic_tape(&self, side: Side, config: &quic::Config, options: Options) -> Tape {
+        let (record, sink) = self.record(side, options);
+        Tape::quic(&record, side, config, sink)
     }
 }
 
@@ -59,6 +71,14 @@ impl Watch for Kept {
         Box::new(Both {
             masked: self.masked.tape(side, config, seed, Options::default()),
             whole: Some(self.whole.tape(side, config, seed, whole())),
+            lines: self.whole.clone(),
+        })
+    }
+
+    fn quic_connection(&mut self, side: Side, config: &quic::Config) -> Box<dyn Observer> {
+        Box::new(Both {
+            masked: self.masked.quic_tape(side, config, Options::default()),
+            whole: Some(self.whole.quic_tape(side, config, whole())),
             lines: self.whole.clone(),
         })
     }

@@ -2,7 +2,8 @@
 //! everything random from one seed.
 //!
 //! [`loopback::Loopback`] is a transport without QUIC, [`loopback_pair::LoopbackPair`] two
-//! connections joined by it, [`raw::RawPeer`] one connection against a script.
+//! connections joined by it, [`loopback_quic::LoopbackQuic`] two of raw QUIC,
+//! [`raw::RawPeer`] one connection against a script.
 //! [`watch_all`] has what happens on all of them gone through again.
 //! `pair::Pair` joins two real endpoints, QUIC and TLS included, by a simulated network.
 
@@ -14,6 +15,7 @@ pub mod faults;
 pub mod link;
 pub mod loopback;
 pub mod loopback_pair;
+pub mod loopback_quic;
 #[cfg(feature = "quinn")]
 pub mod packet_key;
 #[cfg(feature = "pair")]

@@ -7,11 +7,15 @@ use std::sync::OnceLock;
 use crate::config::Config;
 use crate::connection::Observer;
 use crate::id::Side;
+use crate::quic;
 
 /// Looks on at one harness.
 pub trait Watch: Debug + Send {
     /// Looks on at a connection that begins.
     fn connection(&mut self, side: Side, config: &Config, seed: u64) -> Box<dyn Observer>;
+
+    /// Looks on at a connection of raw QUIC that begins.
+    fn quic_connection(&mut self, side: Side, config: &quic::Config) -> Box<dyn Observer>;
 
     /// Looks on at an endpoint that is made.
     #[cfg(feature = "pair")]
