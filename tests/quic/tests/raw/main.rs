@@ -1,8 +1,27 @@
 //! Raw QUIC, a protocol of one's own on streams and datagrams, on virtual time.
 
+mod addresses;
+mod after_close;
 mod alpn;
+mod available;
+mod before_accept;
+mod caps;
+mod closes;
+mod confirm;
+mod credit;
+mod datagrams;
+mod drain;
+mod early;
+mod endpoint_wide;
+mod handed_over;
+mod keys;
+mod lossy;
 mod pulled;
+mod recorded;
+mod shutdowns;
+mod starts;
 mod streams;
+mod talk;
 
 use aqueduct_core::event::Event;
 use aqueduct_core::id::{ConnKey, StreamKey};
