@@ -32,6 +32,10 @@ pub fn most(target: &str, data: &[u8]) -> usize {
         "h3_server" | "h3_client" => around + connection(&h3::config_of(data)),
         // Both ends.
         "session_ops" => around + 2 * connection(&Config::default()),
+        // Both ends, what they wrote and have not read, and a recording of everything.
+        "quic_ops" => around + (4 << 20),
+        // TLS and QUIC of a few connections.
+        "quic_endpoint" => around + (64 << 20),
         "masque_tunnels" => {
             let tunnels = 2 * crate::masque_tunnels::TUNNELS;
             // What waits in a tunnel, a payload that has begun, one that is owed.

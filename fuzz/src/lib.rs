@@ -23,6 +23,9 @@ pub mod pool;
 pub mod qpack_decode;
 pub mod qpack_encoder;
 pub mod qpack_roundtrip;
+pub mod quic;
+pub mod quic_endpoint;
+pub mod quic_ops;
 pub mod recording;
 pub mod reset_at;
 pub mod session_ops;
@@ -44,7 +47,7 @@ macro_rules! for_each_target {
             varint frame_reader capsule_reader settings structured_fields datagram
             qpack_decode qpack_encoder qpack_roundtrip message
             h3_server h3_client session_ops recording masque_template masque_tunnels
-            alternatives pool reset_at
+            alternatives pool reset_at quic_ops quic_endpoint
         }
     };
 }
