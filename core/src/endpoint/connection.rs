@@ -198,16 +198,16 @@ pub(super) struct State {
 /// used beside it.
 macro_rules! transport {
     ($state:expr, $now:expr) => {
-        QuinnTransport::new(
-            &mut $state.quic,
-            $now,
-            $state.facts.datagrams,
-            &mut $state.read,
-            &mut $state.copies,
-            $state.windows.are_spent($state.received.content()),
-            &mut $state.resets,
-            &mut $state.writers,
-        )
+        QuinnTransport {
+            quic: &mut $state.quic,
+            now: $now,
+            datagrams: $state.facts.datagrams,
+            read: &mut $state.read,
+            copies: &mut $state.copies,
+            credit_spent: $state.windows.are_spent($state.received.content()),
+            resets: &mut $state.resets,
+            writers: &mut $state.writers,
+        }
     };
 }
 

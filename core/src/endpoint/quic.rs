@@ -54,28 +54,6 @@ impl fmt::Debug for QuinnTransport<'_> {
 }
 
 impl<'a> QuinnTransport<'a> {
-    pub(super) fn new(
-        quic: &'a mut quinn_proto::Connection,
-        now: Instant,
-        datagrams: DatagramLimits,
-        read: &'a mut u64,
-        copies: &'a mut Copies,
-        credit_spent: bool,
-        resets: &'a mut Resets,
-        writers: &'a mut Writers,
-    ) -> Self {
-        Self {
-            quic,
-            now,
-            datagrams,
-            read,
-            copies,
-            credit_spent,
-            resets,
-            writers,
-        }
-    }
-
     /// quinn asserts that a stream is used in a direction it has.
     fn receives(&self, id: StreamId) -> bool {
         id.dir() == Dir::Bi || id.initiator() != self.side()

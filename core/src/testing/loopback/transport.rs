@@ -77,7 +77,7 @@ impl Transport for End {
                 return Err(StreamGone::Reset { code, final_size });
             }
             Some(_) => ReadState::Open,
-            None if fin => {
+            None if fin && max > 0 => {
                 self.end_recv(id);
                 ReadState::Finished
             }

@@ -35,7 +35,7 @@ impl App {
                 quic::Event::Opened(stream) => drop(self.owed.insert(stream, Vec::new())),
                 quic::Event::Stream(stream, StreamEvent::Readable) => self.read(talk, side, stream),
                 quic::Event::Stream(stream, StreamEvent::Writable) => {
-                    self.write(talk, side, stream)
+                    self.write(talk, side, stream);
                 }
                 quic::Event::Stream(_, StreamEvent::Closed(_)) => self.over += 1,
                 _ => {}
