@@ -218,6 +218,18 @@ impl EndpointConfig {
         Ok(self)
     }
 
+    /// Whether clients may go on from another address (RFC 9000 §9), a NAT's included that
+    /// gives them another port. Without, what comes from elsewhere is dropped, and they are
+    /// told so (disable_active_migration). Default yes. No effect on an endpoint that only
+    /// opens connections.
+    #[must_use]
+    pub fn migration(mut self, may: bool) -> Self {
+        if let Some(parts) = &mut self.server {
+            parts.quic.migration(may);
+        }
+        self
+    }
+
     /// Which connection attempts are taken.
     #[must_use]
     pub fn incoming(mut self, policy: IncomingPolicy) -> Self {

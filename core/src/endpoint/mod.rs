@@ -73,6 +73,7 @@ mod inbox;
 mod incoming;
 mod memory;
 mod observe;
+pub mod options;
 mod packet;
 mod parameters;
 mod process;

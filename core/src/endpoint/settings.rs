@@ -71,10 +71,16 @@ pub struct TransportSettings {
     pub min_mtu: u16,
     /// Largest UDP payload probed for; `None` probes nothing. Default 1,452.
     pub mtu_discovery: Option<u16>,
+    /// Time after which a larger one is looked for again, at least 1 s. Default 600 s
+    /// (RFC 8899).
+    pub mtu_discovery_interval: Duration,
     /// Round-trip time assumed before the first sample. Default 333 ms (RFC 9002).
     pub initial_rtt: Duration,
     /// How the sending rate is found.
     pub congestion: Congestion,
+    /// Bytes that may be unacknowledged at first, at least 2,400. Default what the controller
+    /// takes: 12,000, of BBR 240,000.
+    pub initial_congestion_window: Option<u64>,
     /// Hand several datagrams to the socket at once where it can. Default yes.
     pub segmentation_offload: bool,
     /// Take and send RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset), for which
@@ -116,8 +122,10 @@ impl Default for TransportSettings {
             initial_mtu: 1200,
             min_mtu: 1200,
             mtu_discovery: Some(1452),
+            mtu_discovery_interval: Duration::from_secs(600),
             initial_rtt: Duration::from_millis(333),
             congestion: Congestion::Cubic,
+            initial_congestion_window: None,
             segmentation_offload: true,
             reliable_reset: true,
         }
@@ -136,6 +144,11 @@ impl TransportSettings {
             receive_window: 32 << 20,
             ..Self::default()
         }
+    }
+
+    /// Whether all of it is in range, and suits.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.build(true, &Closing::default()).map(drop)
     }
 
     /// What the windows of a connection begin with: to receive, to send.
@@ -171,6 +184,14 @@ impl TransportSettings {
         if self.initial_rtt.is_zero() {
             return Err(ConfigError::OutOfRange("initial_rtt"));
         }
+        if self.mtu_discovery_interval < Duration::from_secs(1) {
+            return Err(ConfigError::OutOfRange("mtu_discovery_interval"));
+        }
+        if (self.initial_congestion_window)
+            .is_some_and(|bytes| !CONGESTION_WINDOWS.contains(&bytes))
+        {
+            return Err(ConfigError::OutOfRange("initial_congestion_window"));
+        }
         let idle = match self.idle_timeout {
             None => None,
             Some(limit) if limit.as_millis() == 0 => {
@@ -189,6 +210,7 @@ impl TransportSettings {
             Some(limit) => {
                 let mut discovery = MtuDiscoveryConfig::default();
                 discovery.upper_bound(limit);
+                discovery.interval(self.mtu_discovery_interval);
                 Some(discovery)
             }
         };
@@ -211,15 +233,32 @@ impl TransportSettings {
             .mtu_discovery_config(mtu)
             .initial_rtt(self.initial_rtt)
             .enable_segmentation_offload(self.segmentation_offload);
-        let controllers: Factory = match self.congestion {
-            Congestion::Cubic => Arc::new(congestion::CubicConfig::default()),
-            Congestion::NewReno => Arc::new(congestion::NewRenoConfig::default()),
-            Congestion::Bbr => Arc::new(congestion::BbrConfig::default()),
-        };
-        built.congestion_controller_factory(closing.wrap(controllers));
+        built.congestion_controller_factory(closing.wrap(self.controllers()));
         Ok(built)
     }
+
+    fn controllers(&self) -> Factory {
+        /// A configuration of quinn's, with the window that was asked for.
+        macro_rules! with_window {
+            ($config:ty) => {{
+                let mut config = <$config>::default();
+                if let Some(bytes) = self.initial_congestion_window {
+                    config.initial_window(bytes);
+                }
+                Arc::new(config)
+            }};
+        }
+        match self.congestion {
+            Congestion::Cubic => with_window!(congestion::CubicConfig),
+            Congestion::NewReno => with_window!(congestion::NewRenoConfig),
+            Congestion::Bbr => with_window!(congestion::BbrConfig),
+        }
+    }
 }
+
+/// What a congestion window may begin with: two packets (RFC 9002 section 7.2), and what no
+/// path has.
+const CONGESTION_WINDOWS: std::ops::RangeInclusive<u64> = 2400..=1 << 32;
 
 #[cfg(test)]
 mod tests {
@@ -229,11 +268,17 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         type Change = fn(&mut TransportSettings);
-        let changes: [(&str, Change); 9] = [
+        let changes: [(&str, Change); 11] = [
             ("idle_timeout", |s| s.idle_timeout = Some(Duration::ZERO)),
             ("initial_mtu", |s| s.initial_mtu = 1199),
             ("min_mtu", |s| s.min_mtu = 1201),
             ("mtu_discovery", |s| s.mtu_discovery = Some(1100)),
+            ("mtu_discovery_interval", |s| {
+                s.mtu_discovery_interval = Duration::ZERO;
+            }),
+            ("initial_congestion_window", |s| {
+                s.initial_congestion_window = Some(2399);
+            }),
             ("max_streams_bidi", |s| s.max_streams_bidi = (1 << 60) + 1),
             ("receive_window", |s| s.receive_window = 1 << 62),
             ("send_window", |s| s.send_window = 0),
