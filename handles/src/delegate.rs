@@ -66,6 +66,12 @@ macro_rules! endpoint_methods {
                 self.inner.set_server_tls(tls)
             }
 
+            /// Refuses connections from here on, either way, or takes them again; those that
+            /// exist are not touched.
+            pub fn set_accepting(&self, accepting: bool) {
+                self.inner.set_accepting(accepting);
+            }
+
             /// Closes every connection at once and takes no more, either way: peers lose
             /// what they have not read, and sessions are told no code, which
             /// [`drain`](Self::drain) does. Returns before the peers know: see

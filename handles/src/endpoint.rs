@@ -135,6 +135,15 @@ impl Endpoint {
         locked.state().endpoint.set_server_tls(tls)
     }
 
+    /// Refuses connections from here on, either way, or takes them again; those that exist
+    /// are not touched. A new endpoint takes them.
+    pub fn set_accepting(&self, accepting: bool) {
+        let mut locked = self.shared.lock();
+        let state = locked.state();
+        // One that has ended stays so.
+        state.endpoint.set_accepting(accepting && !state.closing);
+    }
+
     /// Closes every connection at once and takes no more, either way. What peers have not
     /// read is lost, [acknowledged or not](crate#acknowledged-is-not-read), and sessions
     /// are told no code: [`drain`](Self::drain) does both. Returns before the peers know:

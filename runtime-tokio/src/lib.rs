@@ -83,6 +83,7 @@ mod client;
 mod driver;
 #[cfg(feature = "quic-lb")]
 mod group;
+mod listener;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 #[cfg(feature = "tower")]
@@ -120,6 +121,7 @@ pub use aqueduct_handles::web_transport;
 
 pub use crate::client::client;
 use crate::driver::{Socket, drive};
+pub use crate::listener::{Listener, Stop};
 
 /// One UDP socket and its connections, with a task on the current runtime that
 /// drives them. Clones refer to the same endpoint.

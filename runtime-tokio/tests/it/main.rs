@@ -16,6 +16,7 @@ mod generic;
 mod group;
 mod harness;
 mod hooks;
+mod listener;
 #[cfg(all(feature = "proxy", target_os = "linux"))]
 mod own;
 mod page;
