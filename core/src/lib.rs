@@ -179,6 +179,7 @@
 //! | [`masque::Target`], [`masque::Template`], [`masque::TargetPolicy`], [`masque::Refusal`] | where a tunnel of MASQUE leads, whether it may, and why not |
 //! | [`pool::Pool`], [`pool::Plan`] | a client's connections, shared by its requests; where and when to connect |
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |
+//! | [`endpoint::options`] | the table of what raw QUIC has by name: what each option becomes, or why it is refused |
 //! | [`transport::Transport`] | the seam to QUIC: another stack, or none, can stand behind it |
 //! | [`connection::Connection`] | HTTP/3 and sessions over any `Transport`, for those who bring their own QUIC |
 //! | [`escape::escaped`] | what a peer wrote, as it may stand in a log or on a terminal |

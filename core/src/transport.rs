@@ -95,6 +95,19 @@ pub trait Transport {
         false
     }
 
+    /// Streams of this direction that the peer lets this side open in all, those that are
+    /// over included (RFC 9000 §4.6); `None` where the transport does not know.
+    fn stream_limit(&self, _: Dir) -> Option<u64> {
+        None
+    }
+
+    /// Closes the connection because its peer is not who it should be: with the code that
+    /// QUIC has for a TLS alert (RFC 9001 §4.8), in QUIC's name if the transport can do that,
+    /// else in the application's.
+    fn refuse(&mut self, alert: u8, reason: Bytes) {
+        self.close(0x100 + u64::from(alert), reason);
+    }
+
     /// Closes the connection with an application error code. As much of `reason` as fits
     /// a packet reaches the peer.
     fn close(&mut self, code: u64, reason: Bytes);

@@ -188,6 +188,13 @@ impl<T: Transport> Transport for Watched<'_, T> {
     fn receive_credit_spent(&self) -> bool {
         self.t.receive_credit_spent()
     }
+    fn stream_limit(&self, dir: Dir) -> Option<u64> {
+        self.t.stream_limit(dir)
+    }
+    fn refuse(&mut self, alert: u8, reason: Bytes) {
+        self.t.refuse(alert, reason);
+        self.tell(Answer::Close(0x100 + u64::from(alert)));
+    }
     fn close(&mut self, code: u64, reason: Bytes) {
         self.t.close(code, reason);
         self.tell(Answer::Close(code));

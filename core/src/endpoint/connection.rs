@@ -527,6 +527,7 @@ impl State {
         let closed = self.quic.is_closed();
         if closed {
             self.closing.begin();
+            self.resets.make_room_to_refuse();
         }
         self.resets.make_room(&self.quic);
         let transmit = self.quic.poll_transmit(now, max_segments, out);

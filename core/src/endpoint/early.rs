@@ -58,6 +58,10 @@ impl State {
         }
         self.facts.datagrams.peer = peer.as_ref().and_then(PeerParameters::max_datagram);
         self.facts.peer = peer;
+        if let Some(peer) = peer {
+            self.resets
+                .allow(peer.initial_max_streams_bidi, peer.initial_max_streams_uni);
+        }
     }
 
     /// Asks QUIC for the largest datagram that may be sent.

@@ -89,6 +89,7 @@ mod seed;
 mod settings;
 mod shares;
 mod sparing;
+mod stat;
 mod stats;
 mod target;
 pub mod tls;
@@ -129,6 +130,7 @@ pub use quic::QuinnTransport;
 pub use reset_at::ledger::ResetStats;
 pub use settings::{Congestion, TransportSettings};
 pub use shares::{Block as AddressBlock, Origin as NetworkOrigin};
+pub use stat::{Stat, stats as connection_stats};
 pub use stats::EndpointStats;
 pub use target::Target;
 

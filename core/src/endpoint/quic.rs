@@ -262,6 +262,15 @@ impl Transport for QuinnTransport<'_> {
         self.credit_spent
     }
 
+    fn stream_limit(&self, dir: Dir) -> Option<u64> {
+        self.resets.stream_limit(dir)
+    }
+
+    fn refuse(&mut self, alert: u8, reason: Bytes) {
+        self.resets.refuse();
+        self.close(0x100 + u64::from(alert), reason);
+    }
+
     fn close(&mut self, code: u64, reason: Bytes) {
         self.quic.close(self.now, to_code(code), reason);
     }

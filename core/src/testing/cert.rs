@@ -54,14 +54,20 @@ impl Identity {
         Self::new(1, &["localhost", "127.0.0.1", "::1"])
     }
 
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.clone()).into()
+    }
+
     /// A server that shows this certificate.
     ///
     /// # Panics
     /// Never: the certificate and its key fit.
     #[must_use]
     pub fn server(&self) -> rustls::ServerConfig {
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
-        tls::server_config(vec![self.cert.clone()], key).expect("the key fits the certificate")
+        tls::server_config(vec![self.cert.clone()], self.key())
+            .expect("the key fits the certificate")
     }
 
     /// A client that trusts this certificate and no other. It does not resume

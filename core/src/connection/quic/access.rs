@@ -64,6 +64,15 @@ impl<'a, T: Transport> QuicAccess<'a, T> {
         self.connection.state.live_streams()
     }
 
+    /// Streams of this direction that may be begun at present without waiting, by the peer's
+    /// limit (RFC 9000 §4.6); `None` while that is not known, and over a transport that does
+    /// not tell.
+    #[must_use]
+    pub fn available(&self, dir: Dir) -> Option<u64> {
+        let limit = self.t.stream_limit(dir)?;
+        Some(limit.saturating_sub(self.connection.state.begun(dir)))
+    }
+
     /// Their keys, in no order that means anything. O(streams).
     pub fn streams(&self) -> impl Iterator<Item = StreamKey> + '_ {
         self.connection.state.keys()
@@ -86,8 +95,9 @@ impl<'a, T: Transport> QuicAccess<'a, T> {
     }
 
     /// Says whether the peer's certificates will do, after `Event::Confirm`; if not, with
-    /// the TLS alert that says why (RFC 8446 §6.2). The peer hears of a refusal by an
-    /// application close with 0x100 and the alert: for TLS the handshake was complete.
+    /// the TLS alert that says why (RFC 8446 §6.2). The peer hears of a refusal as of one
+    /// by TLS, a close of QUIC's with 0x100 and the alert; without
+    /// `TransportSettings::reliable_reset` by one of the application's with the same code.
     ///
     /// # Errors
     /// [`ConfirmError`].

@@ -142,6 +142,11 @@ impl State {
         self.streams.keys()
     }
 
+    /// Streams of this direction that this side has begun in all, those that wait included.
+    pub(super) fn begun(&self, dir: Dir) -> u64 {
+        self.streams.end(StreamId::new(self.side, dir, 0)).number()
+    }
+
     pub(super) fn stream(&self, key: StreamKey) -> Option<&Stream> {
         self.streams.get(key)
     }
@@ -471,11 +476,12 @@ impl State {
 
     /// Ends a connection whose peer is not who it should be.
     //= https://www.rfc-editor.org/rfc/rfc9001#section-4.8
-    // A TLS alert is a code of QUIC's: 0x100 and the alert. The handshake being complete, it
-    // is said in the application's name.
+    // A TLS alert is a code of QUIC's: 0x100 and the alert.
     fn refuse<T: Transport>(&mut self, t: &mut T, alert: u8) {
-        let code = CRYPTO_ERROR + u64::from(alert);
-        self.end(t, code, Bytes::from_static(b"certificate refused"));
+        let reason = Bytes::from_static(b"certificate refused");
+        t.refuse(alert, reason.clone());
+        let code = Code::new(CRYPTO_ERROR + u64::from(alert));
+        self.finish(CloseReason::Local { code, reason });
     }
 
     pub(super) fn send_datagram<T: Transport>(

@@ -2,9 +2,11 @@
 
 use smallvec::SmallVec;
 
+use self::limits::Limits;
 use super::MAX_HEAD;
 use crate::wire::varint::{self, VarInt};
 
+pub(super) mod limits;
 mod look;
 #[cfg(any(test, feature = "testing"))]
 pub use look::has_resets;
@@ -20,6 +22,9 @@ const STREAM_OFF_LEN_FIN: u64 = 0x0f;
 //= https://www.ietf.org/archive/id/draft-ietf-quic-reliable-stream-reset-10.html#section-4
 // Stream id, application error code, final size, reliable size.
 const RESET_STREAM_AT: u64 = 0x24;
+
+/// CONNECTION_CLOSE of the application.
+const APPLICATION_CLOSE: u64 = 0x1d;
 
 /// What a reset says.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -56,6 +61,8 @@ pub struct NoRoom;
 struct Walk<'a> {
     payload: &'a [u8],
     at: usize,
+    /// Where stream limits are noted.
+    limits: Option<&'a Limits>,
 }
 
 impl Walk<'_> {
@@ -78,6 +85,20 @@ impl Walk<'_> {
                     self.skip(ty)?;
                 }
             }
+        }
+    }
+
+    /// Where the application's CONNECTION_CLOSE begins, if there is one.
+    fn close(&mut self) -> Option<usize> {
+        loop {
+            let start = self.at;
+            let first = *self.payload.get(start)?;
+            self.at += varint::encoded_len(first);
+            let (ty, _) = varint::decode(self.payload.get(start..)?)?;
+            if ty == APPLICATION_CLOSE {
+                return Some(start);
+            }
+            self.skip(ty)?;
         }
     }
 
@@ -124,8 +145,16 @@ impl Walk<'_> {
                 }
                 self.rest_or_bytes(ty & 0x02 != 0)?;
             }
-            // MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID.
-            0x10 | 0x12..=0x14 | 0x16 | 0x17 | 0x19 => self.ints(1)?,
+            // MAX_STREAMS.
+            0x12 | 0x13 => {
+                let int = self.at;
+                self.ints(1)?;
+                if let Some(limits) = self.limits {
+                    limits.note(ty, self.payload.get(int..)?);
+                }
+            }
+            // MAX_DATA, DATA_BLOCKED, STREAMS_BLOCKED, RETIRE_CONNECTION_ID.
+            0x10 | 0x14 | 0x16 | 0x17 | 0x19 => self.ints(1)?,
             // NEW_CONNECTION_ID.
             0x18 => {
                 self.ints(2)?;
@@ -185,12 +214,66 @@ impl Walk<'_> {
     }
 }
 
+/// Notes the stream limits in a packet that has resets.
+pub(super) fn note_limits(payload: &[u8], limits: &Limits) {
+    let mut walk = Walk {
+        payload,
+        at: 0,
+        limits: Some(limits),
+    };
+    while walk.next().is_some() {}
+}
+
+/// Makes of a CONNECTION_CLOSE of the application's in the first `len` bytes of `packet` one
+/// of QUIC's, with the same code and reason. It is one byte longer: the packet is filled with
+/// padding in front.
+pub(super) fn send_close(packet: &mut [u8], len: usize) {
+    let Some(payload) = packet.get(..len) else {
+        return;
+    };
+    let mut walk = Walk {
+        payload,
+        at: 0,
+        limits: None,
+    };
+    let Some(close) = walk.close() else { return };
+    // The frame is the last, and behind its code the type of the frame that is to blame is
+    // said: 0, of none.
+    let Some(code) = payload
+        .get(close + 1)
+        .map(|first| varint::encoded_len(*first))
+    else {
+        return;
+    };
+    let (Some(room), behind) = (packet.len().checked_sub(len), close + 1 + code) else {
+        return;
+    };
+    if room == 0 || behind > len {
+        return;
+    }
+    packet.copy_within(behind..len, behind + room);
+    packet.copy_within(..behind, room - 1);
+    let to = room - 1;
+    if let Some(padding) = packet.get_mut(..to) {
+        padding.fill(0);
+    }
+    for (at, byte) in [(to + close, 0x1c), (to + behind, 0)] {
+        if let Some(place) = packet.get_mut(at) {
+            *place = byte;
+        }
+    }
+}
+
 /// Has the resets in a packet that has arrived judged, and makes of each what the verdict
 /// says. Nothing becomes longer.
 pub fn receive(payload: &mut [u8], mut judge: impl FnMut(Reset) -> Verdict) {
     let mut at = 0;
     loop {
-        let mut walk = Walk { payload, at };
+        let mut walk = Walk {
+            payload,
+            at,
+            limits: None,
+        };
         let Some((start, end, reset)) = walk.next() else {
             return;
         };
@@ -238,7 +321,11 @@ pub fn send(
     let mut room = packet.len() - len;
     let mut full = false;
     let mut longer: SmallVec<[(usize, usize, Frame); 4]> = SmallVec::new();
-    let mut walk = Walk { payload, at: 0 };
+    let mut walk = Walk {
+        payload,
+        at: 0,
+        limits: None,
+    };
     while let Some((start, end, reset)) = walk.next() {
         let None = reset.reliable else { continue };
         let Some(frame) = head(reset.stream).and_then(|head| frames(reset, &head)) else {

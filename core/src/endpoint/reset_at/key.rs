@@ -28,7 +28,7 @@ impl Key {
     /// On its own, so that usual packets need fewer registers saved.
     #[inline(never)]
     fn look_on(&self, payload: &mut [u8], at: usize) {
-        if frames::has_resets_behind(payload, at) {
+        if frames::has_resets_behind(payload, at, self.shared.limits()) {
             self.shared.receive(payload);
         }
     }

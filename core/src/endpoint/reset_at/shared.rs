@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 )]
 type Lock = std::sync::Mutex<Ledger>;
 
-use super::frames;
+use super::frames::{self, limits::Limits};
 use super::ledger::Ledger;
 use crate::id::Side;
 
@@ -27,6 +27,9 @@ pub(crate) struct Shared {
     /// The peer takes RESET_STREAM_AT, or has said so on the connection that a ticket is
     /// from.
     peer: AtomicBool,
+    /// A close is to be said in QUIC's name.
+    refusing: AtomicBool,
+    limits: Limits,
 }
 
 impl Shared {
@@ -38,6 +41,8 @@ impl Shared {
             news: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             peer: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
+            limits: Limits::default(),
         }
     }
 
@@ -77,6 +82,20 @@ impl Shared {
         self.peer.store(takes, Ordering::Relaxed);
     }
 
+    /// How many streams the peer lets this side open.
+    #[inline]
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refuse(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
+    }
+
     #[inline]
     pub(super) fn room(&self) -> usize {
         self.room.load(Ordering::Relaxed)
@@ -89,6 +108,7 @@ impl Shared {
     /// Resets have arrived in a packet.
     #[cold]
     pub(super) fn receive(&self, payload: &mut [u8]) {
+        frames::note_limits(payload, &self.limits);
         self.with(|ledger| frames::receive(payload, |reset| ledger.judge(reset)));
         self.note();
     }
@@ -96,6 +116,9 @@ impl Shared {
     /// A packet goes out whose last `room` bytes are of no use.
     #[cold]
     pub(super) fn send(&self, plain: &mut [u8], room: usize) {
+        if self.is_refusing() {
+            return frames::send_close(plain, plain.len().saturating_sub(room));
+        }
         self.with(|ledger| {
             let len = plain.len().saturating_sub(room);
             let made = frames::send(plain, len, |stream| ledger.head(stream));

@@ -11,7 +11,7 @@ use super::ledger::{Received, ResetStats};
 use super::shared::Shared;
 use crate::endpoint::quic::{to_code, to_dir, to_id};
 use crate::endpoint::tls::Shaken;
-use crate::id::{Side, StreamId};
+use crate::id::{Dir, Side, StreamId};
 
 /// Bytes by which a packet may always grow: so much less is the largest datagram.
 const ROOM: usize = 64;
@@ -66,6 +66,32 @@ impl Resets {
     /// What the largest datagram is smaller by.
     pub(in crate::endpoint) fn datagram_room(&self) -> usize {
         if self.both_take() { ROOM } else { 0 }
+    }
+
+    /// The transport parameters are known: the peer lets this side open so many streams at
+    /// first.
+    pub(in crate::endpoint) fn allow(&self, bidi: u64, uni: u64) {
+        if let Some(shared) = &self.shared {
+            shared.limits().raise(Dir::Bi, bidi);
+            shared.limits().raise(Dir::Uni, uni);
+        }
+    }
+
+    /// How many streams the peer lets this side open in all, if that is known.
+    pub(in crate::endpoint) fn stream_limit(&self, dir: Dir) -> Option<u64> {
+        self.shared.as_ref()?.limits().get(dir)
+    }
+
+    /// The close that follows is said in QUIC's name, where packets are seen.
+    pub(in crate::endpoint) fn refuse(&self) {
+        if let Some(shared) = &self.shared {
+            shared.refuse();
+        }
+    }
+
+    /// What quinn's queue of datagrams takes while none waits in it.
+    pub(in crate::endpoint) fn empty_datagrams(&self) -> usize {
+        self.empty
     }
 
     // ---- received ----------------------------------------------------------------
@@ -205,6 +231,14 @@ impl Resets {
             && !quic.is_closed()
         {
             shared.set_room(shared.with(|ledger| ledger.room()));
+        }
+    }
+
+    /// A close of QUIC's is a byte longer than the application's.
+    #[cold]
+    pub(in crate::endpoint) fn make_room_to_refuse(&self) {
+        if let Some(shared) = self.shared.as_ref().filter(|shared| shared.is_refusing()) {
+            shared.set_room(1);
         }
     }
 

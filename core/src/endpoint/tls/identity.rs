@@ -13,6 +13,9 @@ use super::hash::CertificateHash;
 #[cfg(feature = "self-signed")]
 pub const SELF_SIGNED_VALIDITY: std::time::Duration = std::time::Duration::from_secs(13 * 86_400);
 
+/// Of PKCS #8 (RFC 7468 §11), and of the forms before it.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
 /// A certificate chain and the key of its first certificate.
 pub struct Identity {
     /// The certificates, end entity first.
@@ -28,9 +31,12 @@ pub enum IdentityError {
     /// The chain is no PEM, or has no certificate in it.
     #[error("the chain holds no certificate in PEM: {0}")]
     Chain(String),
-    /// The key is no PEM, is encrypted, or is of an unknown form.
+    /// The key is no PEM, or is of an unknown form.
     #[error("the key is no unencrypted private key in PEM: {0}")]
     Key(String),
+    /// The key is encrypted, and passwords are not taken.
+    #[error("the key is encrypted: `openssl pkcs8 -in KEY -out PLAIN` makes one that is not")]
+    Encrypted,
     /// No certificate can be made: a name is not one, or the crypto fails.
     #[error("no certificate can be made: {0}")]
     Making(String),
@@ -41,7 +47,7 @@ impl Identity {
     /// form. O(n).
     ///
     /// # Errors
-    /// [`IdentityError::Chain`], [`IdentityError::Key`].
+    /// [`IdentityError::Chain`], [`IdentityError::Key`], [`IdentityError::Encrypted`].
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
@@ -49,8 +55,12 @@ impl Identity {
         if chain.is_empty() {
             return Err(IdentityError::Chain("it is empty".into()));
         }
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|why| IdentityError::Key(why.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|why| {
+            match key.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
+                true => IdentityError::Encrypted,
+                false => IdentityError::Key(why.to_string()),
+            }
+        })?;
         Ok(Self { chain, key })
     }
 

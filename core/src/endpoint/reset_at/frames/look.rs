@@ -1,7 +1,8 @@
-//! Whether there is a reset in a packet. Every packet that arrives is looked through, so this
+//! Whether there is a reset in a packet, and what it says of stream limits. Every packet that arrives is looked through, so this
 //! takes few steps where frames are the usual ones. What it does not know, [`Walk`] does.
 
 use super::Walk;
+use super::limits::{Limits, MAX_STREAMS};
 use crate::wire::varint;
 
 const ACK: u8 = 0x02;
@@ -69,7 +70,7 @@ fn pass(payload: &[u8], at: usize) -> Option<usize> {
 #[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub fn has_resets(payload: &[u8]) -> bool {
-    first_look(payload).is_some_and(|at| has_resets_behind(payload, at))
+    first_look(payload).is_some_and(|at| has_resets_behind(payload, at, &Limits::default()))
 }
 
 /// Looks at what is usual, as long as nothing can reach beyond the end: at whole packets, or
@@ -108,12 +109,16 @@ fn pass_ack(window: &[u8; WINDOW]) -> Option<usize> {
     }
 }
 
-/// Whether there is a reset in what begins at `at`.
-pub(in crate::endpoint::reset_at) fn has_resets_behind(payload: &[u8], at: usize) -> bool {
-    find(payload, at).is_some()
+/// Whether there is a reset in what begins at `at`; stream limits before that are noted.
+pub(in crate::endpoint::reset_at) fn has_resets_behind(
+    payload: &[u8],
+    at: usize,
+    limits: &Limits,
+) -> bool {
+    find(payload, at, limits).is_some()
 }
 
-fn find(payload: &[u8], mut at: usize) -> Option<()> {
+fn find(payload: &[u8], mut at: usize, limits: &Limits) -> Option<()> {
     loop {
         let ty = *payload.get(at)?;
         let ints = ints(ty);
@@ -141,12 +146,22 @@ fn find(payload: &[u8], mut at: usize) -> Option<()> {
             let (len, used) = varint::decode(payload.get(at..)?)?;
             at = at.checked_add(used + usize::try_from(len).ok()?)?;
         } else if ints == 1 {
-            at = pass(payload, at + 1)?;
+            let int = at + 1;
+            at = pass(payload, int)?;
+            if u64::from(ty & 0xfe) == MAX_STREAMS {
+                limits.note(u64::from(ty), payload.get(int..)?);
+            }
         } else if ints == 0 {
             at += 1;
         } else {
             break;
         }
     }
-    Walk { payload, at }.next().map(drop)
+    Walk {
+        payload,
+        at,
+        limits: Some(limits),
+    }
+    .next()
+    .map(drop)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::id::Dir;
 use crate::mix::Mix;
 use crate::wire::testing::hex;
 
@@ -173,4 +174,70 @@ fn both_ways_of_looking_agree() {
     let resets = (0..100_000).filter(|_| !found(&any_packet(&mut luck)).is_empty());
     let resets = resets.count();
     assert!(resets > 300, "{resets}");
+}
+
+// Row E5.
+#[test]
+fn stream_limits_are_noted_wherever_they_are() {
+    let ahead = [
+        "",                                   // MAX_STREAMS alone
+        "02 0a 00 00 01",                     // behind an ACK,
+        "02 0a 00 02 01 02 03 02 03",         // one with more ranges,
+        "03 0a 00 00 02 01 02 03",            // one with ECN,
+        "11 04 24",                           // MAX_STREAM_DATA,
+        "0e 00 04 03 240404",                 // STREAM with a length,
+        "31 02 0424",                         // DATAGRAM,
+        "02 0a 00 00 01 10 24 0a 00 02 6f6b", // and several.
+    ];
+    for ahead in ahead {
+        let packet = hex(&format!("{ahead} 12 4064 13 05 13 04"));
+        let limits = Limits::default();
+        if let Some(at) = first_look(&packet) {
+            assert!(!has_resets_behind(&packet, at, &limits));
+        }
+        // The larger one counts.
+        assert_eq!(
+            [Dir::Bi, Dir::Uni].map(|dir| limits.get(dir)),
+            [Some(100), Some(5)],
+            "{ahead}"
+        );
+        let limits = Limits::default();
+        note_limits(&hex(&format!("{ahead} 04 02 07 00 12 4064")), &limits);
+        assert_eq!(
+            [Dir::Bi, Dir::Uni].map(|dir| limits.get(dir)),
+            [Some(100), None],
+            "{ahead}"
+        );
+    }
+    let limits = Limits::default();
+    has_resets_behind(&hex("08 00 12 05"), 0, &limits);
+    has_resets_behind(&hex("12"), 0, &limits);
+    assert_eq!(
+        limits.get(Dir::Bi),
+        None,
+        "bytes of a stream, and half a frame"
+    );
+    limits.raise(Dir::Bi, 0);
+    assert_eq!(limits.get(Dir::Bi), Some(0), "none is a number as well");
+}
+
+// Row E14.
+#[test]
+fn a_close_is_said_in_the_name_of_quic() {
+    for (room, padding) in [(1, ""), (3, "0000")] {
+        let ahead = "02 0a 00 00 01";
+        let mut packet = hex(&format!("{ahead} 1d 412a 02 6f6b 0000"));
+        let len = packet.len();
+        packet.resize(len + room, 0x55);
+        send_close(&mut packet, len);
+        let said = hex(&format!("{padding} {ahead} 1c 412a 00 02 6f6b 0000"));
+        assert_eq!(packet, said);
+    }
+    for other in ["02 0a 00 00 01", "1c 412a 00 00", "1d", "1d 41"] {
+        let mut packet = hex(&format!("{other} 55"));
+        let before = packet.clone();
+        let len = packet.len() - 1;
+        send_close(&mut packet, len);
+        assert_eq!(packet, before, "{other}");
+    }
 }
