@@ -87,7 +87,9 @@ impl Unit {
     /// So many nanoseconds, if they come out even.
     fn of_nanos(self, nanos: u128) -> Option<u64> {
         let one = u128::from(self.nanos());
-        (nanos % one == 0).then(|| u64::try_from(nanos / one).ok())?
+        nanos
+            .is_multiple_of(one)
+            .then(|| u64::try_from(nanos / one).ok())?
     }
 }
 

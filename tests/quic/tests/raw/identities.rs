@@ -44,7 +44,11 @@ fn the_name_that_is_asked_for_chooses_the_certificate() {
         let client = client.expect("begins");
         pair.drive();
         let info = pair.client.endpoint.info(client).expect("there");
-        assert_eq!(info.peer_certificates(), [shown.clone()], "{name}");
+        assert_eq!(
+            info.peer_certificates(),
+            std::slice::from_ref(shown),
+            "{name}"
+        );
         let (server, _) = pair.server.events.pop().expect("told");
         pair.server.events.clear();
         let about = pair.server_quic(server).access().about().cloned();

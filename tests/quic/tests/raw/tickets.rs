@@ -39,7 +39,7 @@ fn meet(pair: &mut Pair, store: &Arc<Store>) -> (ConnKey, ConnKey, Vec<Event>) {
     let client = pair.client.endpoint.connect(pair.now, &target);
     let client = client.expect("begins");
     pair.drive();
-    let server = pair.server.events.drain(..).map(|(key, _)| key).last();
+    let server = pair.server.events.drain(..).map(|(key, _)| key).next_back();
     let told = pair.client.take(client);
     (client, server.expect("arrives"), told)
 }

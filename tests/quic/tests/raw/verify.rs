@@ -264,7 +264,7 @@ fn a_clients_certificate_is_shown_and_confirmed_at_the_server() {
     });
     let mut connection = pair.server_quic(server);
     let shown = connection.info().peer_certificates();
-    assert_eq!(shown, [identity.cert.clone()]);
+    assert_eq!(shown, std::slice::from_ref(&identity.cert));
     let mut access = connection.access();
     let about = access.about().expect("known");
     assert_eq!(about.certificates, [Bytes::from(identity.cert.to_vec())]);
