@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aqueduct_core::code::Code;
-use aqueduct_core::error::CloseReason;
+use aqueduct_core::error::{CloseReason, TransportFailure};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::{ConnKey, Dir, Side};
 use aqueduct_core::quic::{self, ConfirmError, Start, StartError};
@@ -137,8 +137,9 @@ fn ended(pair: &mut Pair, client: ConnKey, code: u64) {
     );
     let events = pair.server.events.drain(..).map(|(_, event)| event);
     let told = reason(&events.collect::<Vec<_>>());
-    assert!(
-        matches!(told, Some(CloseReason::Remote { code: told, .. }) if told == code),
-        "{told:?}"
-    );
+    let Some(CloseReason::Transport(TransportFailure::ClosedByPeer { code: told, .. })) = told
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!(told, code.value());
 }
