@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["session"],
     &["connection"],
     &["masque"],
+    &["behaviour"],
     &["endpoint"],
     &["driver"],
     &["testing"],

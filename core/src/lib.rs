@@ -223,6 +223,7 @@
 // The types of both are in this crate's own.
 pub use {bytes, http};
 
+pub mod behaviour;
 pub mod capsule;
 pub mod code;
 pub mod config;

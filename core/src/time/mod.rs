@@ -59,6 +59,10 @@ pub enum Why {
     KeepAlive,
     /// An address is to be tried next, or is not waited for any longer.
     Attempt,
+    /// A behaviour wants to be woken.
+    Alarm,
+    /// A stream that is over is not kept any longer for what was not taken of it.
+    Linger,
 }
 
 /// The earlier of two optional deadlines. The first wins a tie.
