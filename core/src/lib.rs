@@ -176,6 +176,7 @@
 //! | [`webtransport::ConnectRequest`], [`webtransport::ConnectAnswer`] | what is said about a session |
 //! | [`settings::Settings`] | what a peer has declared |
 //! | [`capsule::Reader`], [`datagram::ContextId`] | what protocols of your own on extended CONNECT are made of |
+//! | [`behaviour::Behaviour`], [`behaviour::Runner`] | a protocol of your own on QUIC, as callbacks, and what runs it |
 //! | [`masque::Target`], [`masque::Template`], [`masque::TargetPolicy`], [`masque::Refusal`] | where a tunnel of MASQUE leads, whether it may, and why not |
 //! | [`pool::Pool`], [`pool::Plan`] | a client's connections, shared by its requests; where and when to connect |
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) side: Side,
     pub(super) about: Option<Box<About>>,
     pub(super) established: bool,
+    /// The handshake was complete at some time, the certificates confirmed.
+    pub(super) established_once: bool,
     pub(super) max_datagram: Option<usize>,
 }
 

@@ -73,3 +73,22 @@ pub struct At {
     /// (RFC 9001 §9.2).
     pub early: bool,
 }
+
+impl At {
+    /// There, with more to follow.
+    #[must_use]
+    pub const fn new(offset: u64) -> Self {
+        Self {
+            offset,
+            end: false,
+            early: false,
+        }
+    }
+
+    /// The same, and the stream ends with it.
+    #[must_use]
+    pub const fn end(mut self) -> Self {
+        self.end = true;
+        self
+    }
+}

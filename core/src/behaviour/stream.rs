@@ -118,3 +118,15 @@ pub struct HandedOver {
     /// Bytes that have been taken from QUIC and not been given yet. More may be there.
     pub buffered: usize,
 }
+
+impl HandedOver {
+    /// In this mode, at this place, with so many bytes.
+    #[must_use]
+    pub const fn new(mode: Mode, offset: u64, buffered: usize) -> Self {
+        Self {
+            mode,
+            offset,
+            buffered,
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod streams;
 use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(feature = "quinn")]
 use bytes::Bytes;
 
 use super::command::{Command, Outcome};

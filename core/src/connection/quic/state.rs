@@ -151,11 +151,13 @@ impl State {
         self.streams.get(key)
     }
 
+    #[cfg(feature = "quinn")]
     pub(super) fn has_unread(&self) -> bool {
         let unread = |stream: &Stream| stream.recv == Recv::Open && stream.readable_told;
         self.datagrams_told || self.streams.values().any(unread)
     }
 
+    #[cfg(feature = "quinn")]
     pub(super) fn work_done(&self) -> u64 {
         self.work
     }
