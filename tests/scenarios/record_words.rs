@@ -114,7 +114,10 @@ fn quic_conversation() -> String {
 }
 
 /// What there is a file of.
-const FILES: [(&str, fn() -> String); 2] = [
+/// A file, and how it is made.
+type File = (&'static str, fn() -> String);
+
+const FILES: [File; 2] = [
     ("version2.rec", conversation),
     ("version2-quic.rec", quic_conversation),
 ];

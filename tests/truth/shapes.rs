@@ -15,6 +15,7 @@ const CLOSED: &[(&str, &str)] = &[
     ("ReadState", "a stream is read in order"),
     ("Ecn", "the field has two bits"),
     ("Way", "in or out"),
+    ("Blocked", "a stream that may not begin waits, or does not"),
     ("Part", "a capsule is a type, a length and a value"),
     ("RawCapsule", "the same, held in memory"),
     ("Reset", "a frame has its four fields"),

@@ -253,6 +253,7 @@ pub struct Opened {
 
 /// Whose a stream is that the peer opened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Accept<M> {
     /// This owner's, and it receives in this mode.
     Own(Owner<M>, Mode),

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// How what arrives on a stream is handed to its owner.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Hash)]
+#[non_exhaustive]
 pub enum Mode {
     /// Whatever arrives, as it arrives.
     #[default]
@@ -20,6 +21,7 @@ pub enum Mode {
 
 /// What is asked for on a passive stream.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
+#[non_exhaustive]
 pub enum Want {
     /// So many bytes in one piece, from 1 to
     /// [`Config::receive`](super::Config::receive). They are gathered before they are given.

@@ -66,6 +66,7 @@ pub struct Options {
 
 /// What a server's session tickets are good for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Resumption {
     /// There are none.
     Off,

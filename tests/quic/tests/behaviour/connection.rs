@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aqueduct_core::behaviour::{ActionError, Actions, Config, Verdict};
+use aqueduct_core::behaviour::{ActionError, Actions, Config, StreamActionError, Verdict};
 use aqueduct_core::error::TransportFailure;
-use aqueduct_core::quic::{self, DatagramError};
+use aqueduct_core::quic::{self, CloseError, ConfirmError, DatagramError, ShutdownError};
 use aqueduct_core::testing::pair::Quic;
 use aqueduct_core::transport::EarlyData;
 
@@ -131,6 +131,24 @@ fn a_stream_that_is_gone_is_told_of() {
     world.ask(send("to nobody"));
     let failed = Ev::Failed(ActionError::NoSuchStream(FIRST));
     assert_eq!(log.take("client"), [failed]);
+}
+
+#[test]
+fn what_cannot_be_done_is_told_with_its_reason() {
+    let log = Log::default();
+    let mut world = with_client(&log, Conn::new("client", &log));
+    world.act(Action::Confirm(Ok(())));
+    let unasked = ActionError::Confirm(ConfirmError::NotAsked);
+    assert_eq!(log.take("client"), [Ev::Failed(unasked)]);
+    world.act(Action::Close(1 << 62, bytes("bye")));
+    let large = ActionError::Close(CloseError::CodeOutOfRange);
+    assert_eq!(log.take("client"), [Ev::Failed(large)]);
+    // Its sending half is over, the other is not.
+    world.start(Stream::new("mine", &log), "hi", true);
+    log.take("mine");
+    world.ask(StreamAction::SetPriority(3));
+    let over = StreamActionError::Priority(ShutdownError::Gone);
+    assert_eq!(log.take("mine"), [Ev::StreamFailed(over)]);
 }
 
 #[test]

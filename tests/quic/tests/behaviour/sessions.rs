@@ -7,10 +7,13 @@ use aqueduct_core::behaviour::webtransport::{
     SessionRunner, Terminated,
 };
 use aqueduct_core::behaviour::{Actions, Config, Failure};
-use aqueduct_core::error::DatagramError;
+use aqueduct_core::error::{DatagramError, ResetError};
 use aqueduct_core::event::Event;
+use aqueduct_core::id::StreamId;
 use aqueduct_core::testing::pair::{End, Options, Pair};
-use aqueduct_core::webtransport::{ConnectAnswer, SessionClose, SessionEvent};
+use aqueduct_core::webtransport::{
+    ConnectAnswer, OpenStreamError, SessionClose, SessionError, SessionEvent,
+};
 
 use super::*;
 
@@ -351,6 +354,68 @@ fn who_goes_on_after_a_failed_action_goes_on() {
         [Told::Message("send"), Told::Failed(failed)]
     );
     assert!(!talk.client.is_over());
+}
+
+#[test]
+fn actions_that_fail_say_which_and_why() {
+    let nobody = StreamKey::new(StreamId::from_wire(400).expect("an id"), 9);
+    let mut mine = nobody;
+    let client = Handler::new(move |told| {
+        if let Told::StreamOpened(key, _) = told {
+            mine = *key;
+        }
+        let Told::Message(said) = told else {
+            return Ok(Actions::new());
+        };
+        Ok(match *said {
+            "open" => SessionAction::Open(Dir::Bi, bytes("hello")).into(),
+            "nobody" => SessionAction::Finish(nobody).into(),
+            "too many" => [const { SessionAction::Open(Dir::Uni, Bytes::new()) }; 200].into(),
+            "finish" => SessionAction::Finish(mine).into(),
+            "reset" => SessionAction::Reset(mine, 5).into(),
+            _ => SessionAction::Close(0, "x".repeat(2000)).into(),
+        })
+    });
+    let mut talk = Talk::new(client, Handler::new(quiet));
+    talk.say("open");
+    let key = stream(&talk.client_told());
+    let mut failed = |said| {
+        talk.say(said);
+        let told = talk.client_told().into_iter();
+        let errors = told.filter_map(|told| match told {
+            Told::Failed(error) => Some(error),
+            _ => None,
+        });
+        errors.collect::<Vec<_>>()
+    };
+    let gone = SessionActionError::NoSuchStream(nobody);
+    assert_eq!(failed("nobody"), [gone]);
+    assert_eq!(failed("finish"), []);
+    let over = SessionActionError::Reset(key, ResetError::Gone);
+    assert_eq!(failed("reset"), [over]);
+    let blocked = failed("too many");
+    let open = SessionActionError::Open(OpenStreamError::Blocked);
+    assert_eq!(blocked.last(), Some(&open));
+    let long = SessionActionError::Session(SessionError::ReasonTooLong);
+    assert_eq!(failed("close"), [long]);
+}
+
+#[test]
+fn what_waits_on_a_stream_is_bounded() {
+    let client = Handler::new(|told| match told {
+        Told::Message(_) => open(""),
+        Told::StreamOpened(key, _) => {
+            let much = SessionAction::Send(*key, vec![0; 4 << 20].into());
+            Ok([much, SessionAction::Send(*key, bytes("more"))].into())
+        }
+        _ => Ok(Actions::new()),
+    });
+    let mut talk = Talk::new(client, Handler::new(quiet));
+    talk.say("open");
+    let told = talk.client_told();
+    let key = stream(&told);
+    let queued = Told::Failed(SessionActionError::Queued(key));
+    assert!(told.contains(&queued), "{told:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod available;
 mod before_accept;
 mod caps;
 mod closes;
+mod commands;
 mod confirm;
 mod credit;
 mod datagrams;
