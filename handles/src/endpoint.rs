@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::{Driver, IoLimits, open};
 use aqueduct_core::endpoint::{
-    ConfigError, ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, SocketFault, Target,
+    ConfigError, ConnectError, Endpoint as Core, EndpointConfig, EndpointStats, Protocol,
+    SocketFault, Target,
 };
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::id::Side;
@@ -88,6 +89,9 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError`] when it cannot even begin.
     pub fn connect_with(&self, target: Target) -> Result<Connecting, ConnectError> {
+        if target.protocol() != Protocol::Http3 {
+            return Err(ConnectError::WrongProtocol);
+        }
         let mut locked = self.shared.lock();
         let state = locked.state();
         if state.failed.is_some() {
@@ -165,6 +169,7 @@ impl Endpoint {
         let state = locked.state();
         state.closing = true;
         state.accepted.clear();
+        state.refuse_quic();
         end(&mut state.endpoint, now());
         locked.kick();
         locked.wake(Place::Endpoint);

@@ -116,6 +116,7 @@ mod kept;
 mod meter;
 mod open;
 mod place;
+mod quic;
 mod rebind;
 mod route;
 mod session;
@@ -155,6 +156,7 @@ pub use crate::http::{
     ServerRequest,
 };
 pub use crate::open::Incoming;
+pub use crate::quic::{Mailbox, QuicConnection, Run, SendMessageError};
 pub use crate::rebind::Rebind;
 pub use crate::session::{Session, SessionRequest};
 pub use crate::stream::{RecvStream, SendStream};

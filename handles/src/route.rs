@@ -8,6 +8,7 @@ use aqueduct_core::endpoint::QuinnTransport;
 use aqueduct_core::error::CloseReason;
 use aqueduct_core::event::{Event, StreamEvent};
 use aqueduct_core::id::{ConnKey, Dir, SessionKey, Side, StreamKey};
+use aqueduct_core::quic;
 use aqueduct_core::webtransport::{SessionClose, SessionEvent};
 
 use crate::clock::now;
@@ -32,6 +33,7 @@ impl State {
                 conn.wake(ConnTopic::State, wakes);
                 self.offer(at, wakes);
             }
+            Event::Quic(quic::Event::Ready) => self.on_quic_ready(at, wakes),
             Event::Closed(reason) => {
                 tracing::debug!(connection = ?key, %reason, "closed");
                 self.keep_unread(at, key, &reason);

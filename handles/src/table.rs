@@ -60,6 +60,8 @@ pub(crate) struct State {
     by_index: Vec<u32>,
     /// Connections that shook hands and wait for `accept`.
     pub(crate) accepted: VecDeque<usize>,
+    /// The same of raw QUIC, which may be shaking hands.
+    pub(crate) accepted_quic: VecDeque<usize>,
     pub(crate) waiters: Waiters,
     /// Who waits for a time.
     pub(crate) alarms: Alarms,
@@ -86,13 +88,16 @@ pub(crate) struct State {
 const USES: u8 = 32;
 
 impl State {
-    pub(crate) fn new(endpoint: Endpoint, local: SocketAddr) -> Self {
+    pub(crate) fn new(mut endpoint: Endpoint, local: SocketAddr) -> Self {
+        // Their tasks take them, in their own time.
+        endpoint.pull_quic_events();
         Self {
             endpoint,
             local,
             conns: Slab::new(),
             by_index: Vec::new(),
             accepted: VecDeque::new(),
+            accepted_quic: VecDeque::new(),
             waiters: Waiters::default(),
             alarms: Alarms::default(),
             resting: Vec::new(),
@@ -177,6 +182,7 @@ impl State {
             let key = self.conns[at].key;
             self.refuse(key);
         }
+        self.refuse_quic();
     }
 
     /// Closes a connection that nobody will accept.
@@ -191,6 +197,7 @@ impl State {
         self.failed.get_or_insert_with(|| reason.clone());
         self.closing = true;
         self.accepted.clear();
+        self.accepted_quic.clear();
         self.conns
             .iter_mut()
             .for_each(|(_, conn)| conn.close(reason, wakes));
@@ -259,6 +266,9 @@ pub(crate) struct Conn {
     /// The server gave a session ticket.
     pub(crate) ticket: bool,
     pub(crate) closed: Option<CloseReason>,
+    /// It is one of raw QUIC and has events; who takes them, while there are none.
+    pub(crate) quic_ready: bool,
+    pub(crate) quic_waker: Option<Waker>,
     pub(crate) requests: VecDeque<(usize, Box<RequestHead>)>,
     pub(crate) sessions: VecDeque<(SessionKey, usize, Box<ConnectRequest>)>,
     /// Streams of claimed types, each with its type.
@@ -296,6 +306,8 @@ impl Conn {
             trailers: 0,
             ticket: false,
             closed: None,
+            quic_ready: false,
+            quic_waker: None,
             requests: VecDeque::new(),
             sessions: VecDeque::new(),
             forbidden: VecDeque::new(),
@@ -414,6 +426,7 @@ impl Conn {
     /// Ends the connection for everybody who waits on it. O(streams).
     pub(crate) fn close(&mut self, reason: &CloseReason, wakes: &mut Vec<Waker>) {
         self.closed.get_or_insert_with(|| reason.clone());
+        wakes.extend(self.quic_waker.take());
         self.waiters
             .iter_mut()
             .for_each(|waiters| waiters.wake(wakes));
