@@ -45,6 +45,31 @@ macro_rules! endpoint_methods {
                 self.inner.accept().await
             }
 
+            /// Begins a connection of raw QUIC to a target that
+            /// [speaks it]($crate::protocol::endpoint::Target::quic). Nothing is told before
+            /// it [runs]($crate::QuicConnection::run).
+            ///
+            /// # Errors
+            /// [`ConnectError`]($crate::protocol::endpoint::ConnectError) when it cannot
+            /// even begin.
+            pub fn connect_quic(
+                &self,
+                target: $crate::protocol::endpoint::Target,
+            ) -> ::std::result::Result<
+                $crate::QuicConnection,
+                $crate::protocol::endpoint::ConnectError,
+            > {
+                self.inner.connect_quic(target)
+            }
+
+            /// The next connection of raw QUIC that a client has begun, whose handshake may
+            /// be under way still; `None` after [`close`](Self::close) or
+            /// [`drain`](Self::drain). Many tasks may wait at once; cancel safe. It counts
+            /// among the connections of the incoming policy.
+            pub async fn accept_quic(&self) -> ::std::option::Option<$crate::QuicConnection> {
+                self.inner.accept_quic().await
+            }
+
             /// The socket's address.
             #[must_use]
             pub fn local_addr(&self) -> ::std::net::SocketAddr {

@@ -26,6 +26,7 @@ use rustls::ServerConfig;
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::quic::QuicConnection;
 use crate::switch::{Member, Switch};
 use crate::worker::Worker;
 
@@ -96,11 +97,25 @@ impl Group {
     /// The next connection that a client opened to any of the endpoints; as
     /// [`Endpoint::accept`]. They take turns. O(endpoints).
     pub async fn accept(&self) -> Option<Connection> {
+        self.first_of(Endpoint::accept).await
+    }
+
+    /// The next connection of raw QUIC of any of the endpoints; as
+    /// [`Endpoint::accept_quic`]. They take turns. O(endpoints).
+    pub async fn accept_quic(&self) -> Option<QuicConnection> {
+        self.first_of(Endpoint::accept_quic).await
+    }
+
+    /// What the first endpoint gives that gives anything; `None` when all are over.
+    async fn first_of<'a, T, F: Future<Output = Option<T>>>(
+        &'a self,
+        accept: impl Fn(&'a Endpoint) -> F,
+    ) -> Option<T> {
         let endpoints = &self.inner.endpoints;
         let first = self.inner.turn.fetch_add(1, Ordering::Relaxed) % endpoints.len().max(1);
         let rotated = endpoints.iter().cycle().skip(first).take(endpoints.len());
         let mut waiting: Vec<_> = rotated
-            .map(|endpoint| Some(Box::pin(endpoint.accept())))
+            .map(|endpoint| Some(Box::pin(accept(endpoint))))
             .collect();
         poll_fn(move |cx| {
             for slot in &mut waiting {

@@ -13,7 +13,8 @@
 //!              └─ open_session() / accept_session() ─► Session
 //!                                                  ├─ SendStream, RecvStream
 //!                                                  └─ datagrams
-//!  Endpoint ── connect() / accept() ─► Connection
+//!  Endpoint ─┬─ connect() / accept() ─► Connection
+//!            └─ connect_quic() / accept_quic() ─► QuicConnection ── run() ─► Run
 //!  Client   ── request() to any origin, over connections that it makes
 //!  Group    ── several endpoints on one port, for more than one core
 //!  Worker   ── the part of the driver task that every runtime shares
@@ -48,6 +49,7 @@
 //! | [`SessionRequest`] unanswered | status 500 |
 //! | a pending `open_session` | the CONNECT stream's end |
 //! | the last [`Session`] | a close with code 0 and no reason; its streams are reset, unread data is lost |
+//! | a [`QuicConnection`], or a [`Run`] before its end | a close with code 0; unread data is lost |
 //! | the last handle of a connection | a close with H3_NO_ERROR; unread data is lost |
 //! | the last [`Endpoint`] | nothing, while connections have handles |
 //!

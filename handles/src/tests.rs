@@ -20,6 +20,7 @@ mod kept;
 mod open_requests;
 #[cfg(feature = "_polled")]
 mod polled;
+mod quic;
 mod share;
 mod tickets;
 mod tunnels;

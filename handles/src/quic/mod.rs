@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Context;
 
+use aqueduct_core::behaviour::{self, Behaviour};
 use aqueduct_core::connection::quic::QuicAccess;
 use aqueduct_core::endpoint::{
     ConnectError, ConnectionInfo, PathStats, Protocol, QuicMut, QuinnTransport, Target,
@@ -64,6 +65,20 @@ impl Endpoint {
             }
         })
         .await
+    }
+
+    /// Accepts connections of raw QUIC, and gives `spawn` a task for each: the behaviour
+    /// that `make` has made for it, at work. `make` is told the way to the behaviour, for
+    /// whoever has something to say to it. Over after [`close`](Self::close) or
+    /// [`drain`](Self::drain); cancel safe: the tasks go on.
+    pub async fn serve_quic<B: Behaviour>(
+        &self,
+        mut make: impl FnMut(Mailbox<B::Message>) -> B,
+        mut spawn: impl FnMut(Run<B>),
+    ) {
+        while let Some(connection) = self.accept_quic().await {
+            spawn(connection.run_with(behaviour::Config::default(), &mut make));
+        }
     }
 }
 
@@ -195,9 +210,14 @@ impl Locked<'_> {
         if conn.closed.is_some() || std::mem::take(&mut conn.quic_ready) {
             return true;
         }
-        let replaced = park(&mut conn.quic_waker, cx.waker());
-        self.retire(replaced);
+        self.quic_wait(at, cx);
         false
+    }
+
+    /// Whoever runs a connection that has no events is woken when it has.
+    fn quic_wait(&mut self, at: usize, cx: &Context<'_>) {
+        let replaced = park(&mut self.conn(at).quic_waker, cx.waker());
+        self.retire(replaced);
     }
 }
 

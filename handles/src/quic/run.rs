@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use aqueduct_core::behaviour::{Behaviour, Config, Runner};
 use aqueduct_core::event::Event;
@@ -26,14 +27,21 @@ impl QuicConnection {
     /// runtime's. The behaviour's callbacks are called by whoever polls it, and hold up
     /// nothing but their own connection.
     pub fn run<B: Behaviour>(self, behaviour: B) -> Run<B> {
-        self.run_with(behaviour, Config::default())
+        self.run_with(Config::default(), |_| behaviour)
     }
 
-    /// As [`run`](Self::run), with other bounds.
-    pub fn run_with<B: Behaviour>(self, behaviour: B, config: Config) -> Run<B> {
+    /// As [`run`](Self::run), with bounds of its own and a behaviour that knows the way to
+    /// itself ([`Run::mailbox`]), which it may give to others.
+    pub fn run_with<B: Behaviour>(
+        self,
+        config: Config,
+        make: impl FnOnce(Mailbox<B::Message>) -> B,
+    ) -> Run<B> {
+        let mailbox = Mailbox::new(MESSAGES);
+        let behaviour = make(mailbox.clone());
         Run {
             runner: Some(Runner::new(self.side(), behaviour, config)),
-            mailbox: Mailbox::new(MESSAGES),
+            mailbox,
             alarm: Alarm::new(&self.shared),
             connection: self,
         }
@@ -41,7 +49,9 @@ impl QuicConnection {
 }
 
 /// A behaviour at work on its connection: gives the behaviour back when the connection is
-/// over. Dropping it closes the connection with code 0.
+/// over. Dropping it closes the connection with code 0, and so does a callback that panics,
+/// which ends the task.
+#[must_use = "nothing happens on the connection before this is polled, and a drop closes it"]
 pub struct Run<B: Behaviour> {
     /// Until it is over.
     runner: Option<Runner<B>>,
@@ -72,7 +82,7 @@ impl<B: Behaviour> Run<B> {
 
     /// One round: what has come is taken, callbacks are called, what they want is done.
     /// Whether there may be more to do at once.
-    fn round(&mut self, cx: &Context<'_>) -> bool {
+    fn round(&mut self, cx: &Context<'_>, time: Instant) -> bool {
         let Some(runner) = &mut self.runner else {
             return false;
         };
@@ -84,7 +94,7 @@ impl<B: Behaviour> Run<B> {
             messages += 1;
         }
         let more = self.connection.take_events(runner, cx);
-        runner.run(now());
+        runner.run(time);
         self.connection.apply(runner);
         more || messages == EVENTS || runner.has_work()
     }
@@ -111,6 +121,7 @@ impl QuicConnection {
                     let closed = Event::Closed(Box::new(reason));
                     runner.handle(&mut quic.access(), closed);
                 }
+                locked.quic_wait(self.at, cx);
                 return false;
             };
             if let Event::Closed(reason) = &event {
@@ -125,6 +136,11 @@ impl QuicConnection {
         true
     }
 
+    /// Whether nobody drives the endpoint any more.
+    fn is_abandoned(&self) -> bool {
+        self.shared.lock().state().failed.is_some()
+    }
+
     /// Does what a runner's callbacks want done.
     fn apply<B: Behaviour>(&self, runner: &mut Runner<B>) {
         let mut locked = self.shared.lock();
@@ -136,13 +152,18 @@ impl QuicConnection {
     }
 }
 
-impl<B: Behaviour + Unpin> Future for Run<B> {
+/// Nothing in it is ever pinned.
+impl<B: Behaviour> Unpin for Run<B> {}
+
+impl<B: Behaviour> Future for Run<B> {
     type Output = B;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<B> {
         let this = &mut *self;
+        let mut time = now();
         for _ in 0..ROUNDS {
-            let more = this.round(cx);
+            let more = this.round(cx, time);
+            time = now();
             if let Some(runner) = this.runner.take_if(|runner| runner.is_over()) {
                 this.mailbox.end();
                 this.alarm.clear();
@@ -155,7 +176,10 @@ impl<B: Behaviour + Unpin> Future for Run<B> {
                 this.alarm.clear();
                 return Poll::Pending;
             };
-            if this.alarm.poll(cx, due.at).is_pending() {
+            if this.connection.is_abandoned() {
+                // Nobody will say that it is time.
+                time = time.max(due.at);
+            } else if this.alarm.poll(cx, due.at).is_pending() {
                 return Poll::Pending;
             }
         }
