@@ -44,6 +44,10 @@
 //!   [`cancelled`](ServerRequest::cancelled), a session by [`closed`](Session::closed).
 //! - **protocols of your own** go on extended CONNECT, with
 //!   [datagrams](RequestStream::datagrams) and [capsules](RequestStream::into_capsules).
+//! - **raw QUIC**, without HTTP/3, runs beside it on the same port, by ALPN
+//!   ([`EndpointConfig::quic`](protocol::endpoint::EndpointConfig::quic)): a
+//!   [`Behaviour`](protocol::behaviour::Behaviour) of yours is a task for each connection
+//!   ([`Endpoint::serve_quic`], [`QuicConnection::run`]).
 //! - **proxies** carry a client's connections ([`ClientBuilder::proxy`]) and an endpoint's
 //!   ([`Endpoint::through`]); the sockets of a proxy of your own are yours, as in
 //!   `examples/proxy.rs`.
@@ -60,6 +64,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 
 use aqueduct_handles::Rebind;
+use aqueduct_handles::protocol::behaviour::Behaviour;
 use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
 
@@ -68,8 +73,9 @@ pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats,
-    Datagrams, Incoming, MemoryTickets, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol, tls,
+    Datagrams, Incoming, Mailbox, MemoryTickets, QuicConnection, RecvStream, RequestStream,
+    ResponseReceiver, ResponseSender, Run, SendMessageError, SendStream, ServerRequest, Session,
+    SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};
@@ -146,6 +152,18 @@ impl Endpoint {
             }
         }));
         Ok(Self { inner, rebind })
+    }
+
+    /// Accepts connections of raw QUIC and gives `spawn` a task for each, on which the
+    /// behaviour runs that `make` has made for it: `|run| smol::spawn(run).detach()`.
+    /// `make` is told the way to the behaviour, for whoever has something to say to it. Over
+    /// after [`close`](Self::close) or [`drain`](Self::drain); cancel safe: the tasks go on.
+    pub async fn serve_quic<B: Behaviour>(
+        &self,
+        make: impl FnMut(Mailbox<B::Message>) -> B,
+        spawn: impl FnMut(Run<B>),
+    ) {
+        self.inner.serve_quic(make, spawn).await;
     }
 
     /// Goes on with another socket: connections that this side opened migrate to

@@ -10,7 +10,7 @@ use aqueduct_handles::protocol::code::Code;
 use aqueduct_handles::protocol::driver::{UdpIo, open};
 use aqueduct_handles::protocol::endpoint::cid::Owners;
 use aqueduct_handles::protocol::endpoint::{ConfigError, EndpointConfig};
-use aqueduct_handles::{Connection, Group, GroupStats, Rebind};
+use aqueduct_handles::{Connection, Group, GroupStats, QuicConnection, Rebind};
 use bytes::Bytes;
 
 use crate::driver::Socket;
@@ -131,6 +131,12 @@ impl ServerGroup {
     /// [`drain`](Self::drain). Many tasks may wait at once; cancel safe.
     pub async fn accept(&self) -> Option<Connection> {
         self.inner.accept().await
+    }
+
+    /// The next connection of raw QUIC of any of the endpoints: see
+    /// [`Endpoint::accept_quic`](crate::Endpoint::accept_quic).
+    pub async fn accept_quic(&self) -> Option<QuicConnection> {
+        self.inner.accept_quic().await
     }
 
     /// The address of all sockets.

@@ -70,6 +70,10 @@
 //!   [capsules](RequestStream::into_capsules). `examples/ping.rs` is one. Streams of types
 //!   of their own are claimed by the configuration and
 //!   [accepted](Connection::accept_claimed) raw.
+//! - **Raw QUIC**, without HTTP/3, runs beside it on the same port, by ALPN
+//!   ([`EndpointConfig::quic`](protocol::endpoint::EndpointConfig::quic)): a
+//!   [`Behaviour`](protocol::behaviour::Behaviour) of yours is a task for each connection
+//!   ([`Endpoint::serve_quic`], [`QuicConnection::run`]).
 //! - **Generic code** written against the `web-transport-trait` crate runs on
 //!   [`Session`], awaited or polled, with the feature of that name; programs of Media
 //!   over QUIC stand on older releases of it, which are features of their own.
@@ -92,6 +96,7 @@ pub mod tower;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
+use aqueduct_handles::protocol::behaviour::Behaviour;
 use aqueduct_handles::protocol::driver::UdpIo;
 use aqueduct_handles::protocol::endpoint::EndpointConfig;
 use aqueduct_handles::{Rebind, Worker};
@@ -101,8 +106,9 @@ pub use aqueduct_handles::tunnel;
 pub use aqueduct_handles::{
     BodyReceiver, BodySender, CameEarly, Cancelled, CapsuleHeader, CapsuleReceiver, CapsuleSender,
     CapsuleStream, ClaimedStream, Client, ClientBuilder, Connecting, Connection, DatagramStats,
-    Datagrams, Incoming, MemoryTickets, RecvStream, RequestStream, ResponseReceiver,
-    ResponseSender, SendStream, ServerRequest, Session, SessionRequest, error, protocol, tls,
+    Datagrams, Incoming, Mailbox, MemoryTickets, QuicConnection, RecvStream, RequestStream,
+    ResponseReceiver, ResponseSender, Run, SendMessageError, SendStream, ServerRequest, Session,
+    SessionRequest, error, protocol, tls,
 };
 // What their types are used with, in the versions that fit.
 pub use aqueduct_handles::protocol::{bytes, http};
@@ -167,6 +173,21 @@ impl Endpoint {
         let rebind = Rebind::default();
         runtime.spawn(run(worker, socket, rebind.clone()));
         Ok(Self { inner, rebind })
+    }
+
+    /// Accepts connections of raw QUIC and spawns a task on the current runtime for each,
+    /// on which the behaviour runs that `make` has made for it. `make` is told the way to
+    /// the behaviour, for whoever has something to say to it. Over after
+    /// [`close`](Self::close) or [`drain`](Self::drain); cancel safe: the tasks go on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn serve_quic<B>(&self, make: impl FnMut(Mailbox<B::Message>) -> B)
+    where
+        B: Behaviour + Send + 'static,
+    {
+        let spawn = |run: Run<B>| drop(tokio::spawn(run));
+        self.inner.serve_quic(make, spawn).await;
     }
 
     /// Goes on with another socket: connections that this side opened migrate to
