@@ -99,15 +99,20 @@
 //!   the content, a [`Reader`](protocol::capsule::Reader) for content that is capsules.
 //! - **Other threads** use a [`Remote`]: commands with a reply, or a closure that
 //!   is given the `Ports`.
+//! - **Raw QUIC**, without HTTP/3, runs beside it on the same ports, by ALPN
+//!   ([`EndpointConfig::quic`](protocol::endpoint::EndpointConfig::quic)): as events and
+//!   [`Ports::quic`], or as [`Behaviours`] that the loop calls back.
 //! - **The end**: [`drain`](Ports::drain), then loop until
 //!   [`Ports::is_idle`] is true after `send`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod app;
+mod behaviours;
 #[cfg(feature = "handles")]
 pub mod handles;
 mod key;
+mod mailbox;
 mod ports;
 mod remote;
 mod socket;
@@ -115,6 +120,8 @@ mod socket;
 pub use aqueduct_core as protocol;
 
 pub use crate::app::{App, run};
+pub use crate::behaviours::Behaviours;
 pub use crate::key::PortKey;
+pub use crate::mailbox::{Mailbox, SendMessageError};
 pub use crate::ports::{PortFailed, Ports};
 pub use crate::remote::Remote;

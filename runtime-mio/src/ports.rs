@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use aqueduct_core::code::Code;
 use aqueduct_core::driver::{Driver, UdpIo, open};
-use aqueduct_core::endpoint::{ConnectError, ConnectionMut, Endpoint, EndpointConfig, Target};
+use aqueduct_core::endpoint::{
+    ConnectError, ConnectionMut, Endpoint, EndpointConfig, QuicMut, Target,
+};
 use aqueduct_core::event::Event;
 use aqueduct_core::id::ConnKey;
 use aqueduct_core::time::after;
@@ -190,6 +192,12 @@ impl Ports {
     pub fn connection(&mut self, port: PortKey, key: ConnKey) -> Option<ConnectionMut<'_>> {
         let now = self.now();
         self.endpoint(port)?.connection(now, key)
+    }
+
+    /// As [`connection`](Self::connection), of one that speaks raw QUIC.
+    pub fn quic(&mut self, port: PortKey, key: ConnKey) -> Option<QuicMut<'_>> {
+        let now = self.now();
+        self.endpoint(port)?.quic(now, key)
     }
 
     /// Begins a connection (client). An IPv6 socket reaches IPv4 hosts too.

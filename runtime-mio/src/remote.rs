@@ -49,6 +49,11 @@ impl Remote {
         self.waker.wake()
     }
 
+    /// Wakes the loop. What it is for is done with the next packet or timer where that fails.
+    pub(crate) fn wake(&self) {
+        _ = self.waker.wake();
+    }
+
     /// Applies `command` to a connection. What it replies comes out of the
     /// receiver, which may be dropped by those who do not care.
     ///
