@@ -7,6 +7,7 @@
 pub mod events;
 pub mod handles;
 pub mod pipe;
+pub mod raw;
 pub mod recording;
 pub mod runtime;
 pub mod script;

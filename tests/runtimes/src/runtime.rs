@@ -90,10 +90,22 @@ fn play(
     server: (Runtime, EndpointConfig),
     job: Job,
 ) -> (Trace, Trace) {
+    both(
+        move |bound, trace| server.0.serve(server.1, bound, trace),
+        move |address, trace| client.0.ask(client.1, address, job, trace),
+    )
+}
+
+/// Runs a server, which tells its address, and a client of it, each on a thread of its own,
+/// until both are through, and gives the traces of client and server.
+pub(crate) fn both(
+    serve: impl FnOnce(&mpsc::Sender<SocketAddr>, Trace) + Send + 'static,
+    ask: impl FnOnce(SocketAddr, Trace) + Send + 'static,
+) -> (Trace, Trace) {
     let (bound, address) = mpsc::channel();
-    let server = end(move |trace| server.0.serve(server.1, &bound, trace));
+    let server = end(move |trace| serve(&bound, trace));
     let address = address.recv_timeout(LIMIT).expect("the server binds");
-    let client = end(move |trace| client.0.ask(client.1, address, job, trace));
+    let client = end(move |trace| ask(address, trace));
     (client.finished("client"), server.finished("server"))
 }
 
@@ -159,14 +171,14 @@ impl Runtime {
         }
     }
 
-    fn block_on(self, future: impl Future<Output = ()>) {
+    pub(crate) fn block_on(self, future: impl Future<Output = ()>) {
         match self {
             Self::AsyncStd => async_std::task::block_on(future),
             _ => smol::block_on(future),
         }
     }
 
-    fn spawn(self) -> impl FnOnce(aqueduct_async_std::Driver) {
+    pub(crate) fn spawn(self) -> impl FnOnce(aqueduct_async_std::Driver) {
         move |driver| match self {
             Self::AsyncStd => drop(async_std::task::spawn(driver)),
             _ => smol::spawn(driver).detach(),
@@ -174,7 +186,7 @@ impl Runtime {
     }
 }
 
-fn tokio_runtime() -> tokio::runtime::Runtime {
+pub(crate) fn tokio_runtime() -> tokio::runtime::Runtime {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().expect("the system allows it")
 }
