@@ -86,6 +86,8 @@ struct Both {
     until: usize,
     /// Connections of HTTP/3 that were heard of.
     http: usize,
+    /// A connection of raw QUIC that is the application's.
+    own: Option<ConnKey>,
     began: Instant,
 }
 
@@ -93,7 +95,9 @@ impl App for Both {
     fn on_event(&mut self, ports: &mut Ports, port: PortKey, connection: ConnKey, event: Event) {
         match self.behaviours.on_event(ports, port, connection, event) {
             Some(Event::Connected { .. }) => self.http += 1,
-            Some(Event::Quic(event)) => panic!("{event:?} is a behaviour's"),
+            Some(Event::Quic(event)) if self.own != Some(connection) => {
+                panic!("{event:?} is a behaviour's")
+            }
             _ => {}
         }
     }
@@ -144,6 +148,7 @@ impl World {
             over,
             until: 2,
             http: 0,
+            own: None,
             began: Instant::now(),
         };
         Self {
@@ -226,6 +231,19 @@ fn what_is_not_raw_quic_is_given_back() {
     let made = |_: Mailbox<u32>| unreachable!("it is refused");
     let wrong = world.app.behaviours.connect(ports, port, target, made);
     assert_eq!(wrong.expect_err("HTTP/3"), ConnectError::WrongProtocol);
+}
+
+#[test]
+fn so_is_what_the_application_began_itself() {
+    let mut world = World::new(quic::Config::new(), closes);
+    let target = world.http_target().quic(["chat"], quic::Config::new());
+    let (ports, port) = (&mut world.ports, world.client);
+    let own = ports.connect(port, target.expect("a name"));
+    world.app.own = Some(own.expect("begins"));
+    world.app.until = 1;
+    world.run();
+    assert_eq!(noted(&world.app.over), ["server"]);
+    assert_eq!(world.app.http, 1, "its end here");
 }
 
 #[test]
