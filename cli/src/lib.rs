@@ -23,6 +23,7 @@
 //! | [`probe`] | `aqueduct probe` |
 //! | [`progress`] | bars on transfers |
 //! | [`proxy`] | `aqueduct proxy` |
+//! | [`quic`] | `aqueduct quic` |
 //! | [`record`] | the file behind `--record` |
 //! | [`replay`] | `aqueduct replay` |
 //! | [`roundtrips`] | datagrams there and back: matching and statistics |
@@ -58,6 +59,7 @@ pub mod progress;
 pub mod proxy;
 #[cfg(feature = "qlog")]
 pub mod qlog;
+pub mod quic;
 pub mod record;
 pub mod replay;
 mod reset_key;

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::args::{self, Cli, Command};
+use crate::args::{self, Cli, Command, QuicCommand};
 use crate::exit::{Context as _, Exit, Failure};
 use crate::outlet::{self, Outlet};
 use crate::output::{self, Output};
 use crate::record::Recording;
-use crate::{bench, get, logging, probe, proxy, replay, serve, tunnel, wt};
+use crate::{bench, get, logging, probe, proxy, quic, replay, serve, tunnel, wt};
 
 /// How long the tasks may take to end after the work when it is recorded.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -47,7 +47,7 @@ fn begin(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     *output = output.beside(logs);
     logging::start(cli.global.verbose, rust_log.as_deref(), logs)
         .map_err(|why| Failure::new(Exit::Usage, why))?;
-    if let Command::Serve(_) | Command::Proxy(_) | Command::Tunnel(_) = &cli.command {
+    if is_server(&cli.command) {
         *output = output
             .of_a_server()
             .doing(|| "cannot start a thread for events".to_owned())?;
@@ -61,6 +61,18 @@ fn begin(cli: &Cli, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether what is told waits for no reader.
+fn is_server(command: &Command) -> bool {
+    match command {
+        Command::Serve(_) | Command::Proxy(_) | Command::Tunnel(_) => true,
+        Command::Quic(options) => match &options.command {
+            QuicCommand::Listen(options) => options.echo,
+            QuicCommand::Connect(_) => false,
+        },
+        _ => false,
+    }
+}
+
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     let recording = match &cli.command {
         Command::Serve(options) => Recording::begin(&options.record)?,
@@ -70,6 +82,10 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Probe(options) => Recording::begin(&options.connect.record)?,
         Command::Proxy(options) => Recording::begin(&options.record)?,
         Command::Tunnel(options) => Recording::begin(&options.connect.record)?,
+        Command::Quic(options) => match &options.command {
+            QuicCommand::Connect(options) => Recording::begin(&options.connect.record)?,
+            QuicCommand::Listen(_) => Recording::default(),
+        },
         Command::Replay(_) => Recording::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -89,6 +105,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             Command::Probe(options) => probe::run(options, &recording, output).await,
             Command::Proxy(options) => proxy::run(options, &recording, output).await,
             Command::Tunnel(options) => tunnel::run(options, &recording, output).await,
+            Command::Quic(options) => quic::run(options, &recording, output).await,
             Command::Replay(options) => replay::run(options, output),
         }
     });

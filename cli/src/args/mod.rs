@@ -4,6 +4,7 @@ mod bench;
 mod certified;
 mod get;
 mod proxy;
+mod quic;
 mod record;
 mod target;
 mod tunnel;
@@ -21,6 +22,7 @@ pub use bench::{Bench, WtLoad};
 pub use certified::Certified;
 pub use get::{Get, Password};
 pub use proxy::Proxy;
+pub use quic::{Quic, QuicCommand, QuicConnect, QuicListen, QuicSilence, QuicTalk};
 #[cfg(feature = "qlog")]
 pub use record::Qlog;
 pub use record::{Record, Replay};
@@ -41,7 +43,8 @@ Examples:
   aqueduct wt https://localhost:4433/echo ping --insecure
   aqueduct probe https://cloudflare-quic.com/
   aqueduct proxy --listen [::]:443 --cert cert.pem --key key.pem --bearer-file tokens
-  aqueduct tunnel --proxy https://proxy.example --socks 127.0.0.1:1080 --bearer-file token";
+  aqueduct tunnel --proxy https://proxy.example --socks 127.0.0.1:1080 --bearer-file token
+  aqueduct quic connect localhost:4433 --alpn echo --insecure";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -116,6 +119,9 @@ pub enum Command {
     /// Bring UDP, TCP or SOCKS5 of this host through a proxy over HTTP/3 (MASQUE)
     #[command(after_help = tunnel::EXAMPLES)]
     Tunnel(Box<Tunnel>),
+    /// Connect or listen with a protocol of your own on QUIC, and pipe standard input and output
+    #[command(after_help = quic::EXAMPLES)]
+    Quic(Quic),
     /// Go through a recording again, offline, and tell the first difference
     #[command(after_help = record::EXAMPLES)]
     Replay(Replay),
@@ -482,6 +488,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
             Command::Bench(bench) => bench.check(),
             Command::Proxy(proxy) => proxy.certified.check(),
             Command::Tunnel(tunnel) => tunnel.check(),
+            Command::Quic(quic) => quic.check(),
             _ => Ok(()),
         };
         checked.map_err(|why| {

@@ -2,6 +2,7 @@
 
 mod handshake;
 mod proxy;
+mod quic;
 mod race;
 mod reasons;
 mod session;
@@ -25,6 +26,7 @@ use crate::tls::{self, Trust, Verdict};
 
 pub use handshake::Connected;
 pub use proxy::{Proxy, authorization};
+pub use quic::Spoken;
 pub use reasons::{
     closed, datagram_failed, read_failed, request_failed, session_closed, session_failed,
     stream_failed, tunnel_failed, write_failed,
@@ -47,6 +49,8 @@ pub struct Dialer {
     how: Connect,
     http: Config,
     transport: TransportSettings,
+    /// What connections are closed with.
+    farewell: Code,
     /// What the servers are to whoever reads of them, such as `the proxy `.
     whose: &'static str,
     /// Whether connections are to carry QUIC.
@@ -87,6 +91,7 @@ impl Dialer {
         Ok(Self {
             tls,
             transport,
+            farewell: Code::H3_NO_ERROR,
             whose: "",
             carriers: false,
             via: None,
@@ -161,7 +166,7 @@ impl Dialer {
     pub async fn leave(&self) {
         let endpoints = self.opened.take();
         for endpoint in &endpoints {
-            endpoint.close(Code::H3_NO_ERROR, "");
+            endpoint.close(self.farewell, "");
         }
         let all = async {
             for endpoint in &endpoints {

@@ -12,7 +12,7 @@ use crate::exit::{Again, Exit, Failure, is_certificate_alert};
 use crate::tls::Objection;
 
 /// `no_application_protocol` as a QUIC error code (RFC 7301 section 3.2, RFC 9001 section 4.8).
-const NO_ALPN: u64 = 0x178;
+pub(super) const NO_ALPN: u64 = 0x178;
 
 /// What servers close connections with that they do not want: CONNECTION_REFUSED, and
 /// APPLICATION_ERROR in the place of HTTP/3's own code while the handshake is under way (RFC 9000

@@ -12,7 +12,8 @@ use std::task::Context;
 use aqueduct_core::behaviour::{self, Behaviour};
 use aqueduct_core::connection::quic::QuicAccess;
 use aqueduct_core::endpoint::{
-    ConnectError, ConnectionInfo, PathStats, Protocol, QuicMut, QuinnTransport, Target,
+    ConnectError, ConnectionInfo, PathStats, PeerParameters, Protocol, QuicMut, QuinnTransport,
+    Target,
 };
 use aqueduct_core::id::{ConnKey, Side};
 use aqueduct_core::quic::About;
@@ -145,6 +146,12 @@ impl QuicConnection {
     pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
         self.info(|info| info.peer_certificates())
             .unwrap_or_default()
+    }
+
+    /// The peer's QUIC transport parameters, once the handshake is complete.
+    #[must_use]
+    pub fn peer_parameters(&self) -> Option<PeerParameters> {
+        self.info(|info| info.peer_parameters()).flatten()
     }
 
     /// Closes the connection at once, with a code of 62 bits; larger ones become the largest.
