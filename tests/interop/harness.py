@@ -291,6 +291,72 @@ class Aqueduct(Program):
         return status
 
 
+class Listener(Program):
+    """`aqueduct quic listen` for one protocol on an ephemeral loopback port."""
+
+    def __init__(self, name, *extra, log="aqueduct-quic-listen.log"):
+        self.cert = WORK / f"cert-{os.getpid()}-{len(Program.running)}-quic.pem"
+        self.cert.parent.mkdir(parents=True, exist_ok=True)
+        command = [binary(), "quic", "listen", "127.0.0.1:0", "--alpn", name, "--json"]
+        command += ["--cert-out", str(self.cert)]
+        super().__init__([*command, *map(str, extra)], log)
+        self.ready = self.wait_line(lambda line: line.get("ready") is True, 20)
+        if not self.ready:
+            self.stop()
+            raise Failed(f"aqueduct quic listen printed no ready line; see {self.log}")
+        self.host, port = self.ready["address"].rsplit(":", 1)
+        self.port = int(port)
+
+    event = Aqueduct.event
+
+    def close(self):
+        self.stop()
+        self.cert.unlink(missing_ok=True)
+
+
+class Nat:
+    """A way to a server that changes the client's address when it is told to."""
+
+    def __init__(self, host, port):
+        self.server = (host, port)
+        self.client = None
+
+    async def __aenter__(self):
+        self.front = await self._socket(self._from_client)
+        self.port = self.front.get_extra_info("sockname")[1]
+        await self.move()
+        return self
+
+    async def __aexit__(self, *_):
+        self.front.close()
+        self.behind.close()
+
+    async def _socket(self, received):
+        class End(asyncio.DatagramProtocol):
+            def datagram_received(self, data, address):
+                received(data, address)
+
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(End, local_addr=("127.0.0.1", 0))
+        return transport
+
+    async def move(self):
+        """Everything comes from another port from now on."""
+        before = getattr(self, "behind", None)
+        self.behind = await self._socket(self._from_server)
+        self.back = "{}:{}".format(*self.behind.get_extra_info("sockname"))
+        if before:
+            before.close()
+
+    def _from_client(self, data, client):
+        self.client = client
+        self.behind.sendto(data, self.server)
+
+    def _from_server(self, data, _server):
+        if self.client:
+            self.front.sendto(data, self.client)
+
+
 class Relay:
     """One address for several servers: each further client gets the next of them.
 
