@@ -183,10 +183,11 @@ fn parse_place(text: &str) -> Result<Target, String> {
     if text.contains(['/', '?', '#', '@']) {
         return Err(form());
     }
-    let target: Target = format!("https://{text}").parse().map_err(|_| form())?;
-    match target.uri().port_u16() {
-        None | Some(0) => Err(form()),
-        Some(_) => Ok(target),
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    // A URL forgets the port that is usual, and an address in brackets has no other colon.
+    match (port, format!("https://{text}").parse::<Target>()) {
+        (Some(Ok(port @ 1..)), Ok(target)) if target.port() == port => Ok(target),
+        _ => Err(form()),
     }
 }
 

@@ -25,8 +25,8 @@ fn the_definition_is_sound_and_help_has_examples_and_exit_codes() {
         commands += 1;
     }
     assert_eq!(
-        commands, 8,
-        "serve, get, wt, bench, probe, proxy, tunnel, replay"
+        commands, 9,
+        "serve, get, wt, bench, probe, proxy, tunnel, quic, replay"
     );
 }
 

@@ -5,7 +5,7 @@ use aqueduct_tokio::protocol::quic::Config;
 
 use super::pipe::{Pipe, Plan};
 use super::talk::{self, Input, Talk};
-use super::{begin, shown};
+use super::{for_a_reader, shown};
 use crate::args::QuicConnect;
 use crate::client::{Dialer, Spoken};
 use crate::exit::{Context as _, Exit, Failure};
@@ -50,7 +50,7 @@ async fn visit(dialer: &Dialer, options: &QuicConnect, output: Output) -> Result
     };
     let dialed = dialer.dial_quic(&options.target, &spoken, move |connection| async move {
         let (pipe, mut ends) = Pipe::new(plan);
-        let mut run = begin(connection, pipe);
+        let mut run = connection.run_with(for_a_reader(), |_| pipe);
         let about = talk::connected(&mut ends.told, &mut run).await?;
         Ok((run, ends, about))
     });

@@ -139,6 +139,10 @@ impl Echo {
         match heard {
             Heard::Started if !self.waiting.is_empty() => {
                 let from = self.waiting.remove(0);
+                if !self.streams.contains_key(&from) {
+                    // It was reset before it could be answered.
+                    return Action::Stream(key, StreamAction::Abandon(0)).into();
+                }
                 self.sources.insert(key, from);
                 self.begin(from, key).into()
             }

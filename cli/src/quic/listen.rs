@@ -13,7 +13,7 @@ use super::echo::Echo;
 use super::pipe::{Pipe, Plan};
 use super::shown::Peer;
 use super::talk::{self, Input, Talk};
-use super::{LAST_WORDS, begin};
+use super::{LAST_WORDS, for_a_reader};
 use crate::args::QuicListen;
 use crate::exit::{Context as _, Exit, Failure};
 use crate::identities::Identities;
@@ -112,7 +112,7 @@ async fn take(endpoint: &Endpoint, options: &QuicListen, output: Output) -> Resu
     let mut input = Input::new();
     while let Some(connection) = endpoint.accept_quic().await {
         if options.echo {
-            let run = begin(connection, Echo::new(output));
+            let run = connection.run(Echo::new(output));
             tokio::spawn(async move { drop(run.await) });
             continue;
         }
@@ -147,7 +147,7 @@ async fn serve(
         stop: options.talk.stop,
     };
     let (pipe, mut ends) = Pipe::new(plan);
-    let mut run = begin(connection, pipe);
+    let mut run = connection.run_with(for_a_reader(), |_| pipe);
     let about = match talk::connected(&mut ends.told, &mut run).await {
         Ok(about) => about,
         Err(reason) => {

@@ -10,10 +10,9 @@ mod talk;
 
 use std::time::Duration;
 
-use aqueduct_tokio::protocol::behaviour::{Behaviour, Config};
+use aqueduct_tokio::protocol::behaviour::Config;
 use aqueduct_tokio::protocol::error::CloseReason;
 use aqueduct_tokio::protocol::escape::escaped;
-use aqueduct_tokio::{QuicConnection, Run};
 
 use crate::args::{Quic, QuicCommand};
 use crate::exit::{Exit, Failure};
@@ -33,11 +32,11 @@ pub async fn run(options: &Quic, recording: &Recording, output: Output) -> Resul
     }
 }
 
-/// Has a behaviour work on a connection.
-fn begin<B: Behaviour>(connection: QuicConnection, behaviour: B) -> Run<B> {
+/// Bounds of a connection whose reader is whoever reads standard output.
+fn for_a_reader() -> Config {
     let mut config = Config::new();
     config.linger = READER;
-    connection.run_with(config, |_| behaviour)
+    config
 }
 
 /// How a connection ended, in words. Codes are the protocol's own, and have no names here.

@@ -80,7 +80,7 @@ pub(super) struct Talk<'a> {
     pub(super) options: &'a QuicTalk,
     pub(super) output: Output,
     pub(super) mailbox: Mailbox<Say>,
-    /// What the peer is told that is to read everything before it closes.
+    /// Whether the peer, which may not have read everything, has a moment to close first.
     pub(super) waits_for_close: bool,
 }
 
