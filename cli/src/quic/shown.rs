@@ -85,7 +85,7 @@ pub(super) fn connection(connection: &QuicConnection, about: Option<&About>) -> 
         certificates.push(json!({
             "sha256": digest,
             "names": claims.names(),
-            "issuer": claims.issuer.to_string(),
+            "issuer": claims.issuer,
             "not_after": until,
         }));
     }
