@@ -162,6 +162,13 @@ impl Receiver {
         }
     }
 
+    /// Nobody waits for it to be taken any longer, nor for what was refused to be told.
+    pub(super) fn give_up(&mut self) {
+        self.discard();
+        self.refused.clear();
+        self.ran_out = false;
+    }
+
     pub(super) fn set_mode(&mut self, mode: Mode) {
         if self.want.take().is_some() {
             self.refused.push_back(ReceiveError::Switched);

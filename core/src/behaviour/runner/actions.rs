@@ -88,7 +88,14 @@ impl<B: Behaviour> Runner<B> {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
+        let ending = stream.is_ending();
         match action {
+            // There is nothing that it could do, and whoever heard so might ask again for ever.
+            StreamAction::Finish
+            | StreamAction::Shutdown(_)
+            | StreamAction::SetMode(_)
+            | StreamAction::Receive(_)
+                if ending => {}
             StreamAction::Send(data) => stream.send(data, &self.config),
             StreamAction::Finish | StreamAction::Shutdown(Shutdown::Graceful) => {
                 if let Err(error) = stream.finish() {
@@ -97,12 +104,7 @@ impl<B: Behaviour> Runner<B> {
             }
             StreamAction::Shutdown(how) => self.shut_down(key, how, true),
             StreamAction::SetMode(mode) => stream.recv.set_mode(mode),
-            StreamAction::Receive(want) => {
-                // Nothing is refused where only the end is left to be told.
-                if stream.closed.is_none() || stream.recv.has_rest() {
-                    stream.recv.receive(want, self.config.receive);
-                }
-            }
+            StreamAction::Receive(want) => stream.recv.receive(want, self.config.receive),
             StreamAction::SetPriority(priority) => stream.priority = Some(priority),
             StreamAction::HandOff(owner) => stream.hand_over(Whose::Own(owner)),
             StreamAction::Orphan => {

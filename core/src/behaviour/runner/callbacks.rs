@@ -214,6 +214,7 @@ impl<B: Behaviour> Runner<B> {
         };
         stream.in_line = false;
         let step = stream.step();
+        let is_data = matches!(step, Some(Step::Given(Given::Data(..))));
         match step {
             None => {}
             Some(Step::Closed(how)) => return self.close_stream(now, key, how),
@@ -235,7 +236,7 @@ impl<B: Behaviour> Runner<B> {
                 }
             }
         }
-        self.watch(now, key);
+        self.watch(now, key, is_data);
         self.touch(key);
     }
 
@@ -277,12 +278,13 @@ impl<B: Behaviour> Runner<B> {
         }
     }
 
-    /// Sees to it that a stream that is over does not wait for its owner for ever.
-    fn watch(&mut self, now: Instant, key: StreamKey) {
+    /// Sees to it that a stream that is over does not wait for its owner for ever, nor for
+    /// one that is told other things again and again. `takes`: what it has is being taken.
+    fn watch(&mut self, now: Instant, key: StreamKey, takes: bool) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        if !stream.lingers() || stream.is_due() || stream.linger.is_some() {
+        if !stream.lingers() || (takes && stream.is_due()) || stream.linger.is_some() {
             return;
         }
         let until = after(now, self.config.linger);
@@ -301,7 +303,7 @@ impl<B: Behaviour> Runner<B> {
             if let Some(until) = stream.linger.take() {
                 self.lingering.remove(&(until, key));
             }
-            stream.recv.discard();
+            stream.recv.give_up();
         }
         self.touch(key);
     }

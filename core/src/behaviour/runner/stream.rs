@@ -176,13 +176,18 @@ impl<M> Stream<M> {
 
     /// Whether a callback is due.
     pub(super) fn is_due(&self) -> bool {
-        let over = self.closed.is_some() && !self.recv.has_rest();
+        let over = self.is_ending();
         match self.whose {
             Whose::Undecided => false,
             Whose::Orphan => over,
             Whose::Own(_) if self.waits_to_begin() => false,
             Whose::Own(_) => over || !self.signals.is_empty() || self.recv.is_due(),
         }
+    }
+
+    /// Whether nothing is left but to tell its end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.closed.is_some() && !self.recv.has_rest()
     }
 
     /// Whether it is over, and waits for what it has to be taken.
@@ -219,6 +224,8 @@ impl<M> Stream<M> {
             )
         });
         match whose {
+            // The end alone is told, or owners could pass it on for ever.
+            Whose::Own(_) if self.is_ending() => {}
             Whose::Own(_) => self.signals.push_front(Signal::HandedOver),
             _ => {
                 self.recv.set_mode(Mode::Passive);

@@ -1,5 +1,6 @@
 //! Behaviours on connections of raw QUIC, on virtual time.
 
+mod circles;
 mod connection;
 mod ends;
 mod failures;

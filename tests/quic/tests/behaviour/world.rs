@@ -403,6 +403,24 @@ impl World {
         panic!("it runs in circles");
     }
 
+    /// Lets both behaviours have so many turns and no more, however much they want to do.
+    pub(super) fn turns(&mut self, turns: usize) {
+        for _ in 0..turns {
+            self.pair.step();
+            let now = self.pair.now;
+            one_turn(
+                &mut self.client,
+                &mut self.pair.client,
+                now,
+                self.client_key,
+            );
+            if let Some(key) = self.server_key {
+                one_turn(&mut self.server, &mut self.pair.server, now, key);
+            }
+            self.pair.now += Duration::from_millis(25);
+        }
+    }
+
     /// Lets both behaviours have a turn. Whether either did anything.
     fn pump(&mut self) -> bool {
         let client = turn(
@@ -450,6 +468,25 @@ impl World {
     pub(super) fn ask(&mut self, action: StreamAction<&'static str>) {
         self.act(Action::Stream(FIRST, action));
     }
+}
+
+fn one_turn(
+    runner: &mut Runner<Conn>,
+    end: &mut aqueduct_core::testing::pair::End,
+    now: Instant,
+    key: ConnKey,
+) {
+    let events = end.take(key);
+    let Some(mut connection) = end.endpoint.quic(now, key) else {
+        for event in events {
+            runner.handle_gone(event);
+        }
+        return runner.run(now);
+    };
+    for event in events {
+        runner.handle(&mut connection.access(), event);
+    }
+    runner.turn(&mut connection.access());
 }
 
 fn turn(
