@@ -10,7 +10,6 @@ use aqueduct_core::connection::{Access, Call, Command, Connection};
 use aqueduct_core::escape::escaped;
 use aqueduct_core::event::Event;
 use aqueduct_core::id::StreamKey;
-use aqueduct_core::quic;
 use aqueduct_core::transport::{EarlyData, Transport, TransportEvent};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -215,25 +214,27 @@ impl Machine {
         }
     }
 
-    /// The next event, and the stream that is to be noted when it is taken.
-    fn poll_ahead(&mut self) -> Option<Option<StreamKey>> {
+    /// The next event, and what is to be noted when it is taken.
+    fn poll_ahead(&mut self) -> Option<Noted> {
         match self {
-            Self::Http(http) => http.poll_ahead().map(|event| event.asks()),
-            Self::Quic(quic) => quic.poll_ahead().map(|event| match event {
-                Event::Quic(quic::Event::Stream(stream, quic::StreamEvent::Closed(_))) => {
-                    Some(stream)
-                }
-                _ => None,
-            }),
+            Self::Http(http) => http.poll_ahead().map(|event| Noted::Asks(event.asks())),
+            Self::Quic(quic) => quic.poll_ahead().map(Box::new).map(Noted::Event),
         }
     }
 
-    fn note_taken(&mut self, stream: StreamKey) {
-        match self {
-            Self::Http(http) => http.note_taken(stream),
-            Self::Quic(quic) => quic.note_taken(stream),
+    fn note_taken(&mut self, noted: &Noted) {
+        match (self, noted) {
+            (Self::Http(http), Noted::Asks(Some(stream))) => http.note_taken(*stream),
+            (Self::Quic(quic), Noted::Event(event)) => quic.note_taken(event),
+            _ => {}
         }
     }
+}
+
+/// What is noted of an event when it is taken: of HTTP/3's, the stream that it asks about.
+enum Noted {
+    Asks(Option<StreamKey>),
+    Event(Box<Event>),
 }
 
 /// A connection that does it again.
@@ -244,7 +245,7 @@ struct Replay<'a> {
     /// What it wrote down.
     lines: mpsc::Receiver<String>,
     /// Events it has told and the recording has not taken.
-    events: VecDeque<(String, Option<StreamKey>)>,
+    events: VecDeque<(String, Noted)>,
     epoch: Instant,
     secrets: bool,
     transport: bool,
@@ -325,6 +326,17 @@ impl<'a> Replay<'a> {
         Ok(done.map_err(|malformed| wrong(head.at, malformed))?)
     }
 
+    /// Takes events at once, so that they cannot pile up unseen.
+    fn look_ahead(&mut self) {
+        while !self.budget.is_exceeded()
+            && let Some(noted) = self.connection.poll_ahead()
+        {
+            let line: String = self.lines.try_iter().collect();
+            self.budget.take(line.len() as u64);
+            self.events.push_back((line, noted));
+        }
+    }
+
     /// Compares what followed from an input, and takes its events.
     fn compare(
         &mut self,
@@ -333,14 +345,7 @@ impl<'a> Replay<'a> {
         cut_off: bool,
     ) -> Result<(), ReplayError> {
         let told: String = self.lines.try_iter().collect();
-        // They are taken now, so that they cannot pile up unseen.
-        while !self.budget.is_exceeded()
-            && let Some(noted) = self.connection.poll_ahead()
-        {
-            let line: String = self.lines.try_iter().collect();
-            self.budget.take(line.len() as u64);
-            self.events.push_back((line, noted));
-        }
+        self.look_ahead();
         if self.budget.is_exceeded() {
             return Err(ReplayError::TooMuchMemory { line: head.at });
         }
@@ -374,8 +379,10 @@ impl<'a> Replay<'a> {
     /// The application took an event.
     fn event(&mut self, line: Numbered<'_>) -> Result<(), ReplayError> {
         let (event, noted) = self.events.pop_front().unzip();
-        if let Some(stream) = noted.flatten() {
-            self.connection.note_taken(stream);
+        if let Some(noted) = noted {
+            self.connection.note_taken(&noted);
+            // Others may follow from that.
+            self.look_ahead();
         }
         self.budget.give(
             event

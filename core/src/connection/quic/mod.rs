@@ -28,7 +28,7 @@ use super::observer::{Input, Observer, Watched};
 use crate::code::Code;
 use crate::error::CloseReason;
 use crate::event::Event;
-use crate::id::{Side, StreamKey};
+use crate::id::Side;
 #[cfg(feature = "quinn")]
 use crate::quic;
 use crate::quic::Config;
@@ -125,10 +125,10 @@ impl QuicConnection {
         Some(event)
     }
 
-    /// The application has taken the event that ends a stream.
+    /// The application has taken an event.
     #[doc(hidden)]
-    pub fn note_taken(&mut self, stream: StreamKey) {
-        self.state.note_taken(stream);
+    pub fn note_taken(&mut self, event: &Event) {
+        self.state.note_taken(event);
     }
 
     /// Nobody looks on from here on.

@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) life: Life,
     about: Option<Box<About>>,
     pub(super) events: VecDeque<Event>,
+    /// Of which kinds of [`once`] one is in `events`.
+    untaken: [bool; 9],
     pub(super) streams: StreamMap<Stream>,
     pub(super) queued: [VecDeque<Queued>; 2],
     /// Streams that the peer opened and whose end the application has not been told.
@@ -83,6 +85,21 @@ pub(super) fn way(dir: Dir) -> usize {
     }
 }
 
+/// Which kind of event it is, of those that a peer can cause as often as it likes and that
+/// say no more when they are told twice: one of each waits for the application.
+fn once(event: &Event) -> Option<usize> {
+    Some(match event {
+        Event::Available(dir) => way(*dir),
+        Event::Ticket => 2,
+        Event::Quic(quic::Event::PeerNeedsStreams(dir)) => 3 + way(*dir),
+        Event::Quic(quic::Event::DatagramsUnblocked) => 5,
+        Event::Quic(quic::Event::PeerAddress(_)) => 6,
+        Event::Quic(quic::Event::LocalAddress(_)) => 7,
+        Event::Quic(quic::Event::DatagramState(_)) => 8,
+        _ => return None,
+    })
+}
+
 const DIRS: [Dir; 2] = [Dir::Bi, Dir::Uni];
 
 impl State {
@@ -94,6 +111,7 @@ impl State {
             life: Life::Handshaking,
             about: None,
             events: VecDeque::new(),
+            untaken: [false; 9],
             streams: StreamMap::default(),
             queued: Default::default(),
             peer_open: 0,
@@ -166,9 +184,7 @@ impl State {
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         let event = self.poll_ahead()?;
-        if let Event::Quic(quic::Event::Stream(key, StreamEvent::Closed(_))) = &event {
-            self.note_taken(*key);
-        }
+        self.note_taken(&event);
         Some(event)
     }
 
@@ -176,9 +192,42 @@ impl State {
         self.events.pop_front()
     }
 
+    /// The application has been told.
+    pub(super) fn note_taken(&mut self, event: &Event) {
+        if let Event::Quic(quic::Event::Stream(key, StreamEvent::Closed(_))) = event {
+            return self.note_end_taken(*key);
+        }
+        if let Some(untaken) = once(event).and_then(|which| self.untaken.get_mut(which)) {
+            *untaken = false;
+            self.tell_since(event);
+        }
+    }
+
+    /// Tells what has changed again while the application had not been told.
+    fn tell_since(&mut self, taken: &Event) {
+        let Event::Quic(taken) = taken else { return };
+        if self.is_closed() {
+            return;
+        }
+        let about = self.about.as_deref();
+        let present = match taken {
+            quic::Event::PeerAddress(_) => {
+                about.map(|about| quic::Event::PeerAddress(about.remote))
+            }
+            quic::Event::LocalAddress(_) => {
+                about.map(|about| quic::Event::LocalAddress(about.local_ip))
+            }
+            quic::Event::DatagramState(_) => self.datagram_max.map(quic::Event::DatagramState),
+            _ => None,
+        };
+        if let Some(present) = present.filter(|present| present != taken) {
+            self.tell(present);
+        }
+    }
+
     /// The application has been told of a stream's end: one that waits for its place can be
     /// accepted, in a turn that is due.
-    pub(super) fn note_taken(&mut self, key: StreamKey) {
+    fn note_end_taken(&mut self, key: StreamKey) {
         if key.id().initiator() != self.side {
             self.peer_open = self.peer_open.saturating_sub(1);
             if self.unaccepted.contains(&true) {
@@ -206,7 +255,18 @@ impl State {
     }
 
     fn tell(&mut self, event: quic::Event) {
-        self.events.push_back(Event::Quic(event));
+        self.tell_once(Event::Quic(event));
+    }
+
+    /// Tells something, if it is not something that a peer can cause at will and that waits
+    /// to be taken already.
+    pub(super) fn tell_once(&mut self, event: Event) {
+        if let Some(untaken) = once(&event).and_then(|which| self.untaken.get_mut(which))
+            && std::mem::replace(untaken, true)
+        {
+            return;
+        }
+        self.events.push_back(event);
     }
 
     pub(super) fn tell_stream(&mut self, key: StreamKey, event: StreamEvent) {
@@ -235,7 +295,7 @@ impl State {
             TransportEvent::DatagramsUnblocked => self.tell(quic::Event::DatagramsUnblocked),
             TransportEvent::Ticket => {
                 if self.config.tell_tickets {
-                    self.events.push_back(Event::Ticket);
+                    self.tell_once(Event::Ticket);
                 }
             }
             TransportEvent::About(about) => self.on_about(about),

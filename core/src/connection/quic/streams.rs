@@ -324,7 +324,7 @@ impl State {
             self.begin(t, id, next);
         }
         if self.config.tell_available {
-            self.events.push_back(Event::Available(dir));
+            self.tell_once(Event::Available(dir));
         }
     }
 

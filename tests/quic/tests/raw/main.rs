@@ -29,6 +29,7 @@ mod stats;
 mod streams;
 mod talk;
 mod tickets;
+mod untaken;
 mod verify;
 
 use aqueduct_core::event::Event;
