@@ -53,11 +53,13 @@ pub(super) enum Step {
     Closed(StreamClosed),
 }
 
-/// One `Send`.
+/// One `Send`, or several in a row that are cancelled: they take no room.
 #[derive(Debug)]
 struct Outgoing {
     rest: Bytes,
     cancelled: bool,
+    /// How many.
+    sends: usize,
     /// Who sent it does not own the stream any more.
     quiet: bool,
 }
@@ -247,11 +249,20 @@ impl<M> Stream<M> {
         let queued = self.queued.saturating_add(data.len());
         let many = queued > config.queued || self.sends.len() >= config.queued_sends;
         let cancelled = many && !self.sends.is_empty();
+        if let Some(last) = self.sends.back_mut()
+            && cancelled
+            && last.cancelled
+            && !last.quiet
+        {
+            last.sends += 1;
+            return;
+        }
         let rest = if cancelled { Bytes::new() } else { data };
         self.queued += rest.len();
         self.sends.push_back(Outgoing {
             rest,
             cancelled,
+            sends: 1,
             quiet: false,
         });
     }
@@ -274,9 +285,7 @@ impl<M> Stream<M> {
         }
         self.queued = 0;
         for send in std::mem::take(&mut self.sends) {
-            if !send.quiet {
-                self.tell(Signal::SendComplete { cancelled: true });
-            }
+            self.tell_complete(&send, true);
         }
     }
 
@@ -291,13 +300,16 @@ impl<M> Stream<M> {
         if self.sends.front().is_none_or(|send| !send.rest.is_empty()) {
             return false;
         }
-        if let Some(send) = self.sends.pop_front()
-            && !send.quiet
-        {
-            let cancelled = send.cancelled;
-            self.tell(Signal::SendComplete { cancelled });
+        if let Some(send) = self.sends.pop_front() {
+            self.tell_complete(&send, send.cancelled);
         }
         true
+    }
+
+    fn tell_complete(&mut self, send: &Outgoing, cancelled: bool) {
+        for _ in 0..if send.quiet { 0 } else { send.sends } {
+            self.tell(Signal::SendComplete { cancelled });
+        }
     }
 
     /// Whether the half is to be ended: everything has been written.
@@ -319,5 +331,41 @@ impl<M> Stream<M> {
         self.cancel_sends();
         self.ends.clear();
         self.priority = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that takes nothing, and an owner that does not mind.
+    #[test]
+    fn sends_that_are_cancelled_take_no_room() {
+        let mut stream = Stream::<()>::new(
+            StreamId::new(Side::Client, Dir::Uni, 0),
+            Side::Client,
+            Whose::Orphan,
+            Mode::Active,
+        );
+        let config = Config {
+            queued_sends: 4,
+            ..Config::default()
+        };
+        for _ in 0..10_000 {
+            stream.send(Bytes::from_static(b"x"), &config);
+        }
+        assert_eq!(stream.sends.len(), 5);
+        for _ in 0..4 {
+            stream.front().expect("waits").clear();
+            assert!(stream.written(1));
+        }
+        assert!(stream.written(0));
+        let cancelled = |signal: &&Signal| **signal == Signal::SendComplete { cancelled: true };
+        assert_eq!(stream.signals.len(), 10_000);
+        assert_eq!(stream.signals.iter().filter(cancelled).count(), 9_996);
+        assert!(
+            stream.signals.iter().skip(4).all(|it| cancelled(&it)),
+            "in their place"
+        );
     }
 }
