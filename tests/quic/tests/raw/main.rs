@@ -29,6 +29,7 @@ mod stats;
 mod streams;
 mod talk;
 mod tickets;
+mod unread;
 mod untaken;
 mod verify;
 

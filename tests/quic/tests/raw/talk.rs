@@ -45,6 +45,19 @@ impl Talk {
         talk
     }
 
+    /// An established connection of whose end at the server nobody takes any event.
+    pub(crate) fn untaken(change: impl FnOnce(&mut Options, &mut Quic)) -> Self {
+        let mut pair = Pair::new(options(change));
+        let client = pair.connect();
+        pair.drive();
+        let server = pair.server.events[0].0;
+        Self {
+            pair,
+            client,
+            server,
+        }
+    }
+
     pub(crate) fn end(&mut self, side: Side) -> QuicMut<'_> {
         match side {
             Side::Client => self.pair.client_quic(self.client),
