@@ -1,7 +1,7 @@
 //! Owners that go round in circles: the end of a stream and of its connection comes all the
 //! same.
 
-use aqueduct_core::behaviour::{Accept, Actions, NewStream, Owner, StreamActionError};
+use aqueduct_core::behaviour::{Accept, Actions, Config, NewStream, Owner, StreamActionError};
 use aqueduct_core::quic::{Shutdown, ShutdownError};
 
 use super::*;
@@ -85,4 +85,62 @@ fn wanting(log: &Log) -> Owner<&'static str> {
 #[test]
 fn a_stream_of_which_ever_more_is_wanted_is_closed() {
     told(wanting, Mode::Passive);
+}
+
+/// Behaviours that have always something to do: the server's has one stream open.
+fn busy(act: fn(&Ev) -> Actions<Action<&'static str>>) -> (World, Log) {
+    let log = Log::default();
+    let server = Conn::new("server", &log)
+        .listening("peer", Mode::Active)
+        .acting(move |_, ev| Ok(act(ev)));
+    let mut world = World::with(
+        world::options(),
+        Config::new(),
+        Conn::new("client", &log),
+        server,
+    );
+    world.turns(20);
+    (world, log)
+}
+
+/// Each turn ends, what the peer sends is told meanwhile, and the end comes, once and last.
+fn goes_on(mut world: World, log: &Log) {
+    let own = NewStream::new(Dir::Bi, Stream::new("own", log).boxed());
+    let now = world.pair.now;
+    world.client.act(now, own.first("abc").finish().into());
+    world.turns(20);
+    let told = log.take("peer");
+    assert!(told.contains(&last("abc", 0)), "{told:?}");
+    let now = world.pair.now;
+    world.client.act(now, Action::Close(7, bytes("bye")));
+    world.turns(300);
+    assert!(world.server.is_over());
+    let over = |ev: &&Ev| matches!(ev, Ev::Over(_));
+    let told = log.take("server");
+    assert_eq!(told.iter().filter(over).count(), 1);
+    assert!(told.last().as_ref().is_some_and(over));
+    world.pair.advance(std::time::Duration::from_secs(5));
+    assert!(world.pair.server.endpoint.is_idle());
+}
+
+#[test]
+fn a_connection_that_goes_on_for_ever_does_other_things_too() {
+    let (world, log) = busy(|_| Action::Continue.into());
+    goes_on(world, &log);
+}
+
+#[test]
+fn actions_on_streams_that_are_gone_keep_nothing_up() {
+    let gone = |_: &Ev| {
+        let key = StreamKey::new(StreamId::new(Side::Server, Dir::Bi, 40), 9);
+        Action::Stream(key, send("x")).into()
+    };
+    let (world, log) = busy(gone);
+    goes_on(world, &log);
+}
+
+#[test]
+fn alarms_that_are_always_due_keep_nothing_up() {
+    let (world, log) = busy(|_| Action::WakeAfter(std::time::Duration::ZERO).into());
+    goes_on(world, &log);
 }

@@ -414,6 +414,9 @@ impl World {
                 now,
                 self.client_key,
             );
+            if self.server_key.is_none() {
+                self.server_key = self.pair.server.events.first().map(|(key, _)| *key);
+            }
             if let Some(key) = self.server_key {
                 one_turn(&mut self.server, &mut self.pair.server, now, key);
             }
