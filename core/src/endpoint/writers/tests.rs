@@ -198,3 +198,100 @@ fn more_are_told_at_once_where_there_is_room() {
     }
     assert_eq!(told, [1, 2, 8, 20]);
 }
+
+/// The line is what the stages say, whatever is done in whichever order.
+fn check(writers: &Writers) {
+    let line: Vec<_> = writers.line.iter().copied().collect();
+    assert!(
+        line.is_sorted_by(|before, after| before < after),
+        "{line:?}"
+    );
+    let ready = |writer: &&Writer| writer.stage == Stage::Ready;
+    assert_eq!(writers.waiting.values().filter(ready).count(), line.len());
+    for (priority, ticket, id) in line {
+        let writer = &writers.waiting[&id];
+        assert_eq!(
+            (Reverse(writer.priority), writer.ticket),
+            (priority, ticket)
+        );
+    }
+    let told = |writer: &&Writer| writer.stage == Stage::Told(writers.round);
+    let told = writers.waiting.values().filter(told).count();
+    assert_eq!(u32::try_from(told), Ok(writers.told));
+}
+
+#[test]
+fn nobody_is_forgotten_whatever_the_order() {
+    for seed in 0..300 {
+        let mut luck = seed;
+        let mut pick = |of: u64| {
+            luck = u64::wrapping_mul(luck, 6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (luck >> 33) % of
+        };
+        let mut line = Line::full(0);
+        let mut blocked = std::collections::BTreeSet::new();
+        let mut wanting = std::collections::BTreeSet::new();
+        for _ in 0..400 {
+            let number = pick(12);
+            match pick(9) {
+                0..=2 => {
+                    let offered = 1 + usize::try_from(pick(60_000)).expect("small");
+                    let before = line.room;
+                    match line.write(number, offered) == offered {
+                        true => _ = wanting.remove(&number),
+                        false => _ = wanting.insert(number),
+                    }
+                    let stage = line.writers.waiting.get(&id(number));
+                    if before == 0 || stage.is_some_and(|it| it.stage == Stage::Blocked) {
+                        blocked.insert(number);
+                    }
+                }
+                3 => line.room += usize::try_from(pick(40_000)).expect("small"),
+                4 => {
+                    for number in std::mem::take(&mut blocked) {
+                        line.writers.has_room(id(number));
+                    }
+                }
+                5 => _ = line.next(),
+                6 => {
+                    line.writers.forget(id(number));
+                    blocked.remove(&number);
+                    wanting.remove(&number);
+                }
+                7 => {
+                    let priority = i32::try_from(pick(3)).expect("small");
+                    line.priorities.insert(number, priority);
+                    line.writers.set_priority(id(number), priority);
+                }
+                _ => line.now += PATIENCE / 2,
+            }
+            check(&line.writers);
+        }
+        // QUIC takes all there is, and whoever is told writes the rest.
+        for _ in 0..400 {
+            line.room = usize::MAX / 2;
+            for number in std::mem::take(&mut blocked) {
+                line.writers.has_room(id(number));
+            }
+            let Some(next) = line.next() else {
+                line.now += PATIENCE;
+                continue;
+            };
+            if line.write(next, 10) == 10 {
+                wanting.remove(&next);
+            }
+            check(&line.writers);
+        }
+        // Those whose turn came before may have let it pass.
+        wanting.retain(|number| {
+            let stage = line.writers.waiting.get(&id(*number)).map(|it| it.stage);
+            matches!(stage, Some(Stage::Ready | Stage::Blocked))
+        });
+        assert!(
+            wanting.is_empty(),
+            "seed {seed}: {wanting:?} {:?}",
+            line.writers
+        );
+    }
+}
