@@ -10,6 +10,7 @@ mod closes;
 mod commands;
 mod confirm;
 mod credit;
+mod crowd;
 mod datagrams;
 mod drain;
 mod early;
