@@ -11,13 +11,14 @@ pub struct Config {
     pub queued: usize,
     /// `Send`s that wait on a stream. Default 1,024.
     pub queued_sends: usize,
-    /// The longest exact receive, in bytes. Default 1 MiB.
+    /// The longest exact receive, in bytes. A peer that sends all but the last byte has so much
+    /// held for each stream on which it is asked for. Default 1 MiB.
     pub receive: usize,
     /// Bytes that are taken from QUIC for one piece of data. Default 64 KiB.
     pub piece: usize,
     /// Datagrams that are taken from QUIC and wait for their callback. Default 64.
     pub datagrams: usize,
-    /// Callbacks of one [`Runner::run`](super::Runner::run). Default 256.
+    /// Callbacks of one [`Runner::run`](super::Runner::run), beside `timeout`. Default 256.
     pub callbacks: usize,
     /// How long a stream that is over waits for its owner to take what has arrived.
     /// Default 5 s.

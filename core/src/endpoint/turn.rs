@@ -302,6 +302,7 @@ impl State {
         let frames = [
             counts.acks,
             counts.crypto,
+            counts.data_blocked,
             counts.datagram,
             counts.max_data,
             counts.max_stream_data,
@@ -316,6 +317,8 @@ impl State {
             counts.stop_sending,
             counts.stream,
             counts.stream_data_blocked,
+            counts.streams_blocked_bidi,
+            counts.streams_blocked_uni,
         ];
         let total: u64 = frames.iter().sum();
         let before = std::mem::replace(&mut self.done.frames, total);

@@ -8,6 +8,10 @@ use crate::id::{Dir, StreamKey};
 
 /// What happened on a connection of raw QUIC. `Connected`, `Available`, `Draining`, `Ticket`
 /// and `Closed` are [`Event`](crate::event::Event)'s own.
+///
+/// Of `Available`, `Ticket` and what has no stream here, one of each kind waits for the
+/// application at most, however often the peer causes it. Where an address or a size has
+/// changed again meanwhile, the present one follows when that is taken.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {

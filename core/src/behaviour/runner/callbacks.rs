@@ -22,15 +22,16 @@ impl<B: Behaviour> Runner<B> {
         self.call(now, most);
     }
 
-    /// Calls what is due, at most so many. How many it has called.
+    /// Calls what is due, at most so many, and `timeout` beside them: an alarm that is always
+    /// due keeps nothing up. How many it has called.
     pub(super) fn call(&mut self, now: Instant, most: usize) -> usize {
         if self.over {
             return 0;
         }
         let mut called = 0;
-        if self.wake.is_some_and(|at| at <= now) {
+        let woken = self.wake.is_some_and(|at| at <= now);
+        if woken {
             self.wake = None;
-            called += 1;
             self.on_connection(now, |behaviour, cx| behaviour.timeout(cx));
         }
         while let Some((until, key)) = self.lingering.first().copied()
@@ -56,7 +57,7 @@ impl<B: Behaviour> Runner<B> {
                 self.ended = Some(how);
             }
         }
-        called
+        called + usize::from(woken)
     }
 
     fn dispatch(&mut self, now: Instant, due: Due<B::Message>) {

@@ -206,7 +206,7 @@ impl<S: SessionBehaviour> SessionRunner<S> {
 
     // ---- callbacks ------------------------------------------------------------------
 
-    /// Calls what is due, at most [`Config::callbacks`], without the connection.
+    /// Calls what is due, at most [`Config::callbacks`] and `timeout`, without the connection.
     pub fn run(&mut self, now: Instant) {
         if self.over {
             return;
@@ -214,7 +214,6 @@ impl<S: SessionBehaviour> SessionRunner<S> {
         let mut left = self.config.callbacks.max(1);
         if self.wake.is_some_and(|at| at <= now) {
             self.wake = None;
-            left -= 1;
             self.call(now, |it, cx| it.timeout(cx));
         }
         while left > 0

@@ -88,17 +88,14 @@ fn a_stream_of_which_ever_more_is_wanted_is_closed() {
 }
 
 /// Behaviours that have always something to do: the server's has one stream open.
-fn busy(act: fn(&Ev) -> Actions<Action<&'static str>>) -> (World, Log) {
+fn busy(callbacks: usize, act: fn(&Ev) -> Actions<Action<&'static str>>) -> (World, Log) {
     let log = Log::default();
     let server = Conn::new("server", &log)
         .listening("peer", Mode::Active)
         .acting(move |_, ev| Ok(act(ev)));
-    let mut world = World::with(
-        world::options(),
-        Config::new(),
-        Conn::new("client", &log),
-        server,
-    );
+    let mut config = Config::new();
+    config.callbacks = callbacks;
+    let mut world = World::with(world::options(), config, Conn::new("client", &log), server);
     world.turns(20);
     (world, log)
 }
@@ -125,7 +122,7 @@ fn goes_on(mut world: World, log: &Log) {
 
 #[test]
 fn a_connection_that_goes_on_for_ever_does_other_things_too() {
-    let (world, log) = busy(|_| Action::Continue.into());
+    let (world, log) = busy(256, |_| Action::Continue.into());
     goes_on(world, &log);
 }
 
@@ -135,12 +132,16 @@ fn actions_on_streams_that_are_gone_keep_nothing_up() {
         let key = StreamKey::new(StreamId::new(Side::Server, Dir::Bi, 40), 9);
         Action::Stream(key, send("x")).into()
     };
-    let (world, log) = busy(gone);
+    let (world, log) = busy(256, gone);
     goes_on(world, &log);
 }
 
 #[test]
 fn alarms_that_are_always_due_keep_nothing_up() {
-    let (world, log) = busy(|_| Action::WakeAfter(std::time::Duration::ZERO).into());
-    goes_on(world, &log);
+    for callbacks in [256, 1] {
+        let (world, log) = busy(callbacks, |_| {
+            Action::WakeAfter(std::time::Duration::ZERO).into()
+        });
+        goes_on(world, &log);
+    }
 }
