@@ -27,7 +27,8 @@ const CHUNKS: usize = 16;
 ///
 /// Events of the connection go in by [`Self::handle`], which gives back those that are not
 /// the session's; then there are turns of [`Self::run`] and [`Self::apply`] while
-/// [`Self::has_work`] says so.
+/// [`Self::has_work`] says so. Once the session is over, `run` alone is wanted. Where the
+/// connection is gone before, events go to [`Self::handle_gone`].
 pub struct SessionRunner<S: SessionBehaviour> {
     behaviour: S,
     session: SessionKey,
@@ -123,9 +124,6 @@ impl<S: SessionBehaviour> SessionRunner<S> {
 
     fn on_session<T: Transport>(&mut self, access: &mut Access<'_, T>, event: SessionEvent) {
         match event {
-            SessionEvent::Established(_) => self.due.push_back(Due::Opened),
-            SessionEvent::Rejected { status, .. } => self.end(Terminated::Rejected(status)),
-            SessionEvent::Forbidden(_) => self.end(Terminated::Rejected(StatusCode::FORBIDDEN)),
             SessionEvent::Opened { stream, dir } => {
                 self.insert(stream, dir, stream.id().initiator() == access.side());
                 self.due.push_back(Due::StreamOpened(stream, true));
@@ -135,6 +133,28 @@ impl<S: SessionBehaviour> SessionRunner<S> {
                 self.datagrams_waiting = true;
                 self.take_datagrams(access);
             }
+            other => self.note(other),
+        }
+    }
+
+    /// As [`Self::handle`], where the connection is gone already, and what had arrived with it:
+    /// the end of the session is told all the same.
+    pub fn handle_gone(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::WebTransport(session, event) if session == self.session => {
+                self.note(event);
+                None
+            }
+            Event::Stream(key, _) if self.streams.contains_key(&key) => None,
+            other => Some(other),
+        }
+    }
+
+    fn note(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Established(_) => self.due.push_back(Due::Opened),
+            SessionEvent::Rejected { status, .. } => self.end(Terminated::Rejected(status)),
+            SessionEvent::Forbidden(_) => self.end(Terminated::Rejected(StatusCode::FORBIDDEN)),
             SessionEvent::Draining => self.due.push_back(Due::Draining),
             SessionEvent::Closed(how) => self.end(Terminated::Closed(*how)),
             _ => {}

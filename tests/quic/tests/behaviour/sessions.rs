@@ -206,6 +206,9 @@ fn turn(
     let events = end.take(key);
     let did = !events.is_empty() || runner.has_work();
     let Some(mut connection) = end.endpoint.connection(now, key) else {
+        for event in events {
+            runner.handle_gone(event);
+        }
         runner.run(now);
         return did;
     };
@@ -492,4 +495,30 @@ fn codes_of_streams_reach_the_peer() {
         "{told:?}"
     );
     assert_eq!(told.last(), Some(&Told::StreamClosed(key)));
+}
+
+/// The connection goes while the server has not answered.
+#[test]
+fn a_session_that_was_asked_for_ends_with_its_connection() {
+    let (mut pair, at_client, at_server) = Pair::connected(Options::default());
+    pair.drive();
+    let mut connection = pair.client(at_client);
+    let asked = connection
+        .access()
+        .open_session(&aqueduct_tests::wt::there());
+    let handler = Handler::new(|_| Ok(Actions::new()));
+    let mut runner = SessionRunner::asked(asked.expect("asks"), handler, Config::new());
+    pair.drive();
+    let mut connection = pair.server(at_server);
+    let no_error = aqueduct_core::code::Code::H3_NO_ERROR;
+    connection.access().close(no_error, "bye");
+    pair.drive();
+    turn(&mut runner, &mut pair.client, pair.now, at_client);
+    let told = std::mem::take(&mut runner.behaviour_mut().told);
+    let closed = |how: &Terminated| matches!(how, Terminated::Closed(SessionClose::Connection(_)));
+    assert!(
+        matches!(&told[..], [Told::Terminated(how)] if closed(how)),
+        "{told:?}"
+    );
+    assert!(runner.is_over());
 }
