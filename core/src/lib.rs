@@ -177,6 +177,7 @@
 //! | [`settings::Settings`] | what a peer has declared |
 //! | [`capsule::Reader`], [`datagram::ContextId`] | what protocols of your own on extended CONNECT are made of |
 //! | [`behaviour::Behaviour`], [`behaviour::Runner`] | a protocol of your own on QUIC, as callbacks, and what runs it |
+//! | [`behaviour::webtransport::SessionBehaviour`], [`behaviour::tunnel::TunnelBehaviour`] | the same of a session, and of a tunnel |
 //! | [`masque::Target`], [`masque::Template`], [`masque::TargetPolicy`], [`masque::Refusal`] | where a tunnel of MASQUE leads, whether it may, and why not |
 //! | [`pool::Pool`], [`pool::Plan`] | a client's connections, shared by its requests; where and when to connect |
 //! | [`config::Config`], [`config::Limits`] | what can be chosen, and every cap with its default |

@@ -3,7 +3,8 @@
 //!
 //! A [`Behaviour`] is what a connection does, a [`StreamBehaviour`] what one of its streams
 //! does. Callbacks see a [`Context`] and return [`Actions`], or a [`Failure`], which ends
-//! what the callback belongs to and nothing else. A [`Runner`] makes the calls.
+//! what the callback belongs to and nothing else. A [`Runner`] makes the calls. Sessions have
+//! the same in [`webtransport`], tunnels in [`tunnel`].
 //!
 //! ```
 //! use aqueduct_core::behaviour::{
@@ -62,6 +63,7 @@ mod mode;
 mod receive;
 mod runner;
 mod stream;
+pub mod tunnel;
 pub mod webtransport;
 
 pub use action::{

@@ -396,6 +396,21 @@ impl Tunnels {
         }
     }
 
+    /// The same with a code of the application's choice, of 62 bits; of a tunnel that is
+    /// not open, as [`Self::close`] does. No event follows.
+    pub fn abort_with<T: Transport>(
+        &mut self,
+        access: &mut Access<'_, T>,
+        now: Instant,
+        key: TunnelKey,
+        code: Code,
+    ) {
+        match self.tunnel(key).map(|tunnel| tunnel.life) {
+            Some(Life::Open) => self.close_with(access, now, key, Some(code)),
+            _ => self.close(access, now, key),
+        }
+    }
+
     /// A pending tunnel gets this answer, and nothing more is told of it.
     fn turn_down<T: Transport>(
         &mut self,

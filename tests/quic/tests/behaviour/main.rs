@@ -1,4 +1,4 @@
-//! Behaviours on connections of raw QUIC, on virtual time.
+//! Behaviours of connections, sessions and tunnels, on virtual time.
 
 mod circles;
 mod connection;
@@ -10,6 +10,7 @@ mod modes;
 mod sending;
 mod sessions;
 mod starts;
+mod tunnels;
 mod world;
 
 use aqueduct_core::behaviour::{Action, At, Mode, StreamAction, Want};
