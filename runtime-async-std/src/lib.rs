@@ -46,7 +46,7 @@
 //!   [datagrams](RequestStream::datagrams) and [capsules](RequestStream::into_capsules).
 //! - **raw QUIC**, without HTTP/3, runs beside it on the same port, by ALPN
 //!   ([`EndpointConfig::quic`](protocol::endpoint::EndpointConfig::quic)): a
-//!   [`Behaviour`](protocol::behaviour::Behaviour) of yours is a task for each connection
+//!   [`Behaviour`] of yours is a task for each connection
 //!   ([`Endpoint::serve_quic`], [`QuicConnection::run`]).
 //! - **proxies** carry a client's connections ([`ClientBuilder::proxy`]) and an endpoint's
 //!   ([`Endpoint::through`]); the sockets of a proxy of your own are yours, as in

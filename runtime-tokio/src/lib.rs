@@ -72,7 +72,7 @@
 //!   [accepted](Connection::accept_claimed) raw.
 //! - **Raw QUIC**, without HTTP/3, runs beside it on the same port, by ALPN
 //!   ([`EndpointConfig::quic`](protocol::endpoint::EndpointConfig::quic)): a
-//!   [`Behaviour`](protocol::behaviour::Behaviour) of yours is a task for each connection
+//!   [`Behaviour`] of yours is a task for each connection
 //!   ([`Endpoint::serve_quic`], [`QuicConnection::run`]).
 //! - **Generic code** written against the `web-transport-trait` crate runs on
 //!   [`Session`], awaited or polled, with the feature of that name; programs of Media

@@ -285,7 +285,7 @@ impl Upper {
     }
 }
 
-/// A connection of raw QUIC of an [`Endpoint`](super::Endpoint), borrowed to be used.
+/// A connection of raw QUIC of an [`Endpoint`], borrowed to be used.
 pub struct QuicMut<'a> {
     pub(super) quic: &'a mut QuicConnection,
     pub(super) transport: QuinnTransport<'a>,

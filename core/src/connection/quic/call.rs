@@ -14,7 +14,7 @@ use crate::transport::{Read, Transport};
 
 use super::QuicAccess;
 
-/// One call of [`QuicAccess`](super::QuicAccess): each variant is the method of the same name.
+/// One call of [`QuicAccess`]: each variant is the method of the same name.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the methods of `QuicAccess` have them")]
