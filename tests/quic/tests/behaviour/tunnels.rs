@@ -10,8 +10,8 @@ use aqueduct_core::behaviour::{Actions, Config, Failure};
 use aqueduct_core::code::Code;
 use aqueduct_core::head::ResponseHead;
 use aqueduct_core::masque::{
-    Dialect, Refusal, TunnelClose, TunnelEvent, TunnelIoError, TunnelRequest, TunnelSendError,
-    TunnelsConfig,
+    AnswerTunnelError, Dialect, Refusal, TunnelClose, TunnelEvent, TunnelIoError, TunnelRequest,
+    TunnelSendError, TunnelsConfig,
 };
 use aqueduct_core::testing::loopback::Knobs;
 use aqueduct_core::testing::loopback_pair::LoopbackPair;
@@ -373,6 +373,17 @@ fn the_answer_may_come_later() {
 }
 
 #[test]
+fn an_answer_is_given_once() {
+    let again = Handler::answering(|_| Ok(TunnelAction::Accept(None).into()));
+    let mut talk = Talk::new(Dialect::Udp, Handler::quiet(), again).begun();
+    talk.server().message("again");
+    talk.drive();
+    let answered = TunnelActionError::Answer(AnswerTunnelError::Answered);
+    let told = [Told::Message("again"), Told::Failed(answered)];
+    assert_eq!(talk.server_told(), told);
+}
+
+#[test]
 fn who_never_answers_hears_that_it_is_too_late() {
     let server = Handler::quiet().saying(Ok(TunnelAnswer::Later));
     let ten = Duration::from_secs(10);
@@ -522,7 +533,7 @@ fn a_payload_without_room_fails_and_room_is_told() {
     });
     let mut talk = Talk::over(pair, Dialect::Udp, client, Handler::quiet()).begun();
     talk.say("send");
-    let failed = Told::Failed(TunnelSendError::Blocked.into());
+    let failed = Told::Failed(TunnelActionError::Send(TunnelSendError::Blocked));
     assert_eq!(
         talk.client_told(),
         [Told::Message("send"), failed, Told::Unblocked]
@@ -596,7 +607,7 @@ fn the_strongest_of_a_list_counts() {
     assert_eq!(talk.client_told(), [Told::Message("drain")]);
     assert_eq!(talk.server_told(), [Told::End]);
     talk.say("stop");
-    let failed = Told::Failed(TunnelIoError::Finished.into());
+    let failed = Told::Failed(TunnelActionError::Io(TunnelIoError::Finished));
     let ends = [failed, closed(TunnelClose::Local)];
     assert_eq!(talk.client_told()[1..], ends);
     talk.is_over();
@@ -638,7 +649,7 @@ fn a_drained_udp_tunnel_hears_on_and_is_closed_in_order() {
     talk.say("send");
     talk.server().message("send");
     talk.advance(Duration::from_millis(4_999));
-    let failed = Told::Failed(TunnelSendError::Gone.into());
+    let failed = Told::Failed(TunnelActionError::Send(TunnelSendError::Gone));
     let heard = Told::Payload(bytes("still heard"));
     assert_eq!(talk.client_told()[2..], [failed, heard]);
     talk.server_told();
@@ -762,7 +773,7 @@ fn who_fails_after_a_failed_action_ends_the_tunnel() {
     });
     let mut talk = Talk::new(Dialect::Udp, client, Handler::quiet()).begun();
     talk.say("send");
-    let failed = Told::Failed(TunnelSendError::TooLarge.into());
+    let failed = Told::Failed(TunnelActionError::Send(TunnelSendError::TooLarge));
     assert_eq!(
         talk.client_told()[1..],
         [failed, closed(TunnelClose::Local)]
