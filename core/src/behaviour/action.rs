@@ -196,6 +196,28 @@ impl<A> Actions<A> {
     }
 }
 
+impl<A> Actions<A> {
+    /// Hands out, in order, what has no strength, and gives the strongest of the others, which
+    /// is what counts of them; of equals the first.
+    pub(super) fn sort_out(
+        self,
+        strength: impl Fn(&A) -> u8,
+        mut each: impl FnMut(A),
+    ) -> Option<A> {
+        let mut strongest: Option<(u8, A)> = None;
+        for action in self {
+            match strength(&action) {
+                0 => each(action),
+                it if strongest.as_ref().is_none_or(|(before, _)| it > *before) => {
+                    strongest = Some((it, action));
+                }
+                _ => {}
+            }
+        }
+        strongest.map(|(_, action)| action)
+    }
+}
+
 impl<A> From<A> for Actions<A> {
     fn from(action: A) -> Self {
         Self::new().and(action)

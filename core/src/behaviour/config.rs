@@ -48,4 +48,10 @@ impl Config {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Whether one more `Send` may wait on a stream behind so many others, so many bytes then
+    /// being there in all.
+    pub(super) fn lets_wait(&self, sends: usize, bytes: usize) -> bool {
+        sends == 0 || (sends < self.queued_sends && bytes <= self.queued)
+    }
 }

@@ -24,19 +24,8 @@ fn strength<M>(action: &Action<M>) -> u8 {
 impl<B: Behaviour> Runner<B> {
     /// Takes the actions of a callback of the connection's.
     pub(super) fn perform(&mut self, now: Instant, actions: Actions<Action<B::Message>>) {
-        let mut strongest = None;
-        for action in actions {
-            let strength = strength(&action);
-            if strength == 0 {
-                self.do_one(now, action);
-            } else if strongest
-                .as_ref()
-                .is_none_or(|(before, _)| strength > *before)
-            {
-                strongest = Some((strength, action));
-            }
-        }
-        if let Some((_, action)) = strongest {
+        let strongest = actions.sort_out(strength, |action| self.do_one(now, action));
+        if let Some(action) = strongest {
             self.do_one(now, action);
         }
     }
@@ -45,7 +34,7 @@ impl<B: Behaviour> Runner<B> {
         let todo = match action {
             Action::Stream(key, action) => {
                 if self.streams.contains_key(&key) {
-                    self.perform_on(now, key, action);
+                    self.perform_on(key, action);
                     self.touch(key);
                 } else if self.ended.is_none() {
                     let error = ActionError::NoSuchStream(key);
@@ -79,12 +68,7 @@ impl<B: Behaviour> Runner<B> {
     }
 
     /// Does one action on a stream, if it is still there.
-    pub(super) fn perform_on(
-        &mut self,
-        _now: Instant,
-        key: StreamKey,
-        action: StreamAction<B::Message>,
-    ) {
+    pub(super) fn perform_on(&mut self, key: StreamKey, action: StreamAction<B::Message>) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };

@@ -233,7 +233,7 @@ impl<B: Behaviour> Runner<B> {
                 let what = handed_over(&stream.recv);
                 if let Whose::Own(owner) = &mut stream.whose {
                     let result = call_owner(&mut **owner, &cx, step, what);
-                    self.on_result(now, key, result);
+                    self.on_result(key, result);
                 }
             }
         }
@@ -241,11 +241,11 @@ impl<B: Behaviour> Runner<B> {
         self.touch(key);
     }
 
-    fn on_result(&mut self, now: Instant, key: StreamKey, result: StreamResult<B::Message>) {
+    fn on_result(&mut self, key: StreamKey, result: StreamResult<B::Message>) {
         match result {
             Ok(actions) => {
                 for action in actions {
-                    self.perform_on(now, key, action);
+                    self.perform_on(key, action);
                 }
             }
             Err(failure) => self.fail_stream(key, failure.code.min(MAX_CODE)),

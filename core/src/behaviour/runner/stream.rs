@@ -247,8 +247,7 @@ impl<M> Stream<M> {
             return;
         }
         let queued = self.queued.saturating_add(data.len());
-        let many = queued > config.queued || self.sends.len() >= config.queued_sends;
-        let cancelled = many && !self.sends.is_empty();
+        let cancelled = !config.lets_wait(self.sends.len(), queued);
         if let Some(last) = self.sends.back_mut()
             && cancelled
             && last.cancelled

@@ -19,6 +19,7 @@ use crate::masque::{
     Refusal, TunnelClose, TunnelEvent, TunnelIoError, TunnelKey, TunnelKind, TunnelRead,
     TunnelRequest, TunnelSendError, Tunnels,
 };
+use crate::quic::MAX_CODE;
 use crate::time::{Deadline, Why, after};
 use crate::transport::Transport;
 
@@ -277,36 +278,22 @@ impl<B: TunnelBehaviour> TunnelRunner<B> {
     }
 
     fn perform(&mut self, now: Instant, actions: Actions<TunnelAction>) {
-        let mut strongest: Option<(u8, TunnelAction)> = None;
-        for action in actions {
-            let strength = match action {
-                TunnelAction::Close | TunnelAction::Stop(_) => 3,
-                TunnelAction::Drain(_) => 2,
-                TunnelAction::Continue => 1,
-                TunnelAction::WakeAt(at) => {
-                    self.wake = Some(at);
-                    continue;
-                }
-                TunnelAction::WakeAfter(wait) => {
-                    self.wake = Some(after(now, wait));
-                    continue;
-                }
-                TunnelAction::Sleep => {
-                    self.wake = None;
-                    continue;
-                }
-                _ => 0,
-            };
-            if strength == 0 {
-                self.todo.push_back(action);
-            } else if strongest.as_ref().is_none_or(|(it, _)| strength > *it) {
-                strongest = Some((strength, action));
-            }
-        }
+        let strength = |action: &TunnelAction| match action {
+            TunnelAction::Close | TunnelAction::Stop(_) => 3,
+            TunnelAction::Drain(_) => 2,
+            TunnelAction::Continue => 1,
+            _ => 0,
+        };
+        let strongest = actions.sort_out(strength, |action| match action {
+            TunnelAction::WakeAt(at) => self.wake = Some(at),
+            TunnelAction::WakeAfter(wait) => self.wake = Some(after(now, wait)),
+            TunnelAction::Sleep => self.wake = None,
+            action => self.todo.push_back(action),
+        });
         match strongest {
-            Some((_, TunnelAction::Continue)) => self.due.push_back(Due::Continued),
-            Some((_, drain @ TunnelAction::Drain(_))) => self.todo.push_back(drain),
-            Some((_, action)) => self.end_next(action),
+            Some(TunnelAction::Continue) => self.due.push_back(Due::Continued),
+            Some(drain @ TunnelAction::Drain(_)) => self.todo.push_back(drain),
+            Some(action) => self.end_next(action),
             None => {}
         }
     }
@@ -380,7 +367,7 @@ impl<B: TunnelBehaviour> TunnelRunner<B> {
                     tunnels.abort(access, now, key);
                     TunnelEnd::Closed(TunnelClose::Local)
                 } else {
-                    let code = Code::new(code.min((1 << 62) - 1));
+                    let code = Code::new(code.min(MAX_CODE));
                     tunnels.abort_with(access, now, key, code);
                     TunnelEnd::Closed(TunnelClose::Local)
                 };
@@ -401,8 +388,7 @@ impl<B: TunnelBehaviour> TunnelRunner<B> {
             return Err(TunnelIoError::Finished.into());
         }
         let queued = tcp.queued.saturating_add(data.len());
-        let many = queued > self.config.queued || tcp.sends.len() >= self.config.queued_sends;
-        if many && !tcp.sends.is_empty() {
+        if !self.config.lets_wait(tcp.sends.len(), queued) {
             return Err(TunnelActionError::Queued);
         }
         if !data.is_empty() {

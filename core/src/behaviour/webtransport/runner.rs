@@ -312,24 +312,16 @@ impl<S: SessionBehaviour> SessionRunner<S> {
     }
 
     fn perform(&mut self, now: Instant, actions: Actions<SessionAction>) {
-        let mut strongest: Option<(u8, SessionAction)> = None;
-        for action in actions {
-            let strength = match action {
-                SessionAction::Close(..) | SessionAction::Stop => 2,
-                SessionAction::Drain => 1,
-                SessionAction::WakeAfter(wait) => {
-                    self.wake = Some(after(now, wait));
-                    continue;
-                }
-                _ => 0,
-            };
-            if strength == 0 {
-                self.todo.push_back(action);
-            } else if strongest.as_ref().is_none_or(|(it, _)| strength > *it) {
-                strongest = Some((strength, action));
-            }
-        }
-        self.todo.extend(strongest.map(|(_, action)| action));
+        let strength = |action: &SessionAction| match action {
+            SessionAction::Close(..) | SessionAction::Stop => 2,
+            SessionAction::Drain => 1,
+            _ => 0,
+        };
+        let strongest = actions.sort_out(strength, |action| match action {
+            SessionAction::WakeAfter(wait) => self.wake = Some(after(now, wait)),
+            action => self.todo.push_back(action),
+        });
+        self.todo.extend(strongest);
     }
 
     // ---- actions ----------------------------------------------------------------------
@@ -410,8 +402,7 @@ impl<S: SessionBehaviour> SessionRunner<S> {
         let stream = stream.filter(|stream| !stream.sent && !stream.finish);
         let stream = stream.ok_or(SessionActionError::NoSuchStream(key))?;
         let queued = stream.queued.saturating_add(data.len());
-        let many = queued > self.config.queued || stream.sends.len() >= self.config.queued_sends;
-        if many && !stream.sends.is_empty() {
+        if !self.config.lets_wait(stream.sends.len(), queued) {
             return Err(SessionActionError::Queued(key));
         }
         if !data.is_empty() {
