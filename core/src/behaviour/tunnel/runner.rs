@@ -188,7 +188,7 @@ impl<B: TunnelBehaviour> TunnelRunner<B> {
 
     // ---- callbacks ------------------------------------------------------------------
 
-    /// Calls what is due, at most [`Config::callbacks`], without the connection.
+    /// Calls what is due, at most [`Config::callbacks`] and `timeout`, without the connection.
     pub fn run(&mut self, now: Instant) {
         if self.over {
             return;
@@ -199,7 +199,6 @@ impl<B: TunnelBehaviour> TunnelRunner<B> {
                 self.end_next(TunnelAction::Close);
             }
             if self.wake.take_if(|at| *at <= now).is_some() {
-                left -= 1;
                 self.call(now, |it, cx| it.timeout(cx));
             }
         }

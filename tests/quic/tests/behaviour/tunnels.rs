@@ -765,6 +765,20 @@ fn there_is_one_time_to_wake() {
 }
 
 #[test]
+fn an_alarm_that_is_always_due_keeps_nothing_up() {
+    let client = Handler::new(|_| Ok(TunnelAction::WakeAfter(Duration::ZERO).into()));
+    let mut talk = Talk::new(Dialect::Udp, Handler::quiet(), Handler::quiet()).begun();
+    let mut config = Config::new();
+    config.callbacks = 1;
+    talk.client = TunnelRunner::new(talk.client.tunnel(), client, config);
+    for said in ["one", "two", "three"] {
+        talk.client.message(said);
+    }
+    (0..3).for_each(|_| talk.client.run(talk.pair.pair.now()));
+    assert!(talk.client_told().contains(&Told::Message("three")));
+}
+
+#[test]
 fn who_fails_after_a_failed_action_ends_the_tunnel() {
     let client = Handler::new(|told| match told {
         Told::Message(_) => Ok(TunnelAction::Send(vec![0; 70_000].into()).into()),
