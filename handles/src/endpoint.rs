@@ -23,7 +23,7 @@ use crate::connection::Connection;
 #[cfg(doc)]
 use crate::http::ServerRequest;
 use crate::place::Place;
-use crate::shared::{Shared, Step, wait_for};
+use crate::shared::{Locked, Shared, Step, wait_for};
 use crate::worker::Worker;
 
 /// One UDP port's worth of connections, both opened and accepted.
@@ -89,7 +89,18 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError`] when it cannot even begin.
     pub fn connect_with(&self, target: Target) -> Result<Connecting, ConnectError> {
-        if target.protocol() != Protocol::Http3 {
+        let (mut locked, at) = self.begin(target, Protocol::Http3)?;
+        let connection = Connection::first(&self.shared, &mut locked, at);
+        Ok(Connecting(connection))
+    }
+
+    /// Begins a connection to a target that speaks `protocol`, and gives its entry.
+    pub(crate) fn begin(
+        &self,
+        target: Target,
+        protocol: Protocol,
+    ) -> Result<(Locked<'_>, usize), ConnectError> {
+        if target.protocol() != protocol {
             return Err(ConnectError::WrongProtocol);
         }
         let mut locked = self.shared.lock();
@@ -101,8 +112,7 @@ impl Endpoint {
         let key = state.endpoint.connect(now(), &target)?;
         locked.kick();
         let at = locked.state().insert_conn(key, Side::Client);
-        let connection = Connection::first(&self.shared, &mut locked, at);
-        Ok(Connecting(connection))
+        Ok((locked, at))
     }
 
     /// The next connection that a client opened and that has shaken hands, or on which a

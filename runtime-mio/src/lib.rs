@@ -122,6 +122,7 @@ pub use aqueduct_core as protocol;
 pub use crate::app::{App, run};
 pub use crate::behaviours::Behaviours;
 pub use crate::key::PortKey;
-pub use crate::mailbox::{Mailbox, SendMessageError};
+pub use crate::mailbox::Mailbox;
 pub use crate::ports::{PortFailed, Ports};
 pub use crate::remote::Remote;
+pub use aqueduct_core::behaviour::SendMessageError;

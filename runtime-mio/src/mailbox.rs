@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aqueduct_core::behaviour::SendMessageError;
 use aqueduct_core::id::ConnKey;
-use thiserror::Error;
 
 use crate::key::PortKey;
 use crate::remote::Remote;
@@ -40,18 +40,6 @@ struct Letters<M> {
 pub(crate) struct Post {
     line: Mutex<Vec<Peer>>,
     remote: Remote,
-}
-
-/// Why a message was not taken, and the message.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
-#[non_exhaustive]
-pub enum SendMessageError<M> {
-    /// As many wait as may.
-    #[error("too many messages wait")]
-    Full(M),
-    /// The behaviour runs no more.
-    #[error("the connection is over")]
-    Over(M),
 }
 
 impl<M> Clone for Mailbox<M> {

@@ -59,6 +59,7 @@ mod action;
 mod config;
 mod connection;
 mod context;
+mod message;
 mod mode;
 mod receive;
 mod runner;
@@ -72,6 +73,7 @@ pub use action::{
 pub use config::Config;
 pub use connection::{Accept, Behaviour, ConnectionClosed, ConnectionResult, Opened, Verdict};
 pub use context::{Context, StreamContext};
+pub use message::SendMessageError;
 pub use mode::{At, Mode, ReceiveError, Want};
 pub use runner::Runner;
 pub use stream::{HandedOver, Owner, StreamBehaviour, StreamResult};

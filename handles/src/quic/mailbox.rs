@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use thiserror::Error;
+use aqueduct_core::behaviour::SendMessageError;
 
 use crate::waiters::{Waiters, park};
 
@@ -21,18 +21,6 @@ struct Letters<M> {
     /// Who waits for room.
     writers: Waiters,
     over: bool,
-}
-
-/// Why a message was not taken, and the message.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
-#[non_exhaustive]
-pub enum SendMessageError<M> {
-    /// As many wait as may.
-    #[error("too many messages wait")]
-    Full(M),
-    /// The behaviour runs no more.
-    #[error("the connection is over")]
-    Over(M),
 }
 
 impl<M> Clone for Mailbox<M> {

@@ -27,7 +27,8 @@ use crate::shared::{Locked, Shared, Step, wait_for};
 use crate::table::State;
 use crate::waiters::park;
 
-pub use mailbox::{Mailbox, SendMessageError};
+pub use aqueduct_core::behaviour::SendMessageError;
+pub use mailbox::Mailbox;
 pub use run::Run;
 
 impl Endpoint {
@@ -37,18 +38,7 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError`] when it cannot even begin.
     pub fn connect_quic(&self, target: Target) -> Result<QuicConnection, ConnectError> {
-        if target.protocol() != Protocol::Quic {
-            return Err(ConnectError::WrongProtocol);
-        }
-        let mut locked = self.shared.lock();
-        let state = locked.state();
-        if state.failed.is_some() {
-            return Err(ConnectError::Refused);
-        }
-        let target = target.reached_from(state.local);
-        let key = state.endpoint.connect(now(), &target)?;
-        locked.kick();
-        let at = locked.state().insert_conn(key, Side::Client);
+        let (mut locked, at) = self.begin(target, Protocol::Quic)?;
         Ok(QuicConnection::first(&self.shared, &mut locked, at))
     }
 
@@ -182,12 +172,7 @@ impl Drop for QuicConnection {
     fn drop(&mut self) {
         let mut locked = self.shared.lock();
         locked.kick();
-        locked.quic(self.key, |quic| {
-            // Fails only for one that is closed.
-            let _ = quic.access().close(0, "");
-            // Nobody else takes them.
-            while quic.poll_event().is_some() {}
-        });
+        locked.quic(self.key, leave);
         let conn = locked.conn(self.at);
         conn.handle = false;
         locked.state().remove_conn(self.at);
@@ -238,16 +223,10 @@ impl State {
         if conn.side == Side::Client || std::mem::replace(&mut conn.offered, true) {
             return;
         }
-        if self.closing {
-            let key = conn.key;
-            if let Some(mut quic) = self.endpoint.quic(now(), key) {
-                let _ = quic.access().close(0, "");
-                while quic.poll_event().is_some() {}
-            }
-            self.remove_conn(at);
-            return;
-        }
         self.accepted_quic.push_back(at);
+        if self.closing {
+            return self.refuse_quic();
+        }
         self.waiters.wake(wakes);
     }
 
@@ -256,10 +235,16 @@ impl State {
         while let Some(at) = self.accepted_quic.pop_front() {
             let key = self.conns[at].key;
             if let Some(mut quic) = self.endpoint.quic(now(), key) {
-                let _ = quic.access().close(0, "");
-                while quic.poll_event().is_some() {}
+                leave(&mut quic);
             }
             self.remove_conn(at);
         }
     }
+}
+
+/// Closes a connection whose events nobody takes any more.
+fn leave(quic: &mut QuicMut<'_>) {
+    // Fails only for one that is closed.
+    let _ = quic.access().close(0, "");
+    while quic.poll_event().is_some() {}
 }
