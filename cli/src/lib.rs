@@ -31,6 +31,7 @@
 //! | [`secrets`] | tokens and passwords, from files and the environment |
 //! | [`serve`] | `aqueduct serve` |
 //! | [`signals`] | what ends a server |
+//! | [`mod@silence`] | waiting until nothing has come for a while |
 //! | [`throttle`] | warnings that others cause, one a second |
 //! | [`tls`] | rustls configurations and what a client trusts |
 //! | [`tunnel`] | `aqueduct tunnel` |
@@ -68,6 +69,7 @@ pub mod run;
 pub mod secrets;
 pub mod serve;
 pub mod signals;
+pub mod silence;
 pub mod throttle;
 pub mod tls;
 pub mod tunnel;

@@ -13,7 +13,7 @@ use data_encoding::BASE64;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Stdin};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::pipe::{Ends, Plan, Printed, Say, Told};
 use crate::args::QuicTalk;
@@ -21,6 +21,7 @@ use crate::chunks::CHUNK;
 use crate::client;
 use crate::exit::{Context as _, Exit, Failure};
 use crate::output::{Output, unprinted, visible};
+use crate::silence::silence;
 
 /// The longest line; the rest of a longer one is another.
 const LINE: u64 = 1 << 20;
@@ -360,18 +361,6 @@ impl Talk<'_> {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Waits until nothing has come for so long.
-async fn silence(heard: &mut watch::Receiver<Instant>, quiet: Duration, from: Option<Instant>) {
-    let begun = from.unwrap_or_else(Instant::now);
-    loop {
-        let until = begun.max(*heard.borrow_and_update()) + quiet;
-        tokio::select! {
-            () = sleep_until(until) => return,
-            Ok(()) = heard.changed() => {}
         }
     }
 }

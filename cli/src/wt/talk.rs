@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aqueduct_tokio::protocol::webtransport::SessionClose;
 use aqueduct_tokio::{RecvStream, SendStream, Session};
@@ -14,13 +13,14 @@ use tokio::io::{
 };
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::args::{Carrier, WtTalk};
 use crate::chunks::CHUNK;
 use crate::client::{datagram_failed, read_failed, session_closed, stream_failed, write_failed};
 use crate::exit::{Context as _, Failure};
 use crate::output::{Output, unprinted, visible};
+use crate::silence::silence;
 
 /// The longest line; the rest of a longer one is another.
 const LINE: u64 = 1 << 20;
@@ -46,7 +46,7 @@ pub(super) async fn run(
         };
         tokio::select! {
             answered = answered => answered,
-            () = silence(&mut heard, options.quiet) => Ok(()),
+            () = silence(&mut heard, options.quiet, None) => Ok(()),
         }
     };
     tokio::select! {
@@ -193,19 +193,6 @@ async fn all(mut streams: JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
 
 fn over(done: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {
     done.doing(|| "a stream broke down".to_owned())?
-}
-
-/// Waits until nothing has come for so long.
-async fn silence(heard: &mut watch::Receiver<Instant>, quiet: Duration) {
-    let begun = Instant::now();
-    loop {
-        let until = begun.max(*heard.borrow_and_update()) + quiet;
-        tokio::select! {
-            () = sleep_until(until) => return,
-            // The printer is there as long as anybody waits.
-            Ok(()) = heard.changed() => {}
-        }
-    }
 }
 
 /// Prints pieces of what comes, one at a time.
