@@ -105,7 +105,7 @@ pub trait Transport {
     /// QUIC has for a TLS alert (RFC 9001 §4.8), in QUIC's name if the transport can do that,
     /// else in the application's.
     fn refuse(&mut self, alert: u8, reason: Bytes) {
-        self.close(0x100 + u64::from(alert), reason);
+        self.close(crypto_error(alert), reason);
     }
 
     /// Closes the connection with an application error code. As much of `reason` as fits
@@ -117,6 +117,13 @@ pub trait Transport {
     #[doc(hidden)]
     #[inline(always)]
     fn seen(&mut self, _: StreamId, _: Seen<'_>) {}
+}
+
+/// The code that QUIC has for a TLS alert.
+//= https://www.rfc-editor.org/rfc/rfc9001#section-4.8
+// 0x100 and the alert.
+pub(crate) const fn crypto_error(alert: u8) -> u64 {
+    0x100 + alert as u64
 }
 
 /// What a transport can do beyond RFC 9000.

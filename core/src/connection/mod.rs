@@ -90,19 +90,6 @@ impl Connection {
         self.0.poll_event(true)
     }
 
-    /// The next event that the endpoint tells.
-    #[cfg(feature = "quinn")]
-    #[inline]
-    pub(crate) fn poll_told(&mut self) -> Option<Event> {
-        self.poll_event()
-    }
-
-    /// Whether there is one.
-    #[cfg(feature = "quinn")]
-    pub(crate) fn has_told(&self) -> bool {
-        self.has_events()
-    }
-
     /// As [`Self::poll_event`], of which the application does not know yet; see
     /// [`Self::note_taken`]. For replays.
     #[doc(hidden)]

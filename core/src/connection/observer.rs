@@ -10,7 +10,9 @@ use bytes::Bytes;
 use super::command::{Call, Outcome};
 use crate::event::Event;
 use crate::id::{Dir, Side, StreamId};
-use crate::transport::{Caps, DatagramRefused, Read, StreamGone, Transport, TransportEvent};
+use crate::transport::{
+    Caps, DatagramRefused, Read, StreamGone, Transport, TransportEvent, crypto_error,
+};
 
 pub use crate::wire::{qpack::Text, seen::Seen};
 
@@ -193,7 +195,7 @@ impl<T: Transport> Transport for Watched<'_, T> {
     }
     fn refuse(&mut self, alert: u8, reason: Bytes) {
         self.t.refuse(alert, reason);
-        self.tell(Answer::Close(0x100 + u64::from(alert)));
+        self.tell(Answer::Close(crypto_error(alert)));
     }
     fn close(&mut self, code: u64, reason: Bytes) {
         self.t.close(code, reason);

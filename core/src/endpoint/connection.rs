@@ -319,8 +319,7 @@ impl State {
             .facts
             .sends
             .explained(TransportEvent::Closed(timed_out));
-        let mut transport = transport!(self, now);
-        self.upper.handle(&mut transport, now, event);
+        self.tell_upper(now, event);
     }
 
     /// Whether a client has begun and no answer has come.
@@ -453,6 +452,7 @@ impl State {
     ) {
         self.resets.let_go(&mut self.quic);
         self.measure_datagrams();
+        self.tell_more(now);
         let mut again = true;
         while again {
             again = false;
@@ -464,7 +464,6 @@ impl State {
                     again = true;
                 }
             }
-            self.tell_more(now);
             self.begin_early(now);
             while let Some(event) = self.quic.poll() {
                 again = true;
@@ -490,8 +489,7 @@ impl State {
                     }
                 }
                 let event = self.facts.sends.explained(event);
-                let mut transport = transport!(self, now);
-                self.upper.handle(&mut transport, now, event);
+                self.tell_upper(now, event);
             }
             if self.upper.is_closed() {
                 self.writers.clear();

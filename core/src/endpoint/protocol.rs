@@ -127,6 +127,11 @@ impl Offer {
         Ok(names)
     }
 
+    /// Whether it is TLS that says which of both a connection speaks.
+    pub(super) fn is_open(&self) -> bool {
+        self.http.is_some() && self.quic.is_some()
+    }
+
     /// What a connection speaks on which TLS has agreed on this name; `None` while it has not,
     /// and either is possible.
     pub(super) fn choose(&self, alpn: Option<&[u8]>) -> Option<Choice> {
@@ -211,17 +216,23 @@ impl Upper {
 
     #[inline]
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        either!(self, it => it.poll_told(), undecided => {
-            let reason = undecided.ended.as_ref().filter(|_| !undecided.told)?;
-            undecided.told = true;
-            Some(Event::Closed(reason.clone()))
-        })
+        match self {
+            Self::Http(http) => http.poll_event(),
+            Self::Quic(quic) => quic.poll_told(),
+            Self::Undecided(undecided) => {
+                let reason = undecided.ended.as_ref().filter(|_| !undecided.told)?;
+                undecided.told = true;
+                Some(Event::Closed(reason.clone()))
+            }
+        }
     }
 
     pub(super) fn has_events(&self) -> bool {
-        either!(self, it => it.has_told(), undecided => {
-            undecided.ended.is_some() && !undecided.told
-        })
+        match self {
+            Self::Http(http) => http.has_events(),
+            Self::Quic(quic) => quic.has_told(),
+            Self::Undecided(undecided) => undecided.ended.is_some() && !undecided.told,
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {
@@ -451,6 +462,10 @@ impl Endpoint {
 
     /// Has a connection speak what TLS has agreed on, if that was not known before.
     pub(super) fn decide(&mut self, now: Instant, key: ConnKey) {
+        let offer = self.config.server.as_ref().map(|parts| &parts.offer);
+        if !offer.is_some_and(Offer::is_open) {
+            return;
+        }
         let Some(state) = state_of(&mut self.slots, key) else {
             return;
         };
@@ -458,7 +473,6 @@ impl Endpoint {
             return;
         }
         let Some(alpn) = state.alpn() else { return };
-        let offer = self.config.server.as_ref().map(|parts| &parts.offer);
         let choice = offer.and_then(|offer| offer.choose(Some(&alpn)));
         let upper = self.upper(now, Side::Server, choice);
         if let Some(state) = state_of(&mut self.slots, key) {

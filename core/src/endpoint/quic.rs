@@ -18,6 +18,7 @@ use crate::error::{CloseReason, TransportFailure};
 use crate::id::{Dir, Side, StreamId};
 use crate::transport::{
     Caps, DatagramRefused, EarlyData, Read, ReadState, StreamGone, Transport, TransportEvent,
+    crypto_error,
 };
 
 /// A QUIC connection of an [`Endpoint`](super::Endpoint), borrowed for one call.
@@ -268,7 +269,7 @@ impl Transport for QuinnTransport<'_> {
 
     fn refuse(&mut self, alert: u8, reason: Bytes) {
         self.resets.refuse();
-        self.close(0x100 + u64::from(alert), reason);
+        self.close(crypto_error(alert), reason);
     }
 
     fn close(&mut self, code: u64, reason: Bytes) {

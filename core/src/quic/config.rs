@@ -31,8 +31,8 @@ pub struct Config {
     pub confirm: bool,
     /// How long it may take to say so. Default 10 s.
     pub confirm_timeout: Duration,
-    /// Streams and events of QUIC that are dealt with in one turn of the connection; the
-    /// rest waits for the next. Default 256.
+    /// Streams of the peer's that are taken from QUIC in one turn of the connection; the rest
+    /// waits for the next. Default 256.
     pub work: usize,
 }
 

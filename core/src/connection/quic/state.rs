@@ -15,7 +15,9 @@ use crate::quic::{
     self, About, CloseError, Config, ConfirmError, DatagramError, MAX_CODE, StreamEvent,
 };
 use crate::time::{Deadline, Why, after, earliest};
-use crate::transport::{DatagramRefused, EarlyData, StreamGone, Transport, TransportEvent};
+use crate::transport::{
+    DatagramRefused, EarlyData, StreamGone, Transport, TransportEvent, crypto_error,
+};
 
 /// Where the connection is in its life.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -453,7 +455,7 @@ impl State {
             return;
         };
         if let Some(stream) = self.streams.get_mut(key)
-            && matches!(stream.send, Send::Open | Send::Finishing)
+            && stream.sending().is_ok()
         {
             //= https://www.rfc-editor.org/rfc/rfc9000#section-3.5
             // STOP_SENDING is answered with RESET_STREAM, and its code is copied.
@@ -537,12 +539,10 @@ impl State {
     }
 
     /// Ends a connection whose peer is not who it should be.
-    //= https://www.rfc-editor.org/rfc/rfc9001#section-4.8
-    // A TLS alert is a code of QUIC's: 0x100 and the alert.
     fn refuse<T: Transport>(&mut self, t: &mut T, alert: u8) {
         let reason = Bytes::from_static(b"certificate refused");
         t.refuse(alert, reason.clone());
-        let code = Code::new(CRYPTO_ERROR + u64::from(alert));
+        let code = Code::new(crypto_error(alert));
         self.finish(CloseReason::Local { code, reason });
     }
 
@@ -644,9 +644,6 @@ impl State {
         self.events.push_back(Event::Closed(Box::new(reason)));
     }
 }
-
-/// TLS alerts as codes of QUIC begin here (RFC 9001 §4.8).
-const CRYPTO_ERROR: u64 = 0x100;
 
 /// The alert of certificates about which nothing was said in time (RFC 8446 §6.2).
 const CERTIFICATE_UNKNOWN: u8 = 46;

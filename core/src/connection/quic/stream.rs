@@ -1,7 +1,7 @@
 //! One stream of raw QUIC.
 
 use crate::id::{Dir, Named, Side, StreamId};
-use crate::quic::{ReadError, StreamClosed, WriteError};
+use crate::quic::{ReadError, ShutdownError, StreamClosed, WriteError};
 
 /// The receiving half.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -104,9 +104,21 @@ impl Stream {
         }
     }
 
+    /// Whether the sending half is under way: it may have been ended, and is not over.
+    ///
+    /// # Errors
+    /// There is none, or it is over.
+    pub(super) fn sending(&self) -> Result<(), ShutdownError> {
+        match self.send {
+            Send::Open | Send::Finishing => Ok(()),
+            Send::None => Err(ShutdownError::NoSuchHalf),
+            Send::Finished | Send::Stopped(_) | Send::Reset(_) => Err(ShutdownError::Gone),
+        }
+    }
+
     /// Whether both halves are over.
     pub(super) fn is_over(&self) -> bool {
-        self.recv != Recv::Open && !matches!(self.send, Send::Open | Send::Finishing)
+        self.recv != Recv::Open && self.sending().is_err()
     }
 
     /// This side abandons a half with a code.

@@ -222,10 +222,9 @@ impl State {
         key: StreamKey,
     ) -> Result<(), ShutdownError> {
         let stream = self.streams.get_mut(key).ok_or(ShutdownError::Gone)?;
-        match stream.send {
-            Send::Open => {}
-            Send::None => return Err(ShutdownError::NoSuchHalf),
-            _ => return Err(ShutdownError::Gone),
+        stream.sending()?;
+        if stream.send != Send::Open {
+            return Err(ShutdownError::Gone);
         }
         stream.send = Send::Finishing;
         stream.wants_writable = false;
@@ -242,11 +241,7 @@ impl State {
         code: u64,
     ) -> Result<(), ShutdownError> {
         let stream = self.streams.get_mut(key).ok_or(ShutdownError::Gone)?;
-        match stream.send {
-            Send::Open | Send::Finishing => {}
-            Send::None => return Err(ShutdownError::NoSuchHalf),
-            _ => return Err(ShutdownError::Gone),
-        }
+        stream.sending()?;
         stream.send = Send::Reset(code);
         stream.abandon_here(code);
         if stream.queued {
@@ -299,11 +294,7 @@ impl State {
             Some(stream) if self.life != Life::Closed => stream,
             _ => return Err(ShutdownError::Gone),
         };
-        match stream.send {
-            Send::Open | Send::Finishing => {}
-            Send::None => return Err(ShutdownError::NoSuchHalf),
-            _ => return Err(ShutdownError::Gone),
-        }
+        stream.sending()?;
         stream.priority = priority;
         if !stream.queued {
             t.set_priority(key.id(), priority);
