@@ -113,10 +113,10 @@ fn quic_conversation() -> String {
     pair.recording()
 }
 
-/// What there is a file of.
 /// A file, and how it is made.
 type File = (&'static str, fn() -> String);
 
+/// What there is a file of.
 const FILES: [File; 2] = [
     ("version2.rec", conversation),
     ("version2-quic.rec", quic_conversation),
